@@ -1,0 +1,1 @@
+"""What happens to each event and each command; no state, no adapter imports."""

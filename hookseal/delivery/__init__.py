@@ -1,0 +1,1 @@
+"""The engine: one event to its endpoints. Knows only its ports."""

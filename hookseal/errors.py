@@ -1,0 +1,132 @@
+"""Every error hookseal raises on purpose.
+
+The class says who must act, the code says what went wrong, the field says where::
+
+    HooksealError
+    ├── ConfigurationError        the operator: a setting, a topic, a missing program
+    ├── BrokerError               the operator: no broker answers, or none could be started
+    ├── InvalidInputError         whoever sent it: an input is refused as it stands
+    │   ├── InvalidEventError         a record on `events`
+    │   ├── InvalidCommandError       a record on `tenant-commands`
+    │   ├── InvalidKeyError           a public key
+    │   ├── InvalidUrlError           an endpoint's URL
+    │   └── InvalidHeaderError        an endpoint's custom header
+    ├── ConflictError             whoever sent it: the tenant's state does not allow it
+    ├── SealError                 nobody can open a request built so; never retried
+    └── AttemptError              the endpoint: an attempt brought no usable answer
+        └── BlockedAddressError       the endpoint's name leads to an address we refuse
+
+Bytes from outside raise nothing but these: a leaked `ValueError` is a bug. A delivery
+that fails is an `Outcome` (`hookseal.domain.attempt`), not an exception.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AttemptError",
+    "BlockedAddressError",
+    "BrokerError",
+    "ConfigurationError",
+    "ConflictError",
+    "HooksealError",
+    "InvalidCommandError",
+    "InvalidEventError",
+    "InvalidHeaderError",
+    "InvalidInputError",
+    "InvalidKeyError",
+    "InvalidUrlError",
+    "SealError",
+]
+
+
+class HooksealError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        code: Stable, for programs: `lower_snake_case`.
+        message: One sentence for a person: what is wrong and what to do. Never
+            holds a secret, a payload or an internal address.
+        field: The part of the input it is about, or None.
+    """
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+    def __str__(self) -> str:
+        where = f" ({self.field})" if self.field else ""
+        return f"{self.code}{where}: {self.message}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are rebuilt from their args alone when they cross a process.
+        return _rebuild, (type(self), self.code, self.message, self.field)
+
+
+def _rebuild(
+    kind: type[HooksealError], code: str, message: str, field: str | None
+) -> HooksealError:
+    return kind(code, message, field=field)
+
+
+class ConfigurationError(HooksealError):
+    """A setting, a topic or the environment is not as it must be."""
+
+
+class BrokerError(HooksealError):
+    """No Kafka broker answers, or none could be started."""
+
+
+class InvalidInputError(HooksealError):
+    """An input is refused as it stands; sending it again changes nothing."""
+
+
+class InvalidEventError(InvalidInputError):
+    """A record on `events` is no event."""
+
+
+class InvalidCommandError(InvalidInputError):
+    """A record on `tenant-commands` is no command."""
+
+
+class InvalidKeyError(InvalidInputError):
+    """A public key cannot be used to seal."""
+
+
+class InvalidUrlError(InvalidInputError):
+    """An endpoint's URL is refused."""
+
+
+class InvalidHeaderError(InvalidInputError):
+    """An endpoint's custom header is refused."""
+
+
+class ConflictError(HooksealError):
+    """The tenant's present state does not allow the change."""
+
+
+class SealError(HooksealError):
+    """A request cannot be built for this endpoint; trying again changes nothing."""
+
+
+class AttemptError(HooksealError):
+    """An attempt brought no usable answer: timeout, refusal, reset, endless body."""
+
+
+class BlockedAddressError(AttemptError):
+    """The endpoint's name leads to an address we refuse to dial.
+
+    Never retried: a name that points inside our network is an attack or a mistake,
+    and neither heals with time.
+    """
+
+    def __init__(self) -> None:
+        # One constant text, with no address in it: the tenant reads it.
+        super().__init__(
+            "blocked_address",
+            "The endpoint's host resolves to an address that deliveries may not reach.",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()

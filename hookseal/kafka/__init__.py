@@ -1,0 +1,1 @@
+"""What talks to Kafka besides the streams: topics, producer, read model, brokers."""

@@ -1,0 +1,1 @@
+"""The one place that dials a tenant's endpoint."""

@@ -1,0 +1,1 @@
+"""Encrypt to the tenant, sign for the tenant: bytes in, bytes out."""

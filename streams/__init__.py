@@ -1,0 +1,1 @@
+"""Where events flow: the Faust application and its wiring."""
