@@ -1,0 +1,327 @@
+"""Every `HOOKSEAL_*` setting: name, unit, bounds, reason.
+
+Read once at the edge (`streams/app.py`, `cli/`, `bench/`), frozen, and passed inward
+as values. `docs/settings.md` is generated from this file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hookseal.domain.backoff import Backoff
+from hookseal.errors import ConfigurationError
+
+__all__ = ["Settings", "load"]
+
+Network = IPv4Network | IPv6Network
+CommaSeparated = NoDecode
+MASTER_KEY_BYTES = 32
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    # hide_input_in_errors: otherwise one missing setting prints the other secrets.
+    model_config = SettingsConfigDict(
+        env_prefix="HOOKSEAL_", frozen=True, hide_input_in_errors=True, extra="ignore"
+    )
+
+    # -- Kafka ---------------------------------------------------------------
+    kafka_bootstrap: str = Field(
+        default="127.0.0.1:9092",
+        pattern=r"^[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*$",
+        description="Brokers to start from, `host:port,host:port`.",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to talk to the brokers."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="Used when the security protocol has SASL in it."
+    )
+    kafka_sasl_username: str = Field(default="", description="SASL user.")
+    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="SASL password.")
+    kafka_tls_ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust; the system's when unset."
+    )
+    kafka_tls_cert_file: Path | None = Field(
+        default=None, description="PEM file of the client certificate, for mutual TLS."
+    )
+    kafka_tls_key_file: Path | None = Field(
+        default=None, description="PEM file of the client certificate's private key."
+    )
+    topic_prefix: str = Field(
+        default="",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Put before every topic and before the consumer group.",
+    )
+    partitions: int = Field(
+        default=6,
+        ge=1,
+        le=10_000,
+        description="Partitions that `hookseal topics create` gives each topic.",
+    )
+    replication: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="Copies that `hookseal topics create` asks for. Three in production.",
+    )
+    session_timeout_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=300,
+        description="Seconds without a heartbeat after which a worker's partitions move on.",
+    )
+    heartbeat_interval_s: float = Field(
+        default=3.0, ge=0.1, le=60, description="Seconds between heartbeats; a third of the above."
+    )
+    commit_interval_s: float = Field(
+        default=0.5,
+        ge=0.05,
+        le=60,
+        description="Seconds between commits. A crash repeats what was finished since the last.",
+    )
+    buffer_events: int = Field(
+        default=1024,
+        ge=16,
+        le=100_000,
+        description="Events a partition holds in memory at most; the rest waits on the broker.",
+    )
+
+    # -- Tenants -------------------------------------------------------------
+    store: Literal["memory", "rocksdb"] = Field(
+        default="memory",
+        description="Where a worker keeps its part of the tenants table between records.",
+    )
+    data_dir: Path = Field(
+        default=Path("hookseal-data"), description="Folder of the RocksDB files."
+    )
+    master_key: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "Base64 of at least 32 random bytes; every signing secret is derived from it. "
+            "`openssl rand -base64 32`"
+        ),
+    )
+    unknown_tenant_hold_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=300,
+        description="Seconds an event of an unknown tenant waits for that tenant's commands.",
+    )
+
+    # -- Events --------------------------------------------------------------
+    event_max_bytes: int = Field(
+        default=32_768,
+        ge=256,
+        le=262_144,
+        description=(
+            "Bytes of an event's value. Above 49,152 receivers with default limits "
+            "(joserfc, authlib) cannot open it."
+        ),
+    )
+
+    # -- Delivery ------------------------------------------------------------
+    attempt_timeout_s: float = Field(
+        default=15.0, gt=0, le=120, description="Seconds one attempt may take, connect to last byte."
+    )
+    retry_base_s: float = Field(
+        default=1.0, gt=0, le=3600, description="Seconds to wait after the first failed attempt."
+    )
+    retry_factor: float = Field(
+        default=2.0, ge=1, le=10, description="Each wait is the one before times this."
+    )
+    retry_cap_s: float = Field(
+        default=60.0, gt=0, le=3600, description="No wait grows beyond this, before jitter."
+    )
+    retry_jitter: float = Field(
+        default=0.2, ge=0, lt=1, description="Each wait times a uniform draw from 1 ± this; 0 = none."
+    )
+    retry_max_attempts: int = Field(
+        default=5, ge=1, le=1000, description="Attempts of one delivery, the first included."
+    )
+    retry_delays_s: Annotated[tuple[float, ...] | None, CommaSeparated] = Field(
+        default=None,
+        description="Replaces the formula: `1,2,4,8` is five attempts with these waits.",
+    )
+    retry_after_cap_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="A receiver's `Retry-After` is honoured up to this many seconds.",
+    )
+    broadcast_concurrency: int = Field(
+        default=16, ge=1, le=1000, description="Tenants of one broadcast delivered to at a time."
+    )
+    shutdown_grace_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=120,
+        description="Seconds a running attempt may still take when the worker stops.",
+    )
+
+    # -- Egress --------------------------------------------------------------
+    egress_allow_cidrs: Annotated[tuple[Network, ...], CommaSeparated] = Field(
+        default=(),
+        description="Networks allowed although private, `127.0.0.0/8,::1/128`. For development.",
+    )
+    egress_allow_http: bool = Field(
+        default=False, description="Allow `http://` endpoints. For development."
+    )
+    egress_allow_ports: Annotated[tuple[tuple[int, int], ...], CommaSeparated] = Field(
+        default=(),
+        description="Ports allowed besides 443 and 8443, `8080,9000-9100`. For development.",
+    )
+
+    # -- Telemetry -----------------------------------------------------------
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severity that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` is console on a terminal, JSON otherwise."
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="Port of the worker's `/metrics`; off when unset."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address `/metrics` listens on.")
+
+    @field_validator("retry_delays_s", mode="before")
+    @classmethod
+    def _split_delays(cls, value: object) -> object:
+        return _split(value) or None
+
+    @field_validator("egress_allow_cidrs", mode="before")
+    @classmethod
+    def _split_cidrs(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("egress_allow_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        parts = _split(value)
+        return tuple(_port_range(part) if isinstance(part, str) else part for part in parts)
+
+    @field_validator("retry_delays_s")
+    @classmethod
+    def _bound_delays(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not all(0 <= delay <= 3600 for delay in value):
+            raise ValueError("each delay must be from 0 to 3600 seconds")
+        return value
+
+    @field_validator("master_key")
+    @classmethod
+    def _decodes(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            _decode_master_key(value)
+        return value
+
+    @model_validator(mode="after")
+    def _heartbeats_fit_the_session(self) -> Self:
+        if self.heartbeat_interval_s * 2 > self.session_timeout_s:
+            raise ValueError(
+                "HOOKSEAL_HEARTBEAT_INTERVAL_S must be at most half of HOOKSEAL_SESSION_TIMEOUT_S: "
+                "one lost heartbeat would cost the worker its partitions"
+            )
+        return self
+
+    @property
+    def app_id(self) -> str:
+        """The Faust application id, which is also the consumer group."""
+        return f"{self.topic_prefix}hookseal"
+
+    @property
+    def backoff(self) -> Backoff:
+        """The schedule of endpoints that bring none of their own."""
+        return Backoff(
+            base_s=self.retry_base_s,
+            factor=self.retry_factor,
+            cap_s=self.retry_cap_s,
+            jitter=self.retry_jitter,
+            max_attempts=self.retry_max_attempts,
+            delays_s=self.retry_delays_s,
+        )
+
+    @property
+    def longest_hold_s(self) -> float:
+        """Upper bound of the seconds that one delivery may hold its lane."""
+        attempts = self.backoff.attempts
+        waits = sum(
+            max(self.backoff.longest_delay_after(n), self.retry_after_cap_s)
+            for n in range(1, attempts)
+        )
+        return attempts * self.attempt_timeout_s + waits
+
+    def master_key_bytes(self) -> bytes:
+        """Return the master key.
+
+        Raises:
+            ConfigurationError: `master_key_missing`, when it is not set.
+        """
+        if not self.master_key.get_secret_value():
+            raise ConfigurationError(
+                "master_key_missing",
+                "Set it to base64 of 32 random bytes, for instance from `openssl rand -base64 32`, "
+                "and keep it: every signing secret is derived from it.",
+                field="HOOKSEAL_MASTER_KEY",
+            )
+        return _decode_master_key(self.master_key)
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: `settings_invalid`, with each setting at fault and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{_environment_name(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError("settings_invalid", faults) from None
+
+
+def _environment_name(location: tuple[int | str, ...]) -> str:
+    return f"HOOKSEAL_{str(location[0]).upper()}" if location else "settings"
+
+
+def _split(value: object) -> tuple[object, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    raise ValueError("give a comma-separated list")
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    try:
+        low, high = int(first), int(last or first)
+    except ValueError:
+        raise ValueError("give ports as `8080` or `9000-9100`") from None
+    if not 1 <= low <= high <= 65_535:
+        raise ValueError("ports are from 1 to 65535, the lower one first")
+    return low, high
+
+
+def _decode_master_key(secret: SecretStr) -> bytes:
+    text = secret.get_secret_value().strip().replace("-", "+").replace("_", "/")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise ValueError("is not base64; `openssl rand -base64 32` makes one") from None
+    if len(key) < MASTER_KEY_BYTES:
+        raise ValueError("has fewer than 32 bytes; `openssl rand -base64 32` makes one")
+    return key

@@ -1,0 +1,137 @@
+"""What the engine needs from outside, declared by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from hookseal.domain.attempt import Attempt, Outcome
+    from hookseal.domain.command import Command
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.event import Event
+
+__all__ = [
+    "Answer",
+    "Clock",
+    "Commands",
+    "DeadLetters",
+    "Observer",
+    "SealedRequest",
+    "Transport",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRequest:
+    """One request, ready to go on the wire.
+
+    Attributes:
+        url: The endpoint's URL as it was registered, canonical.
+        headers: Complete but for what HTTP itself adds (host, content-length).
+        body: The JWE; holds no plaintext.
+        timeout_s: Seconds the whole attempt may take, connect to last byte.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the endpoint answered; its body was read to the end and dropped.
+
+    Attributes:
+        status: HTTP status, 200 to 599.
+        retry_after: The `Retry-After` header as it came, or None.
+    """
+
+    status: int
+    retry_after: str | None = None
+
+
+class Transport(Protocol):
+    """Carries one sealed request to one endpoint."""
+
+    async def post(self, request: SealedRequest) -> Answer:
+        """POST the request and return the answer.
+
+        Raises:
+            BlockedAddressError: The URL leads to an address we refuse; never retried.
+            SealError: `request_invalid`, no HTTP request can be built so; never retried.
+            AttemptError: No usable answer came back. Codes: `timeout`, `dns_failed`,
+                `connection_refused`, `connection_reset`, `connection_failed`,
+                `tls_failed`, `response_invalid`, `response_too_large`.
+        """
+        ...
+
+
+class Clock(Protocol):
+    """Time and chance."""
+
+    def now(self) -> float:
+        """Return the seconds since the Unix epoch."""
+        ...
+
+    def draw(self) -> float:
+        """Return a uniform draw from [0, 1)."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where deliveries go that were given up."""
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Store the letter; return only once it is safe.
+
+        Holds on, and tries again for as long as it takes: a letter that cannot be
+        stored holds its lane, since dropping it would be a loss.
+        """
+        ...
+
+
+class Commands(Protocol):
+    """The way to a change of a tenant."""
+
+    async def submit(self, command: Command) -> None:
+        """Write the command; return only once it is safe."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears of what happens; must neither raise nor wait."""
+
+    def attempted(self, event: Event, attempt: Attempt) -> None:
+        """One HTTP request ended."""
+        ...
+
+    def delivered(self, event: Event, endpoint_id: str, outcome: Outcome) -> None:
+        """One delivery ended, accepted or given up."""
+        ...
+
+    def waiting(self, partition: int, seconds: float) -> None:
+        """A lane goes into backoff for this long."""
+        ...
+
+    def resumed(self, partition: int) -> None:
+        """A lane comes out of backoff."""
+        ...
+
+    def skipped(self, event: Event) -> None:
+        """No endpoint subscribes to the event."""
+        ...
+
+    def misrouted(self, customer_id: str) -> None:
+        """A record stood on the wrong partition and was produced to the right one."""
+        ...
+
+    def buried(self, letter: DeadLetter) -> None:
+        """A dead letter was stored."""
+        ...

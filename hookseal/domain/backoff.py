@@ -1,0 +1,70 @@
+"""When to try again.
+
+Capped exponential backoff with proportional jitter: Brooker, "Exponential Backoff And
+Jitter", AWS Architecture Blog, 2015. Proportional rather than full jitter: an operator
+reads a schedule off the settings and finds it again in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Backoff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A schedule of attempts, counted from 1.
+
+    Attributes:
+        base_s: Seconds after the first failed attempt, > 0.
+        factor: Growth from one wait to the next, >= 1.
+        cap_s: Upper bound of a wait in seconds, before jitter.
+        jitter: Each wait is multiplied by a uniform draw from 1 ± jitter, in [0, 1).
+        max_attempts: Attempts in all, the first included.
+        delays_s: Explicit waits that replace the formula; n waits are n + 1 attempts.
+    """
+
+    base_s: float = 1.0
+    factor: float = 2.0
+    cap_s: float = 60.0
+    jitter: float = 0.2
+    max_attempts: int = 5
+    delays_s: tuple[float, ...] | None = None
+
+    @property
+    def attempts(self) -> int:
+        """Attempts in all, the first included."""
+        return self.max_attempts if self.delays_s is None else len(self.delays_s) + 1
+
+    def delay_after(self, attempt: int, *, draw: float, at_least_s: float = 0.0) -> float:
+        """Return the seconds to wait after a failed attempt.
+
+        Args:
+            attempt: The attempt that failed, counted from 1.
+            draw: A uniform draw from [0, 1]; the caller owns the randomness so that
+                this stays a function.
+            at_least_s: What the receiver asked for (`Retry-After`), already clamped.
+
+        Returns:
+            Seconds, at least `at_least_s`.
+
+        Raises:
+            ValueError: If attempt < 1.
+        """
+        return max(at_least_s, self._planned(attempt) * (1 + self.jitter * (2 * draw - 1)))
+
+    def longest_delay_after(self, attempt: int) -> float:
+        """Return the upper bound of `delay_after` without a receiver's wish, in seconds."""
+        return self.delay_after(attempt, draw=1.0)
+
+    def _planned(self, attempt: int) -> float:
+        if attempt < 1:
+            raise ValueError("attempts are counted from 1")
+        if self.delays_s is not None:
+            return self.delays_s[min(attempt, len(self.delays_s)) - 1] if self.delays_s else 0.0
+        try:
+            return min(self.cap_s, self.base_s * self.factor ** (attempt - 1))
+        except OverflowError:
+            # 2.0 ** 1024: an operator may well set the attempts to "forever".
+            return self.cap_s
