@@ -23,6 +23,8 @@ __all__ = ["Settings", "load"]
 Network = IPv4Network | IPv6Network
 CommaSeparated = NoDecode
 MASTER_KEY_BYTES = 32
+PORT_MAX = 65_535
+RETRY_DELAY_MAX_S = 3600
 
 
 class Settings(BaseSettings):
@@ -131,7 +133,10 @@ class Settings(BaseSettings):
 
     # -- Delivery ------------------------------------------------------------
     attempt_timeout_s: float = Field(
-        default=15.0, gt=0, le=120, description="Seconds one attempt may take, connect to last byte."
+        default=15.0,
+        gt=0,
+        le=120,
+        description="Seconds an attempt may take, connect to last byte.",
     )
     retry_base_s: float = Field(
         default=1.0, gt=0, le=3600, description="Seconds to wait after the first failed attempt."
@@ -143,7 +148,10 @@ class Settings(BaseSettings):
         default=60.0, gt=0, le=3600, description="No wait grows beyond this, before jitter."
     )
     retry_jitter: float = Field(
-        default=0.2, ge=0, lt=1, description="Each wait times a uniform draw from 1 ± this; 0 = none."
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Each wait times a uniform draw from 1 ± this; 0 = none.",
     )
     retry_max_attempts: int = Field(
         default=5, ge=1, le=1000, description="Attempts of one delivery, the first included."
@@ -189,7 +197,10 @@ class Settings(BaseSettings):
         default="auto", description="`auto` is console on a terminal, JSON otherwise."
     )
     metrics_port: int | None = Field(
-        default=None, ge=1, le=65_535, description="Port of the worker's `/metrics`; off when unset."
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port of the worker's `/metrics`; off when unset.",
     )
     metrics_host: str = Field(default="127.0.0.1", description="Address `/metrics` listens on.")
 
@@ -212,7 +223,7 @@ class Settings(BaseSettings):
     @field_validator("retry_delays_s")
     @classmethod
     def _bound_delays(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and not all(0 <= delay <= 3600 for delay in value):
+        if value is not None and not all(0 <= delay <= RETRY_DELAY_MAX_S for delay in value):
             raise ValueError("each delay must be from 0 to 3600 seconds")
         return value
 
@@ -311,7 +322,7 @@ def _port_range(text: str) -> tuple[int, int]:
         low, high = int(first), int(last or first)
     except ValueError:
         raise ValueError("give ports as `8080` or `9000-9100`") from None
-    if not 1 <= low <= high <= 65_535:
+    if not 1 <= low <= high <= PORT_MAX:
         raise ValueError("ports are from 1 to 65535, the lower one first")
     return low, high
 

@@ -1,0 +1,51 @@
+"""What an attempt brought, and how a delivery ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Attempt", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request of a delivery.
+
+    Attributes:
+        endpoint_id: Where to.
+        number: Counted from 1.
+        of: Attempts the schedule allows.
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status, or None when no answer came.
+        duration_s: Seconds from connect to last byte.
+        kid: The public key it was sealed to.
+    """
+
+    endpoint_id: str
+    number: int
+    of: int
+    code: str
+    status: int | None
+    duration_s: float
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a delivery ended.
+
+    Attributes:
+        accepted: Whether the endpoint took it; otherwise it is to be dead-lettered.
+        code: `accepted`, or the reason of the dead letter.
+        attempts: How many attempts were made.
+        error: One sentence for the dead letter.
+        status: The last HTTP status, if there was any.
+        first_attempt_at: Unix seconds of the first attempt, if there was any.
+    """
+
+    accepted: bool
+    code: str
+    attempts: int = 0
+    error: str = ""
+    status: int | None = None
+    first_attempt_at: float | None = None

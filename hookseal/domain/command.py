@@ -1,0 +1,324 @@
+"""A change to one tenant, and what it makes of the tenant.
+
+`apply` is the only place where tenants change; it is pure, so that every process that
+reads the same commands comes to the same table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from hookseal.domain.endpoint import Endpoint
+from hookseal.domain.event import check_customer_id
+from hookseal.domain.subscription import check_event_types
+from hookseal.domain.tenant import PublicKey, Tenant
+from hookseal.errors import ConflictError, HooksealError, InvalidCommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "AddEndpoint",
+    "AddPublicKey",
+    "ChangeEndpoint",
+    "Command",
+    "CreateTenant",
+    "DeleteTenant",
+    "DisableTenant",
+    "EnableTenant",
+    "RemoveEndpoint",
+    "RemovePublicKey",
+    "RotateSecret",
+    "apply",
+    "decode",
+    "encode",
+]
+
+COMMAND_VERSION = 1
+ENDPOINTS_MAX = 50
+PUBLIC_KEYS_MAX = 10
+RETRY_DELAYS_MAX = 50
+RETRY_DELAY_MAX_S = 3600.0
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every command has.
+
+    Attributes:
+        customer_id: Whose tenant; also the record's key.
+        id: Unique; a command that comes twice is applied once.
+        at: Unix seconds when it was asked for.
+        if_revision: Apply only to this revision of the tenant; None = to any.
+    """
+
+    customer_id: str
+    id: str
+    at: float
+    if_revision: int | None = None
+    v: int = COMMAND_VERSION
+
+
+class CreateTenant(_Command, frozen=True, tag="tenant.create"):
+    """Make a tenant."""
+
+    name: str = ""
+
+
+class EnableTenant(_Command, frozen=True, tag="tenant.enable"):
+    """Deliver the tenant's events again."""
+
+
+class DisableTenant(_Command, frozen=True, tag="tenant.disable"):
+    """Dead-letter the tenant's events from now on."""
+
+
+class DeleteTenant(_Command, frozen=True, tag="tenant.delete"):
+    """Forget the tenant."""
+
+
+class AddPublicKey(_Command, frozen=True, tag="public_key.add"):
+    """Make a key the active one; the active one before it is retiring."""
+
+    kid: str
+    alg: str
+    jwk: dict[str, str]
+
+
+class RemovePublicKey(_Command, frozen=True, tag="public_key.remove"):
+    """Forget a key. Without an active one nothing can be sealed, until one is added."""
+
+    kid: str
+
+
+class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
+    """Add an endpoint. Its URL and headers were checked by whoever sends this."""
+
+    endpoint_id: str
+    url: str
+    event_types: tuple[str, ...]
+    headers: dict[str, str] = {}
+    description: str = ""
+    retry_delays_s: tuple[float, ...] | None = None
+
+
+class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
+    """Change what is given, keep the rest."""
+
+    endpoint_id: str
+    url: str | None = None
+    event_types: tuple[str, ...] | None = None
+    headers: dict[str, str] | None = None
+    description: str | None = None
+    enabled: bool | None = None
+    disabled_reason: str | None = None
+    retry_delays_s: tuple[float, ...] | None = None
+
+
+class RemoveEndpoint(_Command, frozen=True, tag="endpoint.remove"):
+    """Forget an endpoint."""
+
+    endpoint_id: str
+
+
+class RotateSecret(_Command, frozen=True, tag="endpoint.rotate_secret"):
+    """Sign with the next secret, and with the one before it for `overlap_s` seconds."""
+
+    endpoint_id: str
+    overlap_s: float = 86_400.0
+
+
+Command = (
+    CreateTenant
+    | EnableTenant
+    | DisableTenant
+    | DeleteTenant
+    | AddPublicKey
+    | RemovePublicKey
+    | AddEndpoint
+    | ChangeEndpoint
+    | RemoveEndpoint
+    | RotateSecret
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+
+def encode(command: Command) -> bytes:
+    """Return the command as it stands on `tenant-commands`."""
+    return _encoder.encode({**msgspec.to_builtins(command), "v": command.v})
+
+
+def decode(text: bytes) -> Command:
+    """Read a command.
+
+    Raises:
+        InvalidCommandError: `command_invalid`, `command_version`.
+    """
+    try:
+        command = _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # The class alone: the text of the error can hold the value that was refused.
+        raise InvalidCommandError(
+            "command_invalid", f"Not a command: {type(error).__name__}."
+        ) from None
+    if command.v != COMMAND_VERSION:
+        raise InvalidCommandError(
+            "command_version",
+            f"The command has version {command.v}; this release reads {COMMAND_VERSION}. Upgrade.",
+        )
+    return command
+
+
+def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
+    """Return the tenant after the command; None = there is none.
+
+    A refused command changes nothing but the tenant's list of recent commands, where its
+    sender finds the code. A command that was applied before changes nothing at all.
+    """
+    if tenant is not None and tenant.result_of(command.id) is not None:
+        return tenant
+    try:
+        changed = _change(tenant, command)
+    except HooksealError as refusal:
+        return None if tenant is None else tenant.noting(command.id, refusal.code)
+    if changed is None:
+        return None
+    revision = 1 if tenant is None else tenant.revision + 1
+    return replace(changed, revision=revision).noting(command.id, "ok")
+
+
+def _change(tenant: Tenant | None, command: Command) -> Tenant | None:
+    if isinstance(command, CreateTenant):
+        return _create(tenant, command)
+    if tenant is None:
+        raise ConflictError("unknown_tenant", "There is no such tenant; create it first.")
+    if command.if_revision is not None and command.if_revision != tenant.revision:
+        raise ConflictError(
+            "revision_conflict", "The tenant was changed meanwhile; read it and try again."
+        )
+    return _CHANGES[type(command)](tenant, command)
+
+
+def _create(tenant: Tenant | None, command: CreateTenant) -> Tenant:
+    if tenant is not None:
+        raise ConflictError("tenant_exists", "There is a tenant of this customer id already.")
+    return Tenant(check_customer_id(command.customer_id), 0, command.name)
+
+
+def _enable(tenant: Tenant, _: EnableTenant) -> Tenant:
+    return replace(tenant, enabled=True)
+
+
+def _disable(tenant: Tenant, _: DisableTenant) -> Tenant:
+    return replace(tenant, enabled=False)
+
+
+def _delete(_: Tenant, __: DeleteTenant) -> None:
+    return None
+
+
+def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
+    if any(key.kid == command.kid for key in tenant.public_keys):
+        raise ConflictError("key_exists", "The tenant has this public key already.")
+    if len(tenant.public_keys) >= PUBLIC_KEYS_MAX:
+        raise ConflictError(
+            "too_many_keys", f"A tenant has at most {PUBLIC_KEYS_MAX} public keys; remove one."
+        )
+    older = tuple(replace(key, state="retiring") for key in tenant.public_keys)
+    added = PublicKey(command.kid, command.alg, command.jwk)
+    return replace(tenant, public_keys=(*older, added))
+
+
+def _remove_key(tenant: Tenant, command: RemovePublicKey) -> Tenant:
+    left = tuple(key for key in tenant.public_keys if key.kid != command.kid)
+    if len(left) == len(tenant.public_keys):
+        raise ConflictError("unknown_key", "The tenant has no public key of this id.")
+    return replace(tenant, public_keys=left)
+
+
+def _add_endpoint(tenant: Tenant, command: AddEndpoint) -> Tenant:
+    if tenant.endpoint(command.endpoint_id) is not None:
+        raise ConflictError("endpoint_exists", "The tenant has an endpoint of this id already.")
+    if len(tenant.endpoints) >= ENDPOINTS_MAX:
+        raise ConflictError(
+            "too_many_endpoints", f"A tenant has at most {ENDPOINTS_MAX} endpoints; remove one."
+        )
+    added = Endpoint(
+        id=command.endpoint_id,
+        url=command.url,
+        event_types=check_event_types(command.event_types),
+        headers=command.headers,
+        description=command.description,
+        retry_delays_s=_check_delays(command.retry_delays_s),
+    )
+    return replace(tenant, endpoints=(*tenant.endpoints, added))
+
+
+def _change_endpoint(tenant: Tenant, command: ChangeEndpoint) -> Tenant:
+    names = ("url", "headers", "description", "enabled")
+    changes: dict[str, Any] = {
+        name: value for name in names if (value := getattr(command, name)) is not None
+    }
+    if command.event_types is not None:
+        changes["event_types"] = check_event_types(command.event_types)
+    if command.retry_delays_s is not None:
+        changes["retry_delays_s"] = _check_delays(command.retry_delays_s)
+    if command.enabled is not None:
+        changes["disabled_reason"] = None if command.enabled else command.disabled_reason or "asked"
+    return _with_endpoint(tenant, command.endpoint_id, lambda found: replace(found, **changes))
+
+
+def _remove_endpoint(tenant: Tenant, command: RemoveEndpoint) -> Tenant:
+    return _with_endpoint(tenant, command.endpoint_id, lambda _: None)
+
+
+def _rotate_secret(tenant: Tenant, command: RotateSecret) -> Tenant:
+    return _with_endpoint(
+        tenant,
+        command.endpoint_id,
+        lambda found: replace(
+            found,
+            secret_version=found.secret_version + 1,
+            previous_secret_until=command.at + command.overlap_s,
+        ),
+    )
+
+
+def _with_endpoint(
+    tenant: Tenant, endpoint_id: str, change: Callable[[Endpoint], Endpoint | None]
+) -> Tenant:
+    if tenant.endpoint(endpoint_id) is None:
+        raise ConflictError("unknown_endpoint", "The tenant has no endpoint of this id.")
+    changed = (change(item) if item.id == endpoint_id else item for item in tenant.endpoints)
+    return replace(tenant, endpoints=tuple(item for item in changed if item is not None))
+
+
+def _check_delays(delays_s: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if delays_s is None:
+        return None
+    if len(delays_s) > RETRY_DELAYS_MAX or not all(
+        0 <= delay <= RETRY_DELAY_MAX_S for delay in delays_s
+    ):
+        raise InvalidCommandError(
+            "retry_delays_invalid",
+            f"Give at most {RETRY_DELAYS_MAX} waits from 0 to {RETRY_DELAY_MAX_S:.0f} seconds.",
+            field="retry_delays_s",
+        )
+    return delays_s
+
+
+_CHANGES: dict[type, Callable[[Tenant, Any], Tenant | None]] = {
+    EnableTenant: _enable,
+    DisableTenant: _disable,
+    DeleteTenant: _delete,
+    AddPublicKey: _add_key,
+    RemovePublicKey: _remove_key,
+    AddEndpoint: _add_endpoint,
+    ChangeEndpoint: _change_endpoint,
+    RemoveEndpoint: _remove_endpoint,
+    RotateSecret: _rotate_secret,
+}

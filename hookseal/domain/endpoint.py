@@ -1,0 +1,54 @@
+"""A webhook URL of a tenant and its state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hookseal.domain.subscription import subscribes
+
+__all__ = ["DisabledReason", "Endpoint"]
+
+DisabledReason = str
+
+
+class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One endpoint, as the tenants table holds it.
+
+    Attributes:
+        id: Unique within the tenant.
+        url: Canonical.
+        event_types: Patterns, see `hookseal.domain.subscription`.
+        headers: Custom headers sent along.
+        description: For people.
+        enabled: A disabled endpoint's events are dead-lettered, so that nothing is lost.
+        disabled_reason: Why it was disabled: `gone` (410) or `asked`.
+        secret_version: Which derived signing secret is current, from 1.
+        previous_secret_until: Unix seconds until which the secret before it signs as well.
+        retry_delays_s: The endpoint's own schedule in seconds; None = the operator's.
+    """
+
+    id: str
+    url: str
+    event_types: tuple[str, ...]
+    headers: dict[str, str] = {}
+    description: str = ""
+    enabled: bool = True
+    disabled_reason: DisabledReason | None = None
+    secret_version: int = 1
+    previous_secret_until: float | None = None
+    retry_delays_s: tuple[float, ...] | None = None
+
+    def wants(self, event_type: str) -> bool:
+        """Return whether the endpoint subscribes to the event type."""
+        return subscribes(self.event_types, event_type)
+
+    def secret_versions(self, now: float) -> tuple[int, ...]:
+        """Return the versions of the signing secret in force, the newest first.
+
+        Args:
+            now: Unix seconds.
+        """
+        until = self.previous_secret_until
+        if until is not None and now < until and self.secret_version > 1:
+            return self.secret_version, self.secret_version - 1
+        return (self.secret_version,)

@@ -1,0 +1,330 @@
+"""From a record to an event: the three forms that `events` accepts.
+
+1. CloudEvents 1.0, Kafka protocol binding, binary content mode (section 3.2).
+2. CloudEvents 1.0, Kafka protocol binding, structured content mode (section 3.3), JSON
+   event format.
+3. Plain: `{"type": …, "data": …, "id"?: …, "timestamp"?: …}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from hookseal.domain.json_text import data_member, validate
+from hookseal.domain.record import Record, last_header
+from hookseal.errors import InvalidEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BROADCAST_HEADER",
+    "CUSTOMER_ID_MAX",
+    "ENDPOINT_ID_HEADER",
+    "EVENT_ID_HEADER",
+    "REPLAY_HEADER",
+    "Event",
+    "check_customer_id",
+    "check_event_id",
+    "check_event_type",
+    "customer_id_of",
+    "derived_id",
+    "event_id_if_any",
+    "is_broadcast",
+    "parse_event",
+]
+
+BROADCAST_HEADER = "hookseal-broadcast"
+EVENT_ID_HEADER = "hookseal-event-id"
+ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
+REPLAY_HEADER = "hookseal-replay-of"
+
+CUSTOMER_ID_MAX = 128
+_ID_MAX = 128
+_TYPE_MAX = 255
+
+_EVENT_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]+")
+_EVENT_TYPE = re.compile(r"[\x21-\x29\x2b-\x7e]+")
+# RFC 3339 section 5.6.
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
+_STRUCTURED = "application/cloudevents"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact published for one tenant, or for all that subscribe.
+
+    Attributes:
+        id: Stable over redelivery and replay; ASCII without a dot, up to 128 characters.
+        type: Dotted name, `order.paid`.
+        timestamp: RFC 3339.
+        customer_id: The tenant it is for; empty for a broadcast.
+        data: The bytes of a JSON value, as the producer wrote them.
+        record: Where it stood.
+        only_endpoint: Set on a replay: the one endpoint it is aimed at.
+    """
+
+    id: str
+    type: str
+    timestamp: str
+    customer_id: str
+    data: bytes = field(repr=False)
+    record: Record = field(repr=False)
+    only_endpoint: str | None = None
+
+
+def parse_event(record: Record, *, max_bytes: int) -> Event:
+    """Read the event out of a record.
+
+    Raises:
+        InvalidEventError: With a code for each way a record can be no event:
+            `key_missing`, `customer_id_invalid`, `value_missing`, `payload_too_large`,
+            `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
+            `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
+            `timestamp_invalid`, `data_missing`, `data_not_json`,
+            `cloudevents_version`.
+    """
+    customer_id = "" if is_broadcast(record) else customer_id_of(record)
+    value = record.value
+    if value is None:
+        raise InvalidEventError("value_missing", "The record has no value; an event needs one.")
+    if len(value) > max_bytes:
+        raise InvalidEventError(
+            "payload_too_large",
+            f"The value has {len(value)} bytes; at most {max_bytes} are allowed.",
+        )
+    return _form_of(record)(record, value, customer_id)
+
+
+def is_broadcast(record: Record) -> bool:
+    """Return whether the record is one partition's copy of a broadcast."""
+    return last_header(record.headers, BROADCAST_HEADER) is not None
+
+
+def customer_id_of(record: Record) -> str:
+    """Return the customer id in the record's key.
+
+    Raises:
+        InvalidEventError: `key_missing`, `customer_id_invalid`.
+    """
+    if not record.key:
+        raise InvalidEventError(
+            "key_missing", "The record has no key; use the customer id as the key.", field="key"
+        )
+    try:
+        return check_customer_id(record.key.decode())
+    except UnicodeDecodeError:
+        raise InvalidEventError(
+            "customer_id_invalid", "The record's key is not UTF-8.", field="key"
+        ) from None
+
+
+def check_customer_id(text: str) -> str:
+    """Return the customer id, if it is one.
+
+    Raises:
+        InvalidEventError: `customer_id_invalid`.
+    """
+    if not text or len(text) > CUSTOMER_ID_MAX or not text.isprintable() or text != text.strip():
+        raise InvalidEventError(
+            "customer_id_invalid",
+            f"A customer id has 1 to {CUSTOMER_ID_MAX} printable characters "
+            "and no space at either end.",
+            field="customer_id",
+        )
+    return text
+
+
+def check_event_id(text: object) -> str:
+    """Return the event id, if it is one.
+
+    A dot is refused because the signed string is delimited by dots (Standard Webhooks,
+    "Signature scheme").
+
+    Raises:
+        InvalidEventError: `id_invalid`.
+    """
+    if isinstance(text, str) and len(text) <= _ID_MAX and _EVENT_ID.fullmatch(text):
+        return text
+    raise InvalidEventError(
+        "id_invalid",
+        f"An event id has 1 to {_ID_MAX} visible ASCII characters and no dot.",
+        field="id",
+    )
+
+
+def check_event_type(text: object) -> str:
+    """Return the event type, if it is one.
+
+    Raises:
+        InvalidEventError: `type_missing`, `type_invalid`.
+    """
+    if text is None:
+        raise InvalidEventError("type_missing", "The event has no type.", field="type")
+    if isinstance(text, str) and len(text) <= _TYPE_MAX and _EVENT_TYPE.fullmatch(text):
+        return text
+    raise InvalidEventError(
+        "type_invalid",
+        f"An event type has 1 to {_TYPE_MAX} visible ASCII characters and no asterisk.",
+        field="type",
+    )
+
+
+def derived_id(record: Record) -> str:
+    """Return the id of an event that brought none.
+
+    The same for every redelivery of the record. The record's timestamp is part of it, so
+    that a topic that is deleted and made anew does not repeat the ids of the old one,
+    which receivers would drop as repeats.
+    """
+    place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp_ms}"
+    digest = hashlib.sha256(place.encode()).digest()[:20]
+    return "evt_" + base64.b32encode(digest).decode().lower()
+
+
+def event_id_if_any(record: Record) -> str:
+    """Return the id that a record would have, whatever else is wrong with it."""
+    header = last_header(record.headers, EVENT_ID_HEADER)
+    for candidate in (header, last_header(record.headers, "ce_id")):
+        if candidate is not None:
+            try:
+                return check_event_id(candidate.decode())
+            except (UnicodeDecodeError, InvalidEventError):
+                continue
+    return derived_id(record)
+
+
+def _form_of(record: Record) -> Callable[[Record, bytes, str], Event]:
+    content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
+    if content_type.lower().startswith(_STRUCTURED):
+        return _structured
+    if last_header(record.headers, "ce_specversion") is not None:
+        return _binary
+    return _plain
+
+
+def _binary(record: Record, value: bytes, customer_id: str) -> Event:
+    attributes = {
+        name[3:]: content.decode("utf-8", "replace")
+        for name, content in record.headers
+        if name.startswith("ce_")
+    }
+    _check_version(attributes.get("specversion"))
+    content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
+    _check_json_type(content_type)
+    validate(value)
+    return _event(
+        record,
+        customer_id,
+        event_id=attributes.get("id"),
+        event_type=attributes.get("type"),
+        timestamp=attributes.get("time"),
+        data=value,
+    )
+
+
+def _structured(record: Record, value: bytes, customer_id: str) -> Event:
+    document = _object(value)
+    _check_version(document.get("specversion"))
+    _check_json_type(document.get("datacontenttype") or "")
+    if "data_base64" in document:
+        raise InvalidEventError(
+            "data_not_json", "Send JSON in `data`; binary data cannot be delivered.", field="data"
+        )
+    return _event(
+        record,
+        customer_id,
+        event_id=document.get("id"),
+        event_type=document.get("type"),
+        timestamp=document.get("time"),
+        data=data_member(value) or b"null",
+    )
+
+
+def _plain(record: Record, value: bytes, customer_id: str) -> Event:
+    document = _object(value)
+    data = data_member(value)
+    if data is None:
+        raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
+    return _event(
+        record,
+        customer_id,
+        event_id=document.get("id"),
+        event_type=document.get("type"),
+        timestamp=document.get("timestamp"),
+        data=data,
+    )
+
+
+def _event(
+    record: Record,
+    customer_id: str,
+    *,
+    event_id: object,
+    event_type: object,
+    timestamp: object,
+    data: bytes,
+) -> Event:
+    # A re-routed or replayed record carries the id it had where it stood first.
+    kept = last_header(record.headers, EVENT_ID_HEADER)
+    if kept is not None:
+        event_id = kept.decode("utf-8", "replace")
+    aimed_at: str | None = None
+    if last_header(record.headers, REPLAY_HEADER) is not None:
+        aimed_at = (last_header(record.headers, ENDPOINT_ID_HEADER) or b"").decode(
+            "utf-8", "replace"
+        )
+    return Event(
+        id=derived_id(record) if event_id is None else check_event_id(event_id),
+        type=check_event_type(event_type),
+        timestamp=_timestamp(timestamp, record),
+        customer_id=customer_id,
+        data=data,
+        record=record,
+        only_endpoint=aimed_at,
+    )
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    document = validate(value)
+    if not isinstance(document, dict):
+        raise InvalidEventError("body_not_object", "The value is JSON, but not an object.")
+    return document
+
+
+def _check_version(version: object) -> None:
+    if version != "1.0":
+        raise InvalidEventError(
+            "cloudevents_version", "Only CloudEvents 1.0 is read.", field="specversion"
+        )
+
+
+def _check_json_type(content_type: object) -> None:
+    if not isinstance(content_type, str):
+        content_type = "not a string"
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise InvalidEventError(
+            "data_not_json", "Send data as JSON; other content cannot be delivered.", field="data"
+        )
+
+
+def _timestamp(text: object, record: Record) -> str:
+    if text is None:
+        moment = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(text, str) and _RFC3339.fullmatch(text):
+        try:
+            datetime.fromisoformat(text.upper())
+        except ValueError:
+            pass
+        else:
+            return text
+    raise InvalidEventError(
+        "timestamp_invalid", "Write the time as RFC 3339, 2026-11-24T10:00:00Z.", field="timestamp"
+    )

@@ -1,0 +1,88 @@
+"""What an endpoint's answer means for the delivery."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+__all__ = ["Judgement", "Verdict", "judge", "retry_after_s"]
+
+_SUCCESS = range(200, 300)
+_REDIRECTS = range(300, 400)
+_GONE = 410
+_SLOW_DOWN = (429, 503)
+_DELAY_SECONDS = re.compile(r"\d{1,9}")
+
+
+class Verdict(Enum):
+    """What to do next."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its code.
+
+    Attributes:
+        verdict: What to do next.
+        code: `accepted`, `gone`, `redirect_not_followed` or `http_<status>`.
+        wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
+    """
+
+    verdict: Verdict
+    code: str
+    wait_s: float = 0.0
+
+
+_ACCEPTED = Judgement(Verdict.ACCEPTED, "accepted")
+
+
+def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> Judgement:
+    """Judge an answer.
+
+    Args:
+        status: HTTP status.
+        retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
+            503 (RFC 9110 section 15.6.4).
+        now: Unix seconds, for the header's date form.
+        cap_s: Seconds to which the header's wish is clamped.
+    """
+    if status in _SUCCESS:
+        return _ACCEPTED
+    if status == _GONE:
+        return Judgement(Verdict.GONE, "gone")
+    if status in _REDIRECTS:
+        return Judgement(Verdict.RETRY, "redirect_not_followed")
+    wait_s = 0.0
+    if status in _SLOW_DOWN and retry_after is not None:
+        wait_s = min(cap_s, retry_after_s(retry_after, now=now))
+    return Judgement(Verdict.RETRY, f"http_{status}", wait_s)
+
+
+def retry_after_s(header: str, *, now: float) -> float:
+    """Return the seconds a `Retry-After` header asks for (RFC 9110 section 10.2.3).
+
+    Args:
+        header: `120` or an HTTP date.
+        now: Unix seconds.
+
+    Returns:
+        Seconds, never negative; 0 for a header that is neither.
+    """
+    text = header.strip()
+    if _DELAY_SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            # "-0000" and the asctime form carry no zone; HTTP dates are in UTC.
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, IndexError, OverflowError, TypeError):
+        return 0.0
