@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
+    from hookseal.domain.tenant import Tenant
 
 __all__ = [
     "Answer",
@@ -19,7 +20,9 @@ __all__ = [
     "Commands",
     "DeadLetters",
     "Observer",
+    "Router",
     "SealedRequest",
+    "Tenants",
     "Transport",
 ]
 
@@ -86,6 +89,40 @@ class Clock(Protocol):
         ...
 
 
+class Tenants(Protocol):
+    """The tenants of the partitions at hand."""
+
+    def get(self, customer_id: str) -> Tenant | None:
+        """Return the tenant as it is now, or None."""
+        ...
+
+    def of_partition(self, partition: int) -> Sequence[Tenant]:
+        """Return the tenants whose events stand on this partition."""
+        ...
+
+    async def settle(self, partition: int) -> None:
+        """Wait until every command that stands on the partition by now is applied.
+
+        Gives up after a bounded time.
+        """
+        ...
+
+
+class Router(Protocol):
+    """Knows which partition a customer's records belong to."""
+
+    def partition_of(self, customer_id: str) -> int:
+        """Return the partition, counted from 0."""
+        ...
+
+    async def reroute(self, event: Event, partition: int) -> None:
+        """Produce the event's record once more, on this partition.
+
+        Bytes, headers, timestamp and event id are kept. Returns only once it is safe.
+        """
+        ...
+
+
 class DeadLetters(Protocol):
     """Where deliveries go that were given up."""
 
@@ -109,11 +146,11 @@ class Commands(Protocol):
 class Observer(Protocol):
     """Hears of what happens; must neither raise nor wait."""
 
-    def attempted(self, event: Event, attempt: Attempt) -> None:
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         """One HTTP request ended."""
         ...
 
-    def delivered(self, event: Event, endpoint_id: str, outcome: Outcome) -> None:
+    def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         """One delivery ended, accepted or given up."""
         ...
 
@@ -135,4 +172,8 @@ class Observer(Protocol):
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
+        ...
+
+    def crashed(self, event_id: str, error: Exception) -> None:
+        """Something failed that never should; the delivery goes on as a failed attempt."""
         ...

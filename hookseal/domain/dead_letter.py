@@ -40,6 +40,7 @@ REASONS: Mapping[str, str] = {
     "type_invalid": "The event's type is malformed.",
     "timestamp_invalid": "The event's time is not RFC 3339.",
     "cloudevents_version": "The event is of another CloudEvents version.",
+    "misrouted": "Workers disagree on the number of partitions; check the topics.",
     "internal_error": "hookseal failed on this record; see the worker's log.",
 }
 

@@ -28,6 +28,7 @@ __all__ = [
     "ENDPOINT_ID_HEADER",
     "EVENT_ID_HEADER",
     "REPLAY_HEADER",
+    "REROUTED_HEADER",
     "Event",
     "check_customer_id",
     "check_event_id",
@@ -43,6 +44,7 @@ BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
 REPLAY_HEADER = "hookseal-replay-of"
+REROUTED_HEADER = "hookseal-rerouted"
 
 CUSTOMER_ID_MAX = 128
 _ID_MAX = 128

@@ -23,6 +23,7 @@ class Verdict(Enum):
     ACCEPTED = "accepted"
     RETRY = "retry"
     GONE = "gone"
+    HOPELESS = "hopeless"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Judgement:
 
     Attributes:
         verdict: What to do next.
-        code: `accepted`, `gone`, `redirect_not_followed` or `http_<status>`.
+        code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of
+            the error that kept an answer from coming.
         wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
     """
 

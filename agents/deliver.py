@@ -1,0 +1,115 @@
+"""What happens to each record of `events`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.fanout import all_done
+from hookseal.domain.dead_letter import REASONS, DeadLetter
+from hookseal.domain.event import (
+    REROUTED_HEADER,
+    event_id_if_any,
+    is_broadcast,
+    parse_event,
+)
+from hookseal.domain.record import last_header
+from hookseal.errors import InvalidEventError
+
+if TYPE_CHECKING:
+    from hookseal.delivery.fanout import Fanout
+    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.ports import Clock, DeadLetters, Observer, Router, Tenants
+    from hookseal.domain.event import Event
+    from hookseal.domain.record import Record
+    from hookseal.domain.tenant import Tenant
+
+__all__ = ["Deliver"]
+
+
+class Deliver:
+    """Joins a record with its tenant and sees it delivered."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Tenants,
+        fanout: Fanout,
+        router: Router,
+        dead_letters: DeadLetters,
+        observer: Observer,
+        clock: Clock,
+        event_max_bytes: int,
+        broadcast_concurrency: int,
+    ) -> None:
+        self._tenants = tenants
+        self._fanout = fanout
+        self._router = router
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._clock = clock
+        self._event_max_bytes = event_max_bytes
+        self._broadcast_concurrency = broadcast_concurrency
+
+    async def __call__(self, record: Record, lane: Lane) -> None:
+        """Return once the record is dealt with for good, so that its offset may move.
+
+        Raises:
+            LaneStoppedError: The lane stopped before that.
+        """
+        try:
+            event = parse_event(record, max_bytes=self._event_max_bytes)
+        except InvalidEventError as error:
+            await self._bury(record, error.code, error.message)
+            return
+        if is_broadcast(record):
+            await self._broadcast(event, lane)
+            return
+        partition = self._router.partition_of(event.customer_id)
+        if partition == record.partition:
+            await self._deliver(event, lane)
+        elif last_header(record.headers, REROUTED_HEADER) is None:
+            await self._router.reroute(event, partition)
+            self._observer.misrouted(event.customer_id)
+        else:
+            # It was produced to what another worker took for the right partition:
+            # workers disagree on the number of partitions. Going on would be a circle.
+            await self._bury(record, "misrouted", REASONS["misrouted"])
+
+    async def _deliver(self, event: Event, lane: Lane) -> None:
+        tenant = self._tenants.get(event.customer_id)
+        if tenant is None:
+            # On a fresh start events may overtake the commands that make their tenant.
+            await lane.unless_stopped(self._tenants.settle(lane.partition))
+            tenant = self._tenants.get(event.customer_id)
+        if tenant is None:
+            await self._bury(event.record, "unknown_tenant", REASONS["unknown_tenant"])
+        elif not tenant.enabled:
+            await self._bury(event.record, "tenant_disabled", REASONS["tenant_disabled"])
+        else:
+            await self._fanout.deliver(event, tenant, lane)
+
+    async def _broadcast(self, event: Event, lane: Lane) -> None:
+        room = asyncio.Semaphore(self._broadcast_concurrency)
+
+        async def deliver(tenant: Tenant) -> None:
+            async with room:
+                await self._fanout.deliver(event, tenant, lane)
+
+        await all_done(
+            deliver(tenant)
+            for tenant in self._tenants.of_partition(lane.partition)
+            if tenant.enabled
+        )
+
+    async def _bury(self, record: Record, reason: str, error: str) -> None:
+        await self._dead_letters.bury(
+            DeadLetter(
+                record=record,
+                reason=reason,
+                error=error,
+                event_id=event_id_if_any(record),
+                failed_at=self._clock.now(),
+                key=record.key,
+            )
+        )

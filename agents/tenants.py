@@ -1,0 +1,76 @@
+"""What happens to each record of `tenant-commands`: the tenants table's only writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hookseal.domain.command import apply, decode
+from hookseal.errors import InvalidCommandError
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from hookseal.domain.command import Command
+    from hookseal.domain.record import Record
+    from hookseal.domain.tenant import Tenant
+
+__all__ = ["ApplyCommand", "TenantsTable", "TenantsWatcher"]
+
+
+class TenantsTable(Protocol):
+    """The table as its writer sees it."""
+
+    def get(self, customer_id: str) -> Tenant | None:
+        """Return the tenant as it is now, or None."""
+        ...
+
+    def put(self, customer_id: str, tenant: Tenant | None) -> Future[object]:
+        """Store the tenant, or forget it (None).
+
+        Takes effect at once; the future is done when the changelog has it.
+        """
+        ...
+
+
+class TenantsWatcher(Protocol):
+    """Hears of commands; must neither raise nor wait."""
+
+    def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
+        """A command took effect (`ok`) or was refused."""
+        ...
+
+    def command_invalid(self, record: Record, code: str) -> None:
+        """A record is no command and was skipped."""
+        ...
+
+
+class ApplyCommand:
+    """Applies one record to the table."""
+
+    def __init__(self, *, table: TenantsTable, watcher: TenantsWatcher) -> None:
+        self._table = table
+        self._watcher = watcher
+
+    def __call__(self, record: Record) -> Future[object] | None:
+        """Apply the command; return what to wait for before its offset may move."""
+        try:
+            command = _command_in(record)
+        except InvalidCommandError as error:
+            self._watcher.command_invalid(record, error.code)
+            return None
+        before = self._table.get(command.customer_id)
+        after = apply(before, command)
+        code = "ok" if after is None else after.result_of(command.id) or "ok"
+        if before is None and after is None:
+            code = "unknown_tenant"
+        self._watcher.command_applied(type(command).__name__, code, command.customer_id)
+        return None if after == before else self._table.put(command.customer_id, after)
+
+
+def _command_in(record: Record) -> Command:
+    command = decode(record.value or b"")
+    if record.key != command.customer_id.encode():
+        raise InvalidCommandError(
+            "command_key", "The record's key is not the command's customer id.", field="key"
+        )
+    return command

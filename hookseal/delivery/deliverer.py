@@ -1,0 +1,210 @@
+"""One event to one endpoint: seal, attempt, judge, back off, until it is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from hookseal.delivery.ports import SealedRequest
+from hookseal.domain.attempt import Attempt, Outcome
+from hookseal.domain.command import ChangeEndpoint
+from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.verdict import Judgement, Verdict, judge
+from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from hookseal.seal.envelope import envelope
+from hookseal.seal.keys import load_public_key
+from hookseal.seal.request import seal_request
+
+if TYPE_CHECKING:
+    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
+    from hookseal.domain.backoff import Backoff
+    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.event import Event
+    from hookseal.domain.tenant import PublicKey
+    from hookseal.seal.sign import SigningSecrets
+
+__all__ = ["Deliverer", "DeliveryRules"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What the operator decides for every delivery.
+
+    Attributes:
+        backoff: The schedule of endpoints without one of their own.
+        attempt_timeout_s: Seconds an attempt may take, connect to last byte.
+        retry_after_cap_s: Seconds up to which `Retry-After` is honoured.
+    """
+
+    backoff: Backoff
+    attempt_timeout_s: float = 15.0
+    retry_after_cap_s: float = 60.0
+
+
+class _Target(NamedTuple):
+    customer_id: str
+    endpoint: Endpoint
+    key: PublicKey
+    schedule: Backoff
+
+
+class Deliverer:
+    """Delivers one event to one endpoint.
+
+    Key, URL, secret and whether the endpoint is wanted at all are looked up again for
+    each attempt, so that what a tenant mends takes effect on what waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenants: Tenants,
+        transport: Transport,
+        secrets: SigningSecrets,
+        commands: Commands,
+        observer: Observer,
+        clock: Clock,
+        rules: DeliveryRules,
+    ) -> None:
+        self._tenants = tenants
+        self._transport = transport
+        self._secrets = secrets
+        self._commands = commands
+        self._observer = observer
+        self._clock = clock
+        self._rules = rules
+
+    async def deliver(
+        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
+    ) -> Outcome:
+        """Deliver, and return the outcome once it is decided.
+
+        Raises:
+            LaneStoppedError: The lane stopped before it was.
+        """
+        so_far = Outcome(accepted=False, code="")
+        while True:
+            lane.go_on()
+            target = self._target(customer_id, endpoint_id)
+            if isinstance(target, str):
+                return replace(so_far, code=target, error=REASONS[target])
+            number = so_far.attempts + 1
+            started = self._clock.now()
+            judgement, status = await self._attempt(event, target, number, started)
+            so_far = replace(
+                so_far,
+                attempts=number,
+                status=status or so_far.status,
+                first_attempt_at=so_far.first_attempt_at or started,
+            )
+            if judgement.verdict is Verdict.ACCEPTED:
+                return replace(so_far, accepted=True, code="accepted")
+            if judgement.verdict is Verdict.GONE:
+                await self._disable(target)
+                return replace(so_far, code="endpoint_gone", error=REASONS["endpoint_gone"])
+            if judgement.verdict is Verdict.HOPELESS:
+                return replace(
+                    so_far, code=judgement.code, error=REASONS.get(judgement.code, judgement.code)
+                )
+            if number >= target.schedule.attempts:
+                error = f"{number} attempts failed, the last one with {judgement.code}."
+                return replace(so_far, code="attempts_exhausted", error=error)
+            await lane.hold(
+                target.schedule.delay_after(
+                    number, draw=self._clock.draw(), at_least_s=judgement.wait_s
+                )
+            )
+
+    def _target(self, customer_id: str, endpoint_id: str) -> _Target | str:
+        """Return where to deliver to as things stand now, or why it cannot be done."""
+        tenant = self._tenants.get(customer_id)
+        if tenant is None:
+            return "unknown_tenant"
+        if not tenant.enabled:
+            return "tenant_disabled"
+        endpoint = tenant.endpoint(endpoint_id)
+        if endpoint is None:
+            return "endpoint_removed"
+        if not endpoint.enabled:
+            return "endpoint_disabled"
+        key = tenant.active_key
+        if key is None:
+            return "no_public_key"
+        schedule = self._rules.backoff
+        if endpoint.retry_delays_s is not None:
+            schedule = replace(schedule, delays_s=endpoint.retry_delays_s)
+        return _Target(customer_id, endpoint, key, schedule)
+
+    async def _attempt(
+        self, event: Event, target: _Target, number: int, started: float
+    ) -> tuple[Judgement, int | None]:
+        status: int | None = None
+        try:
+            answer = await self._transport.post(self._seal(event, target, started))
+        except (SealError, BlockedAddressError) as error:
+            judgement = Judgement(Verdict.HOPELESS, error.code)
+        except AttemptError as error:
+            judgement = Judgement(Verdict.RETRY, error.code)
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours must neither lose the event nor stop its partition: it
+            # counts as a failed attempt, and whoever reads the log must act.
+            self._observer.crashed(event.id, error)
+            judgement = Judgement(Verdict.RETRY, "internal_error")
+        else:
+            status = answer.status
+            judgement = judge(
+                status,
+                answer.retry_after,
+                now=self._clock.now(),
+                cap_s=self._rules.retry_after_cap_s,
+            )
+        self._observer.attempted(
+            event,
+            target.customer_id,
+            Attempt(
+                endpoint_id=target.endpoint.id,
+                number=number,
+                of=target.schedule.attempts,
+                code=judgement.code,
+                status=status,
+                duration_s=self._clock.now() - started,
+                kid=target.key.kid,
+            ),
+        )
+        return judgement, status
+
+    def _seal(self, event: Event, target: _Target, now: float) -> SealedRequest:
+        endpoint = target.endpoint
+        headers, body = seal_request(
+            plaintext=envelope(
+                event_id=event.id,
+                event_type=event.type,
+                timestamp=event.timestamp,
+                customer_id=target.customer_id,
+                endpoint_id=endpoint.id,
+                data=event.data,
+            ),
+            event_id=event.id,
+            timestamp=int(now),
+            key=load_public_key(target.key.jwk_json()),
+            secrets=[
+                self._secrets.derive(target.customer_id, endpoint.id, version)
+                for version in endpoint.secret_versions(now)
+            ],
+            headers=endpoint.headers,
+        )
+        return SealedRequest(endpoint.url, headers, body, self._rules.attempt_timeout_s)
+
+    async def _disable(self, target: _Target) -> None:
+        await self._commands.submit(
+            ChangeEndpoint(
+                customer_id=target.customer_id,
+                id=f"cmd_{uuid4().hex}",
+                at=self._clock.now(),
+                endpoint_id=target.endpoint.id,
+                enabled=False,
+                disabled_reason="gone",
+            )
+        )

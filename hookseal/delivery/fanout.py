@@ -1,0 +1,101 @@
+"""One event to all endpoints of a tenant that want it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hookseal.domain.dead_letter import DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from hookseal.delivery.deliverer import Deliverer
+    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.ports import Clock, DeadLetters, Observer
+    from hookseal.domain.attempt import Outcome
+    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.event import Event
+    from hookseal.domain.tenant import Tenant
+
+__all__ = ["Fanout", "all_done"]
+
+
+class Fanout:
+    """Delivers an event to its endpoints concurrently; what fails is dead-lettered."""
+
+    def __init__(
+        self,
+        *,
+        deliverer: Deliverer,
+        dead_letters: DeadLetters,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self._deliverer = deliverer
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._clock = clock
+
+    async def deliver(self, event: Event, tenant: Tenant, lane: Lane) -> None:
+        """Return once each endpoint accepted the event or its dead letter is safe.
+
+        Raises:
+            LaneStoppedError: The lane stopped before that.
+        """
+        endpoints = [endpoint for endpoint in tenant.endpoints if _is_for(event, endpoint)]
+        if not endpoints:
+            self._observer.skipped(event)
+        elif len(endpoints) == 1:
+            # The common case, spared the cost of a task.
+            await self._deliver_to(event, tenant.customer_id, endpoints[0], lane)
+        else:
+            await all_done(
+                self._deliver_to(event, tenant.customer_id, endpoint, lane)
+                for endpoint in endpoints
+            )
+
+    async def _deliver_to(
+        self, event: Event, customer_id: str, endpoint: Endpoint, lane: Lane
+    ) -> None:
+        outcome = await self._deliverer.deliver(event, customer_id, endpoint.id, lane)
+        if not outcome.accepted:
+            # Awaited before the delivery counts as done: the offset may only move once
+            # the dead letter is on the broker, or a crash here loses the event.
+            await self._dead_letters.bury(self._letter(event, customer_id, endpoint.id, outcome))
+        self._observer.delivered(event, customer_id, endpoint.id, outcome)
+
+    def _letter(
+        self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome
+    ) -> DeadLetter:
+        return DeadLetter(
+            record=event.record,
+            reason=outcome.code,
+            error=outcome.error,
+            event_id=event.id,
+            failed_at=self._clock.now(),
+            key=customer_id.encode(),
+            endpoint_id=endpoint_id,
+            attempts=outcome.attempts,
+            status=outcome.status,
+            first_attempt_at=outcome.first_attempt_at,
+        )
+
+
+def _is_for(event: Event, endpoint: Endpoint) -> bool:
+    if event.only_endpoint is not None:
+        # A replay goes where it failed, whatever the endpoint subscribes to by now.
+        return endpoint.id == event.only_endpoint
+    return endpoint.wants(event.type)
+
+
+async def all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Await all of them to their end, then raise the first failure, if any.
+
+    Unlike a task group it cancels none when one fails: an attempt on the wire may well be
+    accepted, and cutting it off would only make a repeat of it.
+    """
+    results = await asyncio.gather(*deliveries, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,97 @@
+"""The engine's ports, on Kafka: dead letters, commands, re-routing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookseal.domain import command as commands
+from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
+from hookseal.kafka.partitioner import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.delivery.ports import Observer
+    from hookseal.domain.command import Command
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.event import Event
+    from hookseal.kafka.producer import Position, Producer
+    from hookseal.kafka.topics import TopicNames
+
+__all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaRouter"]
+
+
+class KafkaDeadLetters:
+    """`DeadLetters` on the topic `dead-letters`."""
+
+    def __init__(self, producer: Producer, names: TopicNames, observer: Observer) -> None:
+        self._producer = producer
+        self._topic = names.dead_letters
+        self._observer = observer
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Write the letter beside its event: same partition number, bytes untouched."""
+        await self._producer.publish_surely(
+            self._topic,
+            key=letter.key,
+            value=letter.record.value,
+            headers=letter.headers(),
+            partition=letter.record.partition,
+        )
+        self._observer.buried(letter)
+
+
+class KafkaCommands:
+    """`Commands` on the topic `tenant-commands`."""
+
+    def __init__(self, producer: Producer, names: TopicNames) -> None:
+        self._producer = producer
+        self._topic = names.commands
+
+    async def submit(self, command: Command) -> None:
+        """Write the command, trying again for as long as it takes."""
+        await self._producer.publish_surely(
+            self._topic, key=command.customer_id.encode(), value=commands.encode(command)
+        )
+
+    async def submit_once(self, command: Command) -> Position:
+        """Write the command, or say that it could not be written.
+
+        Raises:
+            BrokerError: `publish_failed`.
+        """
+        return await self._producer.publish(
+            self._topic, key=command.customer_id.encode(), value=commands.encode(command)
+        )
+
+
+class KafkaRouter:
+    """`Router` over a topic's partitions."""
+
+    def __init__(
+        self, producer: Producer, names: TopicNames, partitions: Callable[[], int]
+    ) -> None:
+        self._producer = producer
+        self._topic = names.events
+        self._partitions = partitions
+
+    def partition_of(self, customer_id: str) -> int:
+        """Return the partition, counted from 0."""
+        return partition_of(customer_id, self._partitions())
+
+    async def reroute(self, event: Event, partition: int) -> None:
+        """Produce the event's record once more, on its right partition."""
+        record = event.record
+        await self._producer.publish_surely(
+            self._topic,
+            key=record.key,
+            value=record.value,
+            headers=(
+                *record.headers,
+                # An id derived from the place where it stood must survive the move.
+                (EVENT_ID_HEADER, event.id.encode()),
+                (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
+            ),
+            partition=partition,
+            timestamp_ms=record.timestamp_ms,
+        )

@@ -1,0 +1,165 @@
+"""Writing to Kafka so that an acknowledgement means: safe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.clients import connection, unreachable
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from hookseal.domain.record import Headers
+
+__all__ = ["Position", "Producer"]
+
+_log = logging.getLogger(__name__)
+
+# Room for a dead letter: the greatest record of `events` and the headers added to it.
+_REQUEST_MAX_BYTES = 2 * 1024 * 1024
+_PAUSE_S = 0.5
+_PAUSE_CAP_S = 10.0
+
+
+class Position(NamedTuple):
+    """Where a record stands."""
+
+    partition: int
+    offset: int
+
+
+class Producer:
+    """An idempotent producer that waits for all in-sync replicas."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        self._client = await self._connect()
+
+    async def close(self) -> None:
+        """Send what waits, then disconnect."""
+        if self._client is not None:
+            await self._client.stop()
+            self._client = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def publish(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Position:
+        """Write one record; return where it stands, once all in-sync replicas have it.
+
+        Args:
+            topic: The topic's name, prefix included.
+            key: Chooses the partition (murmur2) when none is given.
+            value: None writes a tombstone.
+            headers: In this order.
+            partition: Counted from 0.
+            timestamp_ms: Milliseconds since the Unix epoch; now when None.
+
+        Raises:
+            BrokerError: `publish_failed`. The record may still have been written.
+        """
+        client = self._client
+        if client is None:
+            raise BrokerError("publish_failed", "The producer is not started.")
+        if key is None and value is None:
+            # The client refuses a record with neither; the key says less than the value.
+            key = b""
+        try:
+            sent = await client.send_and_wait(
+                topic,
+                value=value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=list(headers),
+            )
+        except KafkaError as error:
+            await self._renew(client)
+            raise BrokerError(
+                "publish_failed", f"Writing to {topic} failed: {type(error).__name__}."
+            ) from error
+        return Position(sent.partition, sent.offset)
+
+    async def publish_surely(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Position:
+        """Write one record, trying again for as long as it takes."""
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                return await self.publish(
+                    topic,
+                    key=key,
+                    value=value,
+                    headers=headers,
+                    partition=partition,
+                    timestamp_ms=timestamp_ms,
+                )
+            except BrokerError as error:
+                _log.error("%s Trying again in %.1f s.", error.message, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+
+    async def _renew(self, failed: object) -> None:
+        # A batch that expired leaves a gap in the idempotent producer's sequence numbers,
+        # after which the broker refuses everything (OutOfOrderSequenceNumber); some errors
+        # are fatal to the client outright. A new client starts a new sequence.
+        async with self._renewing:
+            if self._client is not failed:
+                return
+            try:
+                fresh = await self._connect()
+            except BrokerError:
+                return
+            stale, self._client = self._client, fresh
+        if stale is not None:
+            await stale.stop()
+
+    async def _connect(self) -> AIOKafkaProducer:
+        client = AIOKafkaProducer(
+            **connection(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=_REQUEST_MAX_BYTES,
+            request_timeout_ms=30_000,
+        )
+        try:
+            await client.start()
+        except (KafkaError, OSError) as error:
+            await client.stop()
+            raise unreachable(self._settings) from error
+        return client

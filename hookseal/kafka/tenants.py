@@ -1,0 +1,153 @@
+"""The tenants as the changelog tells of them: a read model that follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from hookseal.domain.tenant import decode
+from hookseal.errors import BrokerError, InvalidInputError
+from hookseal.kafka.clients import connection, unreachable
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.config import Settings
+    from hookseal.domain.tenant import Tenant
+
+__all__ = ["TenantsFollower"]
+
+_log = logging.getLogger(__name__)
+
+
+class TenantsFollower:
+    """Reads the tenants table's changelog from its start and follows it.
+
+    Use as an asynchronous context manager; entering returns once everything that stood in
+    the changelog is read.
+    """
+
+    def __init__(self, settings: Settings, *, partitions: Iterable[int] | None = None) -> None:
+        """Follow these partitions, or all."""
+        self._settings = settings
+        self._topic = TopicNames(settings.topic_prefix).tenants_changelog
+        self._partitions = None if partitions is None else tuple(partitions)
+        self._tenants: dict[str, Tenant] = {}
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._consumer = AIOKafkaConsumer(
+            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await self._consumer.start()
+            await self._read_what_stands()
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise unreachable(self._settings) from error
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        await self._consumer.stop()
+
+    def get(self, customer_id: str) -> Tenant | None:
+        """Return the tenant as it was read last, or None."""
+        return self._tenants.get(customer_id)
+
+    def all(self) -> Sequence[Tenant]:
+        """Return the tenants, by customer id."""
+        return [self._tenants[customer_id] for customer_id in sorted(self._tenants)]
+
+    async def result_of(self, customer_id: str, command_id: str, *, timeout_s: float) -> str:
+        """Wait for a command to be applied; return `ok` or the code of its refusal.
+
+        A tenant that is gone after the command counts as `ok`: it was deleted.
+
+        Raises:
+            BrokerError: `no_worker_answered`, after `timeout_s` seconds.
+        """
+        known = customer_id in self._tenants
+
+        def answered() -> str | None:
+            tenant = self._tenants.get(customer_id)
+            if tenant is None:
+                return "ok" if known else None
+            return tenant.result_of(command_id)
+
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                while (result := answered()) is None:
+                    await self._changed.wait()
+        except TimeoutError:
+            raise BrokerError(
+                "no_worker_answered",
+                f"No worker applied the change within {timeout_s:.0f} s. It stands on "
+                "`tenant-commands` and takes effect once a worker runs.",
+            ) from None
+        return result
+
+    async def _read_what_stands(self) -> None:
+        partitions = self._partitions
+        if partitions is None:
+            partitions = tuple(self._consumer.partitions_for_topic(self._topic) or ())
+            if not partitions:
+                await self._consumer.topics()
+                partitions = tuple(self._consumer.partitions_for_topic(self._topic) or ())
+        if not partitions:
+            raise BrokerError(
+                "topic_missing",
+                f"There is no topic {self._topic}; run `hookseal topics create`.",
+                field=self._topic,
+            )
+        places = [TopicPartition(self._topic, partition) for partition in partitions]
+        self._consumer.assign(places)
+        await self._consumer.seek_to_beginning(*places)
+        ends = await self._consumer.end_offsets(places)
+        behind = {place for place in places if ends[place] > await self._consumer.position(place)}
+        while behind:
+            batches = await self._consumer.getmany(timeout_ms=1000)
+            for records in batches.values():
+                for record in records:
+                    self._take(record)
+            behind = {
+                place for place in behind if ends[place] > await self._consumer.position(place)
+            }
+
+    async def _follow(self) -> None:
+        async for record in self._consumer:
+            self._take(record)
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _take(self, record: ConsumerRecord) -> None:
+        if record.key is None:
+            return
+        customer_id = record.key.decode("utf-8", "replace")
+        if record.value is None:
+            self._tenants.pop(customer_id, None)
+            return
+        try:
+            self._tenants[customer_id] = decode(record.value)
+        except InvalidInputError as error:
+            _log.error(
+                "Skipped a record of %s at %d/%d: %s",
+                record.topic,
+                record.partition,
+                record.offset,
+                error.code,
+            )

@@ -1,0 +1,190 @@
+"""The topics: their names, how they are made, and what must hold for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from hookseal.errors import BrokerError, ConfigurationError
+from hookseal.kafka.clients import connection, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hookseal.config import Settings
+
+__all__ = ["TopicNames", "TopicState", "check", "create", "partition_count", "states"]
+
+_DAY_MS = 24 * 3600 * 1000
+_MIB = 1024 * 1024
+# Three copies are the least of which one may be lost while a write still needs two.
+_COPIES_FOR_A_SPARE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The names, prefix included."""
+
+    prefix: str = ""
+
+    @property
+    def events(self) -> str:
+        """Events, keyed by customer id."""
+        return f"{self.prefix}events"
+
+    @property
+    def commands(self) -> str:
+        """Changes to tenants, keyed by customer id."""
+        return f"{self.prefix}tenant-commands"
+
+    @property
+    def tenants_changelog(self) -> str:
+        """The tenants table, keyed by customer id, compacted, written by Faust."""
+        return f"{self.prefix}hookseal-tenants-changelog"
+
+    @property
+    def dead_letters(self) -> str:
+        """Deliveries given up, keyed by customer id."""
+        return f"{self.prefix}dead-letters"
+
+    @property
+    def deliveries(self) -> str:
+        """One record per attempt, keyed by customer id."""
+        return f"{self.prefix}deliveries"
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Return each topic's configuration, by name."""
+        return {
+            self.events: {"retention.ms": str(7 * _DAY_MS)},
+            self.commands: {"retention.ms": str(30 * _DAY_MS)},
+            self.tenants_changelog: {"cleanup.policy": "compact"},
+            # Longer than `events`, and with room for the headers that a dead letter adds
+            # to a record of the greatest size that `events` takes.
+            self.dead_letters: {
+                "retention.ms": str(90 * _DAY_MS),
+                "max.message.bytes": str(2 * _MIB),
+            },
+            self.deliveries: {"retention.ms": str(7 * _DAY_MS)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the broker knows it.
+
+    Attributes:
+        name: Its name.
+        partitions: How many, or None when the topic is missing.
+    """
+
+    name: str
+    partitions: int | None
+
+
+async def states(settings: Settings) -> list[TopicState]:
+    """Return the state of each topic.
+
+    Raises:
+        BrokerError: `broker_unreachable`.
+    """
+    names = list(TopicNames(settings.topic_prefix).configs())
+    async with _admin(settings) as admin:
+        found: dict[str, Any] = {
+            topic["topic"]: topic
+            for topic in await admin.describe_topics(names)
+            if topic["error_code"] == 0
+        }
+    return [
+        TopicState(name, len(found[name]["partitions"]) if name in found else None)
+        for name in names
+    ]
+
+
+async def create(settings: Settings) -> list[str]:
+    """Create the topics that are missing; return their names.
+
+    Raises:
+        BrokerError: `broker_unreachable`, `topic_not_created`.
+        ConfigurationError: As `check`.
+    """
+    configs = TopicNames(settings.topic_prefix).configs()
+    missing = [state.name for state in await states(settings) if state.partitions is None]
+    durability = {"min.insync.replicas": "2"} if settings.replication >= _COPIES_FOR_A_SPARE else {}
+    wanted = [
+        NewTopic(
+            name,
+            settings.partitions,
+            settings.replication,
+            topic_configs={**configs[name], **durability},
+        )
+        for name in missing
+    ]
+    if wanted:
+        async with _admin(settings) as admin:
+            answer = await admin.create_topics(wanted)
+        for name, code, *_ in answer.topic_errors:
+            # Another process may have made it meanwhile.
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise BrokerError(
+                    "topic_not_created",
+                    f"The broker refused to create {name}: {for_code(code).__name__}.",
+                    field=name,
+                )
+    check(await states(settings))
+    return missing
+
+
+def check(found: list[TopicState]) -> int:
+    """Return the number of partitions, if the topics are as they must be.
+
+    Raises:
+        ConfigurationError: `topic_missing`, `partitions_differ`.
+    """
+    missing = [state.name for state in found if state.partitions is None]
+    if missing:
+        raise ConfigurationError(
+            "topic_missing",
+            f"Create the missing topics with `hookseal topics create`: {', '.join(missing)}.",
+            field=missing[0],
+        )
+    counts = {state.name: state.partitions or 0 for state in found}
+    if len(set(counts.values())) != 1:
+        listing = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ConfigurationError(
+            "partitions_differ",
+            "All topics must have the same number of partitions, since a customer's events, "
+            f"commands and tenant are joined by partition, but {listing}.",
+        )
+    return next(iter(counts.values()))
+
+
+async def partition_count(settings: Settings) -> int:
+    """Return the number of partitions, if the topics are as they must be.
+
+    Raises:
+        BrokerError: `broker_unreachable`.
+        ConfigurationError: As `check`.
+    """
+    return check(await states(settings))
+
+
+class _admin:  # noqa: N801 - used like the function it would be, were it not for __aexit__
+    """An admin client whose errors are ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> AIOKafkaAdminClient:
+        self._client = AIOKafkaAdminClient(**connection(self._settings))
+        try:
+            await self._client.start()
+        except (KafkaError, OSError) as error:
+            await self._client.close()
+            raise unreachable(self._settings) from error
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()

@@ -1,0 +1,74 @@
+"""Structured logs: JSON, or readable on a terminal. Ours and the libraries' alike."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+
+__all__ = ["logging_config"]
+
+_SHARED: list[Any] = [
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+# What these say at their own pace is of use only to whoever debugs them.
+_QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING"}
+
+
+def logging_config(level: str, log_format: str) -> dict[str, Any]:
+    """Set up structlog and return the matching `logging.config.dictConfig` dictionary.
+
+    Args:
+        level: Least severity of our own lines; the libraries' begin at WARNING, unless
+            this is DEBUG.
+        log_format: `json`, `console`, or `auto`: console on a terminal, JSON otherwise.
+    """
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _SHARED,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *(
+                        [structlog.dev.ConsoleRenderer()]
+                        if as_console
+                        else [
+                            structlog.processors.format_exc_info,
+                            structlog.processors.JSONRenderer(),
+                        ]
+                    ),
+                ],
+            }
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structured",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": "WARNING" if level != "DEBUG" else "DEBUG"},
+        "loggers": {
+            "hookseal": {"level": level},
+            "streams": {"level": level},
+            **({} if level == "DEBUG" else {name: {"level": at} for name, at in _QUIET.items()}),
+        },
+    }

@@ -1,0 +1,37 @@
+"""Every metric, declared once. Labels are bounded: never a customer id, a URL or a text."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+__all__ = [
+    "ATTEMPTS",
+    "ATTEMPT_SECONDS",
+    "COMMANDS",
+    "DEAD_LETTERS",
+    "DELIVERIES",
+    "DELIVERY_SECONDS",
+    "IN_BACKOFF",
+    "MISROUTED",
+    "SKIPPED",
+]
+
+_LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+
+ATTEMPTS = Counter("hookseal_attempts_total", "Attempts, by code.", ["code"])
+ATTEMPT_SECONDS = Histogram(
+    "hookseal_attempt_seconds", "Seconds of an attempt, connect to last byte.", buckets=_LATENCY_S
+)
+DELIVERIES = Counter("hookseal_deliveries_total", "Deliveries that ended, by outcome.", ["outcome"])
+DELIVERY_SECONDS = Histogram(
+    "hookseal_delivery_seconds",
+    "Seconds from the record's timestamp to acceptance.",
+    buckets=_LATENCY_S,
+)
+DEAD_LETTERS = Counter("hookseal_dead_letters_total", "Dead letters, by reason.", ["reason"])
+IN_BACKOFF = Gauge("hookseal_in_backoff", "Deliveries that wait in backoff.", ["partition"])
+MISROUTED = Counter(
+    "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."
+)
+SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
+COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])

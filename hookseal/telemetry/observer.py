@@ -1,0 +1,119 @@
+"""Turns what happens into log lines and metrics, in one place.
+
+One line per attempt (`delivery.attempted`). No payload, secret, URL query or header: the
+fields are ids, codes and times.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hookseal.telemetry import metrics
+
+if TYPE_CHECKING:
+    from hookseal.domain.attempt import Attempt, Outcome
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.event import Event
+    from hookseal.domain.record import Record
+
+__all__ = ["TelemetryObserver"]
+
+
+class TelemetryObserver:
+    """`Observer` of the engine and `TenantsWatcher` of the commands."""
+
+    def __init__(self) -> None:
+        self._log = structlog.stdlib.get_logger("hookseal")
+        # Looked up once: a labelled child costs a lock and a dictionary each time.
+        self._accepted = metrics.ATTEMPTS.labels("accepted")
+        self._delivered = metrics.DELIVERIES.labels("accepted")
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        """One HTTP request ended."""
+        if attempt.code == "accepted":
+            self._accepted.inc()
+        else:
+            metrics.ATTEMPTS.labels(attempt.code).inc()
+        metrics.ATTEMPT_SECONDS.observe(attempt.duration_s)
+        self._log.info(
+            "delivery.attempted",
+            customer_id=customer_id,
+            event_id=event.id,
+            endpoint_id=attempt.endpoint_id,
+            attempt=attempt.number,
+            attempt_max=attempt.of,
+            code=attempt.code,
+            status=attempt.status,
+            duration_s=round(attempt.duration_s, 4),
+            kid=attempt.kid,
+            partition=event.record.partition,
+            offset=event.record.offset,
+        )
+
+    def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        """One delivery ended, accepted or given up."""
+        if outcome.accepted:
+            self._delivered.inc()
+            metrics.DELIVERY_SECONDS.observe(time.time() - event.record.timestamp_ms / 1000)
+            return
+        metrics.DELIVERIES.labels("dead_lettered").inc()
+        self._log.warning(
+            "delivery.dead_lettered",
+            customer_id=customer_id,
+            event_id=event.id,
+            endpoint_id=endpoint_id,
+            attempts=outcome.attempts,
+            code=outcome.code,
+            partition=event.record.partition,
+            offset=event.record.offset,
+        )
+
+    def waiting(self, partition: int, seconds: float) -> None:
+        """A lane goes into backoff for this long."""
+        metrics.IN_BACKOFF.labels(str(partition)).inc()
+        self._log.debug("lane.waiting", partition=partition, seconds=round(seconds, 3))
+
+    def resumed(self, partition: int) -> None:
+        """A lane comes out of backoff."""
+        metrics.IN_BACKOFF.labels(str(partition)).dec()
+
+    def skipped(self, event: Event) -> None:
+        """No endpoint subscribes to the event."""
+        metrics.SKIPPED.inc()
+        self._log.debug("event.skipped", event_id=event.id)
+
+    def misrouted(self, customer_id: str) -> None:
+        """A record stood on the wrong partition and was produced to the right one."""
+        metrics.MISROUTED.inc()
+        self._log.info("event.misrouted", customer_id=customer_id)
+
+    def buried(self, letter: DeadLetter) -> None:
+        """A dead letter was stored."""
+        metrics.DEAD_LETTERS.labels(letter.reason).inc()
+        if letter.endpoint_id is None:
+            self._log.warning(
+                "event.dead_lettered",
+                event_id=letter.event_id,
+                code=letter.reason,
+                partition=letter.record.partition,
+                offset=letter.record.offset,
+            )
+
+    def crashed(self, event_id: str, error: Exception) -> None:
+        """Something failed that never should."""
+        self._log.error("delivery.crashed", event_id=event_id, exc_info=error)
+
+    def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
+        """A command took effect (`ok`) or was refused."""
+        metrics.COMMANDS.labels(code).inc()
+        self._log.info("command.applied", command=command_type, code=code, customer_id=customer_id)
+
+    def command_invalid(self, record: Record, code: str) -> None:
+        """A record is no command and was skipped."""
+        metrics.COMMANDS.labels(code).inc()
+        self._log.error(
+            "command.invalid", code=code, partition=record.partition, offset=record.offset
+        )

@@ -1,0 +1,90 @@
+"""One line for the commands: each is applied at once, its offset moves when it is safe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from streams.codecs import record_of
+from streams.lanes import raw_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faust.types import TP, StreamT
+
+    from hookseal.domain.record import Record
+    from streams.consumer import FinishedConsumer
+
+__all__ = ["CommandLine"]
+
+
+class CommandLine:
+    """Runs the agent `tenants`.
+
+    Changes take effect in the table at once and travel to the changelog in the
+    background, many at a time; an offset moves once its change and all before it are
+    acknowledged there.
+    """
+
+    def __init__(
+        self,
+        *,
+        apply: Callable[[Record], asyncio.Future[object] | None],
+        consumer: Callable[[], FinishedConsumer],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._apply = apply
+        self._consumer = consumer
+        self._crash = crash
+        self._unsafe: dict[TP, deque[tuple[int, asyncio.Future[object]]]] = defaultdict(deque)
+        self._applied: dict[TP, int] = {}
+        self._progress = asyncio.Condition()
+
+    async def run(self, stream: StreamT[bytes]) -> None:
+        """Be the agent, until the worker stops."""
+        async with aclosing(raw_events(stream)) as events:
+            async for event in events:
+                message = event.message
+                tp = message.tp
+                written = self._apply(record_of(message))
+                async with self._progress:
+                    self._applied[tp] = message.offset + 1
+                    self._progress.notify_all()
+                if written is None:
+                    written = asyncio.get_running_loop().create_future()
+                    written.set_result(None)
+                self._unsafe[tp].append((message.offset, written))
+                written.add_done_callback(partial(self._settled, tp))
+
+    async def reach(self, tp: TP, offset: int) -> None:
+        """Wait until every command of the partition below this offset is applied."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: self.applied(tp) >= offset)
+
+    def applied(self, tp: TP) -> int:
+        """Return the offset below which every command of the partition is applied."""
+        return max(self._applied.get(tp, 0), self._consumer().finished(tp))
+
+    def keep_only(self, partitions: set[int]) -> None:
+        """Drop what is known of partitions that went to other workers."""
+        for held in (self._applied, self._unsafe):
+            for tp in [tp for tp in held if tp.partition not in partitions]:
+                del held[tp]
+
+    def _settled(self, tp: TP, _: asyncio.Future[object]) -> None:
+        waiting = self._unsafe.get(tp, deque())
+        while waiting and waiting[0][1].done():
+            offset, written = waiting.popleft()
+            if written.cancelled():
+                return
+            error = written.exception()
+            if error is not None:
+                # The table in memory is ahead of its changelog now; only a fresh start
+                # from the changelog makes them agree again.
+                self._crash(error)
+                return
+            self._consumer().finish(tp, offset)

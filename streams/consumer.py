@@ -1,0 +1,91 @@
+"""Faust's consumer, told what is finished instead of guessing it from acks.
+
+Faust 0.15.3 commits what was acked, and acks too much: a cancelled or failed event, an
+event of an older generation on the pure-Python path, and the single event in a gap of
+one (`transport/consumer.py`, `_new_offset`; upstream issues 312 and 606). Here an offset
+is committed when a lane said that everything up to it is finished, and for no other
+reason. `docs/faust.md` has the experiments.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from faust.transport.drivers import aiokafka as driver
+from mode import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faust.types import TP
+
+__all__ = ["FinishedConsumer", "FinishedTransport"]
+
+
+class FinishedConsumer(driver.Consumer):
+    """Commits the low-water mark of finished events, per partition.
+
+    The mark is a fact about this process: every event below it was finished, here or by
+    an earlier owner of the partition. It survives a rebalance, so that a partition that
+    stays, or comes back, does not do the same work twice.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._finished: dict[TP, int] = {}
+        super().__init__(*args, **kwargs)
+
+    def finish(self, tp: TP, offset: int) -> None:
+        """Note that every event of the partition up to this offset is finished."""
+        if offset >= self._finished.get(tp, 0):
+            self._finished[tp] = offset + 1
+
+    def finished(self, tp: TP) -> int:
+        """Return the offset below which every event is finished; 0 if nothing is known."""
+        return max(self._finished.get(tp, 0), self._committed_offset[tp] or 0)
+
+    def forget(self, tp: TP, end: int) -> None:
+        """Drop a mark beyond the partition's end: the topic was deleted and made anew."""
+        if self._finished.get(tp, 0) > end:
+            del self._finished[tp]
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self._finished if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._finished.get(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps in the log (compaction, transaction markers) mean nothing here."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is finished before the partitions go.
+
+        Faust drops what was acked since the last commit, of all partitions, at each
+        rebalance (upstream issue 502): the new owner would repeat it.
+        """
+        try:
+            await self.commit()
+        except Exception as error:  # noqa: BLE001 - a failed commit costs repeats, no more
+            self.log.warning("commit on revocation failed: %r", error)
+        await super().on_partitions_revoked(revoked)
+
+    @Service.task
+    async def _keep_polling(self) -> None:
+        """Stay in the group while every partition is in backoff.
+
+        With all queues full Faust stops polling, and aiokafka takes a consumer that does
+        not poll for `max_poll_interval` for dead.
+        """
+        while not self.should_stop:
+            await self.sleep(1.0)
+            client = self._thread._consumer  # noqa: SLF001
+            idle = not self._get_active_partitions() and self._buffered_partitions
+            if client is not None and self.flow_active and idle:
+                with client._subscription.fetch_context():  # noqa: SLF001
+                    pass
+
+
+class FinishedTransport(driver.Transport):
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer = FinishedConsumer

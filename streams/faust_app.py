@@ -1,0 +1,70 @@
+"""The Faust application with its lanes: start checked, stop graceful, rebalance quick."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import faust
+from faust.agents import Agent
+
+from hookseal.errors import HooksealError
+from streams.consumer import FinishedTransport
+
+if TYPE_CHECKING:
+    from faust.types import TP, AppT
+
+    from streams.lifecycle import Lifecycle
+
+__all__ = ["HooksealApp", "LaneAgent"]
+
+_log = logging.getLogger(__name__)
+# sysexits.h: something in the configuration is wrong; starting again will not help.
+_EX_CONFIG = 78
+
+
+class HooksealApp(faust.App):
+    """A Faust app that leaves nothing half done."""
+
+    lifecycle: Lifecycle
+
+    def _new_transport(self) -> Any:
+        return FinishedTransport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Refuse to start on topics that do not fit; connect what the agents need."""
+        await super().on_first_start()
+        try:
+            await self.lifecycle.start()
+        except HooksealError as error:
+            _log.critical("Refused to start: %s", error)
+            sys.stderr.flush()
+            raise SystemExit(_EX_CONFIG) from None
+
+    async def on_stop(self) -> None:
+        """Let running attempts end, then stop reading and commit."""
+        await self.lifecycle.drain()
+        await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        """Disconnect what the agents needed."""
+        await super().on_shutdown()
+        await self.lifecycle.close()
+
+
+class LaneAgent(Agent):
+    """An agent whose partitions are let go of side by side.
+
+    Faust stops the actors of revoked partitions one after the other; with an attempt of
+    15 s running in each, the worker would miss the rebalance and lose its membership.
+    """
+
+    app: AppT
+
+    async def on_isolated_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the lanes of these partitions, then their actors."""
+        lifecycle = getattr(self.app, "lifecycle", None)
+        if lifecycle is not None:
+            await lifecycle.let_go(revoked)
+        await super().on_isolated_partitions_revoked(revoked)

@@ -1,0 +1,102 @@
+"""What a worker needs around its streams, from start to stop."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import start_http_server
+
+from hookseal.kafka.topics import partition_count
+
+if TYPE_CHECKING:
+    from faust.types import TP
+    from hookseal.outbound.client import HttpTransport
+
+    from hookseal.config import Settings
+    from hookseal.kafka.producer import Producer
+    from hookseal.kafka.topics import TopicNames
+    from streams.commands import CommandLine
+    from streams.consumer import FinishedConsumer
+    from streams.lanes import EventLanes
+    from streams.tables import FaustTenants
+
+__all__ = ["Lifecycle"]
+
+_log = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """Starts, lets go and closes."""
+
+    lanes: EventLanes
+    commands: CommandLine
+    tenants: FaustTenants
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        names: TopicNames,
+        producer: Producer,
+        transport: HttpTransport,
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._producer = producer
+        self._transport = transport
+        self._partitions = settings.partitions
+
+    def partitions(self) -> int:
+        """Return the number of partitions; as the broker has it, once started."""
+        return self._partitions
+
+    async def start(self) -> None:
+        """Check the topics and connect.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+            ConfigurationError: `topic_missing`, `partitions_differ`.
+        """
+        self._partitions = await partition_count(self._settings)
+        await self._producer.start()
+        await self._transport.start()
+        if self._settings.metrics_port is not None:
+            start_http_server(self._settings.metrics_port, self._settings.metrics_host)
+        if (
+            self._settings.egress_allow_cidrs
+            or self._settings.egress_allow_http
+            or self._settings.egress_allow_ports
+        ):
+            _log.warning(
+                "EGRESS IS OPENED for development: networks %s, http %s, ports %s",
+                ", ".join(map(str, self._settings.egress_allow_cidrs)) or "none",
+                self._settings.egress_allow_http,
+                self._settings.egress_allow_ports or "none",
+            )
+
+    async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
+        """Forget what belongs to partitions of other workers."""
+        held = {tp.partition for tp in assignment if tp.topic == self._names.events}
+        self.tenants.keep_only(held)
+        self.commands.keep_only(held)
+        watched = {
+            tp for tp in assignment if tp.topic in (self._names.events, self._names.commands)
+        }
+        if watched:
+            for tp, end in (await consumer.highwaters(*watched)).items():
+                consumer.forget(tp, end)
+        _log.info("Partitions assigned: %s", sorted(held))
+
+    async def let_go(self, revoked: set[TP]) -> None:
+        """Stop the lanes of partitions that go to another worker."""
+        await self.lanes.stop(revoked)
+
+    async def drain(self) -> None:
+        """Stop all lanes."""
+        await self.lanes.stop()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._transport.close()
+        await self._producer.close()

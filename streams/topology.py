@@ -1,0 +1,202 @@
+"""The composition root: settings in, a wired Faust application out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+from hookseal.outbound.client import HttpTransport
+from hookseal.outbound.guard import EgressPolicy
+from hookseal.seal.sign import SigningSecrets
+
+from agents.deliver import Deliver
+from agents.tenants import ApplyCommand
+from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.fanout import Fanout
+from hookseal.kafka.clients import tls_context
+from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters, KafkaRouter
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.topics import TopicNames
+from hookseal.telemetry.logs import logging_config
+from hookseal.telemetry.observer import TelemetryObserver
+from streams.commands import CommandLine
+from streams.faust_app import HooksealApp, LaneAgent
+from streams.lanes import EventLanes
+from streams.lifecycle import Lifecycle
+from streams.supervisor import LaneSupervisor
+from streams.tables import ChangelogTable, FaustTenants
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from streams.consumer import FinishedConsumer
+
+__all__ = ["create_app"]
+
+# Of the buffer, so that a batch that is already fetched always fits into a queue that is
+# at high water (80 %): otherwise its put blocks the one fetcher of all partitions.
+_POLL_FRACTION = 8
+_HOUR_S = 3600.0
+
+
+def create_app(settings: Settings) -> HooksealApp:
+    """Wire the worker. Nothing connects before the app starts."""
+    names = TopicNames(settings.topic_prefix)
+    app = HooksealApp(settings.app_id, **_faust_options(settings))
+
+    def consumer() -> FinishedConsumer:
+        return cast("FinishedConsumer", app.consumer)
+
+    clock = SystemClock()
+    observer = TelemetryObserver()
+    producer = Producer(settings)
+    transport = HttpTransport(
+        EgressPolicy(
+            allow_cidrs=settings.egress_allow_cidrs,
+            allow_http=settings.egress_allow_http,
+            allow_ports=settings.egress_allow_ports,
+        )
+    )
+    lifecycle = Lifecycle(settings=settings, names=names, producer=producer, transport=transport)
+    tenants = FaustTenants(
+        _tenants_table(app, settings),
+        partitions=lifecycle.partitions,
+        consumer=consumer,
+        commands=lambda: lifecycle.commands,
+        commands_topic=names.commands,
+        hold_s=settings.unknown_tenant_hold_s,
+    )
+    dead_letters = KafkaDeadLetters(producer, names, observer)
+    deliverer = Deliverer(
+        tenants=tenants,
+        transport=transport,
+        secrets=SigningSecrets(settings.master_key_bytes()),
+        commands=KafkaCommands(producer, names),
+        observer=observer,
+        clock=clock,
+        rules=DeliveryRules(
+            settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
+        ),
+    )
+    deliver = Deliver(
+        tenants=tenants,
+        fanout=Fanout(
+            deliverer=deliverer, dead_letters=dead_letters, observer=observer, clock=clock
+        ),
+        router=KafkaRouter(producer, names, lifecycle.partitions),
+        dead_letters=dead_letters,
+        observer=observer,
+        clock=clock,
+        event_max_bytes=settings.event_max_bytes,
+        broadcast_concurrency=settings.broadcast_concurrency,
+    )
+    lifecycle.tenants = tenants
+    lifecycle.lanes = EventLanes(
+        deliver=deliver,
+        consumer=consumer,
+        observer=observer,
+        clock=clock,
+        grace_s=settings.shutdown_grace_s,
+    )
+    lifecycle.commands = CommandLine(
+        apply=ApplyCommand(table=tenants, watcher=observer), consumer=consumer, crash=_crash(app)
+    )
+    app.lifecycle = lifecycle
+    _bind_agents(app, names, lifecycle)
+    return app
+
+
+def _bind_agents(app: HooksealApp, names: TopicNames, lifecycle: Lifecycle) -> None:
+    # Names are given, so that moving a function renames neither topics nor state.
+    # isolated_partitions: one actor and one queue per partition, so that a customer in
+    # backoff delays only the partition it shares, not every partition of this worker.
+    app.agent(_topic(app, names.events), name="deliver", isolated_partitions=True)(
+        lifecycle.lanes.run
+    )
+    app.agent(_topic(app, names.commands), name="tenants")(lifecycle.commands.run)
+
+    async def assigned(_: Any, *partitions: Any, **__: Any) -> None:
+        await lifecycle.assigned(set(partitions[0]), cast("FinishedConsumer", app.consumer))
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+
+
+def _topic(app: HooksealApp, name: str) -> Any:
+    return app.topic(
+        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+
+def _tenants_table(app: HooksealApp, settings: Settings) -> ChangelogTable:
+    return cast(
+        "ChangelogTable",
+        app.Table(
+            "tenants",
+            partitions=settings.partitions,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            options={"driver": "rocksdict"} if settings.store == "rocksdb" else None,
+            help="One document per tenant, written by the agent `tenants` alone.",
+        ),
+    )
+
+
+def _crash(app: HooksealApp) -> Any:
+    def crash(error: BaseException) -> None:
+        app.add_future(app.crash(error))
+
+    return crash
+
+
+def _faust_options(settings: Settings) -> dict[str, Any]:
+    longest_s = max(settings.longest_hold_s * 2, _HOUR_S)
+    return {
+        "broker": [f"kafka://{place}" for place in settings.kafka_bootstrap.split(",")],
+        "broker_credentials": _credentials(settings),
+        "autodiscover": False,
+        "origin": "streams",
+        "datadir": str(settings.data_dir),
+        "store": "rocksdb://" if settings.store == "rocksdb" else "memory://",
+        # A standby of the memory store is thrown away and read again on failover.
+        "table_standby_replicas": 1 if settings.store == "rocksdb" else 0,
+        "Agent": LaneAgent,
+        "Table": ChangelogTable,
+        "agent_supervisor": LaneSupervisor,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": settings.partitions,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_acks": -1,
+        "stream_buffer_maxsize": settings.buffer_events,
+        "broker_max_poll_records": max(1, settings.buffer_events // _POLL_FRACTION),
+        "broker_commit_interval": settings.commit_interval_s,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.heartbeat_interval_s,
+        "broker_request_timeout": max(90.0, settings.session_timeout_s),
+        # True waits for the event in hand at each rebalance: with a backoff longer than
+        # the rebalance timeout the worker is thrown out, again and again.
+        "stream_wait_empty": False,
+        # A lane in a long backoff is neither dead nor stuck.
+        "broker_max_poll_interval": longest_s,
+        "stream_processing_timeout": longest_s,
+        "broker_commit_livelock_soft_timeout": longest_s,
+        # The built-in pages show the tables' content to whoever asks.
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+        "logging_config": logging_config(settings.log_level, settings.log_format),
+    }
+
+
+def _credentials(settings: Settings) -> Any:
+    protocol = settings.kafka_security_protocol
+    context = tls_context(settings) if "SSL" in protocol else None
+    if "SASL" in protocol:
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=settings.kafka_sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context=context)
