@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hookseal.delivery.fanout import all_done
+from hookseal.delivery.lane import LaneStoppedError
 from hookseal.domain.dead_letter import REASONS, DeadLetter
 from hookseal.domain.event import (
     REROUTED_HEADER,
@@ -58,10 +59,19 @@ class Deliver:
             LaneStoppedError: The lane stopped before that.
         """
         try:
-            event = parse_event(record, max_bytes=self._event_max_bytes)
+            await self._handle(record, lane)
         except InvalidEventError as error:
             await self._bury(record, error.code, error.message)
-            return
+        except LaneStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours must not stop the partition for good: an actor that dies is
+            # started again on the same record.
+            self._observer.crashed(event_id_if_any(record), error)
+            await self._bury(record, "internal_error", REASONS["internal_error"])
+
+    async def _handle(self, record: Record, lane: Lane) -> None:
+        event = parse_event(record, max_bytes=self._event_max_bytes)
         if is_broadcast(record):
             await self._broadcast(event, lane)
             return

@@ -53,7 +53,9 @@ _TYPE_MAX = 255
 _EVENT_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]+")
 _EVENT_TYPE = re.compile(r"[\x21-\x29\x2b-\x7e]+")
 # RFC 3339 section 5.6.
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
 _STRUCTURED = "application/cloudevents"
 
 

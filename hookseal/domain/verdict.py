@@ -14,7 +14,7 @@ _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _GONE = 410
 _SLOW_DOWN = (429, 503)
-_DELAY_SECONDS = re.compile(r"\d{1,9}")
+_DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Verdict(Enum):

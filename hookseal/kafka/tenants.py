@@ -6,12 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.tenant import decode
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.clients import connection, unreachable
+from hookseal.kafka.reader import places_of
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -102,19 +103,7 @@ class TenantsFollower:
         return result
 
     async def _read_what_stands(self) -> None:
-        partitions = self._partitions
-        if partitions is None:
-            partitions = tuple(self._consumer.partitions_for_topic(self._topic) or ())
-            if not partitions:
-                await self._consumer.topics()
-                partitions = tuple(self._consumer.partitions_for_topic(self._topic) or ())
-        if not partitions:
-            raise BrokerError(
-                "topic_missing",
-                f"There is no topic {self._topic}; run `hookseal topics create`.",
-                field=self._topic,
-            )
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
+        places = await places_of(self._consumer, self._topic, self._partitions)
         self._consumer.assign(places)
         await self._consumer.seek_to_beginning(*places)
         ends = await self._consumer.end_offsets(places)

@@ -1,0 +1,94 @@
+"""Reading a topic as it stands, from its first record to its last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from hookseal.domain.record import Record
+from hookseal.errors import BrokerError
+from hookseal.kafka.clients import connection, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.config import Settings
+
+__all__ = ["places_of", "read_all", "record_from"]
+
+_POLL_MS = 1000
+
+
+async def read_all(
+    settings: Settings, topic: str, *, partition: int | None = None
+) -> AsyncIterator[Record]:
+    """Yield what stands on the topic now: in order within a partition, unordered across.
+
+    Args:
+        settings: How to connect.
+        topic: The topic's name, prefix included.
+        partition: Only this one, counted from 0.
+
+    Raises:
+        BrokerError: `broker_unreachable`, `topic_missing`.
+    """
+    consumer = AIOKafkaConsumer(
+        **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise unreachable(settings) from error
+    try:
+        places = await places_of(consumer, topic, None if partition is None else (partition,))
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        ends = await consumer.end_offsets(places)
+        behind = {place for place in places if ends[place] > await consumer.position(place)}
+        while behind:
+            for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        yield record_from(record)
+            behind = {place for place in behind if ends[place] > await consumer.position(place)}
+    finally:
+        await consumer.stop()
+
+
+async def places_of(
+    consumer: AIOKafkaConsumer, topic: str, partitions: tuple[int, ...] | None = None
+) -> list[TopicPartition]:
+    """Return these partitions of a topic, or all of them.
+
+    Raises:
+        BrokerError: `topic_missing`.
+    """
+    if partitions is None:
+        # A consumer that is assigned by hand knows no topics until it asks.
+        await consumer.topics()
+        partitions = tuple(sorted(consumer.partitions_for_topic(topic) or ()))
+    if not partitions:
+        raise BrokerError(
+            "topic_missing",
+            f"There is no topic {topic}; make it with `hookseal topics create`.",
+            field=topic,
+        )
+    return [TopicPartition(topic, partition) for partition in partitions]
+
+
+def record_from(record: ConsumerRecord) -> Record:
+    """Return aiokafka's record as ours."""
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.timestamp,
+    )

@@ -1,0 +1,70 @@
+"""The engine on fakes, wired as the worker wires it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookseal.seal.sign import SigningSecrets
+
+from agents.deliver import Deliver
+from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.lane import Lane
+from hookseal.domain.backoff import Backoff
+from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
+from tests.fakes import (
+    FakeClock,
+    FakeCommands,
+    FakeDeadLetters,
+    FakeRouter,
+    FakeTenants,
+    FakeTransport,
+    RecordingObserver,
+)
+
+if TYPE_CHECKING:
+    from hookseal.domain.tenant import Tenant
+
+
+class Engine:
+    """Everything from a record to its requests and dead letters."""
+
+    def __init__(
+        self, *tenants: Tenant, backoff: Backoff | None = None, clock: FakeClock | None = None
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.tenants = FakeTenants(*(tenants or (a_tenant(),)))
+        self.transport = FakeTransport()
+        self.commands = FakeCommands(self.tenants)
+        self.dead_letters = FakeDeadLetters()
+        self.router = FakeRouter()
+        self.observer = RecordingObserver()
+        self.secrets = SigningSecrets(MASTER_KEY)
+        self.deliverer = Deliverer(
+            tenants=self.tenants,
+            transport=self.transport,
+            secrets=self.secrets,
+            commands=self.commands,
+            observer=self.observer,
+            clock=self.clock,
+            rules=DeliveryRules(backoff or Backoff(jitter=0)),
+        )
+        self.fanout = Fanout(
+            deliverer=self.deliverer,
+            dead_letters=self.dead_letters,
+            observer=self.observer,
+            clock=self.clock,
+        )
+        self.deliver = Deliver(
+            tenants=self.tenants,
+            fanout=self.fanout,
+            router=self.router,
+            dead_letters=self.dead_letters,
+            observer=self.observer,
+            clock=self.clock,
+            event_max_bytes=MAX_BYTES,
+            broadcast_concurrency=4,
+        )
+
+    def lane(self, partition: int = 0) -> Lane:
+        return Lane(partition, clock=self.clock, observer=self.observer)

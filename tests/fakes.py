@@ -1,0 +1,197 @@
+"""Stand-ins for the engine's ports, with which time and chance are in the test's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.ports import Answer, SealedRequest
+from hookseal.domain.command import ChangeEndpoint, apply
+from hookseal.domain.tenant import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hookseal.domain.attempt import Attempt, Outcome
+    from hookseal.domain.command import Command
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.event import Event
+    from hookseal.domain.record import Record
+
+Response = int | Answer | Exception
+NOW = 1_700_000_000.0
+
+
+class FakeClock:
+    """Time that passes only while someone sleeps."""
+
+    def __init__(self, draw: float = 0.5) -> None:
+        self.time = NOW
+        self.slept: list[float] = []
+        self._draw = draw
+
+    def now(self) -> float:
+        return self.time
+
+    def draw(self) -> float:
+        return self._draw
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+class StuckClock(FakeClock):
+    """A clock on which no sleep ever ends; says when someone sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.asleep.set()
+        await asyncio.Event().wait()
+
+
+class FakeTransport:
+    """Answers each URL from its script; once that is used up, with 200."""
+
+    def __init__(self, **scripts: Sequence[Response]) -> None:
+        self.requests: list[SealedRequest] = []
+        self._scripts = {name: list(script) for name, script in scripts.items()}
+        self.before: Callable[[SealedRequest], None] = lambda _: None
+
+    def script(self, name: str, *responses: Response) -> None:
+        self._scripts[name] = list(responses)
+
+    async def post(self, request: SealedRequest) -> Answer:
+        self.requests.append(request)
+        self.before(request)
+        await asyncio.sleep(0)
+        script = self._scripts.get(request.url.rsplit("/", 1)[-1])
+        response = script.pop(0) if script else 200
+        if isinstance(response, Exception):
+            raise response
+        return Answer(response) if isinstance(response, int) else response
+
+    @property
+    def urls(self) -> list[str]:
+        return [request.url for request in self.requests]
+
+
+class FakeTenants:
+    """Tenants in a dictionary."""
+
+    def __init__(self, *tenants: Tenant) -> None:
+        self.held = {tenant.customer_id: tenant for tenant in tenants}
+        self.settled: list[int] = []
+        self.on_settle: Callable[[], None] = lambda: None
+
+    def get(self, customer_id: str) -> Tenant | None:
+        return self.held.get(customer_id)
+
+    def of_partition(self, partition: int) -> list[Tenant]:
+        return list(self.held.values())
+
+    async def settle(self, partition: int) -> None:
+        self.settled.append(partition)
+        self.on_settle()
+
+    def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
+        if tenant is None:
+            self.held.pop(customer_id, None)
+        else:
+            self.held[customer_id] = tenant
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+@dataclass
+class FakeDeadLetters:
+    letters: list[DeadLetter] = field(default_factory=list)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        await asyncio.sleep(0)
+        self.letters.append(letter)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [letter.reason for letter in self.letters]
+
+
+class FakeCommands:
+    """Applies commands to the tenants at once."""
+
+    def __init__(self, tenants: FakeTenants) -> None:
+        self.submitted: list[Command] = []
+        self._tenants = tenants
+
+    async def submit(self, command: Command) -> None:
+        self.submitted.append(command)
+        after = apply(self._tenants.get(command.customer_id), command)
+        assert isinstance(command, ChangeEndpoint)
+        assert after is not None
+        self._tenants.held[command.customer_id] = after
+
+
+class FakeRouter:
+    """Everything belongs to one partition, unless said otherwise."""
+
+    def __init__(self, home: int = 0) -> None:
+        self.home: dict[str, int] = defaultdict(lambda: home)
+        self.rerouted: list[tuple[Event, int]] = []
+
+    def partition_of(self, customer_id: str) -> int:
+        return self.home[customer_id]
+
+    async def reroute(self, event: Event, partition: int) -> None:
+        self.rerouted.append((event, partition))
+
+
+class RecordingObserver:
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.outcomes: list[tuple[str, Outcome]] = []
+        self.in_backoff: set[int] = set()
+        self.skips: list[str] = []
+        self.crashes: list[Exception] = []
+        self.commands: list[tuple[str, str]] = []
+        self.invalid: list[str] = []
+        self.moved: list[str] = []
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        self.outcomes.append((endpoint_id, outcome))
+
+    def waiting(self, partition: int, seconds: float) -> None:
+        self.in_backoff.add(partition)
+
+    def resumed(self, partition: int) -> None:
+        self.in_backoff.discard(partition)
+
+    def skipped(self, event: Event) -> None:
+        self.skips.append(event.id)
+
+    def misrouted(self, customer_id: str) -> None:
+        self.moved.append(customer_id)
+
+    def buried(self, letter: DeadLetter) -> None:
+        pass
+
+    def crashed(self, event_id: str, error: Exception) -> None:
+        self.crashes.append(error)
+
+    def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
+        self.commands.append((command_type, code))
+
+    def command_invalid(self, record: Record, code: str) -> None:
+        self.invalid.append(code)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from hookseal.delivery.lane import LaneStoppedError
+from hookseal.delivery.ports import Answer
+from hookseal.domain.attempt import Outcome
+from hookseal.domain.backoff import Backoff
+from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from tests.builders import a_tenant, an_endpoint, an_event, public_key
+from tests.engine import Engine
+from tests.fakes import NOW, StuckClock
+
+TIMEOUT = AttemptError("timeout", "No answer in time.")
+
+
+async def deliver(engine: Engine) -> Outcome:
+    return await engine.deliverer.deliver(an_event(), "acme", "ep_1", engine.lane())
+
+
+class TestAccepted:
+    async def test_at_the_first_attempt(self) -> None:
+        engine = Engine()
+
+        outcome = await deliver(engine)
+
+        assert outcome == Outcome(
+            accepted=True, code="accepted", attempts=1, status=200, first_attempt_at=NOW
+        )
+        assert engine.clock.slept == []
+
+    async def test_after_failures_with_growing_waits(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 500, TIMEOUT, 302)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.accepted, outcome.attempts) == (True, 4)
+        assert engine.clock.slept == [1, 2, 4]
+        assert [attempt.code for attempt in engine.observer.attempts] == [
+            "http_500",
+            "timeout",
+            "redirect_not_followed",
+            "accepted",
+        ]
+        assert [attempt.number for attempt in engine.observer.attempts] == [1, 2, 3, 4]
+
+    async def test_waits_as_long_as_the_endpoint_asks(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", Answer(503, "30"), Answer(429, "99999"))
+
+        await deliver(engine)
+
+        assert engine.clock.slept == [30, 60]
+
+
+class TestGivenUp:
+    async def test_after_the_last_attempt_without_a_further_wait(self) -> None:
+        engine = Engine(backoff=Backoff(jitter=0, max_attempts=2))
+        engine.transport.script("ep_1", 500, 503)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.accepted, outcome.code, outcome.attempts) == (
+            False,
+            "attempts_exhausted",
+            2,
+        )
+        assert outcome.status == 503
+        assert "http_503" in outcome.error
+        assert engine.clock.slept == [1]
+
+    async def test_keeps_the_last_status_when_later_attempts_bring_none(self) -> None:
+        engine = Engine(backoff=Backoff(jitter=0, max_attempts=2))
+        engine.transport.script("ep_1", 500, TIMEOUT)
+
+        assert (await deliver(engine)).status == 500
+
+    async def test_at_once_when_gone_and_disables_the_endpoint(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 410)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.code, outcome.attempts, outcome.status) == ("endpoint_gone", 1, 410)
+        endpoint = engine.tenants.held["acme"].endpoints[0]
+        assert (endpoint.enabled, endpoint.disabled_reason) == (False, "gone")
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (BlockedAddressError(), "blocked_address"),
+            (SealError("request_invalid", "No request."), "request_invalid"),
+        ],
+    )
+    async def test_at_once_when_trying_again_changes_nothing(
+        self, error: Exception, code: str
+    ) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", error)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.accepted, outcome.code, outcome.attempts) == (False, code, 1)
+        assert engine.clock.slept == []
+
+    async def test_a_fault_of_ours_counts_as_an_attempt_and_is_told(self) -> None:
+        engine = Engine(backoff=Backoff(jitter=0, max_attempts=2))
+        engine.transport.script("ep_1", RuntimeError("bug"), RuntimeError("bug"))
+
+        outcome = await deliver(engine)
+
+        assert outcome.code == "attempts_exhausted"
+        assert len(engine.observer.crashes) == 2
+
+    @pytest.mark.parametrize(
+        ("tenant", "reason"),
+        [
+            (a_tenant(enabled=False), "tenant_disabled"),
+            (a_tenant("acme", an_endpoint("other")), "endpoint_removed"),
+            (a_tenant("acme", an_endpoint(enabled=False)), "endpoint_disabled"),
+            (a_tenant(public_keys=()), "no_public_key"),
+            (a_tenant("other"), "unknown_tenant"),
+        ],
+    )
+    async def test_without_an_attempt_when_there_is_nowhere_to_deliver_to(
+        self, tenant, reason: str
+    ) -> None:
+        engine = Engine(tenant)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.accepted, outcome.code, outcome.attempts) == (False, reason, 0)
+        assert engine.transport.requests == []
+
+    async def test_with_a_key_that_cannot_seal(self) -> None:
+        key = replace(public_key(), jwk={"kty": "RSA", "n": "AQAB", "e": "AQAB"})
+        engine = Engine(a_tenant(public_keys=(key,)))
+
+        assert (await deliver(engine)).code == "key_unusable"
+
+
+class TestEachAttempt:
+    async def test_goes_to_where_the_endpoint_is_by_now(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 500)
+
+        def move(_: object) -> None:
+            moved = an_endpoint(url="https://new.acme.test/hook")
+            engine.tenants.held["acme"] = a_tenant("acme", moved)
+
+        engine.transport.before = move
+        await deliver(engine)
+
+        assert engine.transport.urls == [
+            "https://hooks.acme.test/ep_1",
+            "https://new.acme.test/hook",
+        ]
+
+    async def test_is_not_made_once_the_endpoint_is_disabled(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 500)
+
+        def disable(_: object) -> None:
+            engine.tenants.held["acme"] = a_tenant("acme", an_endpoint(enabled=False))
+
+        engine.transport.before = disable
+        outcome = await deliver(engine)
+
+        assert (outcome.code, outcome.attempts, outcome.status) == ("endpoint_disabled", 1, 500)
+
+    async def test_is_sealed_anew_with_the_same_id_and_its_own_time(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 500)
+
+        await deliver(engine)
+
+        first, second = engine.transport.requests
+        assert first.headers["webhook-id"] == second.headers["webhook-id"] == "evt_7"
+        assert int(second.headers["webhook-timestamp"]) == int(NOW) + 1
+        assert first.body != second.body
+
+    async def test_is_signed_twice_while_the_secret_rotates(self) -> None:
+        rotating = an_endpoint(secret_version=2, previous_secret_until=NOW + 10)
+        engine = Engine(a_tenant("acme", rotating))
+
+        await deliver(engine)
+
+        (request,) = engine.transport.requests
+        assert request.headers["webhook-signature"].count("v1,") == 2
+
+    async def test_follows_the_endpoint_s_own_schedule(self) -> None:
+        engine = Engine(a_tenant("acme", an_endpoint(retry_delays_s=(7.0,))))
+        engine.transport.script("ep_1", 500, 500)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.attempts, engine.clock.slept) == (2, [7])
+
+    async def test_holds_no_plaintext(self) -> None:
+        engine = Engine()
+
+        await deliver(engine)
+
+        (request,) = engine.transport.requests
+        assert b"order.paid" not in request.body
+        assert "data" not in repr(request)
+
+
+class TestStopping:
+    async def test_cuts_the_wait_and_leaves_the_delivery_undecided(self) -> None:
+        clock = StuckClock()
+        engine = Engine(clock=clock)
+        engine.transport.script("ep_1", 500)
+        lane = engine.lane()
+        delivering = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        await clock.asleep.wait()
+
+        lane.stop()
+
+        with pytest.raises(LaneStoppedError):
+            await delivering
+        assert len(engine.transport.requests) == 1
+
+    async def test_lets_a_running_attempt_count(self) -> None:
+        engine = Engine()
+        lane = engine.lane()
+        engine.transport.before = lambda _: lane.stop()
+
+        outcome = await engine.deliverer.deliver(an_event(), "acme", "ep_1", lane)
+
+        assert outcome.accepted
