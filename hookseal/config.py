@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
+from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.topics import TopicNames
 
 __all__ = ["Settings", "load"]
 
@@ -244,9 +246,24 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def app_id(self) -> str:
-        """The Faust application id, which is also the consumer group."""
-        return f"{self.topic_prefix}hookseal"
+    def cluster(self) -> Cluster:
+        """The Kafka cluster, for every client."""
+        return Cluster(
+            bootstrap=self.kafka_bootstrap,
+            topic_prefix=self.topic_prefix,
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username,
+            sasl_password=self.kafka_sasl_password.get_secret_value(),
+            tls_ca_file=self.kafka_tls_ca_file,
+            tls_cert_file=self.kafka_tls_cert_file,
+            tls_key_file=self.kafka_tls_key_file,
+        )
+
+    @property
+    def names(self) -> TopicNames:
+        """The topics' names."""
+        return TopicNames(self.topic_prefix)
 
     @property
     def backoff(self) -> Backoff:

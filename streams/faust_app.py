@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
 import faust
+import structlog
 from faust.agents import Agent
 
 from hookseal.errors import HooksealError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HooksealApp", "LaneAgent"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger("hookseal.worker")
 # sysexits.h: something in the configuration is wrong; starting again will not help.
 _EX_CONFIG = 78
 
@@ -38,7 +38,9 @@ class HooksealApp(faust.App):
         try:
             await self.lifecycle.start()
         except HooksealError as error:
-            _log.critical("Refused to start: %s", error)
+            _log.critical(
+                "worker.refused", code=error.code, field=error.field, message=error.message
+            )
             sys.stderr.flush()
             raise SystemExit(_EX_CONFIG) from None
 

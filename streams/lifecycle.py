@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+import structlog
 from prometheus_client import start_http_server
 
 from hookseal.kafka.topics import partition_count
 
 if TYPE_CHECKING:
     from faust.types import TP
-    from hookseal.outbound.client import HttpTransport
 
     from hookseal.config import Settings
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
+    from hookseal.outbound.client import HttpTransport
     from streams.commands import CommandLine
     from streams.consumer import FinishedConsumer
     from streams.lanes import EventLanes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lifecycle"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 class Lifecycle:
@@ -58,7 +58,7 @@ class Lifecycle:
             BrokerError: `broker_unreachable`.
             ConfigurationError: `topic_missing`, `partitions_differ`.
         """
-        self._partitions = await partition_count(self._settings)
+        self._partitions = await partition_count(self._settings.cluster)
         await self._producer.start()
         await self._transport.start()
         if self._settings.metrics_port is not None:
@@ -69,10 +69,11 @@ class Lifecycle:
             or self._settings.egress_allow_ports
         ):
             _log.warning(
-                "EGRESS IS OPENED for development: networks %s, http %s, ports %s",
-                ", ".join(map(str, self._settings.egress_allow_cidrs)) or "none",
-                self._settings.egress_allow_http,
-                self._settings.egress_allow_ports or "none",
+                "egress.opened",
+                hint="For development: endpoints may be dialled that are refused otherwise.",
+                networks=[str(network) for network in self._settings.egress_allow_cidrs],
+                http=self._settings.egress_allow_http,
+                ports=self._settings.egress_allow_ports,
             )
 
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
@@ -86,7 +87,7 @@ class Lifecycle:
         if watched:
             for tp, end in (await consumer.highwaters(*watched)).items():
                 consumer.forget(tp, end)
-        _log.info("Partitions assigned: %s", sorted(held))
+        _log.info("worker.assigned", partitions=sorted(held))
 
     async def let_go(self, revoked: set[TP]) -> None:
         """Stop the lanes of partitions that go to another worker."""

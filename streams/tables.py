@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 import faust
+import structlog
 from faust.types import TP
 
 from hookseal.domain.tenant import decode, encode
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangelogTable", "FaustTenants"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 class ChangelogTable(faust.Table[bytes, bytes]):
@@ -84,7 +84,7 @@ class FaustTenants:
                 ends = await self._consumer().highwaters(tp)
                 await self._commands().reach(tp, ends[tp])
         except TimeoutError:
-            _log.warning("Commands of partition %d are not applied within the hold", partition)
+            _log.warning("commands.behind", partition=partition, hold_s=self._hold_s)
 
     def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
         """Store the tenant, or forget it (None); must be called from the agent."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
-from hookseal.outbound.client import HttpTransport
-from hookseal.outbound.guard import EgressPolicy
 from hookseal.seal.sign import SigningSecrets
 
 from agents.deliver import Deliver
@@ -14,10 +12,10 @@ from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
-from hookseal.kafka.clients import tls_context
 from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters, KafkaRouter
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.topics import TopicNames
+from hookseal.outbound.client import HttpTransport
+from hookseal.outbound.guard import EgressPolicy
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
@@ -29,6 +27,8 @@ from streams.tables import ChangelogTable, FaustTenants
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.topics import TopicNames
     from streams.consumer import FinishedConsumer
 
 __all__ = ["create_app"]
@@ -41,15 +41,15 @@ _HOUR_S = 3600.0
 
 def create_app(settings: Settings) -> HooksealApp:
     """Wire the worker. Nothing connects before the app starts."""
-    names = TopicNames(settings.topic_prefix)
-    app = HooksealApp(settings.app_id, **_faust_options(settings))
+    names = settings.names
+    app = HooksealApp(settings.cluster.app_id, **_faust_options(settings))
 
     def consumer() -> FinishedConsumer:
         return cast("FinishedConsumer", app.consumer)
 
     clock = SystemClock()
     observer = TelemetryObserver()
-    producer = Producer(settings)
+    producer = Producer(settings.cluster)
     transport = HttpTransport(
         EgressPolicy(
             allow_cidrs=settings.egress_allow_cidrs,
@@ -115,10 +115,10 @@ def _bind_agents(app: HooksealApp, names: TopicNames, lifecycle: Lifecycle) -> N
     )
     app.agent(_topic(app, names.commands), name="tenants")(lifecycle.commands.run)
 
-    async def assigned(_: Any, *partitions: Any, **__: Any) -> None:
-        await lifecycle.assigned(set(partitions[0]), cast("FinishedConsumer", app.consumer))
+    async def assigned(_: Any, assignment: set[Any], **__: Any) -> None:
+        await lifecycle.assigned(assignment, cast("FinishedConsumer", app.consumer))
 
-    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_assigned.connect(cast("Any", assigned), weak=False)
 
 
 def _topic(app: HooksealApp, name: str) -> Any:
@@ -154,7 +154,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
     longest_s = max(settings.longest_hold_s * 2, _HOUR_S)
     return {
         "broker": [f"kafka://{place}" for place in settings.kafka_bootstrap.split(",")],
-        "broker_credentials": _credentials(settings),
+        "broker_credentials": _credentials(settings.cluster),
         "autodiscover": False,
         "origin": "streams",
         "datadir": str(settings.data_dir),
@@ -189,14 +189,13 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _credentials(settings: Settings) -> Any:
-    protocol = settings.kafka_security_protocol
-    context = tls_context(settings) if "SSL" in protocol else None
-    if "SASL" in protocol:
+def _credentials(cluster: Cluster) -> Any:
+    context = cluster.tls_context() if cluster.has_tls else None
+    if cluster.has_sasl:
         return faust.SASLCredentials(
-            username=settings.kafka_sasl_username,
-            password=settings.kafka_sasl_password.get_secret_value(),
+            username=cluster.sasl_username,
+            password=cluster.sasl_password,
             ssl_context=context,
-            mechanism=settings.kafka_sasl_mechanism,
+            mechanism=cluster.sasl_mechanism,
         )
     return None if context is None else faust.SSLCredentials(context=context)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.clients import connection, unreachable
 
 if TYPE_CHECKING:
-    from hookseal.config import Settings
     from hookseal.domain.record import Headers
+    from hookseal.kafka.cluster import Cluster
 
 __all__ = ["Position", "Producer"]
 
@@ -36,8 +35,8 @@ class Position(NamedTuple):
 class Producer:
     """An idempotent producer that waits for all in-sync replicas."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
 
@@ -134,24 +133,22 @@ class Producer:
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 
-    async def _renew(self, failed: object) -> None:
+    async def _renew(self, failed: Any) -> None:
         # A batch that expired leaves a gap in the idempotent producer's sequence numbers,
         # after which the broker refuses everything (OutOfOrderSequenceNumber); some errors
         # are fatal to the client outright. A new client starts a new sequence.
         async with self._renewing:
-            if self._client is not failed:
+            if self._client != failed:
                 return
             try:
-                fresh = await self._connect()
+                self._client = await self._connect()
             except BrokerError:
                 return
-            stale, self._client = self._client, fresh
-        if stale is not None:
-            await stale.stop()
+        await failed.stop()
 
     async def _connect(self) -> AIOKafkaProducer:
         client = AIOKafkaProducer(
-            **connection(self._settings),
+            **self._cluster.arguments(),
             acks="all",
             enable_idempotence=True,
             max_request_size=_REQUEST_MAX_BYTES,
@@ -161,5 +158,5 @@ class Producer:
             await client.start()
         except (KafkaError, OSError) as error:
             await client.stop()
-            raise unreachable(self._settings) from error
+            raise self._cluster.unreachable() from error
         return client

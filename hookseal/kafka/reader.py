@@ -9,14 +9,13 @@ from aiokafka.errors import KafkaError
 
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
-from hookseal.kafka.clients import connection, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiokafka import ConsumerRecord
 
-    from hookseal.config import Settings
+    from hookseal.kafka.cluster import Cluster
 
 __all__ = ["places_of", "read_all", "record_from"]
 
@@ -24,12 +23,12 @@ _POLL_MS = 1000
 
 
 async def read_all(
-    settings: Settings, topic: str, *, partition: int | None = None
+    cluster: Cluster, topic: str, *, partition: int | None = None
 ) -> AsyncIterator[Record]:
     """Yield what stands on the topic now: in order within a partition, unordered across.
 
     Args:
-        settings: How to connect.
+        cluster: Where to read.
         topic: The topic's name, prefix included.
         partition: Only this one, counted from 0.
 
@@ -37,13 +36,13 @@ async def read_all(
         BrokerError: `broker_unreachable`, `topic_missing`.
     """
     consumer = AIOKafkaConsumer(
-        **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+        **cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     try:
         await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise unreachable(settings) from error
+        raise cluster.unreachable() from error
     try:
         places = await places_of(consumer, topic, None if partition is None else (partition,))
         consumer.assign(places)

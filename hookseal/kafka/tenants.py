@@ -11,7 +11,6 @@ from aiokafka.errors import KafkaError
 
 from hookseal.domain.tenant import decode
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.clients import connection, unreachable
 from hookseal.kafka.reader import places_of
 from hookseal.kafka.topics import TopicNames
 
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from hookseal.config import Settings
     from hookseal.domain.tenant import Tenant
+    from hookseal.kafka.cluster import Cluster
 
 __all__ = ["TenantsFollower"]
 
@@ -35,10 +34,10 @@ class TenantsFollower:
     the changelog is read.
     """
 
-    def __init__(self, settings: Settings, *, partitions: Iterable[int] | None = None) -> None:
+    def __init__(self, cluster: Cluster, *, partitions: Iterable[int] | None = None) -> None:
         """Follow these partitions, or all."""
-        self._settings = settings
-        self._topic = TopicNames(settings.topic_prefix).tenants_changelog
+        self._cluster = cluster
+        self._topic = TopicNames(cluster.topic_prefix).tenants_changelog
         self._partitions = None if partitions is None else tuple(partitions)
         self._tenants: dict[str, Tenant] = {}
         self._changed = asyncio.Condition()
@@ -46,14 +45,14 @@ class TenantsFollower:
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
-            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
+            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
         )
         try:
             await self._consumer.start()
             await self._read_what_stands()
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
-            raise unreachable(self._settings) from error
+            raise self._cluster.unreachable() from error
         except BaseException:
             await self._consumer.stop()
             raise

@@ -9,12 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from hookseal.errors import BrokerError, ConfigurationError
-from hookseal.kafka.clients import connection, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hookseal.config import Settings
+    from hookseal.kafka.cluster import Cluster
 
 __all__ = ["TopicNames", "TopicState", "check", "create", "partition_count", "states"]
 
@@ -84,14 +83,14 @@ class TopicState:
     partitions: int | None
 
 
-async def states(settings: Settings) -> list[TopicState]:
+async def states(cluster: Cluster) -> list[TopicState]:
     """Return the state of each topic.
 
     Raises:
         BrokerError: `broker_unreachable`.
     """
-    names = list(TopicNames(settings.topic_prefix).configs())
-    async with _admin(settings) as admin:
+    names = list(TopicNames(cluster.topic_prefix).configs())
+    async with _admin(cluster) as admin:
         found: dict[str, Any] = {
             topic["topic"]: topic
             for topic in await admin.describe_topics(names)
@@ -103,27 +102,27 @@ async def states(settings: Settings) -> list[TopicState]:
     ]
 
 
-async def create(settings: Settings) -> list[str]:
+async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> list[str]:
     """Create the topics that are missing; return their names.
 
     Raises:
         BrokerError: `broker_unreachable`, `topic_not_created`.
         ConfigurationError: As `check`.
     """
-    configs = TopicNames(settings.topic_prefix).configs()
-    missing = [state.name for state in await states(settings) if state.partitions is None]
-    durability = {"min.insync.replicas": "2"} if settings.replication >= _COPIES_FOR_A_SPARE else {}
+    configs = TopicNames(cluster.topic_prefix).configs()
+    missing = [state.name for state in await states(cluster) if state.partitions is None]
+    durability = {"min.insync.replicas": "2"} if replication >= _COPIES_FOR_A_SPARE else {}
     wanted = [
         NewTopic(
             name,
-            settings.partitions,
-            settings.replication,
+            partitions,
+            replication,
             topic_configs={**configs[name], **durability},
         )
         for name in missing
     ]
     if wanted:
-        async with _admin(settings) as admin:
+        async with _admin(cluster) as admin:
             answer = await admin.create_topics(wanted)
         for name, code, *_ in answer.topic_errors:
             # Another process may have made it meanwhile.
@@ -133,7 +132,7 @@ async def create(settings: Settings) -> list[str]:
                     f"The broker refused to create {name}: {for_code(code).__name__}.",
                     field=name,
                 )
-    check(await states(settings))
+    check(await states(cluster))
     return missing
 
 
@@ -161,29 +160,29 @@ def check(found: list[TopicState]) -> int:
     return next(iter(counts.values()))
 
 
-async def partition_count(settings: Settings) -> int:
+async def partition_count(cluster: Cluster) -> int:
     """Return the number of partitions, if the topics are as they must be.
 
     Raises:
         BrokerError: `broker_unreachable`.
         ConfigurationError: As `check`.
     """
-    return check(await states(settings))
+    return check(await states(cluster))
 
 
 class _admin:  # noqa: N801 - used like the function it would be, were it not for __aexit__
     """An admin client whose errors are ours."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
 
     async def __aenter__(self) -> AIOKafkaAdminClient:
-        self._client = AIOKafkaAdminClient(**connection(self._settings))
+        self._client = AIOKafkaAdminClient(**self._cluster.arguments())
         try:
             await self._client.start()
         except (KafkaError, OSError) as error:
             await self._client.close()
-            raise unreachable(self._settings) from error
+            raise self._cluster.unreachable() from error
         return self._client
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,0 +1,63 @@
+# `make demo` shows it, `make test` proves it; both from a bare clone.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The JDK and Maven decide which broker the tests get; `make ci` insists on Apache Kafka.
+TEST_BROKER := $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
+export HOOKSEAL_TEST_BROKER ?= $(TEST_BROKER)
+
+.PHONY: help setup demo test fast lint bench ci lock clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(VENV)/.dev  ## a virtual environment with everything
+
+demo: $(VENV)/.run   ## the main job, live, on an embedded broker
+	$(BIN)/hookseal demo
+
+test: $(VENV)/.dev   ## all tests, on Apache Kafka where Java and Maven are
+	@echo "Kafka broker of the tests: $(HOOKSEAL_TEST_BROKER)"
+	$(BIN)/pytest
+
+fast: $(VENV)/.dev   ## unit tests and properties only
+	$(BIN)/pytest tests/unit tests/properties tests/architecture
+
+lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+
+bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent
+	$(BIN)/hookseal bench
+
+ci: lint test        ## what must be green
+
+lock: $(VENV)/.dev   ## pin every dependency again, with hashes
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
+	  --no-header --quiet --upgrade --extra receiver --extra embedded --extra build -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
+	  --no-header --quiet --constraint requirements.txt --extra dev -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hookseal needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# What `make demo` needs, and no more: it is somebody's first minute with hookseal.
+$(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,97 @@
+"""The Kafka cluster at hand: how to reach it, and what our topics on it are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.helpers import create_ssl_context
+
+from hookseal.errors import BrokerError
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+__all__ = ["Cluster"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where every Kafka client of ours connects to, and how.
+
+    Attributes:
+        bootstrap: `host:port,host:port`.
+        topic_prefix: Put before every topic and before the consumer group.
+        security_protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+        sasl_mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+        sasl_username: Used with SASL.
+        sasl_password: Used with SASL.
+        tls_ca_file: PEM of the authorities to trust; the system's when None.
+        tls_cert_file: PEM of the client certificate, for mutual TLS.
+        tls_key_file: PEM of its private key.
+    """
+
+    bootstrap: str
+    topic_prefix: str = ""
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: str = field(default="", repr=False)
+    tls_ca_file: Path | None = None
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+
+    @property
+    def app_id(self) -> str:
+        """The Faust application id, which is also the consumer group."""
+        return f"{self.topic_prefix}hookseal"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return "SSL" in self.security_protocol
+
+    @property
+    def has_sasl(self) -> bool:
+        """Whether clients log in."""
+        return self.security_protocol.startswith("SASL")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the connection arguments that aiokafka's clients share."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap,
+            "security_protocol": self.security_protocol,
+            "client_id": self.app_id,
+        }
+        if self.has_tls:
+            arguments["ssl_context"] = self.tls_context()
+        if self.has_sasl:
+            arguments |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password,
+            }
+        return arguments
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Return the TLS context: certificates and host names are checked."""
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=_text(self.tls_ca_file),
+            certfile=_text(self.tls_cert_file),
+            keyfile=_text(self.tls_key_file),
+        )
+        return context
+
+    def unreachable(self) -> BrokerError:
+        """Return the error for brokers that do not answer."""
+        return BrokerError(
+            "broker_unreachable",
+            f"No Kafka broker answers at {self.bootstrap}; check that it runs and that "
+            "the security settings fit.",
+            field="HOOKSEAL_KAFKA_BOOTSTRAP",
+        )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

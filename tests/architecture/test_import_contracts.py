@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+VIOLATIONS = {
+    "a layer above": ("hookseal/errors.py", "import agents.deliver", "One way only"),
+    "a layer above inside hookseal": (
+        "hookseal/delivery/lane.py",
+        "import hookseal.kafka.producer",
+        "Inside hookseal",
+    ),
+    "a package without a place": ("hookseal/stray.py", "", "Inside hookseal"),
+    "an adapter in an agent": ("agents/deliver.py", "import hookseal.outbound.client", "Agents"),
+    "Faust outside of the streams": ("hookseal/kafka/topics.py", "import faust", "Only the streams"),
+    "a clock in the rules": ("hookseal/domain/backoff.py", "import time", "The rules are pure"),
+}
+
+
+def contracts_broken(tree: Path) -> str:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tree,
+        env={"PYTHONPATH": str(tree), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if run.returncode == 0 else run.stdout
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("hookseal", "agents", "streams"):
+        shutil.copytree(
+            REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_tree_as_it_is_keeps_the_contracts(tree: Path) -> None:
+    assert contracts_broken(tree) == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"), VIOLATIONS.values(), ids=VIOLATIONS.keys()
+)
+def test_a_contract_breaks_when_it_is_broken(
+    tree: Path, module: str, line: str, contract: str
+) -> None:
+    file = tree / module
+    text = file.read_text() if file.exists() else '"""Stray."""\n'
+    file.write_text(f"{text}\n{line}\n")
+
+    report = contracts_broken(tree)
+
+    assert f"{contract}" in report
+    assert "BROKEN" in report

@@ -1,0 +1,54 @@
+"""The broker of the tests, and settings under which no two tests meet on it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from hookseal.kafka.broker import choose_kind, running_broker
+
+from hookseal.config import Settings
+from tests.builders import MASTER_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hookseal.kafka.broker import Broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One broker for all tests of a run: what HOOKSEAL_TEST_BROKER names."""
+    with running_broker(choose_kind()) as running:
+        yield running
+
+
+@pytest.fixture
+def settings_env(broker: Broker) -> dict[str, str]:
+    """HOOKSEAL_* for the processes of one test; its topics are its own."""
+    return {
+        **broker.settings,
+        "HOOKSEAL_KAFKA_BOOTSTRAP": broker.bootstrap,
+        "HOOKSEAL_TOPIC_PREFIX": f"t{uuid4().hex[:12]}.",
+        "HOOKSEAL_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+        "HOOKSEAL_SESSION_TIMEOUT_S": "6",
+        "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1",
+        "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8,::1/128",
+        "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
+        "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",
+        "HOOKSEAL_RETRY_JITTER": "0",
+    }
+
+
+@pytest.fixture
+def settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same for code that runs in the test itself."""
+    for name, value in settings_env.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def pytest_report_header() -> str:
+    return f"kafka broker: {choose_kind()}"

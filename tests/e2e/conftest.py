@@ -1,0 +1,124 @@
+"""A provider's side on a real broker: topics, tenants, events, workers."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
+from hookseal.domain.dead_letter import added_headers
+from hookseal.kafka import topics
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.ports import KafkaCommands
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.reader import read_all
+from tests.builders import public_key
+from tests.e2e.receiver import Receiver
+from tests.e2e.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from hookseal.config import Settings
+    from hookseal.domain.record import Header, Record
+    from hookseal.kafka.producer import Position
+
+PARTITIONS = 6
+
+
+class Provider:
+    """Drives one deployment of a test."""
+
+    def __init__(
+        self, settings: Settings, env: dict[str, str], folder: Path, stack: AsyncExitStack
+    ) -> None:
+        self.settings = settings
+        self.names = settings.names
+        self.env = env
+        self._folder = folder
+        self._stack = stack
+
+    async def start(self) -> None:
+        await topics.create(self.settings.cluster, partitions=PARTITIONS)
+        self.producer = await self._stack.enter_async_context(Producer(self.settings.cluster))
+        self.commands = KafkaCommands(self.producer, self.names)
+
+    async def worker(self, name: str = "a", **env: str) -> Worker:
+        worker = await Worker(name, {**self.env, **env}, self._folder).start()
+        self._stack.push_async_callback(worker.stop)
+        return worker
+
+    async def receiver(self) -> Receiver:
+        return await self._stack.enter_async_context(Receiver())
+
+    async def tenant(self, customer_id: str, *urls: str, event_types: str = "*") -> None:
+        """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
+        key = public_key()
+        at = {"customer_id": customer_id, "at": 0.0}
+        await self.commands.submit(CreateTenant(id=uuid4().hex, **at))
+        await self.commands.submit(
+            AddPublicKey(id=uuid4().hex, kid=key.kid, alg=key.alg, jwk=key.jwk, **at)
+        )
+        for number, url in enumerate(urls, 1):
+            await self.commands.submit(
+                AddEndpoint(
+                    id=uuid4().hex,
+                    endpoint_id=f"ep_{number}",
+                    url=url,
+                    event_types=(event_types,),
+                    **at,
+                )
+            )
+
+    async def publish(
+        self, customer_id: str, number: int, *headers: Header, **where: Any
+    ) -> Position:
+        """Publish the event `<customer>-<number>`."""
+        value = {
+            "type": "order.paid",
+            "id": f"{customer_id}-{number}",
+            "data": {"number": number},
+        }
+        return await self.raw(customer_id.encode(), orjson.dumps(value), *headers, **where)
+
+    async def raw(
+        self, key: bytes | None, value: bytes | None, *headers: Header, **where: Any
+    ) -> Position:
+        return await self.producer.publish(
+            self.names.events, key=key, value=value, headers=headers, **where
+        )
+
+    async def dead_letters(self) -> list[Record]:
+        return [record async for record in read_all(self.settings.cluster, self.names.dead_letters)]
+
+    async def reasons(self) -> dict[str, str]:
+        """Return the reason of each dead letter, by event id."""
+        headers = [added_headers(letter.headers) for letter in await self.dead_letters()]
+        return {header["event-id"]: header["reason"] for header in headers}
+
+
+def customers(count: int, *, partition: int | None = None, prefix: str = "c") -> list[str]:
+    """Return customer ids, all of one partition if one is given."""
+    found: list[str] = []
+    number = 0
+    while len(found) < count:
+        customer_id = f"{prefix}{number}"
+        if partition in (None, partition_of(customer_id, PARTITIONS)):
+            found.append(customer_id)
+        number += 1
+    return found
+
+
+@pytest.fixture
+async def provider(
+    settings: Settings, settings_env: dict[str, str], tmp_path: Path
+) -> AsyncIterator[Provider]:
+    async with AsyncExitStack() as stack:
+        running = Provider(settings, settings_env, tmp_path, stack)
+        await running.start()
+        yield running
