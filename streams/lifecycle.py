@@ -95,6 +95,7 @@ class Lifecycle:
 
     async def drain(self) -> None:
         """Stop all lanes."""
+        _log.info("worker.draining")
         await self.lanes.stop()
 
     async def close(self) -> None:

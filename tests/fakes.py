@@ -159,6 +159,7 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.outcomes: list[tuple[str, Outcome]] = []
+        self.ended: list[tuple[str, str, Outcome]] = []
         self.in_backoff: set[int] = set()
         self.skips: list[str] = []
         self.crashes: list[Exception] = []
@@ -171,6 +172,7 @@ class RecordingObserver:
 
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         self.outcomes.append((endpoint_id, outcome))
+        self.ended.append((event.id, endpoint_id, outcome))
 
     def waiting(self, partition: int, seconds: float) -> None:
         self.in_backoff.add(partition)

@@ -15,7 +15,7 @@ from hookseal.kafka.reader import places_of
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aiokafka import ConsumerRecord
 
@@ -90,16 +90,23 @@ class TenantsFollower:
             return tenant.result_of(command_id)
 
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                while (result := answered()) is None:
-                    await self._changed.wait()
+            await self.until(lambda: answered() is not None, timeout_s=timeout_s)
         except TimeoutError:
             raise BrokerError(
                 "no_worker_answered",
                 f"No worker applied the change within {timeout_s:.0f} s. It stands on "
                 "`tenant-commands` and takes effect once a worker runs.",
             ) from None
-        return result
+        return answered() or "ok"
+
+    async def until(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
+        """Wait until the condition holds; it is looked at after each change.
+
+        Raises:
+            TimeoutError: It did not within `timeout_s` seconds.
+        """
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(condition)
 
     async def _read_what_stands(self) -> None:
         places = await places_of(self._consumer, self._topic, self._partitions)

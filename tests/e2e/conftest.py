@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import orjson
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
+from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
@@ -48,6 +50,15 @@ class Provider:
         self.producer = await self._stack.enter_async_context(Producer(self.settings.cluster))
         self.commands = KafkaCommands(self.producer, self.names)
 
+    async def make_topics(self, partitions: dict[str, int]) -> None:
+        """Make topics by hand, each with its own number of partitions."""
+        admin = AIOKafkaAdminClient(**self.settings.cluster.arguments())
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(name, n, 1) for name, n in partitions.items()])
+        finally:
+            await admin.close()
+
     async def worker(self, name: str = "a", **env: str) -> Worker:
         worker = await Worker(name, {**self.env, **env}, self._folder).start()
         self._stack.push_async_callback(worker.stop)
@@ -75,6 +86,10 @@ class Provider:
                 )
             )
 
+    async def disabled_tenant(self, customer_id: str) -> None:
+        await self.tenant(customer_id)
+        await self.commands.submit(DisableTenant(customer_id=customer_id, id=uuid4().hex, at=0.0))
+
     async def publish(
         self, customer_id: str, number: int, *headers: Header, **where: Any
     ) -> Position:
@@ -95,6 +110,12 @@ class Provider:
 
     async def dead_letters(self) -> list[Record]:
         return [record async for record in read_all(self.settings.cluster, self.names.dead_letters)]
+
+    async def dead_letters_reach(self, count: int, timeout_s: float = 60) -> None:
+        """Wait until that many dead letters stand on the topic."""
+        async with asyncio.timeout(timeout_s):
+            while len(await self.dead_letters()) < count:
+                pass
 
     async def reasons(self) -> dict[str, str]:
         """Return the reason of each dead letter, by event id."""

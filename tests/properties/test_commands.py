@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookseal.domain import command as commands
+from hookseal.domain import tenant as tenants
+from hookseal.domain.command import Command, apply
+from hookseal.domain.tenant import Tenant
+from hookseal.errors import InvalidCommandError, InvalidInputError
+
+_few = st.sampled_from(["a", "b", "c"])
+_event_types = st.lists(st.sampled_from(["*", "order.*", "order.paid", "bad*"]), max_size=3).map(
+    tuple
+)
+
+
+def _of(kind: type, **fields: Any) -> st.SearchStrategy[Any]:
+    return st.builds(
+        kind,
+        customer_id=st.just("acme"),
+        id=st.integers(0, 60).map(str),
+        at=st.floats(0, 2e9),
+        if_revision=st.none() | st.integers(0, 5),
+        **fields,
+    )
+
+
+any_command: st.SearchStrategy[Command] = st.one_of(
+    _of(commands.CreateTenant),
+    _of(commands.CreateTenant),
+    _of(commands.EnableTenant),
+    _of(commands.DisableTenant),
+    _of(commands.DeleteTenant),
+    _of(commands.AddPublicKey, kid=_few, alg=st.just("ECDH-ES"), jwk=st.just({"kty": "OKP"})),
+    _of(commands.RemovePublicKey, kid=_few),
+    _of(
+        commands.AddEndpoint, endpoint_id=_few, url=st.just("https://x/"), event_types=_event_types
+    ),
+    _of(commands.ChangeEndpoint, endpoint_id=_few, enabled=st.none() | st.booleans()),
+    _of(commands.RemoveEndpoint, endpoint_id=_few),
+    _of(commands.RotateSecret, endpoint_id=_few, overlap_s=st.floats(0, 1e6)),
+)
+
+
+def run(log: list[Command]) -> list[Tenant | None]:
+    states: list[Tenant | None] = [None]
+    for command in log:
+        states.append(apply(states[-1], command))
+    return states
+
+
+@given(st.lists(any_command, max_size=30))
+def test_a_tenant_is_always_in_order(log: list[Command]) -> None:
+    for before, after in pairwise(run(log)):
+        if after is None:
+            continue
+        assert sum(key.state == "active" for key in after.public_keys) <= 1
+        assert len({key.kid for key in after.public_keys}) == len(after.public_keys)
+        assert len({item.id for item in after.endpoints}) == len(after.endpoints)
+        assert after.revision - (before.revision if before else 0) in (0, 1)
+        assert tenants.decode(tenants.encode(after)) == after
+
+
+@given(st.lists(any_command, max_size=30), st.data())
+def test_commands_that_kafka_brings_again_change_nothing(
+    log: list[Command], data: st.DataObject
+) -> None:
+    distinct = list({command.id: command for command in log}.values())[:30]
+    state = run(distinct)[-1]
+    if state is None:
+        return
+    created = max(
+        n for n, command in enumerate(distinct) if isinstance(command, commands.CreateTenant)
+    )
+    again = data.draw(st.integers(created, len(distinct)))
+
+    for command in distinct[again:]:
+        if state is not None and state.result_of(command.id) is not None:
+            assert apply(state, command) == state
+
+
+@given(any_command)
+def test_a_command_survives_the_topic(command: Command) -> None:
+    assert commands.decode(commands.encode(command)) == command
+
+
+@given(st.binary(max_size=300))
+def test_hostile_bytes_are_refused_as_ours(text: bytes) -> None:
+    for decode, error in (
+        (commands.decode, InvalidCommandError),
+        (tenants.decode, InvalidInputError),
+    ):
+        try:
+            decode(text)
+        except error:
+            pass

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import orjson
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hookseal.domain.dead_letter import REASONS, DeadLetter
+from hookseal.domain.event import event_id_if_any, parse_event
+from hookseal.domain.json_text import data_member
+from hookseal.domain.record import Record
+from hookseal.errors import InvalidEventError
+from tests.strategies import hostile_records, json_values
+
+
+@given(hostile_records)
+def test_any_record_is_an_event_or_refused_with_a_known_reason(record: Record) -> None:
+    try:
+        event = parse_event(record, max_bytes=1000)
+    except InvalidEventError as error:
+        assert error.code in REASONS  # noqa: PT017 - either way is right
+    else:
+        assert event.id
+        assert "." not in event.id
+        orjson.loads(event.data)
+
+
+@given(hostile_records)
+def test_any_record_can_be_made_a_dead_letter(record: Record) -> None:
+    letter = DeadLetter(record, "json_invalid", "x", event_id_if_any(record), 1.0)
+
+    headers = letter.headers()
+
+    assert headers[: len(record.headers)] == record.headers
+    assert all(isinstance(value, bytes) for _, value in headers)
+
+
+@given(json_values, st.text(" \n\t\r", max_size=3), st.booleans())
+def test_data_keep_their_bytes(value: object, space: str, indented: bool) -> None:
+    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
+    document = b'{"type":"a",%s"data"%s:%s%s%s}' % ((space.encode(),) * 3 + (data, space.encode()))
+
+    assert data_member(document) == data
+
+
+@given(st.dictionaries(st.sampled_from(["data", "Data", "d", "\x00", "é", '"']), json_values))
+def test_the_data_member_is_the_one_that_parsers_see(document: dict[str, object]) -> None:
+    assume("data" in document)
+
+    found = data_member(orjson.dumps(document))
+
+    assert found is not None
+    assert orjson.loads(found) == orjson.loads(orjson.dumps(document["data"]))
