@@ -1,0 +1,228 @@
+"""Which URLs a tenant may register.
+
+The text is judged as it came, before a parser touches it: parsers drop or map what they
+do not like (yarl drops CR, LF and TAB), and then check one thing and dial another. What
+passes is parsed by yarl, the parser that will dial it, and judged once more. Names are
+not resolved here: what they resolve to is judged when they are dialled, by
+`hookseal.outbound.guard`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from hookseal.domain.addresses import blocked_range, is_port_allowed
+from hookseal.errors import InvalidUrlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hookseal.domain.addresses import Address, Network
+
+__all__ = ["URL_MAX", "check_url"]
+
+URL_MAX = 2048
+
+_HOST_MAX = 253
+_PORT_MAX = 65_535
+_BAD_CHAR = re.compile(r"[\x00-\x20\x7f\\]")
+# Controls, format characters (zero-width, bidi), surrogates, spaces beyond ASCII: what a
+# person who compares two URLs cannot see.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]+)(?::(?P<port>[0-9]+))?")
+# RFC 1123 section 2.1: letters, digits, hyphens, 63 characters.
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# What resolvers take for a number, and so for an IPv4 address in one of its old forms.
+_NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476, and names in private use.
+_RESERVED = (
+    "alt",
+    "corp",
+    "example",
+    "home.arpa",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localhost",
+    "onion",
+    "test",
+)
+_LOOPBACK = IPv4Network("127.0.0.0/8")
+
+
+def check_url(
+    raw: str,
+    *,
+    allow_http: bool = False,
+    allow_ports: Iterable[tuple[int, int]] = (),
+    allow_cidrs: Iterable[Network] = (),
+    own_hosts: frozenset[str] = frozenset(),
+) -> str:
+    """Return the canonical form of an endpoint's URL, if it may be registered.
+
+    The canonical form is a fixed point: checked again, it comes back unchanged.
+
+    Args:
+        raw: The URL as the tenant gave it.
+        allow_http: Whether `http://` will do. For development.
+        allow_ports: Ranges of ports allowed besides 443 and 8443, ends included.
+        allow_cidrs: Networks allowed although private. For development.
+        own_hosts: Our own host names, in lower case and without a final dot; a delivery to
+            them would be a loop.
+
+    Raises:
+        InvalidUrlError: `url_empty`, `url_too_long`, `url_bad_char`, `url_malformed`,
+            `url_not_absolute`, `url_scheme`, `url_userinfo`, `url_fragment`, `url_host`,
+            `url_ip_form`, `url_ip_blocked`, `url_self`, `url_host_unqualified`,
+            `url_host_reserved`, `url_port`.
+    """
+    _check_text(raw)
+    authority = _authority_of(raw, allow_http=allow_http)
+    _check_authority(authority)
+    url = _parsed(raw)
+    host = url.raw_host or ""
+    address = _address_of(host)
+    if address is None:
+        _check_labels(host)
+    if host in own_hosts:
+        raise _refusal("url_self", "Give a host that is not our own: this would be a loop.")
+    networks = tuple(allow_cidrs)
+    if address is None:
+        _check_name(host, networks)
+    else:
+        _check_address(address, networks)
+    if not is_port_allowed(url.port or 0, allow_http=allow_http, allow_ports=allow_ports):
+        raise _refusal("url_port", f"Use port 443 or 8443, not {url.port}.")
+    canonical = str(url)
+    # Non-ASCII characters grow as they are percent-encoded.
+    _check_length(canonical)
+    return canonical
+
+
+def _refusal(code: str, message: str) -> InvalidUrlError:
+    return InvalidUrlError(code, message, field="url")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > URL_MAX:
+        raise _refusal("url_too_long", f"Shorten the URL to {URL_MAX} characters.")
+
+
+def _check_text(raw: str) -> None:
+    if not raw:
+        raise _refusal("url_empty", "Give a URL, https://….")
+    _check_length(raw)
+    if bad := _BAD_CHAR.search(raw):
+        raise _refusal(
+            "url_bad_char",
+            f"Remove or percent-encode U+{ord(bad.group()):04X} at position {bad.start() + 1}.",
+        )
+    if not raw.isascii():
+        for position, character in enumerate(raw, start=1):
+            if unicodedata.category(character) in _INVISIBLE:
+                raise _refusal(
+                    "url_malformed",
+                    f"Remove the invisible U+{ord(character):04X} at position {position}.",
+                )
+
+
+def _authority_of(raw: str, *, allow_http: bool) -> str:
+    start = _SCHEME.match(raw)
+    if start is None:
+        raise _refusal("url_not_absolute", "Give an absolute URL, https://host/path.")
+    scheme = start.group(1).lower()
+    if scheme != "https" and not (scheme == "http" and allow_http):
+        raise _refusal("url_scheme", "Use https: other schemes are not delivered to.")
+    authority = re.split(r"[/?#]", raw[start.end() :], maxsplit=1)[0]
+    if "@" in authority:
+        raise _refusal(
+            "url_userinfo", "Remove the user and password before the host; use a custom header."
+        )
+    if "#" in raw:
+        raise _refusal("url_fragment", "Remove the fragment (#…): it is never sent.")
+    return authority
+
+
+def _check_authority(authority: str) -> None:
+    parts = _AUTHORITY.fullmatch(authority)
+    # "%": an encoded character, or an IPv6 zone, which means nothing beyond one machine.
+    if parts is None or "%" in authority:
+        raise _refusal("url_host", "The host or port is malformed; write host or host:port.")
+    # Bounded before int(), which gives up on thousands of digits with an error of its own.
+    port = (parts["port"] or "0").lstrip("0")
+    if len(port) > len(str(_PORT_MAX)) or int(port or "0") > _PORT_MAX:
+        raise _refusal("url_malformed", f"Give a port up to {_PORT_MAX}.")
+    if parts["host"].startswith("[") and _ipv6(parts["host"][1:-1]).ipv4_mapped:
+        raise _refusal("url_ip_form", "Write the IPv4 address without the IPv6 form around it.")
+
+
+def _ipv6(text: str) -> IPv6Address:
+    try:
+        return IPv6Address(text)
+    except ValueError:
+        raise _refusal("url_host", "What stands in brackets is no IPv6 address.") from None
+
+
+def _parsed(raw: str) -> URL:
+    try:
+        return URL(raw)
+    except ValueError:
+        # yarl's text quotes the URL, and its query may hold a secret.
+        raise _refusal("url_malformed", "The host is no valid domain name.") from None
+
+
+def _address_of(host: str) -> Address | None:
+    """Return the address that an IP literal stands for, None for a name."""
+    if ":" in host:
+        return _ipv6(host)
+    if not _NUMERIC.fullmatch(host.removesuffix(".").rpartition(".")[2]):
+        return None
+    try:
+        return IPv4Address(host)
+    except ValueError:
+        raise _refusal(
+            "url_ip_form", "Write an IPv4 address as four decimal numbers, 198.51.100.7."
+        ) from None
+
+
+def _check_address(address: Address, allow_cidrs: tuple[Network, ...]) -> None:
+    blocked = blocked_range(address, allow_cidrs)
+    if blocked is not None:
+        raise _refusal("url_ip_blocked", f"Give a public address; this one is in {blocked}.")
+
+
+def _check_labels(host: str) -> None:
+    if len(host) > _HOST_MAX or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise _refusal(
+            "url_host",
+            "Build the host of labels of 1 to 63 letters, digits and inner hyphens, "
+            f"{_HOST_MAX} characters in all.",
+        )
+
+
+def _check_name(host: str, allow_cidrs: tuple[Network, ...]) -> None:
+    # On a developer's machine the receiver is at localhost. Whoever opens all of
+    # 127.0.0.0/8 means it; the guard still judges the address that it resolves to.
+    if host == "localhost" and _covers_loopback(allow_cidrs):
+        return
+    if "." not in host:
+        raise _refusal("url_host_unqualified", "Give a full domain name, like hooks.example.com.")
+    if host.endswith(tuple(f".{name}" for name in _RESERVED)) or host in _RESERVED:
+        raise _refusal(
+            "url_host_reserved", "Give a public domain name; this one is for private use."
+        )
+
+
+def _covers_loopback(allow_cidrs: tuple[Network, ...]) -> bool:
+    return any(
+        isinstance(network, IPv4Network) and network.supernet_of(_LOOPBACK)
+        for network in allow_cidrs
+    )

@@ -1,0 +1,93 @@
+"""From what aiohttp raises to the codes of the engine.
+
+The texts are constant: what a library says about a failure quotes addresses, URLs with
+their queries, and bytes of the receiver's.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from typing import Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from hookseal.outbound.guard import RefusedAddressError
+
+__all__ = ["attempt_error", "fault_of", "request_invalid"]
+
+_MESSAGES: Final = {
+    "timeout": "The endpoint did not answer in time; answer first and work afterwards.",
+    "dns_failed": "The endpoint's host does not resolve; check its DNS records.",
+    "connection_refused": "The endpoint's host refuses connections; check that it listens.",
+    "connection_reset": "The endpoint closed the connection before its answer was complete.",
+    "connection_failed": "No connection to the endpoint came about; check that it is reachable.",
+    "tls_failed": (
+        "No TLS connection to the endpoint came about; check that its certificate is valid for "
+        "the host and its chain complete."
+    ),
+    "response_invalid": "What the endpoint answered is not valid HTTP/1.1.",
+    "response_too_large": "The endpoint's answer is too large; answer with an empty body.",
+}
+
+_CODES: Final = (
+    (aiohttp.ClientResponseError, "response_invalid"),
+    (aiohttp.ClientPayloadError, "response_invalid"),
+    (HttpProcessingError, "response_invalid"),
+    (aiohttp.ServerDisconnectedError, "connection_reset"),
+)
+_RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+
+
+def attempt_error(code: str) -> AttemptError:
+    """Return the error of an attempt's code, with its constant message."""
+    return AttemptError(code, _MESSAGES[code])
+
+
+def request_invalid() -> SealError:
+    """Return the error of a request that HTTP has no form for."""
+    return SealError(
+        "request_invalid",
+        "No HTTP request can be built from the endpoint's URL and headers; register them again.",
+    )
+
+
+def fault_of(error: Exception) -> AttemptError | SealError:
+    """Return our error for whatever an attempt raised."""
+    if isinstance(error, AttemptError | SealError):
+        return error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _not_connected(error)
+    if isinstance(error, OSError):
+        return attempt_error(_code_of(error))
+    # aiohttp's InvalidURL is one, and so is what it raises for a line feed in a header.
+    if isinstance(error, ValueError | TypeError):
+        return request_invalid()
+    return attempt_error(
+        next((code for kind, code in _CODES if isinstance(error, kind)), "connection_failed")
+    )
+
+
+def _not_connected(error: aiohttp.ClientConnectorError) -> AttemptError:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return attempt_error("dns_failed")
+    if isinstance(error.os_error, RefusedAddressError):
+        return BlockedAddressError()
+    return attempt_error(_code_of(error.os_error))
+
+
+def _code_of(error: OSError) -> str:
+    # aiohttp keeps the first cause of an error on an established connection there.
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return "tls_failed"
+    if error.errno == errno.ECONNREFUSED:
+        return "connection_refused"
+    # Ours and aiohttp's without an errno, the system's ETIMEDOUT with one.
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return "timeout"
+    # asyncio's own, for an end in the middle of a handshake, has no errno.
+    if error.errno in _RESET or isinstance(error, ConnectionError):
+        return "connection_reset"
+    return "connection_failed"

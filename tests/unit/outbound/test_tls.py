@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from hookseal.errors import AttemptError
+from hookseal.outbound.guard import EgressPolicy
+from tests import hostile
+from tests.certificates import Authority, self_signed
+from tests.hostile import ACCEPTED, Receiver, hanging_up, receiving
+from tests.nameserver import naming
+from tests.outbound import ANY_PORT, LOOPBACK, a_request, a_transport
+
+HOST = "hooks.example.com"
+HTTPS_ONLY = EgressPolicy(allow_cidrs=LOOPBACK, allow_ports=ANY_PORT)
+
+
+@cache
+def the_authority() -> Authority:
+    return Authority()
+
+
+async def attempt(receiver: Receiver, trust: ssl.SSLContext | None) -> int:
+    async with (
+        naming(hooks_example_com=["127.0.0.1"]) as server,
+        a_transport(HTTPS_ONLY, ssl_context=trust, make_resolver=server.resolver) as transport,
+    ):
+        url = receiver.url(scheme="https", host=HOST)
+        return (await transport.post(a_request(url))).status
+
+
+class TestTls:
+    async def test_a_certificate_for_the_host_is_accepted(self) -> None:
+        context = the_authority().issue(HOST)
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            status = await attempt(receiver, the_authority().client_context())
+
+        assert status == 200
+
+    @pytest.mark.parametrize("fault", ["expired", "wrong name", "self-signed"])
+    async def test_any_other_certificate_is_refused_before_a_byte_is_sent(self, fault: str) -> None:
+        context = {
+            "expired": lambda: the_authority().issue(HOST, ends_in=-timedelta(days=1)),
+            "wrong name": lambda: the_authority().issue("hooks.example.org"),
+            "self-signed": lambda: self_signed(HOST),
+        }[fault]()
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(receiver, the_authority().client_context())
+
+        assert caught.value.code == "tls_failed"
+        assert receiver.requests == []
+
+    async def test_the_system_does_not_trust_a_strangers_authority(self) -> None:
+        context = the_authority().issue(HOST)
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(receiver, None)
+
+        assert caught.value.code == "tls_failed"
+
+    async def test_an_old_protocol_is_refused(self) -> None:
+        context = the_authority().issue(HOST)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.deprecated_call():
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            with pytest.raises(AttemptError):
+                await attempt(receiver, the_authority().client_context())
+
+        assert receiver.requests == []
+
+    async def test_a_receiver_without_tls_is_refused(self) -> None:
+        async with hanging_up(b"220 mail.example.com ESMTP\r\n") as port:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(Receiver(port), the_authority().client_context())
+
+        assert caught.value.code == "tls_failed"
+
+    async def test_a_close_within_the_handshake_is_a_reset(self) -> None:
+        async with hanging_up() as port:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(Receiver(port), the_authority().client_context())
+
+        assert caught.value.code == "connection_reset"
+
+    async def test_a_broken_record_in_place_of_an_answer_is_no_tls(self) -> None:
+        async def breaks_the_record(writer: asyncio.StreamWriter) -> None:
+            os.write(writer.get_extra_info("socket").fileno(), b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.Event().wait()
+
+        context = the_authority().issue(HOST)
+        async with receiving(breaks_the_record, tls=context) as receiver:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(receiver, the_authority().client_context())
+
+        assert caught.value.code == "tls_failed"
