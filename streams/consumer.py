@@ -57,6 +57,23 @@ class FinishedConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps in the log (compaction, transaction markers) mean nothing here."""
 
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets, and to the start where nothing is committed.
+
+        aiokafka's `seek_to_committed` leaves a partition without a commit where it is.
+        What Faust fetched and dropped during a rebalance would never be read again: on a
+        fresh group that is the first events of a partition.
+        """
+        await super().perform_seek()
+        fresh = {
+            tp
+            for tp in self.assignment()
+            if not self._committed_offset[tp] and not self._is_changelog_tp(tp)
+        }
+        if fresh:
+            for tp, start in (await self.earliest_offsets(*fresh)).items():
+                await self._seek(tp, max(start, self._finished.get(tp, 0)))
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before the partitions go.
 

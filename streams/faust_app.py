@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import faust
 import structlog
 from faust.agents import Agent
+from faust.app import BootStrategy
 
 from hookseal.errors import HooksealError
 from streams.consumer import FinishedTransport
@@ -17,16 +18,36 @@ if TYPE_CHECKING:
 
     from streams.lifecycle import Lifecycle
 
-__all__ = ["HooksealApp", "LaneAgent"]
+__all__ = ["HooksealApp", "LaneAgent", "QuietWorker"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 # sysexits.h: something in the configuration is wrong; starting again will not help.
 _EX_CONFIG = 78
 
 
+class WithoutWeb(BootStrategy):
+    """Starts no web server, whatever `--with-web` says, which is Faust's default.
+
+    Its pages show the tables' content to whoever asks, and its one port lets no second
+    worker start on the same host.
+    """
+
+    enable_web = False
+
+
+class QuietWorker(faust.Worker):
+    """A worker process without a spinner: it would write cursor codes between the logs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Redirected, what a library prints would come out as warnings of ours.
+        super().__init__(*args, **{**kwargs, "redirect_stdouts": False})
+        self.spinner = None
+
+
 class HooksealApp(faust.App):
     """A Faust app that leaves nothing half done."""
 
+    BootStrategy = WithoutWeb
     lifecycle: Lifecycle
 
     def _new_transport(self) -> Any:

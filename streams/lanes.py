@@ -10,7 +10,7 @@ from hookseal.delivery.lane import Lane, LaneStoppedError
 from streams.codecs import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from faust.types import TP, StreamT
 
@@ -37,12 +37,14 @@ class EventLanes:
         self,
         *,
         deliver: Callable[[Record, Lane], Awaitable[None]],
+        catch_up: Callable[[int], Coroutine[Any, Any, None]],
         consumer: Callable[[], FinishedConsumer],
         observer: Observer,
         clock: Clock,
         grace_s: float,
     ) -> None:
         self._deliver = deliver
+        self._catch_up = catch_up
         self._consumer = consumer
         self._observer = observer
         self._clock = clock
@@ -79,9 +81,13 @@ class EventLanes:
                     # Faust reads a partition that stays over a rebalance again from the
                     # last commit, while its lane has gone on.
                     continue
-                line.tp = message.tp
                 line.lane = Lane(message.partition, clock=self._clock, observer=self._observer)
                 try:
+                    if line.tp is None:
+                        # Commands that stand in front of the first event must be seen by
+                        # it: a tenant whose endpoint is not added yet would skip it.
+                        line.tp = message.tp
+                        await line.lane.unless_stopped(self._catch_up(message.partition))
                     await self._deliver(record_of(message), line.lane)
                 except LaneStoppedError:
                     return

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangelogTable", "FaustTenants"]
 
+PATIENCE_S = 30.0
+
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
@@ -77,14 +79,32 @@ class FaustTenants:
         return found
 
     async def settle(self, partition: int) -> None:
-        """Wait until every command that stands on the partition by now is applied."""
-        tp = TP(self._commands_topic, partition)
+        """Wait until every command that stands on the partition by now is applied.
+
+        Gives up after the hold time.
+        """
         try:
             async with asyncio.timeout(self._hold_s):
-                ends = await self._consumer().highwaters(tp)
-                await self._commands().reach(tp, ends[tp])
+                await self.catch_up(partition)
         except TimeoutError:
             _log.warning("commands.behind", partition=partition, hold_s=self._hold_s)
+
+    async def catch_up(self, partition: int) -> None:
+        """Wait until every command that stands on the partition by now is applied.
+
+        Gives up only when there was no progress for `PATIENCE_S` seconds: an end that no
+        command stands before (a transaction marker) is never reached.
+        """
+        tp = TP(self._commands_topic, partition)
+        end = (await self._consumer().highwaters(tp))[tp]
+        commands = self._commands()
+        while (before := commands.applied(tp)) < end:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await commands.reach(tp, min(end, before + 1))
+            except TimeoutError:
+                _log.warning("commands.stuck", partition=partition, applied=before, end=end)
+                return
 
     def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
         """Store the tenant, or forget it (None); must be called from the agent."""

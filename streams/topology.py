@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
-from hookseal.seal.sign import SigningSecrets
 
 from agents.deliver import Deliver
 from agents.tenants import ApplyCommand
@@ -16,10 +15,11 @@ from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters, KafkaRouter
 from hookseal.kafka.producer import Producer
 from hookseal.outbound.client import HttpTransport
 from hookseal.outbound.guard import EgressPolicy
+from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
-from streams.faust_app import HooksealApp, LaneAgent
+from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
 from streams.lanes import EventLanes
 from streams.lifecycle import Lifecycle
 from streams.supervisor import LaneSupervisor
@@ -93,6 +93,7 @@ def create_app(settings: Settings) -> HooksealApp:
     lifecycle.tenants = tenants
     lifecycle.lanes = EventLanes(
         deliver=deliver,
+        catch_up=tenants.catch_up,
         consumer=consumer,
         observer=observer,
         clock=clock,
@@ -133,10 +134,9 @@ def _tenants_table(app: HooksealApp, settings: Settings) -> ChangelogTable:
         app.Table(
             "tenants",
             partitions=settings.partitions,
+            # Bytes go through Faust as they are; we encode and decode them.
             key_type=bytes,
             value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
             options={"driver": "rocksdict"} if settings.store == "rocksdb" else None,
             help="One document per tenant, written by the agent `tenants` alone.",
         ),
@@ -182,8 +182,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
         "broker_max_poll_interval": longest_s,
         "stream_processing_timeout": longest_s,
         "broker_commit_livelock_soft_timeout": longest_s,
-        # The built-in pages show the tables' content to whoever asks.
-        "web_enabled": False,
+        "Worker": QuietWorker,
         "worker_redirect_stdouts": False,
         "logging_config": logging_config(settings.log_level, settings.log_format),
     }

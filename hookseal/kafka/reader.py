@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
+from hookseal.kafka.topics import partitions_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +36,7 @@ async def read_all(
     Raises:
         BrokerError: `broker_unreachable`, `topic_missing`.
     """
+    places = await places_of(cluster, topic, None if partition is None else (partition,))
     consumer = AIOKafkaConsumer(
         **cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -44,7 +46,6 @@ async def read_all(
         await consumer.stop()
         raise cluster.unreachable() from error
     try:
-        places = await places_of(consumer, topic, None if partition is None else (partition,))
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         ends = await consumer.end_offsets(places)
@@ -60,17 +61,16 @@ async def read_all(
 
 
 async def places_of(
-    consumer: AIOKafkaConsumer, topic: str, partitions: tuple[int, ...] | None = None
+    cluster: Cluster, topic: str, partitions: tuple[int, ...] | None = None
 ) -> list[TopicPartition]:
     """Return these partitions of a topic, or all of them.
 
     Raises:
-        BrokerError: `topic_missing`.
+        BrokerError: `broker_unreachable`, `topic_missing`.
     """
     if partitions is None:
-        # A consumer that is assigned by hand knows no topics until it asks.
-        await consumer.topics()
-        partitions = tuple(sorted(consumer.partitions_for_topic(topic) or ()))
+        count = (await partitions_of(cluster, [topic])).get(topic, 0)
+        partitions = tuple(range(count))
     if not partitions:
         raise BrokerError(
             "topic_missing",

@@ -109,7 +109,7 @@ class TenantsFollower:
             await self._changed.wait_for(condition)
 
     async def _read_what_stands(self) -> None:
-        places = await places_of(self._consumer, self._topic, self._partitions)
+        places = await places_of(self._cluster, self._topic, self._partitions)
         self._consumer.assign(places)
         await self._consumer.seek_to_beginning(*places)
         ends = await self._consumer.end_offsets(places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["TopicNames", "TopicState", "check", "create", "partition_count", "states"]
+__all__ = [
+    "TopicNames",
+    "TopicState",
+    "check",
+    "create",
+    "partition_count",
+    "partitions_of",
+    "states",
+]
 
 _DAY_MS = 24 * 3600 * 1000
 _MIB = 1024 * 1024
@@ -90,16 +98,22 @@ async def states(cluster: Cluster) -> list[TopicState]:
         BrokerError: `broker_unreachable`.
     """
     names = list(TopicNames(cluster.topic_prefix).configs())
+    found = await partitions_of(cluster, names)
+    return [TopicState(name, found.get(name)) for name in names]
+
+
+async def partitions_of(cluster: Cluster, names: list[str]) -> dict[str, int]:
+    """Return how many partitions each of these topics has; missing ones are left out.
+
+    Raises:
+        BrokerError: `broker_unreachable`.
+    """
     async with _admin(cluster) as admin:
-        found: dict[str, Any] = {
-            topic["topic"]: topic
+        return {
+            topic["topic"]: len(topic["partitions"])
             for topic in await admin.describe_topics(names)
             if topic["error_code"] == 0
         }
-    return [
-        TopicState(name, len(found[name]["partitions"]) if name in found else None)
-        for name in names
-    ]
 
 
 async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> list[str]:

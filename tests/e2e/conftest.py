@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -121,6 +122,14 @@ class Provider:
         """Return the reason of each dead letter, by event id."""
         headers = [added_headers(letter.headers) for letter in await self.dead_letters()]
         return {header["event-id"]: header["reason"] for header in headers}
+
+
+def closed_port() -> int:
+    """Return a port of this host on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def customers(count: int, *, partition: int | None = None, prefix: str = "c") -> list[str]:

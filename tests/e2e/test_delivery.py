@@ -12,7 +12,7 @@ from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.event import BROADCAST_HEADER
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.tenants import TenantsFollower
-from tests.e2e.conftest import PARTITIONS, customers
+from tests.e2e.conftest import PARTITIONS, closed_port, customers
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Provider
@@ -73,7 +73,7 @@ async def test_a_dead_receiver_holds_its_partition_only(
     dead, *_ = customers(1, partition=0)
     alive = [customers(1, partition=number)[0] for number in range(1, PARTITIONS)]
     neighbour = customers(2, partition=0)[1]
-    await provider.tenant(dead, "http://127.0.0.1:1/refused")
+    await provider.tenant(dead, f"http://127.0.0.1:{closed_port()}/refused")
     for tenant in [*alive, neighbour]:
         await provider.tenant(tenant, receiver.url(tenant))
     await provider.worker(HOOKSEAL_RETRY_DELAYS_S="3600", HOOKSEAL_BUFFER_EVENTS=buffer_events)

@@ -115,7 +115,10 @@ class Worker:
         assert self._process.stdout is not None
         async for raw in self._process.stdout:
             async with self._changed:
-                self.lines.append(raw.decode("utf-8", "replace").rstrip())
+                line = raw.decode("utf-8", "replace").rstrip()
+                # Shown by pytest when the test fails.
+                print(f"[{self.name}] {line}")  # noqa: T201
+                self.lines.append(line)
                 self._changed.notify_all()
         await self._process.wait()
         async with self._changed:
