@@ -1,0 +1,41 @@
+"""The bootstrap kind: a cluster that runs already."""
+
+from __future__ import annotations
+
+import os
+
+from hookseal.errors import ConfigurationError
+from hookseal.kafka.broker.contract import RunningBroker
+from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.cluster import Cluster
+
+__all__ = ["start"]
+
+# Long enough for a cluster that starts beside us, as in a compose file.
+_TIMEOUT_S = 10.0
+
+
+def start(*, timeout_s: float = _TIMEOUT_S) -> RunningBroker:
+    """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, if one of its brokers answers.
+
+    Args:
+        timeout_s: Seconds to wait for an answer.
+
+    Raises:
+        ConfigurationError: `bootstrap_missing`.
+        BrokerError: `broker_unreachable`.
+    """
+    bootstrap = os.environ.get("HOOKSEAL_KAFKA_BOOTSTRAP", "")
+    if not bootstrap:
+        raise ConfigurationError(
+            "bootstrap_missing",
+            "Name the cluster's brokers, `host:port,host:port`.",
+            field="HOOKSEAL_KAFKA_BOOTSTRAP",
+        )
+    addresses = bootstrap.split(",")
+    # Who wants TLS or a login hangs up on a plain request: there it is only dialled.
+    plain = os.environ.get("HOOKSEAL_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT") == "PLAINTEXT"
+    answers = node_ids if plain else accepts
+    if not wait_until(lambda: any(answers(address) for address in addresses), timeout_s):
+        raise Cluster(bootstrap).unreachable()
+    return RunningBroker("bootstrap", bootstrap)

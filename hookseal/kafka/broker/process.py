@@ -1,0 +1,170 @@
+"""A child process that writes a log and does not outlive us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.broker.ports import PORT_TAKEN
+from hookseal.kafka.broker.probe import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Child", "last_lines"]
+
+_LINES_SHOWN = 20
+_TAIL_BYTES = 16 * 1024
+_PORT_TAKEN_WORDS = ("Address already in use", "AddrInUse", "BindException")
+
+# PR_SET_PDEATHSIG (1): the kernel kills the program when its parent dies, even by SIGKILL.
+# In a program of its own before the broker's: between fork and exec, `preexec_fn` would run
+# Python in a process that may hold another thread's locks.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent ended before this program began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Child:
+    """One program, whose output is appended to a file. It can be started again once it ended."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare a start.
+
+        Args:
+            command: The program, an absolute path, and its arguments.
+            log: Where its standard output and error go.
+            env: Its environment; ours when None.
+        """
+        self.log = log
+        self._command = command
+        self._env = env
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process it runs as, or ran as last."""
+        return self._started().pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of its last run, negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Start the program.
+
+        Raises:
+            BrokerError: `broker_not_started`, if it cannot be run at all.
+        """
+        try:
+            self._process = self._run()
+        except OSError as error:
+            raise BrokerError(
+                "broker_not_started", f"{self._command[0]} cannot be run: {error.strerror}."
+            ) from error
+
+    def _run(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - we composed the command
+                self._bound_to_us(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                # Ctrl-C in a terminal goes to a whole process group. The broker must
+                # outlive the workers, which still commit when they stop.
+                process_group=0,
+            )
+
+    def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float, advice: str) -> None:
+        """Wait until `ready`.
+
+        Args:
+            ready: Asked again and again.
+            timeout_s: Seconds to wait at most.
+            advice: A sentence on what to do when it fails.
+
+        Raises:
+            BrokerError: `broker_port_taken`, or `broker_not_started` with the log's last lines.
+        """
+        if wait_until(lambda: not self.alive or ready(), timeout_s) and self.alive:
+            return
+        status = f"did not answer within {timeout_s:.0f} s"
+        if not self.alive:
+            status = f"ended with status {self.status}"
+        end = _tail(self.log)
+        taken = any(words in end for words in _PORT_TAKEN_WORDS)
+        raise BrokerError(
+            PORT_TAKEN if taken else "broker_not_started",
+            f"The broker {status}. {advice} The last lines of its log:\n{last_lines(self.log)}",
+        )
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, without waiting for the end."""
+        if self.alive:
+            self._started().terminate()
+
+    def stop(self, *, grace_s: float) -> None:
+        """Send SIGTERM, and SIGKILL after `grace_s` seconds; return when it is gone."""
+        self.ask_to_stop()
+        if self._process is not None:
+            try:
+                self._process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Send SIGKILL; return when it is gone."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise BrokerError("broker_not_started", "Start the broker's process first.")
+        return self._process
+
+    def _bound_to_us(self) -> list[str]:
+        # The kernel takes the thread that started a program for its parent: bound to a
+        # short-lived thread, the broker would die with that.
+        if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+            return [*self._command]
+        launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+        return [*launcher, *self._command]
+
+
+def last_lines(log: Path) -> str:
+    """Return the end of a log, as much as fits into an error; nothing when there is no log.
+
+    The lines of Java's stack traces are left out: their causes are what tells.
+    """
+    lines = [line for line in _tail(log).splitlines() if line.strip() and line[0] != "\t"]
+    return "\n".join(lines[-_LINES_SHOWN:])
+
+
+def _tail(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

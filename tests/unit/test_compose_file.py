@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml  # type: ignore[import-untyped]
+
+from hookseal.cli.app import app
+from hookseal.config import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+COMPOSE_FILE = REPOSITORY / "docker-compose.kafka.yml"
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS = ("topics", "worker", "receiver")
+
+
+def settings_of(service: str) -> dict[str, str]:
+    return dict(SERVICES[service]["environment"])
+
+
+def understood(arguments: list[str]) -> str:
+    """Parse a command line as `hookseal` would; return the command's name, run nothing."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("hookseal", list(arguments))
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        context = command.make_context(name, rest, parent=context)
+    return str(context.command_path)
+
+
+def commands_in_the_comments() -> list[list[str]]:
+    lines = re.findall(r"^#   \$compose run (.+)$", COMPOSE_FILE.read_text(), re.MULTILINE)
+    found = []
+    for line in lines:
+        words = shlex.split(re.split(r" [<>] ", line)[0])
+        service = next(word for word in words if word in OURS)
+        found.append(words[words.index(service) + 1 :])
+    return found
+
+
+def test_it_has_a_broker_its_topics_workers_and_a_receiver() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "worker", "receiver"}
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+def test_kafka_has_the_version_of_the_pom() -> None:
+    pom = (REPOSITORY / "deploy/kafka/pom.xml").read_text()
+    version = re.search(r"<kafka\.version>(.+)</kafka\.version>", pom)
+
+    assert version is not None
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{version[1]}"
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_every_setting_exists(service: str) -> None:
+    known = {f"HOOKSEAL_{name.upper()}" for name in Settings.model_fields}
+
+    assert {name for name in settings_of(service) if name not in known} == set()
+
+
+def test_the_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings_of("worker").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOOKSEAL_MASTER_KEY", "A" * 44)
+
+    settings = Settings()
+
+    assert [str(network) for network in settings.egress_allow_cidrs] == [
+        network["subnet"] for network in COMPOSE["networks"]["hookseal"]["ipam"]["config"]
+    ]
+    assert settings.egress_allow_ports == ((8080, 8080),)
+
+
+def test_without_a_master_key_it_says_so() -> None:
+    assert settings_of("worker")["HOOKSEAL_MASTER_KEY"].startswith("${HOOKSEAL_MASTER_KEY:?")
+
+
+def test_the_receiver_gets_no_setting_of_the_provider() -> None:
+    assert settings_of("receiver") == {}
+
+
+def test_workers_start_once_the_topics_are_made_on_a_healthy_broker() -> None:
+    assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert SERVICES["worker"]["depends_on"] == {
+        "kafka": {"condition": "service_healthy"},
+        "topics": {"condition": "service_completed_successfully"},
+    }
+    assert all("healthcheck" in SERVICES[name] for name in ("kafka", "worker", "receiver"))
+
+
+def test_the_workers_health_is_asked_where_their_metrics_are() -> None:
+    port = settings_of("worker")["HOOKSEAL_METRICS_PORT"]
+
+    assert f"127.0.0.1:{port}/metrics" in SERVICES["worker"]["healthcheck"]["test"][-1]
+
+
+def test_workers_get_the_time_that_they_take_to_stop() -> None:
+    grace_s = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+
+    assert grace_s > Settings.model_fields["shutdown_grace_s"].default
+
+
+@pytest.mark.parametrize(
+    ("service", "command"),
+    [("topics", "topics create"), ("worker", "worker"), ("receiver", "receive")],
+)
+def test_every_service_runs_its_command(service: str, command: str) -> None:
+    assert understood(SERVICES[service]["command"]) == f"hookseal {command}"
+
+
+@pytest.mark.parametrize("arguments", commands_in_the_comments(), ids=" ".join)
+def test_every_command_in_the_comments_is_one_of_ours(arguments: list[str]) -> None:
+    assert understood(arguments).startswith("hookseal ")
+
+
+def test_the_comments_have_commands() -> None:
+    assert len(commands_in_the_comments()) == 5
+
+
+def test_the_image_is_built_from_what_its_context_lets_in() -> None:
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "deploy/Dockerfile").read_text(), re.MULTILINE
+    )
+    ignore = (REPOSITORY / "deploy/Dockerfile.dockerignore").read_text().splitlines()
+    let_in = {line.removeprefix("!") for line in ignore if line.startswith("!")}
+
+    assert {name for names in copied for name in names.split()} == let_in
+    assert all((REPOSITORY / name).exists() for name in let_in)
