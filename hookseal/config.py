@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     kafka_tls_key_file: Path | None = Field(
         default=None, description="PEM file of the client certificate's private key."
     )
+    kafka_idempotence: bool = Field(
+        default=True,
+        description="Produce idempotently. Only brokers that cannot (the embedded one) need false.",
+    )
     topic_prefix: str = Field(
         default="",
         max_length=100,
@@ -255,6 +259,7 @@ class Settings(BaseSettings):
             sasl_mechanism=self.kafka_sasl_mechanism,
             sasl_username=self.kafka_sasl_username,
             sasl_password=self.kafka_sasl_password.get_secret_value(),
+            idempotence=self.kafka_idempotence,
             tls_ca_file=self.kafka_tls_ca_file,
             tls_cert_file=self.kafka_tls_cert_file,
             tls_key_file=self.kafka_tls_key_file,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from mode import Service
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-__all__ = ["FinishedConsumer", "FinishedTransport"]
+__all__ = ["FinishedConsumer", "FinishedTransport", "FixedConductor"]
 
 
 class FinishedConsumer(driver.Consumer):
@@ -102,7 +103,23 @@ class FinishedConsumer(driver.Consumer):
                     pass
 
 
+class FixedConductor(Conductor):
+    """A conductor whose subscription stands: the same topics from start to stop.
+
+    Faust takes the end of an isolated actor for a change of the topics. 45 s after every
+    rebalance that moved a partition it would subscribe anew, which is a rebalance of its
+    own; one that comes meanwhile waits for it; a worker that lost its last partition
+    would unsubscribe for good; and on the way out it would drop the assignment before
+    the last commit.
+    """
+
+    def discard(self, topic: Any) -> None:
+        """Forget the actor's channel; the topic stays subscribed."""
+        self._topics.discard(topic)
+
+
 class FinishedTransport(driver.Transport):
-    """Faust's aiokafka transport with the consumer above."""
+    """Faust's aiokafka transport with the consumer and the conductor above."""
 
     Consumer = FinishedConsumer
+    Conductor = FixedConductor

@@ -9,6 +9,8 @@ import faust
 import structlog
 from faust.agents import Agent
 from faust.app import BootStrategy
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 
 from hookseal.errors import HooksealError
 from streams.consumer import FinishedTransport
@@ -44,11 +46,30 @@ class QuietWorker(faust.Worker):
         self.spinner = None
 
 
+class KeepingFlowControl(FlowControlEvent):
+    """Flow control that keeps what is queued when the flow goes on.
+
+    Faust starts to fetch a partition, then resumes the flow, which empties the queues:
+    what was fetched in between is lost, since the position has moved on. What is stale
+    at a rebalance is cleared when partitions are revoked, and that is early enough.
+    """
+
+    def resume(self) -> None:
+        """Let events flow again."""
+        self._suspend.clear()
+        self._resume.set()
+
+
 class HooksealApp(faust.App):
     """A Faust app that leaves nothing half done."""
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
+
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        """The switch between the consumer and the queues."""
+        return KeepingFlowControl(loop=self.loop)
 
     def _new_transport(self) -> Any:
         return FinishedTransport(self.conf.broker_consumer, self)

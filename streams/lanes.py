@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
 from streams.codecs import record_of
+from streams.sequence import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from faust.types import TP, StreamT
+    from faust.types import TP, Message, StreamT
 
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
@@ -28,6 +29,7 @@ class _Line:
         self.tp: TP | None = None
         self.lane: Lane | None = None
         self.task: asyncio.Task[None] | None = None
+        self.sequence = Sequence()
 
 
 class EventLanes:
@@ -75,26 +77,37 @@ class EventLanes:
     async def _work(self, stream: StreamT[bytes], line: _Line) -> None:
         async with aclosing(raw_events(stream)) as events:
             async for event in events:
-                message = event.message
-                consumer = self._consumer()
-                if message.offset < consumer.finished(message.tp):
-                    # Faust reads a partition that stays over a rebalance again from the
-                    # last commit, while its lane has gone on.
-                    continue
-                line.lane = Lane(message.partition, clock=self._clock, observer=self._observer)
-                try:
-                    if line.tp is None:
-                        # Commands that stand in front of the first event must be seen by
-                        # it: a tenant whose endpoint is not added yet would skip it.
-                        line.tp = message.tp
-                        await line.lane.unless_stopped(self._catch_up(message.partition))
-                    await self._deliver(record_of(message), line.lane)
-                except LaneStoppedError:
+                if await self._is_next(event.message, line) and not await self._done(
+                    event.message, line
+                ):
                     return
-                consumer.finish(message.tp, message.offset)
-                if line.lane.stopped:
-                    return
-                line.lane = None
+
+    async def _is_next(self, message: Message, line: _Line) -> bool:
+        """Return whether the record is the one to handle now; see `Sequence`."""
+        consumer = self._consumer()
+        go_back_to = line.sequence.gap_before(
+            message.offset, finished=consumer.finished(message.tp), now=self._clock.now()
+        )
+        if go_back_to is not None:
+            self._observer.gap(message.partition, go_back_to, message.offset)
+            await consumer.seek(message.tp, go_back_to)
+        return line.sequence.is_next
+
+    async def _done(self, message: Message, line: _Line) -> bool:
+        """Handle the record; return whether to go on with the next."""
+        line.lane = Lane(message.partition, clock=self._clock, observer=self._observer)
+        try:
+            if line.tp is None:
+                # Commands that stand in front of the first event must be seen by it: a
+                # tenant whose endpoint is not added yet would skip it.
+                line.tp = message.tp
+                await line.lane.unless_stopped(self._catch_up(message.partition))
+            await self._deliver(record_of(message), line.lane)
+        except LaneStoppedError:
+            return False
+        self._consumer().finish(message.tp, message.offset)
+        stopped, line.lane = line.lane.stopped, None
+        return not stopped
 
     async def _end(self, lines: list[_Line]) -> None:
         tasks: list[asyncio.Task[Any]] = []

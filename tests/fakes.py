@@ -186,6 +186,9 @@ class RecordingObserver:
     def misrouted(self, customer_id: str) -> None:
         self.moved.append(customer_id)
 
+    def gap(self, partition: int, expected: int, offset: int) -> None:
+        pass
+
     def buried(self, letter: DeadLetter) -> None:
         pass
 

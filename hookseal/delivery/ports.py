@@ -170,6 +170,10 @@ class Observer(Protocol):
         """A record stood on the wrong partition and was produced to the right one."""
         ...
 
+    def gap(self, partition: int, expected: int, offset: int) -> None:
+        """A record came before the one that was due; the partition is read again."""
+        ...
+
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
         ...

@@ -27,6 +27,7 @@ class Cluster:
         sasl_mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
         sasl_username: Used with SASL.
         sasl_password: Used with SASL.
+        idempotence: Whether producers write each record once although they try again.
         tls_ca_file: PEM of the authorities to trust; the system's when None.
         tls_cert_file: PEM of the client certificate, for mutual TLS.
         tls_key_file: PEM of its private key.
@@ -38,6 +39,7 @@ class Cluster:
     sasl_mechanism: str = "SCRAM-SHA-512"
     sasl_username: str = ""
     sasl_password: str = field(default="", repr=False)
+    idempotence: bool = True
     tls_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None

@@ -150,7 +150,7 @@ class Producer:
         client = AIOKafkaProducer(
             **self._cluster.arguments(),
             acks="all",
-            enable_idempotence=True,
+            enable_idempotence=self._cluster.idempotence,
             max_request_size=_REQUEST_MAX_BYTES,
             request_timeout_ms=30_000,
         )

@@ -11,6 +11,7 @@ __all__ = [
     "DEAD_LETTERS",
     "DELIVERIES",
     "DELIVERY_SECONDS",
+    "GAPS",
     "IN_BACKOFF",
     "MISROUTED",
     "SKIPPED",
@@ -34,4 +35,5 @@ MISROUTED = Counter(
     "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."
 )
 SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
+GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.")
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])

@@ -90,6 +90,11 @@ class TelemetryObserver:
         metrics.MISROUTED.inc()
         self._log.info("event.misrouted", customer_id=customer_id)
 
+    def gap(self, partition: int, expected: int, offset: int) -> None:
+        """A record came before the one that was due; the partition is read again."""
+        metrics.GAPS.inc()
+        self._log.warning("lane.gap", partition=partition, expected=expected, offset=offset)
+
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
         metrics.DEAD_LETTERS.labels(letter.reason).inc()

@@ -18,7 +18,11 @@ VIOLATIONS = {
     ),
     "a package without a place": ("hookseal/stray.py", "", "Inside hookseal"),
     "an adapter in an agent": ("agents/deliver.py", "import hookseal.outbound.client", "Agents"),
-    "Faust outside of the streams": ("hookseal/kafka/topics.py", "import faust", "Only the streams"),
+    "Faust outside of the streams": (
+        "hookseal/kafka/topics.py",
+        "import faust",
+        "Only the streams",
+    ),
     "a clock in the rules": ("hookseal/domain/backoff.py", "import time", "The rules are pure"),
 }
 
@@ -49,9 +53,7 @@ def test_the_tree_as_it_is_keeps_the_contracts(tree: Path) -> None:
     assert contracts_broken(tree) == ""
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "contract"), VIOLATIONS.values(), ids=VIOLATIONS.keys()
-)
+@pytest.mark.parametrize(("module", "line", "contract"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
 def test_a_contract_breaks_when_it_is_broken(
     tree: Path, module: str, line: str, contract: str
 ) -> None:
