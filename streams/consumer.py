@@ -65,6 +65,11 @@ class FinishedConsumer(driver.Consumer):
         What Faust fetched and dropped during a rebalance would never be read again: on a
         fresh group that is the first events of a partition.
         """
+        if self.app.should_stop:
+            # Faust seeks once more when the fetcher is stopped. The request would be cut
+            # off on its way, aiokafka would give up the coordinator, and the worker could
+            # not leave the group: its partitions would wait for the session to time out.
+            return
         await super().perform_seek()
         fresh = {
             tp

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from streams.consumer import FinishedConsumer
+    from streams.faust_app import HooksealApp
+
+EVENTS = TP("events", 0)
+
+
+@pytest.fixture
+async def consumer(app: HooksealApp) -> FinishedConsumer:
+    return cast("FinishedConsumer", app.consumer)
+
+
+class TestCommittable:
+    async def test_is_what_the_lanes_finished_and_nothing_else(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer._acked[EVENTS].extend([5, 6, 7])
+
+        assert list(consumer._filter_tps_with_pending_acks()) == []
+        assert consumer._new_offset(EVENTS) is None
+        consumer.finish(EVENTS, 5)
+        assert list(consumer._filter_tps_with_pending_acks()) == [EVENTS]
+        assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
+
+    async def test_never_goes_back(self, consumer: FinishedConsumer) -> None:
+        consumer.finish(EVENTS, 9)
+        consumer.finish(EVENTS, 3)
+
+        assert consumer.finished(EVENTS) == 10
+
+    async def test_is_not_committed_twice(self, consumer: FinishedConsumer) -> None:
+        consumer.finish(EVENTS, 5)
+        consumer._committed_offset[EVENTS] = 6
+
+        assert consumer._filter_committable_offsets([EVENTS]) == {}
+
+    async def test_gaps_in_the_log_do_not_count_as_work(self, consumer: FinishedConsumer) -> None:
+        await consumer._add_gap(EVENTS, 10, 20)
+        consumer.finish(EVENTS, 5)
+
+        assert consumer._new_offset(EVENTS) == 6
+
+
+class TestFinished:
+    async def test_starts_from_what_an_earlier_owner_committed(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        assert consumer.finished(EVENTS) == 0
+        consumer._committed_offset[EVENTS] = 42
+
+        assert consumer.finished(EVENTS) == 42
+
+    async def test_is_forgotten_when_the_topic_was_made_anew(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer.finish(EVENTS, 99)
+
+        consumer.forget(EVENTS, 100)
+        assert consumer.finished(EVENTS) == 100
+        consumer.forget(EVENTS, 7)
+        assert consumer.finished(EVENTS) == 0

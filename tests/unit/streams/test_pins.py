@@ -1,0 +1,56 @@
+"""Private parts of Faust and mode that are replaced or relied on.
+
+A release that changes one of them must be read before it is taken: what is changed about
+it in `streams` may have become wrong, or unnecessary. To accept a change, read the new
+source against `docs/faust.md`, then write the new digest down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from importlib.metadata import version
+
+import faust
+import pytest
+from faust.agents import Agent
+from faust.tables.recovery import Recovery
+from faust.transport.conductor import Conductor
+from faust.transport.consumer import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from mode.supervisors import SupervisorStrategy
+from mode.utils.queues import FlowControlEvent
+
+REPLACED = {
+    Consumer.perform_seek: "0e8c130ff4b0",
+    Consumer._filter_tps_with_pending_acks: "f6f923977423",
+    Consumer._filter_committable_offsets: "dc5e9baf5d99",
+    Consumer._should_commit: "5ce941793947",
+    Consumer._new_offset: "1d2c7ea89a7a",
+    Consumer._add_gap: "4df2573ded7c",
+    Consumer._wait_next_records: "6218e1969a63",
+    Consumer.on_partitions_revoked: "d04b7ae72c6f",
+    Conductor.discard: "ce3a21575cde",
+    FlowControlEvent.resume: "4dcdc1253fd0",
+    Agent.on_isolated_partitions_revoked: "9d8853499579",
+    AIOKafkaConsumerThread._commit: "932852ce7a23",
+    Recovery.on_recovery_completed: "6ef567acf072",
+    SupervisorStrategy.restart_service: "0300dfce8a4a",
+    faust.App._on_partitions_revoked: "d5c895bbe57d",
+    faust.App.on_stop: "bfe5a933defb",
+}
+
+
+def digest(function: object) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:12]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"), REPLACED.items(), ids=lambda item: getattr(item, "__qualname__", "")
+)
+def test_what_we_replace_is_what_we_read(function: object, expected: str) -> None:
+    assert digest(function) == expected
+
+
+def test_faust_is_the_release_we_read() -> None:
+    assert version("faust-streaming") == "0.15.3"
