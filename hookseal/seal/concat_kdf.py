@@ -1,0 +1,31 @@
+"""From a shared secret to a content encryption key (RFC 7518 section 4.6.2).
+
+The Concat KDF of NIST SP 800-56A, with SHA-256.
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
+
+__all__ = ["derive", "other_info"]
+
+_SHA256 = hashes.SHA256()
+
+
+def other_info(algorithm: bytes, key_bits: int, *, apu: bytes = b"", apv: bytes = b"") -> bytes:
+    """Return what the derived key is bound to.
+
+    Args:
+        algorithm: The `enc` header parameter, when the agreed key is used directly.
+        key_bits: Length of the derived key.
+        apu: Agreement PartyUInfo, decoded.
+        apv: Agreement PartyVInfo, decoded.
+    """
+    parts = b"".join(len(part).to_bytes(4) + part for part in (algorithm, apu, apv))
+    return parts + key_bits.to_bytes(4)
+
+
+def derive(shared_secret: bytes, info: bytes, key_bytes: int) -> bytes:
+    """Return the key."""
+    return ConcatKDFHash(_SHA256, key_bytes, info).derive(shared_secret)

@@ -1,0 +1,167 @@
+"""Encrypt to a tenant's public key: JWE Flattened JSON (RFC 7516 section 7.2.2).
+
+Encrypt only, three kinds of key, AES-256-GCM (RFC 7518 section 5.3):
+
+- RSA: `RSA-OAEP-256` (RFC 7518 section 4.3)
+- P-256: `ECDH-ES`, direct key agreement (RFC 7518 section 4.6)
+- X25519: the same (RFC 8037 section 3.2)
+
+All header parameters are protected, so that joining the members with dots gives the
+compact form, for receivers whose library knows no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hookseal.seal import base64url, concat_kdf
+from hookseal.seal.randomness import OS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hookseal.seal.randomness import Randomness
+
+__all__ = ["EncryptionKey", "encrypt", "encryption_key", "seal_content"]
+
+_CEK_BYTES = 32
+_IV_BYTES = 12  # RFC 7518 section 5.3
+_TAG_BYTES = 16
+_COORDINATE_BYTES = 32
+
+_ECDH = ec.ECDH()
+_OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+_AGREED_FOR_A256GCM = concat_kdf.other_info(b"A256GCM", _CEK_BYTES * 8)
+
+
+class _Recipient(NamedTuple):
+    """What is in a body for its recipient.
+
+    Attributes:
+        cek: The content encryption key; secret.
+        protected: The protected header, as it stands in the body.
+        encrypted_key: As it stands in the body; empty where the key is agreed on.
+    """
+
+    cek: bytes
+    protected: bytes
+    encrypted_key: bytes
+
+
+if TYPE_CHECKING:
+    _Address = Callable[[Randomness], _Recipient]
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionKey:
+    """A tenant's public key with what can be computed ahead.
+
+    Attributes:
+        kid: RFC 7638 thumbprint.
+        alg: The `alg` header parameter.
+        address: Makes a fresh content encryption key for this recipient.
+    """
+
+    kid: str
+    alg: str
+    address: _Address = field(repr=False, compare=False)
+
+
+def encryption_key(kid: str, jwk: Mapping[str, str]) -> EncryptionKey:
+    """Prepare a public key, given as a JWK of its required members only.
+
+    Raises:
+        ValueError: The members are no key.
+    """
+    alg, prepare = _KINDS[jwk.get("crv", jwk["kty"])]
+    header = b'{"alg":"%b","enc":"A256GCM","kid":"%b","cty":"json"' % (alg.encode(), kid.encode())
+    members = {name: base64url.decode(jwk[name]) for name in jwk.keys() - {"kty", "crv"}}
+    return EncryptionKey(kid, alg, prepare(header, members))
+
+
+def encrypt(plaintext: bytes, key: EncryptionKey, *, randomness: Randomness = OS) -> bytes:
+    """Return the JWE."""
+    recipient = key.address(randomness)
+    iv = randomness.octets(_IV_BYTES)
+    ciphertext, tag = seal_content(recipient.cek, iv, plaintext, aad=recipient.protected)
+    # An empty key must be absent (RFC 7516 section 7.2.1).
+    wrapped = recipient.encrypted_key and b'"encrypted_key":"%b",' % recipient.encrypted_key
+    return b'{"protected":"%b",%b"iv":"%b","ciphertext":"%b","tag":"%b"}' % (
+        recipient.protected,
+        wrapped,
+        base64url.encode(iv),
+        base64url.encode(ciphertext),
+        base64url.encode(tag),
+    )
+
+
+def seal_content(cek: bytes, iv: bytes, plaintext: bytes, *, aad: bytes) -> tuple[bytes, bytes]:
+    """Return ciphertext and tag of AES-GCM.
+
+    Args:
+        cek: The key; its length decides which AES.
+        iv: 12 bytes, never twice with the same key.
+        plaintext: What is hidden.
+        aad: What is authenticated along: the protected header as it stands in the body.
+    """
+    sealed = AESGCM(cek).encrypt(iv, plaintext, aad)
+    return sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
+
+
+def _for_rsa(header: bytes, members: Mapping[str, bytes]) -> _Address:
+    n, e = int.from_bytes(members["n"]), int.from_bytes(members["e"])
+    public = rsa.RSAPublicNumbers(e, n).public_key()
+    protected = base64url.encode(header + b"}")
+
+    def address(randomness: Randomness) -> _Recipient:
+        cek = randomness.octets(_CEK_BYTES)
+        return _Recipient(cek, protected, base64url.encode(public.encrypt(cek, _OAEP)))
+
+    return address
+
+
+def _for_p256(header: bytes, members: Mapping[str, bytes]) -> _Address:
+    public = ec.EllipticCurvePublicKey.from_encoded_point(
+        ec.SECP256R1(), b"\x04" + members["x"] + members["y"]
+    )
+    epk = header + b',"epk":{"kty":"EC","crv":"P-256","x":"%b","y":"%b"}}'
+
+    def address(randomness: Randomness) -> _Recipient:
+        own = randomness.p256()
+        point = own.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        x, y = point[1 : 1 + _COORDINATE_BYTES], point[1 + _COORDINATE_BYTES :]
+        protected = base64url.encode(epk % (base64url.encode(x), base64url.encode(y)))
+        return _Recipient(_agreed(own.exchange(_ECDH, public)), protected, b"")
+
+    return address
+
+
+def _for_x25519(header: bytes, members: Mapping[str, bytes]) -> _Address:
+    public = X25519PublicKey.from_public_bytes(members["x"])
+    epk = header + b',"epk":{"kty":"OKP","crv":"X25519","x":"%b"}}'
+
+    def address(randomness: Randomness) -> _Recipient:
+        own = randomness.x25519()
+        x = own.public_key().public_bytes_raw()
+        protected = base64url.encode(epk % base64url.encode(x))
+        return _Recipient(_agreed(own.exchange(public)), protected, b"")
+
+    return address
+
+
+def _agreed(shared_secret: bytes) -> bytes:
+    return concat_kdf.derive(shared_secret, _AGREED_FOR_A256GCM, _CEK_BYTES)
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[bytes, Mapping[str, bytes]], _Address]]] = {
+    "RSA": ("RSA-OAEP-256", _for_rsa),
+    "P-256": ("ECDH-ES", _for_p256),
+    "X25519": ("ECDH-ES", _for_x25519),
+}

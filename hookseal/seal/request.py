@@ -1,0 +1,72 @@
+"""Headers and body of one attempt."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from hookseal import __version__
+from hookseal.seal.encrypt import encrypt
+from hookseal.seal.randomness import OS
+from hookseal.seal.sign import signature_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hookseal.seal.keys import EncryptionKey
+    from hookseal.seal.randomness import Randomness
+
+__all__ = ["seal_request"]
+
+# RFC 7515 section 9.2.1: registered for both JWS and JWE.
+_CONTENT_TYPE = "application/jose+json"
+_USER_AGENT = f"hookseal/{__version__}"
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+# W3C Trace Context level 1, section 3.2. It came with the event, and a header that HTTP
+# has no form for would cost the delivery.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def seal_request(
+    *,
+    plaintext: bytes,
+    event_id: str,
+    timestamp: int,
+    key: EncryptionKey,
+    secrets: Sequence[bytes],
+    headers: Mapping[str, str] = _NO_HEADERS,
+    traceparent: str | None = None,
+    randomness: Randomness = OS,
+) -> tuple[dict[str, str], bytes]:
+    """Encrypt, then sign what was encrypted.
+
+    Args:
+        plaintext: See `hookseal.seal.envelope`.
+        event_id: Stays the same over all attempts.
+        timestamp: Unix seconds of this attempt.
+        key: The tenant's active key.
+        secrets: The endpoint's signing secrets, the newest first.
+        headers: The endpoint's custom headers; ours win, whatever their case.
+        traceparent: Left out unless it is well formed.
+        randomness: For tests.
+
+    Returns:
+        The headers and the body. Header names are in lower case, but for custom ones.
+
+    Raises:
+        SealError: `request_invalid`, without a secret.
+    """
+    body = encrypt(plaintext, key, randomness=randomness)
+    ours = {
+        "content-type": _CONTENT_TYPE,
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature_header(secrets, event_id, timestamp, body),
+        "user-agent": _USER_AGENT,
+    }
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        ours["traceparent"] = traceparent
+    custom = {name: value for name, value in headers.items() if name.lower() not in ours}
+    return custom | ours, body

@@ -1,0 +1,102 @@
+"""Sign for the tenant: Standard Webhooks, symmetric scheme `v1`.
+
+Standard Webhooks specification 1.0.0, "Signature scheme": HMAC-SHA256 over
+`id.timestamp.body`, base64.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import pybase64
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hookseal.errors import ConfigurationError, SealError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["SigningSecrets", "sign", "signature_header"]
+
+SECRET_BYTES = 32
+MASTER_KEY_BYTES_MIN = 32
+_SECRETS_MAX = 16_384
+_PURPOSE = b"hookseal signing secret 1"
+
+
+def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
+    """Return one signature, `v1,<base64>`.
+
+    Args:
+        secret: The endpoint's signing secret.
+        event_id: Without a dot, since dots delimit what is signed.
+        timestamp: Unix seconds of this attempt.
+        body: The bytes on the wire.
+    """
+    signed = b"%b.%d.%b" % (event_id.encode(), timestamp, body)
+    digest = hmac.digest(secret, signed, "sha256")
+    return "v1," + pybase64.b64encode_as_string(digest)
+
+
+def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, body: bytes) -> str:
+    """Return the `webhook-signature` header: one signature for each secret, in their order.
+
+    Args:
+        secrets: The newest first; more than one while rotating.
+        event_id: As for `sign`.
+        timestamp: As for `sign`.
+        body: As for `sign`.
+
+    Raises:
+        SealError: `request_invalid`, without a secret: nobody could verify the request.
+    """
+    if not secrets:
+        raise SealError("request_invalid", "Without a signing secret nothing can be delivered.")
+    return " ".join(sign(secret, event_id, timestamp, body) for secret in secrets)
+
+
+class SigningSecrets:
+    """The signing secrets of all endpoints: derived, and stored nowhere.
+
+    A secret is HKDF-SHA256 (RFC 5869) of the master key, bound to its endpoint and
+    version. Whoever holds the master key holds them all; nobody else can tell one from
+    random bytes, nor derive one from another.
+    """
+
+    __slots__ = ("_derive",)
+
+    def __init__(self, master_key: bytes) -> None:
+        if len(master_key) < MASTER_KEY_BYTES_MIN:
+            raise ConfigurationError(
+                "master_key_short",
+                f"The master key must have at least {MASTER_KEY_BYTES_MIN} random bytes.",
+            )
+        # The key lives in this closure only: it shows in no repr and in no vars().
+        self._derive: Callable[[str, str, int], bytes] = lru_cache(_SECRETS_MAX)(
+            partial(_derive, master_key)
+        )
+
+    def derive(self, customer_id: str, endpoint_id: str, version: int) -> bytes:
+        """Return the 32 bytes of an endpoint's secret.
+
+        Args:
+            customer_id: The tenant.
+            endpoint_id: The tenant's endpoint.
+            version: From 1; each rotation adds 1.
+        """
+        return self._derive(customer_id, endpoint_id, version)
+
+    def show(self, customer_id: str, endpoint_id: str, version: int) -> str:
+        """Return the secret in the form that tenants are given, `whsec_<base64>`."""
+        secret = self.derive(customer_id, endpoint_id, version)
+        return "whsec_" + pybase64.b64encode_as_string(secret)
+
+
+def _derive(master_key: bytes, customer_id: str, endpoint_id: str, version: int) -> bytes:
+    # Each part behind its length: no two endpoints can be spelled alike.
+    parts = (_PURPOSE, customer_id.encode(), endpoint_id.encode(), b"%d" % version)
+    info = b"".join(len(part).to_bytes(4) + part for part in parts)
+    return HKDF(hashes.SHA256(), SECRET_BYTES, salt=None, info=info).derive(master_key)
