@@ -1,0 +1,133 @@
+"""`hookseal bench`: how fast, at what cost, beside what it cannot be faster than."""
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hookseal.cli import ui
+from hookseal.cli.options import missing_extra
+from hookseal.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["bench"]
+
+_Broker = Literal["embedded", "apache", "docker"]
+_WAITING = 100_000
+_SMOKE_EVENTS = 500
+_SMOKE_SEALS = 20
+
+
+def bench(
+    *,
+    broker: Annotated[
+        _Broker | None,
+        typer.Option(
+            help="Kafka to use, unless HOOKSEAL_KAFKA_BOOTSTRAP names one.",
+            show_default="apache where Java and Maven are, else embedded",
+        ),
+    ] = None,
+    events: Annotated[int, typer.Option(min=500, help="Events of each run.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each kind.")] = 3,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Measure a worker all of whose partitions are held.")
+    ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="File to write all figures to.")] = None,
+    logs: Annotated[Path | None, typer.Option(help="Empty folder for the processes' logs.")] = None,
+) -> None:
+    """Measure one worker process, delivering to nginx what was published before it started.
+
+    Beside it, in turns: a loop of plain aiohttp requests, and a Faust agent that does
+    nothing. Exits with 1 if an event was not delivered exactly once.
+    """
+    try:
+        from hookseal.bench.rounds import Bench
+    except ImportError as error:
+        raise missing_extra(error, "bench") from None
+    from hookseal.bench.report import document
+    from hookseal.bench.scenario import Scenario
+    from hookseal.kafka.broker import choose_kind, running_broker
+
+    scenario = Scenario(events=events, rounds=rounds, waiting=_WAITING if memory else 0)
+    if smoke:
+        scenario = replace(scenario, events=_SMOKE_EVENTS, rounds=1, seals=_SMOKE_SEALS)
+    # So that a polite kill cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
+        results = Bench(running, scenario, os.environ, _Stages(progress)).run(logs)
+        figures = document(results, scenario, running.kind)
+    _say(figures)
+    if json is not None:
+        _write(json, figures)
+    if not figures["worker"]["exact"]:
+        ui.err.print("An event was not delivered exactly once; look at received and accepted.")
+        raise typer.Exit(1)
+
+
+class _Stages:
+    """A progress bar for what is under way; a line for each stage where it draws nothing."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task = progress.add_task("Starting", total=None)
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        self._progress.reset(self._task, description=text, total=total)
+        if self._progress.disable:
+            ui.err.print(text)
+
+    def done(self, steps: int) -> None:
+        self._progress.update(self._task, completed=steps)
+
+
+def _say(figures: dict[str, Any]) -> None:
+    from hookseal.bench.report import (
+        memory_line,
+        pace_rows,
+        ratios_line,
+        seal_rows,
+        setting_line,
+    )
+
+    ui.say(setting_line(figures))
+    ui.say()
+    ui.table(("one process", "per s", "CPU us each", "rounds", "peak MB"), pace_rows(figures))
+    ui.say()
+    ui.table(("seal and sign alone", "us"), seal_rows(figures))
+    ui.say()
+    ui.say(ratios_line(figures))
+    held = memory_line(figures)
+    if held is not None:
+        ui.say(held)
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    import orjson
+
+    try:
+        path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    except OSError as error:
+        raise ConfigurationError(
+            "file_not_written", f"The file cannot be written: {error.strerror}.", field=str(path)
+        ) from None
+
+
+def _preferred() -> _Broker | None:
+    """Return real Kafka where it can run, unless the environment says otherwise."""
+    if os.environ.get("HOOKSEAL_TEST_BROKER") or not (shutil.which("java") and shutil.which("mvn")):
+        return None
+    return "apache"
+
+
+def _as_interrupt(_: int, __: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)

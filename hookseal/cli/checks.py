@@ -1,0 +1,155 @@
+"""What `hookseal doctor` looks at. A check finds out and says so; it never raises."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hookseal.cli.clock import newest_timestamp
+from hookseal.errors import BrokerError, ConfigurationError
+from hookseal.kafka import topics
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+
+__all__ = ["Check", "cluster_checks", "environment_checks", "settings_checks"]
+
+_FAUST = "0.15.3"
+_AIOKAFKA = "0.14.0"
+# Standard Webhooks: a receiver refuses a timestamp that is more than five minutes off.
+_SKEW_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found.
+
+    Attributes:
+        name: What was looked at.
+        status: `fail` keeps hookseal from working; `warn` may be meant so.
+        message: What was found, and what to do about it.
+    """
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    message: str
+
+
+def environment_checks() -> list[Check]:
+    """Look at what is installed here."""
+    return [
+        Check("python", "ok", ".".join(map(str, sys.version_info[:3]))),
+        _pinned("faust-streaming", _FAUST),
+        _pinned("aiokafka", _AIOKAFKA),
+        _agents(),
+        _faust_program(),
+    ]
+
+
+def settings_checks(settings: Settings) -> list[Check]:
+    """Look at the settings, which are well formed already."""
+    checks = [Check("settings", "ok", f"brokers {settings.kafka_bootstrap}")]
+    try:
+        settings.master_key_bytes()
+    except ConfigurationError as error:
+        checks.append(Check("master key", "fail", error.message))
+    else:
+        checks.append(Check("master key", "ok", "set"))
+    checks.append(_store(settings))
+    opened = settings.egress_allow_cidrs or settings.egress_allow_ports
+    if opened or settings.egress_allow_http:
+        checks.append(
+            Check(
+                "egress",
+                "warn",
+                "HOOKSEAL_EGRESS_ALLOW_* opens what is refused otherwise; for development only.",
+            )
+        )
+    else:
+        checks.append(Check("egress", "ok", "https to public addresses only"))
+    return checks
+
+
+async def cluster_checks(settings: Settings) -> list[Check]:
+    """Look at the broker, the topics and the clock."""
+    try:
+        found = await topics.states(settings.cluster)
+    except BrokerError as error:
+        return [Check("broker", "fail", error.message)]
+    checks = [Check("broker", "ok", f"answers at {settings.kafka_bootstrap}")]
+    listing = ", ".join(f"{state.name} {state.partitions or 'missing'}" for state in found)
+    try:
+        topics.check(found)
+    except ConfigurationError as error:
+        return [*checks, Check("topics", "fail", error.message)]
+    checks.append(Check("topics", "ok", f"partitions: {listing}"))
+    checks.append(await _clock(settings))
+    return checks
+
+
+async def _clock(settings: Settings) -> Check:
+    try:
+        newest = await newest_timestamp(settings.cluster)
+    except BrokerError as error:
+        return Check("clock", "warn", error.message)
+    if newest is None:
+        return Check("clock", "ok", "no record to compare with yet")
+    ahead_s = newest - time.time()
+    if ahead_s > _SKEW_MAX_S:
+        return Check(
+            "clock",
+            "warn",
+            f"The newest record is {ahead_s:.0f} s in the future. Set this clock, or its "
+            "producer's: receivers refuse a signature that is five minutes off.",
+        )
+    return Check("clock", "ok", "no record from the future")
+
+
+def _pinned(name: str, wanted: str) -> Check:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Check(name, "fail", f"is not installed; hookseal needs {wanted}.")
+    if found != wanted:
+        return Check(name, "fail", f"{found} is installed; hookseal rests on {wanted}.")
+    return Check(name, "ok", found)
+
+
+def _agents() -> Check:
+    """Two distributions install a package `agents`: ours and OpenAI's."""
+    try:
+        openai = version("openai-agents")
+    except PackageNotFoundError:
+        openai = None
+    ours = importlib.util.find_spec("agents")
+    deliver = Path(ours.origin).with_name("deliver.py") if ours and ours.origin else None
+    if deliver is None or not deliver.exists():
+        return Check("agents", "fail", "The package `agents` found here is not hookseal's.")
+    if openai is not None:
+        return Check(
+            "agents",
+            "fail",
+            f"openai-agents {openai} installs a package `agents` as well, and the two overwrite "
+            "each other; keep hookseal in an environment of its own.",
+        )
+    return Check("agents", "ok", "hookseal's own")
+
+
+def _faust_program() -> Check:
+    program = Path(sys.executable).with_name("faust")
+    if program.exists():
+        return Check("faust program", "ok", "beside this Python")
+    return Check("faust program", "fail", "There is no `faust` beside this Python.")
+
+
+def _store(settings: Settings) -> Check:
+    if settings.store == "memory":
+        return Check("store", "ok", "memory: the table is read again at each start")
+    if importlib.util.find_spec("rocksdict") is None:
+        return Check("store", "fail", "rocksdict is not installed; install `hookseal[rocksdb]`.")
+    return Check("store", "ok", f"rocksdb, rocksdict {version('rocksdict')}")

@@ -1,0 +1,91 @@
+"""The demo's look at `dead-letters`: from the first record on, for as long as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from hookseal.cli.demo.books import Book, Letter
+from hookseal.domain.dead_letter import added_headers
+from hookseal.kafka.reader import places_of
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["LettersFollower"]
+
+_QUIET_MS = 700
+
+
+class LettersFollower:
+    """Enters dead letters into the books; an asynchronous context manager.
+
+    It does not read "to the end": the embedded broker's idea of the end lags its last
+    batch, and a letter beyond it would be missed.
+    """
+
+    def __init__(self, cluster: Cluster, books: dict[str, Book]) -> None:
+        """Prepare to enter letters into these books, by customer id."""
+        self._cluster = cluster
+        self._books = books
+
+    async def __aenter__(self) -> Self:
+        topic = TopicNames(self._cluster.topic_prefix).dead_letters
+        places = await places_of(self._cluster, topic)
+        self._consumer = AIOKafkaConsumer(
+            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise self._cluster.unreachable() from error
+        self._consumer.assign(places)
+        await self._consumer.seek_to_beginning(*places)
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        await self._consumer.stop()
+
+    async def rest(self) -> None:
+        """Read what is left, once nobody writes any more."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        while await self._read(_QUIET_MS):
+            pass
+
+    async def _follow(self) -> None:
+        while True:
+            await self._read(200)
+
+    async def _read(self, timeout_ms: int) -> int:
+        batches = await self._consumer.getmany(timeout_ms=timeout_ms)
+        records = [record for batch in batches.values() for record in batch]
+        for record in records:
+            self._enter(record)
+        return len(records)
+
+    def _enter(self, record: ConsumerRecord) -> None:
+        # A letter of somebody unknown gets a book as well, in which it speaks against us.
+        customer_id = (record.key or b"").decode("utf-8", "replace")
+        book = self._books.setdefault(customer_id, Book(customer_id))
+        added = added_headers(tuple(record.headers))
+        book.letters.append(
+            Letter(
+                event_id=added.get("event-id", ""),
+                reason=added.get("reason", ""),
+                attempts=int(added.get("attempts", "0")),
+                value=record.value or b"",
+                place=f"{record.partition}/{record.offset}",
+                headers=added,
+            )
+        )

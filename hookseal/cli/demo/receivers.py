@@ -1,0 +1,87 @@
+"""The demo's receivers: one HTTP server a tenant, which enters what it opens into a book."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from hookseal.cli.demo.books import Arrival, Book
+from hookseal.cli.demo.plan import Behaviour, is_failing
+from hookseal.cli.example_receiver import ExampleReceiver, Opener, private_keys
+
+if TYPE_CHECKING:
+    from hookseal.cli.demo.plan import Role
+    from hookseal.cli.example_receiver import Opened
+    from hookseal.errors import InvalidInputError
+
+__all__ = ["HOST", "TenantSide"]
+
+HOST = "127.0.0.1"
+_OK, _SERVICE_UNAVAILABLE = 200, 503
+
+
+class TenantSide:
+    """One tenant: its private key, its receiver, its book. An asynchronous context manager.
+
+    Attributes:
+        role: Who it plays.
+        book: What it published and received.
+        specimen: The first request that it opened.
+    """
+
+    def __init__(self, role: Role, *, seed: int, began_s: float) -> None:
+        """Prepare.
+
+        Args:
+            role: Who it plays.
+            seed: Decides which requests fail, if some shall.
+            began_s: Monotonic seconds from which times are counted.
+        """
+        self.role = role
+        self.book = Book(role.customer_id, may_fail=role.behaviour is Behaviour.DOWN)
+        self.specimen: Opened | None = None
+        self._seed = seed
+        self._began_s = began_s
+        self._requests = 0
+        self._stack = AsyncExitStack()
+        self._receiver = ExampleReceiver(answer=self._answer, refused=self._refused, host=HOST)
+
+    async def __aenter__(self) -> Self:
+        if self.role.behaviour is Behaviour.DOWN:
+            # Bound, but not listened on: connections are refused, and nobody else takes it.
+            reserved = self._stack.enter_context(socket.socket())
+            reserved.bind((HOST, 0))
+            self.port = int(reserved.getsockname()[1])
+        else:
+            await self._stack.enter_async_context(self._receiver)
+            self.port = self._receiver.port
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where its events are sent."""
+        return f"http://{HOST}:{self.port}/{self.role.customer_id}"
+
+    def can_open(self, private_pem: bytes, secret: str, endpoint_id: str) -> None:
+        """Take the private key and what the endpoint's creation returned."""
+        self._receiver.opener = Opener(
+            private_keys([private_pem]), [secret], endpoint_id=endpoint_id
+        )
+
+    async def _answer(self, opened: Opened) -> int:
+        self._requests += 1
+        fails = self.role.behaviour is Behaviour.NOW_AND_THEN
+        status = _SERVICE_UNAVAILABLE if fails and is_failing(self._requests, self._seed) else _OK
+        self.specimen = self.specimen or opened
+        self.book.arrivals.append(
+            Arrival(opened.event["id"], status, time.monotonic() - self._began_s)
+        )
+        return status
+
+    def _refused(self, error: InvalidInputError) -> None:
+        self.book.refused.append(error.code)

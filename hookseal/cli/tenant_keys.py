@@ -1,0 +1,44 @@
+"""`hookseal tenants keys`: the keys that a tenant's events are sealed to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hookseal.cli import ui
+from hookseal.cli.options import Customer, Timeout, read_small
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="The keys that a tenant's events are sealed to.")
+
+
+@app.command()
+def add(
+    customer: Customer,
+    file: Annotated[Path, typer.Argument(help="Public key, PEM or JWK; `-` is stdin.")],
+    timeout: Timeout = 10.0,
+) -> None:
+    """Add a public key and seal to it from now on; prints its id."""
+    from hookseal.cli.changes import a_command, change
+    from hookseal.domain.command import AddPublicKey
+    from hookseal.seal.keys import parse_public_key
+
+    key = parse_public_key(read_small(file))
+    command = a_command(AddPublicKey, customer, kid=key.kid, alg=key.alg, jwk=dict(key.jwk))
+    change(command, timeout_s=timeout)
+    ui.say(key.kid)
+
+
+@app.command()
+def remove(
+    customer: Customer,
+    kid: Annotated[str, typer.Argument(help="Id of the public key.")],
+    timeout: Timeout = 10.0,
+) -> None:
+    """Remove a public key. Without an active one nothing can be sealed."""
+    from hookseal.cli.changes import a_command, change
+    from hookseal.domain.command import RemovePublicKey
+
+    change(a_command(RemovePublicKey, customer, kid=kid), timeout_s=timeout)
+    ui.say(f"Removed {kid}")

@@ -1,0 +1,140 @@
+"""What the commands share: consoles, tables, errors, a sign of life."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Sequence
+
+    from hookseal.errors import HooksealError
+
+__all__ = [
+    "REFUSED",
+    "complain",
+    "err",
+    "exit_code_of",
+    "json",
+    "out",
+    "printable",
+    "progress",
+    "run",
+    "say",
+    "table",
+    "working",
+]
+
+# No file is given: the streams are looked up at each write, so that tests can catch them.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+REFUSED = 2
+_FAILED = 1
+
+_T = TypeVar("_T")
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run the asynchronous part of a command."""
+    return asyncio.run(work)
+
+
+def exit_code_of(error: HooksealError) -> int:
+    """Return 2 for what was refused, 1 for what failed."""
+    refused = isinstance(error, InvalidInputError | ConfigurationError | ConflictError)
+    return REFUSED if refused else _FAILED
+
+
+def complain(error: HooksealError) -> None:
+    """Print `code (field): message` on stderr, in one line."""
+    line = Text(printable(" ".join(str(error).split())))
+    line.stylize("bold red", 0, len(error.code))
+    err.print(line, soft_wrap=True)
+
+
+def say(text: str | Text = "") -> None:
+    """Print a line on stdout as it is: no markup, no wrapping."""
+    out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
+
+
+def json(data: Any) -> None:
+    """Print data as JSON."""
+    out.file.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+    out.file.flush()
+
+
+def printable(text: str) -> str:
+    """Return the text with what would steer a terminal made visible."""
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows: a table on a terminal, aligned columns anywhere else."""
+    cells = [[printable("" if cell is None else str(cell)) for cell in row] for row in rows]
+    numeric = [
+        bool(rows) and all(row[at] is None or isinstance(row[at], int | float) for row in rows)
+        for at in range(len(columns))
+    ]
+    if out.is_terminal:
+        drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for column, is_numeric in zip(columns, numeric, strict=True):
+            drawn.add_column(column, overflow="fold", justify="right" if is_numeric else "left")
+        for row in cells:
+            drawn.add_row(*map(Text, row))
+        out.print(drawn)
+        return
+    lines = [list(columns), *cells]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    for line in lines:
+        padded = (
+            cell.rjust(width) if is_numeric else cell.ljust(width)
+            for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
+        )
+        say("  ".join(padded).rstrip())
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something is under way, on a terminal."""
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(text):
+        yield
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr; it draws nothing where that is no terminal."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

@@ -1,0 +1,464 @@
+"""The commands against a real broker and a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from typer.testing import CliRunner
+
+from hookseal.cli.app import app
+from hookseal.domain.event import BROADCAST_HEADER
+from hookseal.domain.record import last_header
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.reader import places_of, record_from
+from hookseal.kafka.topics import TopicNames
+from hookseal.seal.sign import SigningSecrets
+from tests.builders import MASTER_KEY, public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from typer.testing import Result
+
+    from hookseal.config import Settings
+    from hookseal.domain.record import Record
+    from hookseal.kafka.broker import Broker
+
+pytestmark = pytest.mark.broker
+
+T = TypeVar("T")
+
+PARTITIONS = 6
+PATIENCE_S = 40.0
+HOOKSEAL = Path(sys.executable).with_name("hookseal")
+URL = "https://hooks.acme.com/in"
+
+
+class Deployment:
+    """Topics of their own and the commands that work on them."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = {**env, "HOOKSEAL_PARTITIONS": str(PARTITIONS)}
+
+    def run(self, *arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(app, arguments, env=self.env, input=stdin)
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def tenant(self) -> str:
+        """Create a tenant; return its customer id."""
+        customer_id = f"c-{uuid4().hex[:8]}"
+        self.run("tenants", "create", customer_id)
+        return customer_id
+
+
+def until(condition: Callable[[], T | Literal[False] | None]) -> T:
+    """Ask until there is an answer; return it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
+
+
+@contextmanager
+def a_process(*command: str, env: Mapping[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+
+
+@pytest.fixture
+def bare(settings_env: dict[str, str]) -> Deployment:
+    """No topics yet, and no worker."""
+    return Deployment(settings_env)
+
+
+@pytest.fixture(scope="module")
+def deployed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Topics and one worker, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("worker")
+    deployment = Deployment(
+        {
+            **broker.settings,
+            "HOOKSEAL_TOPIC_PREFIX": f"cli-{uuid4().hex[:8]}.",
+            "HOOKSEAL_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+            "HOOKSEAL_SESSION_TIMEOUT_S": "6",
+            "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1",
+            "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
+            "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
+            "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",
+            "HOOKSEAL_UNKNOWN_TENANT_HOLD_S": "1",
+            "HOOKSEAL_LOG_FORMAT": "json",
+            "HOOKSEAL_DATA_DIR": str(folder),
+        }
+    )
+    deployment.run("topics", "create")
+    log = folder / "log"
+    with a_process(str(HOOKSEAL), "worker", env=deployment.env, log=log):
+        until(lambda: f'"partitions": {list(range(PARTITIONS))}' in log.read_text())
+        yield deployment
+
+
+class TestTopics:
+    def test_topics_that_are_missing_are_created_once(self, bare: Deployment) -> None:
+        first = bare.json("topics", "create")
+        second = bare.json("topics", "create")
+
+        assert len(first["created"]) == 5
+        assert second == {"created": []}
+        assert set(bare.json("topics", "check").values()) == {PARTITIONS}
+
+    def test_a_check_names_what_is_missing(self, bare: Deployment) -> None:
+        result = bare.run("topics", "check", code=2)
+
+        assert result.stderr.startswith("topic_missing")
+        assert result.stdout.count("missing") == 5
+
+    def test_a_check_creates_nothing(self, bare: Deployment) -> None:
+        bare.run("topics", "check", code=2)
+
+        assert len(bare.json("topics", "create")["created"]) == 5
+
+
+class TestTenants:
+    def test_a_tenant_is_created_and_shown(self, deployed: Deployment) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+
+        deployed.run("tenants", "create", customer_id, "--name", "Acme")
+
+        shown = deployed.json("tenants", "show", customer_id)
+        assert (shown["customer_id"], shown["name"], shown["enabled"]) == (
+            customer_id,
+            "Acme",
+            True,
+        )
+        assert customer_id in [one["customer_id"] for one in deployed.json("tenants", "list")]
+
+    def test_a_tenant_that_exists_is_refused(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+
+        result = deployed.run("tenants", "create", customer_id, code=2)
+
+        assert result.stderr.startswith(f"tenant_exists ({customer_id}): ")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("show", "nobody"),
+            ("disable", "nobody"),
+            ("delete", "nobody"),
+            ("keys", "remove", "nobody", "kid"),
+            ("endpoints", "add", "nobody", URL, "--event-types", "*"),
+            ("endpoints", "rotate-secret", "nobody", "ep_1"),
+        ],
+    )
+    def test_an_unknown_tenant_is_refused(
+        self, deployed: Deployment, arguments: tuple[str, ...]
+    ) -> None:
+        result = deployed.run("tenants", *arguments, code=2)
+
+        assert result.stderr.startswith("unknown_tenant (nobody): ")
+
+    def test_a_tenant_is_disabled_and_enabled(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+
+        deployed.run("tenants", "disable", customer_id)
+        assert deployed.json("tenants", "show", customer_id)["enabled"] is False
+        deployed.run("tenants", "enable", customer_id)
+        assert deployed.json("tenants", "show", customer_id)["enabled"] is True
+
+    def test_a_tenant_that_was_deleted_is_unknown(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+
+        deployed.run("tenants", "delete", customer_id, "--yes")
+
+        deployed.run("tenants", "show", customer_id, code=2)
+
+    def test_a_tenant_that_was_deleted_can_be_made_again(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        deployed.run("tenants", "delete", customer_id)
+
+        deployed.run("tenants", "create", customer_id)
+
+        assert deployed.json("tenants", "show", customer_id)["revision"] == 1
+
+    def test_without_a_worker_the_command_says_so(self, bare: Deployment) -> None:
+        bare.run("topics", "create")
+
+        result = bare.run("tenants", "create", "acme", "--timeout", "0.5", code=1)
+
+        assert result.stderr.startswith("no_worker_answered: ")
+
+
+class TestKeys:
+    def test_a_public_key_is_added_by_stdin_and_removed(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        jwk = public_key().jwk_json().decode()
+
+        added = deployed.run("tenants", "keys", "add", customer_id, "-", stdin=jwk).stdout.strip()
+
+        (key,) = deployed.json("tenants", "show", customer_id)["public_keys"]
+        assert key == {"kid": added, "alg": "ECDH-ES", "state": "active"}
+        deployed.run("tenants", "keys", "remove", customer_id, added)
+        assert deployed.json("tenants", "show", customer_id)["public_keys"] == []
+
+    def test_the_code_with_which_a_worker_refuses_is_printed(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        jwk = public_key().jwk_json().decode()
+        deployed.run("tenants", "keys", "add", customer_id, "-", stdin=jwk)
+
+        again = deployed.run("tenants", "keys", "add", customer_id, "-", stdin=jwk, code=2)
+        other = deployed.run("tenants", "keys", "remove", customer_id, "none", code=2)
+
+        assert again.stderr.startswith("key_exists")
+        assert other.stderr.startswith("unknown_key")
+
+
+class TestEndpoints:
+    def test_an_endpoint_is_added_with_its_secret(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+
+        added = deployed.json(
+            *("tenants", "endpoints", "add", customer_id, URL, "--event-types", "order.*,a.b"),
+            *("--header", "X-Token: secret", "--description", "Mine", "--retry-delays", "1,2.5"),
+        )
+
+        (endpoint,) = deployed.json("tenants", "show", customer_id)["endpoints"]
+        secrets = SigningSecrets(MASTER_KEY)
+        assert added["signing_secret"] == secrets.show(customer_id, added["id"], 1)
+        assert endpoint["id"] == added["id"]
+        assert endpoint["url"] == URL
+        assert endpoint["event_types"] == ["order.*", "a.b"]
+        assert endpoint["headers"] == {"X-Token": "***"}
+        assert endpoint["description"] == "Mine"
+        assert endpoint["retry_delays_s"] == [1, 2.5]
+
+    def test_values_of_headers_are_shown_when_asked_for(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        deployed.run(
+            *("tenants", "endpoints", "add", customer_id, URL, "--event-types", "*"),
+            *("--header", "X-Token: value-7"),
+        )
+
+        assert "value-7" not in deployed.run("tenants", "show", customer_id).output
+        assert "value-7" in deployed.run("tenants", "show", customer_id, "--reveal").output
+
+    def test_what_is_given_is_changed_and_the_rest_kept(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        deployed.run(
+            *("tenants", "endpoints", "add", customer_id, URL, "--event-types", "a.b"),
+            *("--header", "X-Token: secret", "--id", "ep_1"),
+        )
+
+        deployed.run("tenants", "endpoints", "change", customer_id, "ep_1", "--disable")
+
+        (endpoint,) = deployed.json("tenants", "show", customer_id)["endpoints"]
+        assert (endpoint["enabled"], endpoint["disabled_reason"]) == (False, "asked")
+        assert (endpoint["url"], endpoint["event_types"]) == (URL, ["a.b"])
+        assert endpoint["headers"] == {"X-Token": "***"}
+
+    def test_rotation_prints_the_next_secret(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        endpoint = ("tenants", "endpoints")
+        deployed.run(
+            *(*endpoint, "add", customer_id, URL, "--event-types", "*", "--id", "ep_1"),
+        )
+
+        rotated = deployed.json(*endpoint, "rotate-secret", customer_id, "ep_1")
+
+        assert rotated["version"] == 2
+        secrets = SigningSecrets(MASTER_KEY)
+        assert rotated["signing_secret"] == secrets.show(customer_id, "ep_1", 2)
+
+    def test_an_endpoint_is_removed_once(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        endpoint = ("tenants", "endpoints")
+        deployed.run(
+            *(*endpoint, "add", customer_id, URL, "--event-types", "*", "--id", "ep_1"),
+        )
+
+        deployed.run(*endpoint, "remove", customer_id, "ep_1")
+        again = deployed.run(*endpoint, "remove", customer_id, "ep_1", code=2)
+
+        assert deployed.json("tenants", "show", customer_id)["endpoints"] == []
+        assert again.stderr.startswith("unknown_endpoint")
+
+
+class TestPublish:
+    def test_data_stand_on_the_log_as_they_were_written(
+        self, bare: Deployment, settings: Settings
+    ) -> None:
+        bare.run("topics", "create")
+        data = '{"big": 18446744073709551617,  "a":1, "a":2}'
+        where = ("--customer", "acme", "--type", "order.paid", "--id", "evt_1")
+
+        report = bare.json("publish", *where, "--data", data)
+
+        (record,) = events(settings, 1)
+        assert record.key == b"acme"
+        assert data.encode() in (record.value or b"")
+        assert report["position"] == {"partition": partition_of("acme", PARTITIONS), "offset": 0}
+
+    def test_events_of_a_customer_keep_the_order_of_the_file(
+        self, bare: Deployment, settings: Settings, tmp_path: Path
+    ) -> None:
+        bare.run("topics", "create")
+        file = tmp_path / "events.jsonl"
+        customers = [f"c{number}" for number in range(12)]
+        lines = [
+            {"customer_id": customers[number % 12], "type": "a.b", "data": [number, "x" * 300]}
+            for number in range(3000)
+        ]
+        file.write_text("\n\n".join(map(json.dumps, lines)))
+
+        report = bare.json("publish", str(file))
+
+        assert report["records"] == 3000
+        found = events(settings, 3000)
+        for customer_id in customers:
+            numbers = [
+                json.loads(record.value or b"")["data"][0]
+                for record in found
+                if record.key == customer_id.encode()
+            ]
+            assert numbers == sorted(numbers)
+            assert len(numbers) == 250
+
+    def test_publishing_stops_at_a_line_that_is_no_event(
+        self, bare: Deployment, settings: Settings
+    ) -> None:
+        bare.run("topics", "create")
+        good = '{"customer_id": "acme", "type": "a.b", "data": 1}\n'
+
+        result = bare.run("publish", "-", code=2, stdin=f'{good}{good}\n{{"data": 2}}\n{good}')
+
+        assert result.stderr.startswith("customer_id_missing (line 4, customer_id): ")
+        assert result.stdout.startswith("Published 2 record(s)")
+        assert len(events(settings, 2)) == 2
+
+    def test_a_broadcast_stands_once_on_each_partition(
+        self, bare: Deployment, settings: Settings
+    ) -> None:
+        bare.run("topics", "create")
+
+        report = bare.json("publish", "--broadcast", "--type", "a.b", "--data", "1")
+
+        found = events(settings, PARTITIONS)
+        assert report["partitions"] == {str(number): 1 for number in range(PARTITIONS)}
+        assert sorted(record.partition for record in found) == list(range(PARTITIONS))
+        assert all(last_header(record.headers, BROADCAST_HEADER) for record in found)
+        assert len({json.loads(record.value or b"")["id"] for record in found}) == 1
+
+    def test_nothing_is_published_where_there_are_no_topics(self, bare: Deployment) -> None:
+        where = ("--customer", "acme", "--type", "order.paid")
+
+        result = bare.run("publish", *where, "--data", "1", code=2)
+
+        assert result.stderr.startswith("topic_missing")
+
+
+class TestDeadLetters:
+    def test_a_dead_letter_is_listed_and_shown_masked(self, deployed: Deployment) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+        where = ("--customer", customer_id, "--type", "a.b", "--data", '"canary-7"')
+        deployed.run("publish", *where)
+
+        listing = ("dead-letters", "list", "--customer", customer_id)
+        (letter,) = until(lambda: deployed.json(*listing))
+
+        assert letter["reason"] == "unknown_tenant"
+        place = f"{letter['partition']}/{letter['offset']}"
+        masked = deployed.run("dead-letters", "show", place).stdout
+        revealed = deployed.run("dead-letters", "show", place, "--reveal").stdout
+        assert "hookseal-reason: unknown_tenant" in masked
+        assert "canary-7" not in masked
+        assert "canary-7" in revealed
+
+    def test_only_those_asked_for_are_listed(self, deployed: Deployment) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+        for _ in range(3):
+            deployed.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
+        listing = ("dead-letters", "list", "--customer", customer_id)
+        letters = until(lambda: len(found := deployed.json(*listing)) == 3 and found)
+
+        assert deployed.json(*listing, "--limit", "2") == letters[1:]
+        assert deployed.json(*listing, "--reason", "attempts_exhausted") == []
+
+    def test_there_is_none_where_there_is_none(self, deployed: Deployment) -> None:
+        for place in ("0/999999", "77/0"):
+            result = deployed.run("dead-letters", "show", place, code=2)
+
+            assert result.stderr.startswith(f"unknown_dead_letter ({place}): ")
+
+
+def test_an_event_goes_all_the_way_by_commands_alone(deployed: Deployment, tmp_path: Path) -> None:
+    private, log = tmp_path / "private.pem", tmp_path / "receiver.log"
+    customer_id = deployed.tenant()
+    public = deployed.run("keys", "generate", "--alg", "p256", "--out", str(private)).stdout
+    deployed.run("tenants", "keys", "add", customer_id, "-", stdin=public)
+    secret = SigningSecrets(MASTER_KEY).show(customer_id, "ep_1", 1)
+    receive = ("receive", "--port", "0", "--key", str(private), "--secret", secret)
+
+    with a_process(str(HOOKSEAL), *receive, "--endpoint-id", "ep_1", env=deployed.env, log=log):
+        listening = until(lambda: "http://" in log.read_text() and log.read_text().split()[2])
+        deployed.run(
+            *("tenants", "endpoints", "add", customer_id, listening),
+            *("--event-types", "order.*", "--id", "ep_1"),
+        )
+        where = ("--customer", customer_id, "--type", "order.paid", "--id", "evt_1")
+        deployed.run("publish", *where, "--data", '{"total": 7}')
+        until(lambda: "evt_1" in log.read_text())
+
+    printed = log.read_text().splitlines()
+    assert '200 evt_1 {"id":"evt_1"' in printed[1]
+    assert '"data":{"total": 7}' in printed[1]
+    assert printed[-1].startswith("Received 1, of which 0 repeats; refused 0")
+
+
+def test_the_doctor_finds_all_well(deployed: Deployment) -> None:
+    deployed.tenant()
+
+    found = {check["name"]: check["status"] for check in deployed.json("doctor")}
+
+    assert found.pop("egress") == "warn"
+    assert set(found.values()) == {"ok"}
+    assert {"broker", "topics", "clock", "master key", "store"} <= set(found)
+
+
+def events(settings: Settings, count: int) -> list[Record]:
+    """Return what stands on `events`: so many records, and no more."""
+    return asyncio.run(_read(settings, count))
+
+
+async def _read(settings: Settings, count: int) -> list[Record]:
+    # Not to the end as the broker names it: the embedded one's lags its last batch.
+    places = await places_of(settings.cluster, TopicNames(settings.topic_prefix).events)
+    found: list[Record] = []
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        AIOKafkaConsumer(**settings.cluster.arguments(), enable_auto_commit=False) as consumer,
+    ):
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        while (batches := await consumer.getmany(timeout_ms=500)) or len(found) < count:
+            found += [record_from(one) for batch in batches.values() for one in batch]
+    return found
