@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
+from faust.types import TP
 from prometheus_client import start_http_server
 
 from hookseal.kafka.topics import partition_count
 
 if TYPE_CHECKING:
-    from faust.types import TP
-
     from hookseal.config import Settings
+    from hookseal.kafka.ends import LogEnds
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
@@ -39,11 +39,13 @@ class Lifecycle:
         settings: Settings,
         names: TopicNames,
         producer: Producer,
+        ends: LogEnds,
         transport: HttpTransport,
     ) -> None:
         self._settings = settings
         self._names = names
         self._producer = producer
+        self._ends = ends
         self._transport = transport
         self._partitions = settings.partitions
 
@@ -60,6 +62,7 @@ class Lifecycle:
         """
         self._partitions = await partition_count(self._settings.cluster)
         await self._producer.start()
+        await self._ends.start()
         await self._transport.start()
         if self._settings.metrics_port is not None:
             start_http_server(self._settings.metrics_port, self._settings.metrics_host)
@@ -81,12 +84,9 @@ class Lifecycle:
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
         self.tenants.keep_only(held)
         self.commands.keep_only(held)
-        watched = {
-            tp for tp in assignment if tp.topic in (self._names.events, self._names.commands)
-        }
-        if watched:
-            for tp, end in (await consumer.highwaters(*watched)).items():
-                consumer.forget(tp, end)
+        for topic in (self._names.events, self._names.commands):
+            for partition, end in (await self._ends.of(topic, held)).items():
+                consumer.forget(TP(topic, partition), end)
         _log.info("worker.assigned", partitions=sorted(held))
 
     async def let_go(self, revoked: set[TP]) -> None:
@@ -101,4 +101,5 @@ class Lifecycle:
     async def close(self) -> None:
         """Disconnect."""
         await self._transport.close()
+        await self._ends.close()
         await self._producer.close()

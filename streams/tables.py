@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from faust.types import FutureMessage
 
     from hookseal.domain.tenant import Tenant
+    from hookseal.kafka.ends import LogEnds
     from streams.commands import CommandLine
-    from streams.consumer import FinishedConsumer
 
 __all__ = ["ChangelogTable", "FaustTenants"]
 
@@ -47,14 +47,14 @@ class FaustTenants:
         table: ChangelogTable,
         *,
         partitions: Callable[[], int],
-        consumer: Callable[[], FinishedConsumer],
+        ends: LogEnds,
         commands: Callable[[], CommandLine],
         commands_topic: str,
         hold_s: float,
     ) -> None:
         self._table = table
         self._partitions = partitions
-        self._consumer = consumer
+        self._ends = ends
         self._commands = commands
         self._commands_topic = commands_topic
         self._hold_s = hold_s
@@ -96,7 +96,7 @@ class FaustTenants:
         command stands before (a transaction marker) is never reached.
         """
         tp = TP(self._commands_topic, partition)
-        end = (await self._consumer().highwaters(tp))[tp]
+        end = (await self._ends.of(self._commands_topic, [partition]))[partition]
         commands = self._commands()
         while (before := commands.applied(tp)) < end:
             try:

@@ -11,6 +11,7 @@ from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
+from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters, KafkaRouter
 from hookseal.kafka.producer import Producer
 from hookseal.outbound.client import HttpTransport
@@ -50,18 +51,22 @@ def create_app(settings: Settings) -> HooksealApp:
     clock = SystemClock()
     observer = TelemetryObserver()
     producer = Producer(settings.cluster)
+    ends = LogEnds(settings.cluster)
     transport = HttpTransport(
         EgressPolicy(
             allow_cidrs=settings.egress_allow_cidrs,
             allow_http=settings.egress_allow_http,
             allow_ports=settings.egress_allow_ports,
-        )
+        ),
+        on_blocked=observer.blocked,
     )
-    lifecycle = Lifecycle(settings=settings, names=names, producer=producer, transport=transport)
+    lifecycle = Lifecycle(
+        settings=settings, names=names, producer=producer, ends=ends, transport=transport
+    )
     tenants = FaustTenants(
         _tenants_table(app, settings),
         partitions=lifecycle.partitions,
-        consumer=consumer,
+        ends=ends,
         commands=lambda: lifecycle.commands,
         commands_topic=names.commands,
         hold_s=settings.unknown_tenant_hold_s,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,8 @@ __all__ = [
     "states",
 ]
 
+_VISIBLE_S = 10.0
+_PAUSE_S = 0.1
 _DAY_MS = 24 * 3600 * 1000
 _MIB = 1024 * 1024
 # Three copies are the least of which one may be lost while a write still needs two.
@@ -109,9 +113,14 @@ async def partitions_of(cluster: Cluster, names: list[str]) -> dict[str, int]:
         BrokerError: `broker_unreachable`.
     """
     async with _admin(cluster) as admin:
+        # A broker may make the topics that it is asked about, its own way: ask for no others
+        # than it has.
+        known = set(await admin.list_topics())
+        asked = [name for name in names if name in known]
+        described = await admin.describe_topics(asked) if asked else []
         return {
             topic["topic"]: len(topic["partitions"])
-            for topic in await admin.describe_topics(names)
+            for topic in described
             if topic["error_code"] == 0
         }
 
@@ -146,7 +155,13 @@ async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> 
                     f"The broker refused to create {name}: {for_code(code).__name__}.",
                     field=name,
                 )
-    check(await states(cluster))
+    # A broker answers before all of its nodes know of the topics.
+    deadline = time.monotonic() + _VISIBLE_S
+    found = await states(cluster)
+    while any(state.partitions is None for state in found) and time.monotonic() < deadline:
+        await asyncio.sleep(_PAUSE_S)
+        found = await states(cluster)
+    check(found)
     return missing
 
 

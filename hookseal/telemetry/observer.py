@@ -107,6 +107,10 @@ class TelemetryObserver:
                 offset=letter.record.offset,
             )
 
+    def blocked(self, address: str, port: int, reason: str) -> None:
+        """An address was refused; the tenant is not told which, the operator is."""
+        self._log.warning("egress.blocked", address=address, port=port, reason=reason)
+
     def crashed(self, event_id: str, error: Exception) -> None:
         """Something failed that never should."""
         self._log.error("delivery.crashed", event_id=event_id, exc_info=error)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from hookseal.seal.sign import SigningSecrets
 from joserfc import jwe
 from joserfc.jwk import OKPKey
 from standardwebhooks.webhooks import Webhook
 
+from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, private_key
 
 if TYPE_CHECKING:

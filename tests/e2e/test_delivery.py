@@ -231,8 +231,10 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_set_aside(
     async with TenantsFollower(provider.settings.cluster) as tenants:
         await provider.publish("gone", 0)
         await tenants.until(
-            lambda: (tenant := tenants.get("gone")) is not None
-            and any(endpoint.disabled_reason == "gone" for endpoint in tenant.endpoints),
+            lambda: (
+                (tenant := tenants.get("gone")) is not None
+                and any(endpoint.disabled_reason == "gone" for endpoint in tenant.endpoints)
+            ),
             timeout_s=60,
         )
     await provider.publish("gone", 1)

@@ -1,0 +1,93 @@
+"""A process that is measured: what it uses, and what it last said if it fails."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from hookseal.errors import HooksealError
+from hookseal.kafka.broker.process import Child, last_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = ["Measured", "faust"]
+
+_STOP_GRACE_S = 20.0
+_STALLED_S = 90.0
+
+
+def faust(module: str) -> list[str]:
+    """Return the command that runs a Faust worker, of this very environment."""
+    return [str(Path(sys.executable).with_name("faust")), "-A", module, "worker"]
+
+
+class Measured:
+    """A child process; a context manager, at whose end it has ended."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        """Prepare.
+
+        Args:
+            command: The program, an absolute path, and its arguments.
+            env: Its whole environment.
+            log: Where its output goes.
+        """
+        self._child = Child(command, log=log, env=env)
+
+    def __enter__(self) -> Self:
+        self._child.start()
+        self._process = psutil.Process(self._child.pid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.stop(grace_s=_STOP_GRACE_S)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds so far, user and system, all threads."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def rss_bytes(self) -> int:
+        """Bytes of memory that are resident now."""
+        return int(self._process.memory_info().rss)
+
+    def watch(self, progress: Callable[[], float], *, every_s: float) -> Iterator[float]:
+        """Yield the progress again and again; whoever iterates decides when it is enough.
+
+        Args:
+            progress: Asked each time; any number that changes while something happens.
+            every_s: Seconds between two looks.
+
+        Raises:
+            HooksealError: `bench_process_ended`, `bench_stalled`: it ended, or nothing
+                changed for 90 s.
+        """
+        seen, since = -1.0, time.monotonic()
+        while True:
+            self._check_alive()
+            now = progress()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > _STALLED_S:
+                raise HooksealError(
+                    "bench_stalled",
+                    f"Nothing happened for {_STALLED_S:.0f} s; the process said last: "
+                    f"{last_lines(self._child.log)}",
+                )
+            yield now
+            time.sleep(every_s)
+
+    def _check_alive(self) -> None:
+        if not self._child.alive:
+            raise HooksealError(
+                "bench_process_ended",
+                f"The process ended with {self._child.status}; it said last: "
+                f"{last_lines(self._child.log)}",
+            )

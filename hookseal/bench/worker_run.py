@@ -1,0 +1,109 @@
+"""A worker that finds all events published: how fast it delivers them, and at what cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hookseal.bench.meter import Pace, Sample, pace_of
+from hookseal.bench.process import Measured, faust
+from hookseal.bench.worker_metrics import accepted
+from hookseal.kafka.broker.ports import free_ports
+from hookseal.kafka.reader import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hookseal.bench.deployment import Deployment
+    from hookseal.bench.sink import Sink
+
+__all__ = ["WorkerRun", "run_worker", "worker_environment"]
+
+_LOOK_EVERY_S = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRun:
+    """What a worker did.
+
+    Attributes:
+        pace: Webhooks a second, and CPU for each.
+        peak_rss_bytes: The most memory that was seen in use.
+        received: Requests that came to the receiver.
+        accepted: Deliveries that the worker counts as accepted.
+        dead_letters: Records on `dead-letters`.
+    """
+
+    pace: Pace
+    peak_rss_bytes: int
+    received: int
+    accepted: int
+    dead_letters: int
+
+    def is_exact(self, events: int) -> bool:
+        """Return whether each event was delivered once, and none was given up."""
+        return self.received == self.accepted == events and self.dead_letters == 0
+
+
+def run_worker(
+    deployment: Deployment,
+    sink: Sink,
+    folder: Path,
+    *,
+    events: int,
+    on_progress: Callable[[int], None],
+) -> WorkerRun:
+    """Run a worker until all events are delivered.
+
+    Args:
+        deployment: Where the events stand.
+        sink: Where they go.
+        folder: For its log.
+        events: How many there are.
+        on_progress: Told how many arrived.
+
+    Raises:
+        HooksealError: `bench_process_ended`, `bench_stalled`, `bench_too_short`.
+    """
+    (port,) = free_ports(1)
+    before = sink.received()
+    samples: list[Sample] = []
+    peak = 0
+    with Measured(
+        faust("streams.app"), worker_environment(deployment, folder, port), folder / "worker.log"
+    ) as worker:
+        looks = worker.watch(lambda: sink.received() - before, every_s=_LOOK_EVERY_S)
+        for done in looks:
+            samples.append(Sample(time.perf_counter(), int(done), worker.cpu_s))
+            peak = max(peak, worker.rss_bytes)
+            on_progress(int(done))
+            if done >= events:
+                break
+        # The last answers are still on their way.
+        counted = worker.watch(lambda: accepted(port), every_s=_LOOK_EVERY_S)
+        counts = next(int(count) for count in counted if count >= events)
+        peak = max(peak, worker.rss_bytes)
+    # Only now: whatever it would have sent twice, it has.
+    return WorkerRun(
+        pace=pace_of(samples, events),
+        peak_rss_bytes=peak,
+        received=sink.received() - before,
+        accepted=counts,
+        dead_letters=asyncio.run(_dead_letters(deployment)),
+    )
+
+
+def worker_environment(deployment: Deployment, folder: Path, port: int) -> dict[str, str]:
+    """Return the environment of a worker that serves its metrics on this port."""
+    return {
+        **deployment.env,
+        "HOOKSEAL_DATA_DIR": str(folder),
+        "HOOKSEAL_METRICS_PORT": str(port),
+    }
+
+
+async def _dead_letters(deployment: Deployment) -> int:
+    return len([0 async for _ in read_all(deployment.cluster, deployment.names.dead_letters)])
