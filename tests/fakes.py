@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Answer, SealedRequest
 from hookseal.domain.command import ChangeEndpoint, apply
-from hookseal.domain.tenant import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
+    from hookseal.domain.tenant import Tenant
 
 Response = int | Answer | Exception
 NOW = 1_700_000_000.0
@@ -160,6 +160,7 @@ class RecordingObserver:
         self.attempts: list[Attempt] = []
         self.outcomes: list[tuple[str, Outcome]] = []
         self.ended: list[tuple[str, str, Outcome]] = []
+        self.first_outcome = asyncio.Event()
         self.in_backoff: set[int] = set()
         self.skips: list[str] = []
         self.crashes: list[Exception] = []
@@ -172,6 +173,7 @@ class RecordingObserver:
 
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         self.outcomes.append((endpoint_id, outcome))
+        self.first_outcome.set()
         self.ended.append((event.id, endpoint_id, outcome))
 
     def waiting(self, partition: int, seconds: float) -> None:

@@ -71,7 +71,7 @@ class Provider:
     async def tenant(self, customer_id: str, *urls: str, event_types: str = "*") -> None:
         """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
         key = public_key()
-        at = {"customer_id": customer_id, "at": 0.0}
+        at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
         await self.commands.submit(CreateTenant(id=uuid4().hex, **at))
         await self.commands.submit(
             AddPublicKey(id=uuid4().hex, kid=key.kid, alg=key.alg, jwk=key.jwk, **at)

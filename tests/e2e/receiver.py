@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 from joserfc import jwe
@@ -45,7 +45,7 @@ class Receiver:
         self._changed = asyncio.Condition()
         self._secrets = SigningSecrets(MASTER_KEY)
 
-    async def __aenter__(self) -> Receiver:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/{customer}/{endpoint}", self._receive)
         self._runner = web.AppRunner(app, access_log=None)

@@ -104,8 +104,9 @@ async def test_what_is_exhausted_becomes_a_dead_letter_and_the_rest_goes_on(
     await provider.tenant("acme", receiver.url("acme"))
     await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.05,0.05")
 
-    for number in range(3):
-        position = await provider.publish("acme", number, ("trace", b"x"), ("trace", b"\xff"))
+    await provider.publish("acme", 0)
+    position = await provider.publish("acme", 1, ("trace", b"x"), ("trace", b"\xff"))
+    await provider.publish("acme", 2)
     await receiver.until(lambda: "acme-2" in receiver.accepted())
 
     (letter,) = await provider.dead_letters()
@@ -125,7 +126,7 @@ async def test_what_is_exhausted_becomes_a_dead_letter_and_the_rest_goes_on(
         "event-id": "acme-1",
         "topic": provider.names.events,
         "partition": str(position.partition),
-        "offset": str(position.offset - 1),
+        "offset": str(position.offset),
     }
 
 

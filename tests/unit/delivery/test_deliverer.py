@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +14,9 @@ from hookseal.errors import AttemptError, BlockedAddressError, SealError
 from tests.builders import a_tenant, an_endpoint, an_event, public_key
 from tests.engine import Engine
 from tests.fakes import NOW, StuckClock
+
+if TYPE_CHECKING:
+    from hookseal.domain.tenant import Tenant
 
 TIMEOUT = AttemptError("timeout", "No answer in time.")
 
@@ -127,7 +131,7 @@ class TestGivenUp:
         ],
     )
     async def test_without_an_attempt_when_there_is_nowhere_to_deliver_to(
-        self, tenant, reason: str
+        self, tenant: Tenant, reason: str
     ) -> None:
         engine = Engine(tenant)
 

@@ -78,8 +78,7 @@ class TestFanout:
 
         delivering = asyncio.create_task(engine.fanout.deliver(an_event(), tenant, lane))
         await clock.asleep.wait()
-        while not engine.observer.outcomes:
-            await asyncio.sleep(0)
+        await engine.observer.first_outcome.wait()
         lane.stop()
 
         assert [name for name, _ in engine.observer.outcomes] == ["ep_2"]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,9 +19,11 @@ from hookseal.domain.command import (
     RotateSecret,
     apply,
 )
-from hookseal.domain.tenant import Tenant
 from hookseal.errors import InvalidCommandError
 from tests.builders import a_tenant, an_endpoint, public_key
+
+if TYPE_CHECKING:
+    from hookseal.domain.tenant import Tenant
 
 JWK = {"kty": "OKP", "crv": "X25519", "x": "AAAA"}
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from tests.builders import a_record
 
+if TYPE_CHECKING:
+    from hookseal.domain.record import Header
 
-def a_letter(*headers, **changes) -> DeadLetter:
-    fields = {
+
+def a_letter(*headers: Header, **changes: Any) -> DeadLetter:
+    fields: dict[str, Any] = {
         "record": a_record(None, *headers),
         "reason": "attempts_exhausted",
         "error": "5 attempts failed.",

@@ -6,16 +6,17 @@ import pytest
 from hookseal.domain.event import (
     BROADCAST_HEADER,
     EVENT_ID_HEADER,
+    Event,
     derived_id,
     is_broadcast,
     parse_event,
 )
-from hookseal.domain.record import Record
+from hookseal.domain.record import Headers, Record
 from hookseal.errors import InvalidEventError
 from tests.builders import MAX_BYTES, a_record
 
 
-def parse(record: Record):
+def parse(record: Record) -> Event:
     return parse_event(record, max_bytes=MAX_BYTES)
 
 
@@ -121,7 +122,7 @@ class TestCloudEvents:
             ((("content-type", b"application/cloudevents+json"),), b"[]", "body_not_object"),
         ],
     )
-    def test_refuses_with_a_code(self, headers, value: bytes, code: str) -> None:
+    def test_refuses_with_a_code(self, headers: Headers, value: bytes, code: str) -> None:
         assert code_of(a_record(value, *headers)) == code
 
 

@@ -20,7 +20,7 @@ class TestSubscribes:
         ],
     )
     def test_exact_names_prefixes_and_all(
-        self, pattern: str, event_type: str, wanted: bool
+        self, pattern: str, event_type: str, *, wanted: bool
     ) -> None:
         assert subscribes((pattern,), event_type) is wanted
 

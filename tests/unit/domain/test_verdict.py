@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.domain.verdict import Verdict, judge, retry_after_s
+from hookseal.domain.verdict import Judgement, Verdict, judge, retry_after_s
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
-def verdict_of(status: int, retry_after: str | None = None, cap_s: float = 60):
+def verdict_of(status: int, retry_after: str | None = None, cap_s: float = 60) -> Judgement:
     return judge(status, retry_after, now=NOW, cap_s=cap_s)
 
 

@@ -21,7 +21,7 @@ def app(tmp_path: Path) -> HooksealApp:
     return create_app(
         Settings(
             kafka_bootstrap="127.0.0.1:1",
-            master_key=base64.b64encode(MASTER_KEY).decode(),  # type: ignore[arg-type]
+            master_key=base64.b64encode(MASTER_KEY).decode(),
             data_dir=tmp_path,
             buffer_events=16,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from faust import TopicT
 from faust.transport.conductor import Conductor
 from mode import Service
 from mode.supervisors import OneForOneSupervisor
@@ -16,6 +15,8 @@ from streams.faust_app import KeepingFlowControl
 from streams.supervisor import LaneSupervisor
 
 if TYPE_CHECKING:
+    from faust import TopicT
+
     from streams.faust_app import HooksealApp
 
 
