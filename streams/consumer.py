@@ -33,6 +33,7 @@ class FinishedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._finished: dict[TP, int] = {}
+        self._revoking = False
         super().__init__(*args, **kwargs)
 
     def finish(self, tp: TP, offset: int) -> None:
@@ -50,7 +51,12 @@ class FinishedConsumer(driver.Consumer):
             del self._finished[tp]
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in self._finished if topics is None or tp in topics or tp.topic in topics)
+        held = self.assignment()
+        return (
+            tp
+            for tp in self._finished
+            if tp in held and (topics is None or tp in topics or tp.topic in topics)
+        )
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._finished.get(tp)
@@ -80,16 +86,29 @@ class FinishedConsumer(driver.Consumer):
             for tp, start in (await self.earliest_offsets(*fresh)).items():
                 await self._seek(tp, max(start, self._finished.get(tp, 0)))
 
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
+        """Commit what is finished, unless the group is between two generations.
+
+        A commit that crosses the change of generation is refused, and aiokafka answers
+        with joining once more: every rebalance would bring another.
+        """
+        if self.app.rebalancing and not self._revoking:
+            return False
+        return await super().commit(topics, start_new_transaction)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished before the partitions go.
 
         Faust drops what was acked since the last commit, of all partitions, at each
         rebalance (upstream issue 502): the new owner would repeat it.
         """
+        self._revoking = True
         try:
             await self.commit()
         except Exception as error:  # noqa: BLE001 - a failed commit costs repeats, no more
             self.log.warning("commit on revocation failed: %r", error)
+        finally:
+            self._revoking = False
         await super().on_partitions_revoked(revoked)
 
     @Service.task

@@ -13,8 +13,10 @@ EVENTS = TP("events", 0)
 
 
 @pytest.fixture
-async def consumer(app: HooksealApp) -> FinishedConsumer:
-    return cast("FinishedConsumer", app.consumer)
+async def consumer(app: HooksealApp, monkeypatch: pytest.MonkeyPatch) -> FinishedConsumer:
+    made = cast("FinishedConsumer", app.consumer)
+    monkeypatch.setattr(made, "assignment", lambda: {EVENTS})
+    return made
 
 
 class TestCommittable:
@@ -28,6 +30,21 @@ class TestCommittable:
         consumer.finish(EVENTS, 5)
         assert list(consumer._filter_tps_with_pending_acks()) == [EVENTS]
         assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
+
+    async def test_leaves_partitions_of_other_workers_alone(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer.finish(TP("events", 1), 5)
+
+        assert list(consumer._filter_tps_with_pending_acks()) == []
+
+    async def test_waits_while_the_group_is_between_two_generations(
+        self, consumer: FinishedConsumer, app: HooksealApp
+    ) -> None:
+        consumer.finish(EVENTS, 5)
+        app.rebalancing = True
+
+        assert await consumer.commit() is False
 
     async def test_never_goes_back(self, consumer: FinishedConsumer) -> None:
         consumer.finish(EVENTS, 9)
