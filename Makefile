@@ -41,9 +41,9 @@ ci: lint test        ## what must be green
 
 lock: $(VENV)/.dev   ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
-	  --no-header --quiet --upgrade --extra receiver --extra embedded --extra build -o requirements.txt
+	  --no-header --no-strip-extras --quiet --upgrade --extra receiver --extra embedded --extra build -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
-	  --no-header --quiet --constraint requirements.txt --extra dev -o requirements-dev.txt
+	  --no-header --no-strip-extras --quiet --constraint requirements.txt --extra dev -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules

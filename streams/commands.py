@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streams.codecs import record_of
 from streams.lanes import raw_events
+from streams.sequence import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
+    from streams.order import Order
 
 __all__ = ["CommandLine"]
 
@@ -35,11 +37,14 @@ class CommandLine:
         *,
         apply: Callable[[Record], asyncio.Future[object] | None],
         consumer: Callable[[], FinishedConsumer],
+        order: Order,
         crash: Callable[[BaseException], None],
     ) -> None:
         self._apply = apply
         self._consumer = consumer
+        self._order = order
         self._crash = crash
+        self._sequences: dict[TP, Sequence] = defaultdict(Sequence)
         self._unsafe: dict[TP, deque[tuple[int, asyncio.Future[object]]]] = defaultdict(deque)
         self._applied: dict[TP, int] = {}
         self._progress = asyncio.Condition()
@@ -50,6 +55,10 @@ class CommandLine:
             async for event in events:
                 message = event.message
                 tp = message.tp
+                if not await self._order.admits(
+                    message, self._sequences[tp], finished=self.applied(tp)
+                ):
+                    continue
                 written = self._apply(record_of(message))
                 async with self._progress:
                     self._applied[tp] = message.offset + 1
@@ -71,7 +80,7 @@ class CommandLine:
 
     def keep_only(self, partitions: set[int]) -> None:
         """Drop what is known of partitions that went to other workers."""
-        for held in (self._applied, self._unsafe):
+        for held in (self._applied, self._unsafe, self._sequences):
             for tp in [tp for tp in held if tp.partition not in partitions]:
                 del held[tp]
 

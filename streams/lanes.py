@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
+    from streams.order import Order
 
 __all__ = ["EventLanes", "raw_events"]
 
@@ -43,6 +44,7 @@ class EventLanes:
         consumer: Callable[[], FinishedConsumer],
         observer: Observer,
         clock: Clock,
+        order: Order,
         grace_s: float,
     ) -> None:
         self._deliver = deliver
@@ -50,6 +52,7 @@ class EventLanes:
         self._consumer = consumer
         self._observer = observer
         self._clock = clock
+        self._order = order
         self._grace_s = grace_s
         self._lines: set[_Line] = set()
 
@@ -77,21 +80,12 @@ class EventLanes:
     async def _work(self, stream: StreamT[bytes], line: _Line) -> None:
         async with aclosing(raw_events(stream)) as events:
             async for event in events:
-                if await self._is_next(event.message, line) and not await self._done(
-                    event.message, line
-                ):
+                message = event.message
+                finished = self._consumer().finished(message.tp)
+                if not await self._order.admits(message, line.sequence, finished=finished):
+                    continue
+                if not await self._done(message, line):
                     return
-
-    async def _is_next(self, message: Message, line: _Line) -> bool:
-        """Return whether the record is the one to handle now; see `Sequence`."""
-        consumer = self._consumer()
-        go_back_to = line.sequence.gap_before(
-            message.offset, finished=consumer.finished(message.tp), now=self._clock.now()
-        )
-        if go_back_to is not None:
-            self._observer.gap(message.partition, go_back_to, message.offset)
-            await consumer.seek(message.tp, go_back_to)
-        return line.sequence.is_next
 
     async def _done(self, message: Message, line: _Line) -> bool:
         """Handle the record; return whether to go on with the next."""

@@ -23,6 +23,7 @@ from streams.commands import CommandLine
 from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
 from streams.lanes import EventLanes
 from streams.lifecycle import Lifecycle
+from streams.order import Order
 from streams.supervisor import LaneSupervisor
 from streams.tables import ChangelogTable, FaustTenants
 
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> HooksealApp:
         event_max_bytes=settings.event_max_bytes,
         broadcast_concurrency=settings.broadcast_concurrency,
     )
+    order = Order(consumer=consumer, observer=observer, clock=clock)
     lifecycle.tenants = tenants
     lifecycle.lanes = EventLanes(
         deliver=deliver,
@@ -102,10 +104,14 @@ def create_app(settings: Settings) -> HooksealApp:
         consumer=consumer,
         observer=observer,
         clock=clock,
+        order=order,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(
-        apply=ApplyCommand(table=tenants, watcher=observer), consumer=consumer, crash=_crash(app)
+        apply=ApplyCommand(table=tenants, watcher=observer),
+        consumer=consumer,
+        order=order,
+        crash=_crash(app),
     )
     app.lifecycle = lifecycle
     _bind_agents(app, names, lifecycle)
