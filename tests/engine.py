@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookseal.seal.sign import SigningSecrets
-
 from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.lane import Lane
 from hookseal.domain.backoff import Backoff
+from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
 from tests.fakes import (
     FakeClock,
