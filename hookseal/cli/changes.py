@@ -126,15 +126,16 @@ class TenantChanges:
             ConflictError: `unknown_tenant`, or the code with which a worker refused it.
         """
         customer_id = command.customer_id
-        if not isinstance(command, CreateTenant):
+        existed = self._tenants.get(customer_id) is not None
+        if isinstance(command, CreateTenant):
+            if existed:
+                raise _refusal("tenant_exists", customer_id)
+        else:
             self.tenant(customer_id)
-        elif self._tenants.get(customer_id) is not None:
-            raise _refusal("tenant_exists", customer_id)
         await self._commands.submit_once(command)
-        if not isinstance(command, CreateTenant) and self._tenants.get(customer_id) is None:
-            # It was there a moment ago: a deletion that was quicker than its acknowledgement.
-            return None
-        code = await self._tenants.result_of(customer_id, command.id, timeout_s=self._timeout_s)
+        code = await self._tenants.result_of(
+            customer_id, command.id, existed=existed, timeout_s=self._timeout_s
+        )
         if code != "ok":
             raise _refusal(code, customer_id)
         return self._tenants.get(customer_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Required, Self, TypedDict, Unpack
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["Position", "Producer"]
+__all__ = ["NewRecord", "Position", "Producer"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +30,16 @@ class Position(NamedTuple):
 
     partition: int
     offset: int
+
+
+class NewRecord(TypedDict, total=False):
+    """What `Producer.publish` takes beside the topic."""
+
+    key: Required[bytes | None]
+    value: Required[bytes | None]
+    headers: Headers
+    partition: int | None
+    timestamp_ms: int | None
 
 
 class Producer:
@@ -106,28 +116,12 @@ class Producer:
             ) from error
         return Position(sent.partition, sent.offset)
 
-    async def publish_surely(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers = (),
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> Position:
-        """Write one record, trying again for as long as it takes."""
+    async def publish_surely(self, topic: str, **record: Unpack[NewRecord]) -> Position:
+        """Write one record as `publish` does, trying again for as long as it takes."""
         pause_s = _PAUSE_S
         while True:
             try:
-                return await self.publish(
-                    topic,
-                    key=key,
-                    value=value,
-                    headers=headers,
-                    partition=partition,
-                    timestamp_ms=timestamp_ms,
-                )
+                return await self.publish(topic, **record)
             except BrokerError as error:
                 _log.error("%s Trying again in %.1f s.", error.message, pause_s)
             await asyncio.sleep(pause_s)

@@ -73,20 +73,26 @@ class TenantsFollower:
         """Return the tenants, by customer id."""
         return [self._tenants[customer_id] for customer_id in sorted(self._tenants)]
 
-    async def result_of(self, customer_id: str, command_id: str, *, timeout_s: float) -> str:
+    async def result_of(
+        self, customer_id: str, command_id: str, *, existed: bool, timeout_s: float
+    ) -> str:
         """Wait for a command to be applied; return `ok` or the code of its refusal.
 
-        A tenant that is gone after the command counts as `ok`: it was deleted.
+        Args:
+            customer_id: Whose tenant.
+            command_id: Of a command that was submitted.
+            existed: Whether there was a tenant before. If there is none after, it was
+                deleted, which counts as `ok`; otherwise it is yet to be made.
+            timeout_s: Seconds to wait.
 
         Raises:
             BrokerError: `no_worker_answered`, after `timeout_s` seconds.
         """
-        known = customer_id in self._tenants
 
         def answered() -> str | None:
             tenant = self._tenants.get(customer_id)
             if tenant is None:
-                return "ok" if known else None
+                return "ok" if existed else None
             return tenant.result_of(command_id)
 
         try:

@@ -1,0 +1,88 @@
+"""What is written while the broker is away, and how nothing is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hookseal.domain.dead_letter import DeadLetter, added_headers
+from hookseal.kafka import topics
+from hookseal.kafka.broker import running_broker
+from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.ports import KafkaDeadLetters
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.reader import read_all
+from hookseal.kafka.topics import TopicNames
+from tests.builders import a_record
+from tests.fakes import RecordingObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hookseal.kafka.broker import Broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
+
+NAMES = TopicNames()
+
+
+@pytest.fixture
+def own_broker(broker: Broker) -> Iterator[Broker]:
+    """A broker of the test's own, for it to kill."""
+    if broker.kind != "apache":
+        pytest.skip("kills nodes of Apache Kafka; this run has another broker")
+    with running_broker("apache") as running:
+        yield running
+
+
+async def test_a_dead_letter_holds_on_until_the_broker_is_back(own_broker: Broker) -> None:
+    cluster = Cluster(own_broker.bootstrap)
+    await topics.create(cluster, partitions=1)
+    observer = RecordingObserver()
+    record = a_record()
+    letter = DeadLetter(record, "endpoint_gone", "Gone.", "evt_7", 1.0, key=record.key)
+    (node,) = own_broker.nodes
+
+    async with Producer(cluster) as producer:
+        dead_letters = KafkaDeadLetters(producer, NAMES, observer)
+        await dead_letters.bury(letter)
+        node.kill()
+        burying = asyncio.create_task(dead_letters.bury(letter))
+        await asyncio.to_thread(node.start)
+        await burying
+
+    letters = [found async for found in read_all(cluster, NAMES.dead_letters)]
+    assert len(letters) == 2
+    assert {added_headers(found.headers)["reason"] for found in letters} == {"endpoint_gone"}
+    assert [found.value for found in letters] == [record.value] * 2
+
+
+async def test_a_record_with_neither_key_nor_value_can_be_a_dead_letter(
+    own_broker: Broker,
+) -> None:
+    cluster = Cluster(own_broker.bootstrap)
+    await topics.create(cluster, partitions=1)
+
+    async with Producer(cluster) as producer:
+        await producer.publish(NAMES.dead_letters, key=None, value=None)
+
+    (found,) = [record async for record in read_all(cluster, NAMES.dead_letters)]
+    assert (found.key, found.value) == (b"", None)
+
+
+async def test_a_record_of_the_greatest_size_can_be_a_dead_letter(own_broker: Broker) -> None:
+    cluster = Cluster(own_broker.bootstrap)
+    await topics.create(cluster, partitions=1)
+    greatest = 1024 * 1024 - 100
+    headers = tuple((f"header-{n}", b"x" * 100) for n in range(100))
+
+    async with Producer(cluster) as producer:
+        await producer.publish(NAMES.events, key=b"acme", value=b"x" * greatest)
+        await producer.publish(
+            NAMES.dead_letters, key=b"acme", value=b"x" * greatest, headers=headers
+        )
+
+    (found,) = [record async for record in read_all(cluster, NAMES.dead_letters)]
+    assert len(found.value or b"") == greatest
