@@ -51,7 +51,8 @@ class FinishedConsumer(driver.Consumer):
             del self._finished[tp]
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        held = self.assignment()
+        # A worker that was refused at its start has no assignment to ask for.
+        held = self.assignment() if self._finished else ()
         return (
             tp
             for tp in self._finished

@@ -221,3 +221,50 @@ async def test_a_partition_goes_on_where_it_was_after_a_quiet_restart(
 
     # Everything finished was committed on the way out: nothing is sent twice.
     assert receiver.accepted() == [f"acme-{number}" for number in range(51)]
+
+
+async def test_nothing_is_lost_while_workers_are_killed_again_and_again(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+
+    async def answer(_: str, event_id: str) -> int:
+        seen = [arrival.event_id for arrival in receiver.arrivals].count(event_id)
+        return 503 if event_id.endswith("3") and seen == 0 else 200
+
+    receiver.answer = answer
+    tenants = customers(12)
+    for tenant in tenants:
+        await provider.tenant(tenant, receiver.url(tenant))
+    fast = {"HOOKSEAL_RETRY_BASE_S": "0.2"}
+    workers = [await provider.worker(f"w{number}", **fast) for number in range(2)]
+    published = dict.fromkeys(tenants, 0)
+    going_on = asyncio.Event()
+    going_on.set()
+
+    async def publish() -> None:
+        while going_on.is_set():
+            for tenant in tenants:
+                await provider.publish(tenant, published[tenant])
+                published[tenant] += 1
+            # A pace, not a wait: events are to be in hand whenever a worker dies.
+            await asyncio.sleep(0.1)
+
+    publishing = asyncio.create_task(publish())
+    for number in range(6):
+        seen = len(set(receiver.accepted()))
+        await receiver.until(lambda seen=seen: len(set(receiver.accepted())) >= seen + 60)
+        victim = workers.pop(0)
+        victim.kill()
+        await victim.ended()
+        workers.append(await provider.worker(f"r{number}", **fast))
+    going_on.clear()
+    await publishing
+    await receiver.until(lambda: len(set(receiver.accepted())) == sum(published.values()))
+
+    for tenant in tenants:
+        first_arrivals = list(dict.fromkeys(receiver.accepted(tenant)))
+        assert first_arrivals == [f"{tenant}-{n}" for n in range(published[tenant])]
+    assert await provider.dead_letters() == []
+    repeats = len(receiver.accepted()) - len(set(receiver.accepted()))
+    print(f"6 kills, {sum(published.values())} events, {repeats} repeats")  # noqa: T201
