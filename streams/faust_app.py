@@ -12,7 +12,7 @@ from faust.app import BootStrategy
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
-from hookseal.errors import HooksealError
+from hookseal.errors import BrokerError, HooksealError
 from streams.consumer import FinishedTransport
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["HooksealApp", "LaneAgent", "QuietWorker"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
-# sysexits.h: something in the configuration is wrong; starting again will not help.
+# Of sysexits.h. With the first, starting again will not help; with the second it may.
 _EX_CONFIG = 78
+_EX_UNAVAILABLE = 69
 
 
 class WithoutWeb(BootStrategy):
@@ -84,7 +85,8 @@ class HooksealApp(faust.App):
                 "worker.refused", code=error.code, field=error.field, message=error.message
             )
             sys.stderr.flush()
-            raise SystemExit(_EX_CONFIG) from None
+            retry = isinstance(error, BrokerError)
+            raise SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG) from None
 
     async def on_stop(self) -> None:
         """Let running attempts end, then stop reading and commit."""

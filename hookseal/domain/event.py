@@ -280,9 +280,7 @@ def _event(
         event_id = kept.decode("utf-8", "replace")
     aimed_at: str | None = None
     if last_header(record.headers, REPLAY_HEADER) is not None:
-        aimed_at = (last_header(record.headers, ENDPOINT_ID_HEADER) or b"").decode(
-            "utf-8", "replace"
-        )
+        aimed_at = _text_of(record, ENDPOINT_ID_HEADER)
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
         type=check_event_type(event_type),
@@ -292,6 +290,11 @@ def _event(
         record=record,
         only_endpoint=aimed_at,
     )
+
+
+def _text_of(record: Record, name: str) -> str | None:
+    """Return a header as text; None where it is missing or empty."""
+    return (last_header(record.headers, name) or b"").decode("utf-8", "replace") or None
 
 
 def _object(value: bytes) -> dict[str, Any]:

@@ -16,7 +16,8 @@ _SHARED: list[Any] = [
 ]
 
 # What these say at their own pace is of use only to whoever debugs them.
-_QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING"}
+# (`streams` is Faust's services under our names; our own lines are under `hookseal`.)
+_QUIET = dict.fromkeys(("aiokafka", "faust", "mode", "streams"), "WARNING")
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:
@@ -68,7 +69,6 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING" if level != "DEBUG" else "DEBUG"},
         "loggers": {
             "hookseal": {"level": level},
-            "streams": {"level": level},
             **({} if level == "DEBUG" else {name: {"level": at} for name, at in _QUIET.items()}),
         },
     }

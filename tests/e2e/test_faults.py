@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from tests.e2e.conftest import PARTITIONS, customers
+from tests.e2e.conftest import PARTITIONS, closed_port, customers
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Provider
@@ -202,6 +203,24 @@ async def test_a_start_without_topics_says_how_to_make_them(provider: Provider) 
     assert "hookseal topics create" in line["message"]
 
 
+async def test_a_start_without_a_broker_says_so_and_may_be_tried_again(
+    provider: Provider,
+) -> None:
+    worker = await provider.worker("a", HOOKSEAL_KAFKA_BOOTSTRAP=f"127.0.0.1:{closed_port()}")
+
+    assert await worker.ended(timeout_s=60) == 69
+    (line,) = worker.events("worker.refused")
+    assert line["code"] == "broker_unreachable"
+
+
+async def test_a_start_with_a_setting_that_is_wrong_says_which(provider: Provider) -> None:
+    worker = await provider.worker("a", HOOKSEAL_BUFFER_EVENTS="many")
+
+    assert await worker.ended(timeout_s=30) == 78
+    (line,) = worker.lines
+    assert line.startswith("settings_invalid: HOOKSEAL_BUFFER_EVENTS: ")
+
+
 async def test_a_partition_goes_on_where_it_was_after_a_quiet_restart(
     provider: Provider,
 ) -> None:
@@ -250,10 +269,12 @@ async def test_nothing_is_lost_while_workers_are_killed_again_and_again(
             # A pace, not a wait: events are to be in hand whenever a worker dies.
             await asyncio.sleep(0.1)
 
+    def has_gone_on(seen: int) -> bool:
+        return len(set(receiver.accepted())) >= seen + 60
+
     publishing = asyncio.create_task(publish())
     for number in range(6):
-        seen = len(set(receiver.accepted()))
-        await receiver.until(lambda seen=seen: len(set(receiver.accepted())) >= seen + 60)
+        await receiver.until(partial(has_gone_on, len(set(receiver.accepted()))))
         victim = workers.pop(0)
         victim.kill()
         await victim.ended()

@@ -69,6 +69,16 @@ class TestFanout:
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
 
+    async def test_a_replay_that_names_no_endpoint_goes_to_all_that_want_it(self) -> None:
+        tenant = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))
+        engine = Engine(tenant)
+
+        await engine.fanout.deliver(
+            an_event(a_record(None, (REPLAY_HEADER, b"0/5"))), tenant, engine.lane()
+        )
+
+        assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_2"]
+
     async def test_an_endpoint_in_backoff_does_not_hold_its_siblings(self) -> None:
         clock = StuckClock()
         tenant = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))
