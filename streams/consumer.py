@@ -15,12 +15,31 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from mode import Service
 
+from streams.eager import begin
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from faust.types import TP
 
 __all__ = ["FinishedConsumer", "FinishedTransport", "FixedConductor"]
+
+# What `_drain_messages` waits for: a record handed over, or the flow stopped.
+_RECORD_OR_STOP = 2
+_FETCH_WAIT_MS = 100
+
+
+class PromptThread(driver.AIOKafkaConsumerThread):
+    """A consumer thread whose fetches come back soon.
+
+    One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
+    records. A partition whose buffer has room again meanwhile stands idle as long.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        client = super()._create_worker_consumer(transport)
+        client._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001
+        return client
 
 
 class FinishedConsumer(driver.Consumer):
@@ -35,6 +54,9 @@ class FinishedConsumer(driver.Consumer):
         self._finished: dict[TP, int] = {}
         self._revoking = False
         super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> PromptThread:
+        return PromptThread(self, loop=self.loop, beacon=self.beacon)
 
     def finish(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""
@@ -111,6 +133,26 @@ class FinishedConsumer(driver.Consumer):
         finally:
             self._revoking = False
         await super().on_partitions_revoked(revoked)
+
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - mode's
+        """Await whichever is done first.
+
+        For each record Faust waits for two things, the handing over and a stop of the
+        flow, in three tasks: a quarter of what a delivery costs. Handing over nearly
+        never waits, so it is begun without a task.
+        """
+        if len(coros) != _RECORD_OR_STOP or timeout is not None:
+            return await super().wait_first(*coros, timeout=timeout)
+        handing_over, stopped = coros
+        try:
+            rest = begin(handing_over)
+        except BaseException:
+            stopped.close()
+            raise
+        if rest is None:
+            stopped.close()
+            return None
+        return await super().wait_first(rest, stopped)
 
     @Service.task
     async def _keep_polling(self) -> None:

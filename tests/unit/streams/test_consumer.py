@@ -83,3 +83,13 @@ class TestFinished:
         assert consumer.finished(EVENTS) == 100
         consumer.forget(EVENTS, 7)
         assert consumer.finished(EVENTS) == 0
+
+
+class TestFetches:
+    async def test_come_back_soon(self, consumer: FinishedConsumer) -> None:
+        client = consumer._thread._create_worker_consumer(consumer.transport)  # type: ignore[arg-type]
+
+        # It never started: nothing is to be closed when it goes.
+        client._closed = True
+
+        assert client._fetch_max_wait_ms == 100
