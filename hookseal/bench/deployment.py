@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.broker import Broker
 
-__all__ = ["Deployment", "deployed"]
+__all__ = ["Deployment", "deployed", "kept_of"]
 
 _PREFIX = "HOOKSEAL_"
 # What says how to reach a cluster of the operator's own.
@@ -70,7 +70,7 @@ def deployed(broker: Broker, shell: Mapping[str, str], *, port: int) -> Iterator
     deployment = Deployment(
         _cluster(broker, prefix),
         {
-            **_kept(shell, broker),
+            **kept_of(shell, broker),
             **broker.settings,
             "HOOKSEAL_TOPIC_PREFIX": prefix,
             "HOOKSEAL_PARTITIONS": str(PARTITIONS),
@@ -98,7 +98,7 @@ def _cluster(broker: Broker, prefix: str) -> Cluster:
     return Cluster(broker.bootstrap, topic_prefix=prefix, idempotence=idempotence)
 
 
-def _kept(shell: Mapping[str, str], broker: Broker) -> dict[str, str]:
+def kept_of(shell: Mapping[str, str], broker: Broker) -> dict[str, str]:
     """Return the shell's environment without settings that would change the figures."""
     return {
         name: value

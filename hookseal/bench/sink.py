@@ -23,7 +23,7 @@ __all__ = ["Sink"]
 _START_TIMEOUT_S = 10.0
 _STOP_GRACE_S = 2.0
 # Debian keeps it where the path of an ordinary user does not lead.
-_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
+PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
 
 _CONFIGURATION = """
 # One process in all, under the user that started it.
@@ -124,7 +124,7 @@ class Sink:
 
 
 def _program() -> str:
-    program = shutil.which("nginx") or shutil.which("nginx", path=_PLACES)
+    program = shutil.which("nginx") or shutil.which("nginx", path=PLACES)
     if program is None:
         raise ConfigurationError(
             "nginx_missing",

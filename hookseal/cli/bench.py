@@ -43,7 +43,9 @@ def bench(
         bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="File to write all figures to.")] = None,
-    logs: Annotated[Path | None, typer.Option(help="Empty folder for the processes' logs.")] = None,
+    logs: Annotated[
+        Path | None, typer.Option(help="New folder to keep the processes' logs in.")
+    ] = None,
 ) -> None:
     """Measure one worker process, delivering to nginx what was published before it started.
 
@@ -61,6 +63,8 @@ def bench(
     scenario = Scenario(events=events, rounds=rounds, waiting=_WAITING if memory else 0)
     if smoke:
         scenario = replace(scenario, events=_SMOKE_EVENTS, rounds=1, seals=_SMOKE_SEALS)
+    if logs is not None:
+        _make(logs)
     # So that a polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
@@ -119,6 +123,15 @@ def _write(path: Path, figures: dict[str, Any]) -> None:
     except OSError as error:
         raise ConfigurationError(
             "file_not_written", f"The file cannot be written: {error.strerror}.", field=str(path)
+        ) from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(
+            "folder_not_made", f"The folder cannot be made: {error.strerror}.", field=str(folder)
         ) from None
 
 

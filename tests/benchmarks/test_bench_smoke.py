@@ -1,0 +1,110 @@
+"""`hookseal bench --smoke`: it runs, its books balance; how fast it was is not asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from hookseal.bench.sink import PLACES
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from hookseal.kafka.broker import Broker
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        not (shutil.which("nginx") or shutil.which("nginx", path=PLACES)),
+        reason="the benchmark's receiver is nginx",
+    ),
+]
+
+HOOKSEAL = str(Path(sys.executable).with_name("hookseal"))
+EVENTS = 500
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def run(broker: Broker, folder: Path) -> subprocess.CompletedProcess[str]:
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKSEAL_")}
+    process = subprocess.run(
+        [HOOKSEAL, "bench", "--smoke", "--json", str(folder / "figures.json")],
+        env={**kept, **broker.settings, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert list(temporary.iterdir()) == []
+    return process
+
+
+@pytest.fixture(scope="module")
+def figures(run: subprocess.CompletedProcess[str], folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / "figures.json").read_bytes())
+    return document
+
+
+def test_each_event_is_delivered_once_and_none_is_given_up(figures: dict[str, Any]) -> None:
+    worker = figures["worker"]
+
+    assert worker["received"] == worker["accepted"] == [EVENTS]
+    assert worker["dead_letters"] == [0]
+    assert worker["exact"] is True
+
+
+def test_each_figure_is_there(figures: dict[str, Any]) -> None:
+    assert (figures["events"], figures["rounds"], figures["event_bytes"]) == (EVENTS, 1, 1024)
+    for name in ("worker", "bare_loop", "idle_agent"):
+        assert figures[name]["per_s"] > 0
+        assert figures[name]["cpu_us"] >= 0
+        assert len(figures[name]["rates"]) == 1
+    assert figures["worker"]["peak_rss_bytes"] > 1_000_000
+    assert list(figures["seal_us"]) == ["rsa-2048", "rsa-4096", "p256", "x25519"]
+    assert all(microseconds > 0 for microseconds in figures["seal_us"].values())
+    assert figures["memory"] is None
+
+
+def test_the_ratios_are_those_of_the_rates(figures: dict[str, Any]) -> None:
+    rate = figures["worker"]["per_s"]
+
+    assert figures["ratios"] == {
+        "worker_to_bare_loop": rate / figures["bare_loop"]["per_s"],
+        "worker_to_idle_agent": rate / figures["idle_agent"]["per_s"],
+    }
+
+
+def test_what_is_printed_says_how_it_was_measured(run: subprocess.CompletedProcess[str]) -> None:
+    for text in ("hookseal worker", "bare aiohttp loop", "idle Faust agent", "x25519"):
+        assert text in run.stdout
+    assert "500 events of 1024 bytes" in run.stdout
+    assert "worker / bare loop" in run.stdout
+
+
+@pytest.mark.usefixtures("run")
+async def test_no_topic_is_left_behind(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(**settings.cluster.arguments())
+    await admin.start()
+    try:
+        async with asyncio.timeout(30):
+            # Kafka answers first and deletes then.
+            while any(name.startswith("bench-") for name in await admin.list_topics()):
+                pass
+    finally:
+        await admin.close()
