@@ -8,6 +8,7 @@ import structlog
 from faust.types import TP
 from prometheus_client import start_http_server
 
+from hookseal.errors import BrokerError
 from hookseal.kafka.topics import partition_count
 
 if TYPE_CHECKING:
@@ -84,9 +85,14 @@ class Lifecycle:
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
         self.tenants.keep_only(held)
         self.commands.keep_only(held)
-        for topic in (self._names.events, self._names.commands):
-            for partition, end in (await self._ends.of(topic, held)).items():
-                consumer.forget(TP(topic, partition), end)
+        try:
+            for topic in (self._names.events, self._names.commands):
+                for partition, end in (await self._ends.of(topic, held)).items():
+                    consumer.forget(TP(topic, partition), end)
+        except BrokerError as error:
+            # A guard for topics that are made anew under a running worker: not worth the
+            # assignment.
+            _log.warning("worker.ends_unknown", code=error.code)
         _log.info("worker.assigned", partitions=sorted(held))
 
     async def let_go(self, revoked: set[TP]) -> None:

@@ -10,6 +10,7 @@ import structlog
 from faust.types import TP
 
 from hookseal.domain.tenant import decode, encode
+from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from faust.types import FutureMessage
 
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.ends import LogEnds
     from streams.commands import CommandLine
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ChangelogTable", "FaustTenants"]
 
 PATIENCE_S = 30.0
+_PAUSE_S = 1.0
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
@@ -50,6 +53,7 @@ class FaustTenants:
         ends: LogEnds,
         commands: Callable[[], CommandLine],
         commands_topic: str,
+        clock: Clock,
         hold_s: float,
     ) -> None:
         self._table = table
@@ -57,6 +61,7 @@ class FaustTenants:
         self._ends = ends
         self._commands = commands
         self._commands_topic = commands_topic
+        self._clock = clock
         self._hold_s = hold_s
         self._read: dict[str, tuple[bytes, Tenant]] = {}
 
@@ -96,7 +101,7 @@ class FaustTenants:
         command stands before (a transaction marker) is never reached.
         """
         tp = TP(self._commands_topic, partition)
-        end = (await self._ends.of(self._commands_topic, [partition]))[partition]
+        end = await self._end_of_commands(partition)
         commands = self._commands()
         while (before := commands.applied(tp)) < end:
             try:
@@ -105,6 +110,15 @@ class FaustTenants:
             except TimeoutError:
                 _log.warning("commands.stuck", partition=partition, applied=before, end=end)
                 return
+
+    async def _end_of_commands(self, partition: int) -> int:
+        while True:
+            try:
+                return (await self._ends.of(self._commands_topic, [partition]))[partition]
+            except BrokerError as error:
+                # An error would end the lane, and the event in hand with it.
+                _log.warning("commands.end_unknown", partition=partition, code=error.code)
+                await self._clock.sleep(_PAUSE_S)
 
     def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
         """Store the tenant, or forget it (None); must be called from the agent."""

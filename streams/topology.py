@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> HooksealApp:
         ends=ends,
         commands=lambda: lifecycle.commands,
         commands_topic=names.commands,
+        clock=clock,
         hold_s=settings.unknown_tenant_hold_s,
     )
     dead_letters = KafkaDeadLetters(producer, names, observer)

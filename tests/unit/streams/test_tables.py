@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hookseal.domain.tenant import encode
+from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
+from streams.tables import FaustTenants
 from tests.builders import a_tenant
+from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
+    from hookseal.kafka.ends import LogEnds
     from streams.faust_app import HooksealApp
-    from streams.tables import FaustTenants
 
 CUSTOMERS = [f"c{number}" for number in range(30)]
 
@@ -19,6 +22,38 @@ def filled(app: HooksealApp) -> FaustTenants:
     for customer_id in CUSTOMERS:
         tenants._table.data[customer_id.encode()] = encode(a_tenant(customer_id))
     return tenants
+
+
+class FailingEnds:
+    """Fails so many times, then knows."""
+
+    def __init__(self, failures: int, end: int) -> None:
+        self.failures = failures
+        self._end = end
+
+    async def of(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        if self.failures:
+            self.failures -= 1
+            raise BrokerError("broker_unreachable", "Away.")
+        return dict.fromkeys(partitions, self._end)
+
+
+class TestCatchUp:
+    async def test_outlasts_a_broker_that_is_away(self, app: HooksealApp) -> None:
+        ends, clock = FailingEnds(3, end=0), FakeClock()
+        tenants = FaustTenants(
+            app.lifecycle.tenants._table,
+            partitions=lambda: 6,
+            ends=cast("LogEnds", ends),
+            commands=lambda: app.lifecycle.commands,
+            commands_topic="tenant-commands",
+            clock=clock,
+            hold_s=10,
+        )
+
+        await tenants.catch_up(0)
+
+        assert (ends.failures, clock.slept) == (0, [1, 1, 1])
 
 
 class TestFaustTenants:
