@@ -27,6 +27,7 @@ __all__ = ["ChangelogTable", "FaustTenants"]
 
 PATIENCE_S = 30.0
 _PAUSE_S = 1.0
+_RECHECK_S = 0.1
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
@@ -102,14 +103,18 @@ class FaustTenants:
         """
         tp = TP(self._commands_topic, partition)
         end = await self._end_of_commands(partition)
-        commands = self._commands()
+        commands, progress_at = self._commands(), self._clock.now()
         while (before := commands.applied(tp)) < end:
             try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await commands.reach(tp, min(end, before + 1))
+                # Looked at again without a command, too: what an earlier owner committed
+                # becomes known when the consumer has sought, and nobody tells of that.
+                async with asyncio.timeout(_RECHECK_S):
+                    await commands.reach(tp, before + 1)
+                progress_at = self._clock.now()
             except TimeoutError:
-                _log.warning("commands.stuck", partition=partition, applied=before, end=end)
-                return
+                if self._clock.now() - progress_at > PATIENCE_S:
+                    _log.warning("commands.stuck", partition=partition, applied=before, end=end)
+                    return
 
     async def _end_of_commands(self, partition: int) -> int:
         while True:
