@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from hookseal.domain.api_key import API_KEYS_MAX, ApiKey, check_scopes
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import check_customer_id
 from hookseal.domain.subscription import check_event_types
-from hookseal.domain.tenant import PublicKey, Tenant
+from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
 from hookseal.errors import ConflictError, HooksealError, InvalidCommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "AddApiKey",
     "AddEndpoint",
     "AddPublicKey",
     "ChangeEndpoint",
@@ -29,6 +31,7 @@ __all__ = [
     "DeleteTenant",
     "DisableTenant",
     "EnableTenant",
+    "RemoveApiKey",
     "RemoveEndpoint",
     "RemovePublicKey",
     "RotateSecret",
@@ -52,19 +55,23 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
         id: Unique; a command that comes twice is applied once.
         at: Unix seconds when it was asked for.
         if_revision: Apply only to this revision of the tenant; None = to any.
+        fingerprint: Of what was asked for. An id that is used again for something else is
+            known by it; empty where ids are never used again.
     """
 
     customer_id: str
     id: str
     at: float
     if_revision: int | None = None
+    fingerprint: str = ""
     v: int = COMMAND_VERSION
 
 
 class CreateTenant(_Command, frozen=True, tag="tenant.create"):
-    """Make a tenant."""
+    """Make a tenant, with its first API key if one is given."""
 
     name: str = ""
+    api_key: ApiKey | None = None
 
 
 class EnableTenant(_Command, frozen=True, tag="tenant.enable"):
@@ -77,6 +84,18 @@ class DisableTenant(_Command, frozen=True, tag="tenant.disable"):
 
 class DeleteTenant(_Command, frozen=True, tag="tenant.delete"):
     """Forget the tenant."""
+
+
+class AddApiKey(_Command, frozen=True, tag="api_key.add"):
+    """Accept one more key at the API."""
+
+    api_key: ApiKey
+
+
+class RemoveApiKey(_Command, frozen=True, tag="api_key.remove"):
+    """Accept a key no more."""
+
+    key_id: str
 
 
 class AddPublicKey(_Command, frozen=True, tag="public_key.add"):
@@ -135,6 +154,8 @@ Command = (
     | EnableTenant
     | DisableTenant
     | DeleteTenant
+    | AddApiKey
+    | RemoveApiKey
     | AddPublicKey
     | RemovePublicKey
     | AddEndpoint
@@ -184,11 +205,15 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
     try:
         changed = _change(tenant, command)
     except HooksealError as refusal:
-        return None if tenant is None else tenant.noting(command.id, refusal.code)
+        return None if tenant is None else tenant.noting(_result(command, refusal.code))
     if changed is None:
         return None
     revision = 1 if tenant is None else tenant.revision + 1
-    return replace(changed, revision=revision).noting(command.id, "ok")
+    return replace(changed, revision=revision).noting(_result(command, "ok"))
+
+
+def _result(command: Command, code: str) -> CommandResult:
+    return CommandResult(command.id, code, command.fingerprint)
 
 
 def _change(tenant: Tenant | None, command: Command) -> Tenant | None:
@@ -206,7 +231,8 @@ def _change(tenant: Tenant | None, command: Command) -> Tenant | None:
 def _create(tenant: Tenant | None, command: CreateTenant) -> Tenant:
     if tenant is not None:
         raise ConflictError("tenant_exists", "There is a tenant of this customer id already.")
-    return Tenant(check_customer_id(command.customer_id), 0, command.name)
+    made = Tenant(check_customer_id(command.customer_id), 0, command.name)
+    return made if command.api_key is None else _with_api_key(made, command.api_key)
 
 
 def _enable(tenant: Tenant, _: EnableTenant) -> Tenant:
@@ -219,6 +245,28 @@ def _disable(tenant: Tenant, _: DisableTenant) -> Tenant:
 
 def _delete(_: Tenant, __: DeleteTenant) -> None:
     return None
+
+
+def _add_api_key(tenant: Tenant, command: AddApiKey) -> Tenant:
+    return _with_api_key(tenant, command.api_key)
+
+
+def _with_api_key(tenant: Tenant, added: ApiKey) -> Tenant:
+    if tenant.api_key(added.id) is not None:
+        raise ConflictError("api_key_exists", "The tenant has an API key of this id already.")
+    if len(tenant.api_keys) >= API_KEYS_MAX:
+        raise ConflictError(
+            "too_many_api_keys", f"A tenant has at most {API_KEYS_MAX} API keys; revoke one."
+        )
+    check_scopes(added.scopes)
+    return replace(tenant, api_keys=(*tenant.api_keys, added))
+
+
+def _remove_api_key(tenant: Tenant, command: RemoveApiKey) -> Tenant:
+    left = tuple(key for key in tenant.api_keys if key.id != command.key_id)
+    if len(left) == len(tenant.api_keys):
+        raise ConflictError("unknown_api_key", "The tenant has no API key of this id.")
+    return replace(tenant, api_keys=left)
 
 
 def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
@@ -315,6 +363,8 @@ _CHANGES: dict[type, Callable[[Tenant, Any], Tenant | None]] = {
     EnableTenant: _enable,
     DisableTenant: _disable,
     DeleteTenant: _delete,
+    AddApiKey: _add_api_key,
+    RemoveApiKey: _remove_api_key,
     AddPublicKey: _add_key,
     RemovePublicKey: _remove_key,
     AddEndpoint: _add_endpoint,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
+from hookseal.domain.api_key import ApiKey
 from hookseal.domain.endpoint import Endpoint
 from hookseal.errors import InvalidInputError
 
@@ -36,11 +37,18 @@ class PublicKey(msgspec.Struct, frozen=True):
         return orjson.dumps(self.jwk, option=orjson.OPT_SORT_KEYS)
 
 
-class CommandResult(msgspec.Struct, frozen=True):
-    """How a command ended: `ok` or the code of its refusal."""
+class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a command ended.
+
+    Attributes:
+        id: The command's.
+        code: `ok` or the code of its refusal.
+        fingerprint: The command's, of what was asked for; empty if it had none.
+    """
 
     id: str
     code: str
+    fingerprint: str = ""
 
 
 class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,6 +61,7 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
         enabled: A disabled tenant's events are dead-lettered.
         public_keys: At most one of them is active.
         endpoints: In the order they were added.
+        api_keys: The live ones, in the order they were added.
         recent: The latest commands, oldest first: whoever sent one reads its result here,
             and a command that Kafka brings twice is applied once.
     """
@@ -63,6 +72,7 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
     enabled: bool = True
     public_keys: tuple[PublicKey, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
     recent: tuple[CommandResult, ...] = ()
 
     @property
@@ -74,13 +84,22 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the endpoint of that id, or None."""
         return next((item for item in self.endpoints if item.id == endpoint_id), None)
 
+    def api_key(self, key_id: str) -> ApiKey | None:
+        """Return the API key of that id, or None."""
+        return next((item for item in self.api_keys if item.id == key_id), None)
+
+    def recent_of(self, command_id: str) -> CommandResult | None:
+        """Return how a recent command ended; None if it is not known."""
+        return next((item for item in self.recent if item.id == command_id), None)
+
     def result_of(self, command_id: str) -> str | None:
         """Return `ok` or the code of the command's refusal; None if it is not known."""
-        return next((item.code for item in self.recent if item.id == command_id), None)
+        known = self.recent_of(command_id)
+        return None if known is None else known.code
 
-    def noting(self, command_id: str, code: str) -> Tenant:
+    def noting(self, result: CommandResult) -> Tenant:
         """Return the tenant with the command's result noted."""
-        recent = (*self.recent, CommandResult(command_id, code))[-RECENT_COMMANDS:]
+        recent = (*self.recent, result)[-RECENT_COMMANDS:]
         return msgspec.structs.replace(self, recent=recent)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hookseal.domain import command as commands
 from hookseal.domain import tenant as tenants
+from hookseal.domain.api_key import API_KEYS_MAX, SCOPES, ApiKey
 from hookseal.domain.command import Command, apply
 from hookseal.errors import InvalidCommandError, InvalidInputError
 
@@ -20,6 +21,15 @@ _event_types = st.lists(st.sampled_from(["*", "order.*", "order.paid", "bad*"]),
     tuple
 )
 
+_api_keys = st.builds(
+    ApiKey,
+    id=_few,
+    digest=st.just("digest"),
+    pepper=st.integers(0, 3),
+    scopes=st.lists(st.sampled_from([*SCOPES, "other"]), max_size=3).map(tuple),
+    created_at=st.floats(0, 2e9),
+)
+
 
 def _of(kind: type, **fields: Any) -> st.SearchStrategy[Any]:
     return st.builds(
@@ -28,16 +38,19 @@ def _of(kind: type, **fields: Any) -> st.SearchStrategy[Any]:
         id=st.integers(0, 60).map(str),
         at=st.floats(0, 2e9),
         if_revision=st.none() | st.integers(0, 5),
+        fingerprint=st.sampled_from(["", "f"]),
         **fields,
     )
 
 
 any_command: st.SearchStrategy[Command] = st.one_of(
     _of(commands.CreateTenant),
-    _of(commands.CreateTenant),
+    _of(commands.CreateTenant, api_key=st.none() | _api_keys),
     _of(commands.EnableTenant),
     _of(commands.DisableTenant),
     _of(commands.DeleteTenant),
+    _of(commands.AddApiKey, api_key=_api_keys),
+    _of(commands.RemoveApiKey, key_id=_few),
     _of(commands.AddPublicKey, kid=_few, alg=st.just("ECDH-ES"), jwk=st.just({"kty": "OKP"})),
     _of(commands.RemovePublicKey, kid=_few),
     _of(
@@ -64,6 +77,7 @@ def test_a_tenant_is_always_in_order(log: list[Command]) -> None:
         assert sum(key.state == "active" for key in after.public_keys) <= 1
         assert len({key.kid for key in after.public_keys}) == len(after.public_keys)
         assert len({item.id for item in after.endpoints}) == len(after.endpoints)
+        assert len({item.id for item in after.api_keys}) == len(after.api_keys) <= API_KEYS_MAX
         assert after.revision - (before.revision if before else 0) in (0, 1)
         assert tenants.decode(tenants.encode(after)) == after
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.domain import command as commands
+from hookseal.domain.api_key import ApiKey
 from hookseal.domain.command import (
+    AddApiKey,
     AddEndpoint,
     AddPublicKey,
     ChangeEndpoint,
@@ -14,6 +16,7 @@ from hookseal.domain.command import (
     DeleteTenant,
     DisableTenant,
     EnableTenant,
+    RemoveApiKey,
     RemoveEndpoint,
     RemovePublicKey,
     RotateSecret,
@@ -70,6 +73,39 @@ class TestTenants:
     def test_that_do_not_exist_stay_so(self) -> None:
         assert do(None, DisableTenant) is None
         assert do(None, DeleteTenant) is None
+
+
+def an_api_key(key_id: str, *scopes: str) -> ApiKey:
+    return ApiKey(key_id, "digest", 0, scopes or ("events:write",))
+
+
+class TestApiKeys:
+    def test_the_first_comes_with_the_tenant(self) -> None:
+        tenant = changed(None, CreateTenant, api_key=an_api_key("k1"))
+
+        assert tenant.api_key("k1") == an_api_key("k1")
+
+    def test_there_are_two_at_most(self) -> None:
+        one = a_tenant(api_keys=(an_api_key("k1"),))
+        two = changed(one, AddApiKey, api_key=an_api_key("k2"))
+
+        assert two.api_keys == (an_api_key("k1"), an_api_key("k2"))
+        again = do(two, AddApiKey, "another", api_key=an_api_key("k3"))
+        assert again is not None
+        assert again.result_of("another") == "too_many_api_keys"
+        assert refusal(one, AddApiKey, api_key=an_api_key("k1")) == "api_key_exists"
+
+    def test_are_revoked(self) -> None:
+        tenant = a_tenant(api_keys=(an_api_key("k1"), an_api_key("k2")))
+
+        assert changed(tenant, RemoveApiKey, key_id="k1").api_keys == (an_api_key("k2"),)
+        assert refusal(tenant, RemoveApiKey, key_id="k3") == "unknown_api_key"
+
+    def test_need_a_scope_that_there_is(self) -> None:
+        key = an_api_key("k1", "everything")
+
+        assert refusal(a_tenant(), AddApiKey, api_key=key) == "scopes_invalid"
+        assert do(None, CreateTenant, api_key=key) is None
 
 
 class TestPublicKeys:

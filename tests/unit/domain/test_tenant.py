@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.domain.tenant import decode, encode
+from hookseal.domain.api_key import ApiKey
+from hookseal.domain.tenant import CommandResult, decode, encode
 from hookseal.errors import InvalidInputError
 from tests.builders import a_tenant, an_endpoint
 
 
 class TestDocument:
     def test_a_tenant_survives_the_changelog(self) -> None:
-        tenant = a_tenant("acme", an_endpoint(), an_endpoint("ep_2", enabled=False)).noting(
-            "c", "ok"
-        )
+        key = ApiKey("k1", "digest", 0, ("events:write",), 1.0)
+        tenant = a_tenant(
+            "acme", an_endpoint(), an_endpoint("ep_2", enabled=False), api_keys=(key,)
+        ).noting(CommandResult("c", "ok", "what was asked for"))
 
         assert decode(encode(tenant)) == tenant
 

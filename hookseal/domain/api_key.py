@@ -1,0 +1,45 @@
+"""A tenant's key to the HTTP API, as the tenants table holds it: no secret, a digest."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hookseal.errors import InvalidCommandError
+
+__all__ = ["API_KEYS_MAX", "SCOPES", "ApiKey", "check_scopes"]
+
+# Two: the one in use and the one that takes its place.
+API_KEYS_MAX = 2
+
+SCOPES = ("events:write", "endpoints:write", "keys:write", "deliveries:read", "replay")
+
+
+class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One live key; a revoked one is gone from the table.
+
+    Attributes:
+        id: The part of the key that is no secret, by which it is found.
+        digest: base64url of HMAC-SHA256 over the whole key under a pepper.
+        pepper: Which pepper, by its version.
+        scopes: What the key may do, in the order of `SCOPES`.
+        created_at: Unix seconds.
+    """
+
+    id: str
+    digest: str
+    pepper: int
+    scopes: tuple[str, ...]
+    created_at: float = 0.0
+
+
+def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes in the order of `SCOPES`, each once.
+
+    Raises:
+        InvalidCommandError: `scopes_invalid`, for none at all and for unknown ones.
+    """
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise InvalidCommandError(
+            "scopes_invalid", f"Give one or more of {', '.join(SCOPES)}.", field="scopes"
+        )
+    return tuple(scope for scope in SCOPES if scope in scopes)

@@ -1,0 +1,189 @@
+"""API keys: made once, shown once, kept as a digest.
+
+The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats",
+2021): a prefix, and a checksum at the end, so that a scanner tells a real key from a
+look-alike without asking anybody.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import string
+import zlib
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hookseal.domain.api_key import ApiKey, check_scopes
+from hookseal.errors import ConfigurationError
+from hookseal.seal import base64url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ADMIN_PREFIX", "ApiKeys", "ReadKey", "new_admin_key", "read_key", "same_secret"]
+
+TENANT_PREFIX = "whk_live_"
+ADMIN_PREFIX = "wha_"
+PEPPER_BYTES_MIN = 32
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID_CHARS = 12
+# 62^43 is a little more than 2^256.
+_SECRET_CHARS = 43
+_CHECKSUM_CHARS = 6
+_KEY = re.compile(
+    rf"{TENANT_PREFIX}(?P<id>[0-9A-Za-z]{{{_ID_CHARS}}})_"
+    rf"[0-9A-Za-z]{{{_SECRET_CHARS}}}(?P<checksum>[0-9A-Za-z]{{{_CHECKSUM_CHARS}}})",
+    re.ASCII,
+)
+_PEPPER_PURPOSE = b"hookseal api key pepper 1"
+_KEY_PURPOSE = b"hookseal api key 1"
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ReadKey:
+    """A tenant's API key as it came, well formed but not yet known to be one.
+
+    Attributes:
+        id: By which it is looked up.
+        text: The whole key, a secret.
+    """
+
+    id: str
+    text: str = field(repr=False)
+
+
+def read_key(text: str) -> ReadKey | None:
+    """Return the key, or None if the text cannot be one: its checksum does not fit."""
+    match = _KEY.fullmatch(text)
+    if match is None or _checksum(text[:-_CHECKSUM_CHARS]) != match["checksum"]:
+        return None
+    return ReadKey(match["id"], text)
+
+
+def new_admin_key() -> str:
+    """Return a new admin key: `wha_`, 256 bits in base62, and a checksum."""
+    return _with_checksum(ADMIN_PREFIX + _random(_SECRET_CHARS))
+
+
+class ApiKeys:
+    """Makes API keys and tells whether one is real.
+
+    What is stored of a key is an HMAC under a pepper: whoever can write to the changelog
+    still cannot plant a key of their own. A slow hash would buy nothing, since nobody
+    guesses 256 random bits, and would cost 150 ms a request.
+    """
+
+    __slots__ = ("_master_key", "_newest", "_peppers")
+
+    def __init__(self, peppers: Mapping[int, bytes], *, master_key: bytes) -> None:
+        """Prepare.
+
+        Args:
+            peppers: By version, from 1; new keys get the highest. Without any, version 0
+                is used, which is derived from the master key and always known.
+            master_key: At least 32 random bytes.
+
+        Raises:
+            ConfigurationError: `pepper_short`.
+        """
+        if any(len(pepper) < PEPPER_BYTES_MIN for pepper in peppers.values()):
+            raise ConfigurationError(
+                "pepper_short", f"A pepper must have at least {PEPPER_BYTES_MIN} random bytes."
+            )
+        self._master_key = master_key
+        self._peppers = {0: _derived(master_key, _PEPPER_PURPOSE), **peppers}
+        self._newest = max(self._peppers)
+
+    def new(
+        self, scopes: tuple[str, ...], *, now: float, seed: tuple[str, ...] | None = None
+    ) -> tuple[str, ApiKey]:
+        """Make a key.
+
+        Args:
+            scopes: What it may do.
+            now: Unix seconds.
+            seed: Makes the same key each time, by derivation from the master key, so that
+                a request that is sent again gets the answer it missed. Random when None.
+
+        Returns:
+            The key itself, to be shown once, and what to store of it.
+
+        Raises:
+            InvalidCommandError: `scopes_invalid`.
+        """
+        if seed is None:
+            key_id, secret = _random(_ID_CHARS), _random(_SECRET_CHARS)
+        else:
+            key_id, secret = self._seeded(seed)
+        key = _with_checksum(f"{TENANT_PREFIX}{key_id}_{secret}")
+        digest = base64url.encode(self._digest(key, self._newest) or b"").decode()
+        return key, ApiKey(key_id, digest, self._newest, check_scopes(scopes), now)
+
+    def fits(self, key: ReadKey, stored: ApiKey | None) -> bool:
+        """Return whether this is the key that was stored.
+
+        Takes as long for an unknown key as for a known one.
+        """
+        digest = self._digest(key.text, self._newest if stored is None else stored.pepper)
+        if digest is None:
+            return False
+        expected = "" if stored is None else stored.digest
+        return hmac.compare_digest(base64url.encode(digest), expected.encode())
+
+    def _digest(self, key: str, version: int) -> bytes | None:
+        pepper = self._peppers.get(version)
+        return None if pepper is None else hmac.digest(pepper, key.encode(), "sha256")
+
+    def _seeded(self, seed: tuple[str, ...]) -> tuple[str, str]:
+        # Each part behind its length: no two seeds can be spelled alike.
+        parts = b"".join(
+            len(part).to_bytes(4) + part
+            for part in (_KEY_PURPOSE, *(text.encode() for text in seed))
+        )
+        octets = _derived(self._master_key, parts, length=_DIGEST_BYTES * 2)
+        number = int.from_bytes(octets)
+        key_id, number = _base62(number, _ID_CHARS)
+        secret, _ = _base62(number, _SECRET_CHARS)
+        return key_id, secret
+
+
+def same_secret(given: str, expected: str) -> bool:
+    """Compare two secrets in constant time, whatever their lengths."""
+    one, other = (
+        sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, expected)
+    )
+    return hmac.compare_digest(one, other)
+
+
+def _derived(master_key: bytes, info: bytes, *, length: int = _DIGEST_BYTES) -> bytes:
+    return HKDF(hashes.SHA256(), length, salt=None, info=info).derive(master_key)
+
+
+def _random(characters: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(characters))
+
+
+def _base62(number: int, characters: int) -> tuple[str, int]:
+    """Return so many digits of the number, the lowest first, and what is left of it."""
+    text = ""
+    for _ in range(characters):
+        number, digit = divmod(number, len(_ALPHABET))
+        text += _ALPHABET[digit]
+    return text, number
+
+
+def _with_checksum(text: str) -> str:
+    return text + _checksum(text)
+
+
+def _checksum(text: str) -> str:
+    digits, _ = _base62(zlib.crc32(text.encode()), _CHECKSUM_CHARS)
+    return digits
