@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.domain.command import apply, decode
+from hookseal.domain.notice import key_changed
 from hookseal.errors import InvalidCommandError
 
 if TYPE_CHECKING:
     from asyncio import Future
+    from collections.abc import Coroutine
 
     from hookseal.domain.command import Command
+    from hookseal.domain.notice import Notice
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["ApplyCommand", "TenantsTable", "TenantsWatcher"]
+__all__ = ["ApplyCommand", "Notices", "TenantsTable", "TenantsWatcher"]
 
 
 class TenantsTable(Protocol):
@@ -29,6 +33,14 @@ class TenantsTable(Protocol):
 
         Takes effect at once; the future is done when the changelog has it.
         """
+        ...
+
+
+class Notices(Protocol):
+    """The way of hookseal's own events to a tenant."""
+
+    async def publish(self, notice: Notice) -> None:
+        """Write the notice; return only once it is safe."""
         ...
 
 
@@ -47,9 +59,10 @@ class TenantsWatcher(Protocol):
 class ApplyCommand:
     """Applies one record to the table."""
 
-    def __init__(self, *, table: TenantsTable, watcher: TenantsWatcher) -> None:
+    def __init__(self, *, table: TenantsTable, watcher: TenantsWatcher, notices: Notices) -> None:
         self._table = table
         self._watcher = watcher
+        self._notices = notices
 
     def __call__(self, record: Record) -> Future[object] | None:
         """Apply the command; return what to wait for before its offset may move."""
@@ -64,7 +77,16 @@ class ApplyCommand:
         if before is None and after is None:
             code = "unknown_tenant"
         self._watcher.command_applied(type(command).__name__, code, command.customer_id)
-        return None if after == before else self._table.put(command.customer_id, after)
+        written = None if after == before else self._table.put(command.customer_id, after)
+        # Also for a command that Kafka brings again: the notice may not have been written
+        # when its worker ended. It has the same id, so that a receiver drops a repeat.
+        notice = key_changed(command, before, after)
+        return written if notice is None else _both(written, self._notices.publish(notice))
+
+
+def _both(written: Future[object] | None, publishing: Coroutine[Any, Any, None]) -> Future[Any]:
+    published = asyncio.ensure_future(publishing)
+    return published if written is None else asyncio.gather(written, published)
 
 
 def _command_in(record: Record) -> Command:

@@ -25,6 +25,7 @@ __all__ = ["Settings", "load"]
 Network = IPv4Network | IPv6Network
 CommaSeparated = NoDecode
 MASTER_KEY_BYTES = 32
+ADMIN_KEY_MIN = 8
 PORT_MAX = 65_535
 RETRY_DELAY_MAX_S = 3600
 
@@ -126,6 +127,53 @@ class Settings(BaseSettings):
         description="Seconds an event of an unknown tenant waits for that tenant's commands.",
     )
 
+    # -- API -----------------------------------------------------------------
+    admin_key: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "The operator's key to the API; without it nobody has its rights. "
+            "`hookseal keys admin` makes one."
+        ),
+    )
+    api_key_peppers: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "Peppers of the API keys' digests, by version: `1:<base64 of 32 bytes>,2:…`. New keys "
+            "get the highest. When unset it is derived from the master key."
+        ),
+    )
+    api_stale_s: float = Field(
+        default=10.0,
+        ge=2,
+        le=300,
+        description=(
+            "Seconds without news of the tenants after which an API process takes no API key "
+            "any more: how long a revoked key can live at most."
+        ),
+    )
+    api_write_timeout_s: float = Field(
+        default=10.0,
+        ge=1,
+        le=60,
+        description="Seconds a change may take to be applied and safe before the API answers 503.",
+    )
+    api_public_hosts: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        default=(),
+        description=(
+            "Host names under which this API is reached; no endpoint may be there, since its "
+            "deliveries would be a loop."
+        ),
+    )
+    api_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Where `hookseal tenants` and `publish` find the API; Kafka itself when unset.",
+    )
+    api_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The key they use there; the admin key when unset.",
+    )
+
     # -- Events --------------------------------------------------------------
     event_max_bytes: int = Field(
         default=32_768,
@@ -220,6 +268,11 @@ class Settings(BaseSettings):
     def _split_cidrs(cls, value: object) -> object:
         return _split(value)
 
+    @field_validator("api_public_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(str(part).lower().rstrip(".") for part in _split(value))
+
     @field_validator("egress_allow_ports", mode="before")
     @classmethod
     def _split_ports(cls, value: object) -> object:
@@ -233,11 +286,24 @@ class Settings(BaseSettings):
             raise ValueError("each delay must be from 0 to 3600 seconds")
         return value
 
+    @field_validator("admin_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < ADMIN_KEY_MIN:
+            raise ValueError("is short enough to be guessed; `hookseal keys admin` makes one")
+        return value
+
+    @field_validator("api_key_peppers")
+    @classmethod
+    def _are_peppers(cls, value: SecretStr) -> SecretStr:
+        _decode_peppers(value)
+        return value
+
     @field_validator("master_key")
     @classmethod
     def _decodes(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value():
-            _decode_master_key(value)
+            _decode_secret(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
@@ -305,7 +371,11 @@ class Settings(BaseSettings):
                 "and keep it: every signing secret is derived from it.",
                 field="HOOKSEAL_MASTER_KEY",
             )
-        return _decode_master_key(self.master_key)
+        return _decode_secret(self.master_key.get_secret_value())
+
+    def peppers(self) -> dict[int, bytes]:
+        """Return the peppers of the API keys, by version."""
+        return _decode_peppers(self.api_key_peppers)
 
 
 def load() -> Settings:
@@ -349,8 +419,8 @@ def _port_range(text: str) -> tuple[int, int]:
     return low, high
 
 
-def _decode_master_key(secret: SecretStr) -> bytes:
-    text = secret.get_secret_value().strip().replace("-", "+").replace("_", "/")
+def _decode_secret(secret: str) -> bytes:
+    text = secret.strip().replace("-", "+").replace("_", "/")
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error:
@@ -358,3 +428,17 @@ def _decode_master_key(secret: SecretStr) -> bytes:
     if len(key) < MASTER_KEY_BYTES:
         raise ValueError("has fewer than 32 bytes; `openssl rand -base64 32` makes one")
     return key
+
+
+def _decode_peppers(secret: SecretStr) -> dict[int, bytes]:
+    peppers: dict[int, bytes] = {}
+    for part in secret.get_secret_value().split(","):
+        if not part.strip():
+            continue
+        version, colon, text = part.strip().partition(":")
+        if not colon or not version.isascii() or not version.isdigit() or int(version) < 1:
+            raise ValueError("give each pepper as `1:<base64>`, with versions from 1")
+        if int(version) in peppers:
+            raise ValueError("give each version once")
+        peppers[int(version)] = _decode_secret(text)
+    return peppers

@@ -12,7 +12,12 @@ from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
 from hookseal.kafka.ends import LogEnds
-from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters, KafkaRouter
+from hookseal.kafka.ports import (
+    KafkaCommands,
+    KafkaDeadLetters,
+    KafkaNotices,
+    KafkaRouter,
+)
 from hookseal.kafka.producer import Producer
 from hookseal.outbound.client import HttpTransport
 from hookseal.outbound.guard import EgressPolicy
@@ -109,7 +114,7 @@ def create_app(settings: Settings) -> HooksealApp:
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(
-        apply=ApplyCommand(table=tenants, watcher=observer),
+        apply=ApplyCommand(table=tenants, watcher=observer, notices=KafkaNotices(producer, names)),
         consumer=consumer,
         order=order,
         crash=_crash(app),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
+    from hookseal.domain.notice import Notice
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
 
@@ -137,6 +138,15 @@ class FakeCommands:
         assert isinstance(command, ChangeEndpoint)
         assert after is not None
         self._tenants.held[command.customer_id] = after
+
+
+@dataclass
+class FakeNotices:
+    published: list[Notice] = field(default_factory=list)
+
+    async def publish(self, notice: Notice) -> None:
+        await asyncio.sleep(0)
+        self.published.append(notice)
 
 
 class FakeRouter:

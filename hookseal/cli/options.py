@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hookseal.domain.command import RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
+from hookseal.domain.command import check_retry_delays
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import check_url
 from hookseal.domain.subscription import check_event_types
 from hookseal.errors import (
     ConfigurationError,
-    InvalidCommandError,
     InvalidHeaderError,
     InvalidInputError,
 )
@@ -126,13 +125,4 @@ def parse_retry_delays(text: str | None) -> tuple[float, ...] | None:
         delays_s = tuple(float(part) for part in text.split(","))
     except ValueError:
         delays_s = (-1.0,)
-    if len(delays_s) > RETRY_DELAYS_MAX or not all(
-        0 <= delay <= RETRY_DELAY_MAX_S for delay in delays_s
-    ):
-        raise InvalidCommandError(
-            "retry_delays_invalid",
-            f"Give at most {RETRY_DELAYS_MAX} waits from 0 to {RETRY_DELAY_MAX_S:.0f} seconds, "
-            "`1,2,4`.",
-            field="retry_delays_s",
-        )
-    return delays_s
+    return check_retry_delays(delays_s)

@@ -87,7 +87,7 @@ class Deliverer:
         so_far = Outcome(accepted=False, code="")
         while True:
             lane.go_on()
-            target = self._target(customer_id, endpoint_id)
+            target = self._target(event, customer_id, endpoint_id)
             if isinstance(target, str):
                 return replace(so_far, code=target, error=REASONS[target])
             number = so_far.attempts + 1
@@ -117,7 +117,7 @@ class Deliverer:
                 )
             )
 
-    def _target(self, customer_id: str, endpoint_id: str) -> _Target | str:
+    def _target(self, event: Event, customer_id: str, endpoint_id: str) -> _Target | str:
         """Return where to deliver to as things stand now, or why it cannot be done."""
         tenant = self._tenants.get(customer_id)
         if tenant is None:
@@ -129,7 +129,7 @@ class Deliverer:
             return "endpoint_removed"
         if not endpoint.enabled:
             return "endpoint_disabled"
-        key = tenant.active_key
+        key = event.seal_to or tenant.active_key
         if key is None:
             return "no_public_key"
         schedule = self._rules.backoff

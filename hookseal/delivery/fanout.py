@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hookseal.domain.dead_letter import DeadLetter
+from hookseal.domain.event import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -84,8 +85,11 @@ class Fanout:
 
 def _is_for(event: Event, endpoint: Endpoint) -> bool:
     if event.only_endpoint is not None:
-        # A replay goes where it failed, whatever the endpoint subscribes to by now.
+        # A replay goes where it failed, a test where it was asked for, whatever the
+        # endpoint subscribes to.
         return endpoint.id == event.only_endpoint
+    if is_reserved(event.type):
+        return endpoint.enabled
     return endpoint.wants(event.type)
 
 

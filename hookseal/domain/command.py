@@ -36,6 +36,7 @@ __all__ = [
     "RemovePublicKey",
     "RotateSecret",
     "apply",
+    "check_retry_delays",
     "decode",
     "encode",
 ]
@@ -124,7 +125,11 @@ class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
 
 
 class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
-    """Change what is given, keep the rest."""
+    """Change what is given, keep the rest.
+
+    Attributes:
+        operators_schedule: Whether to drop the endpoint's own schedule.
+    """
 
     endpoint_id: str
     url: str | None = None
@@ -134,6 +139,7 @@ class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
     enabled: bool | None = None
     disabled_reason: str | None = None
     retry_delays_s: tuple[float, ...] | None = None
+    operators_schedule: bool = False
 
 
 class RemoveEndpoint(_Command, frozen=True, tag="endpoint.remove"):
@@ -301,7 +307,9 @@ def _add_endpoint(tenant: Tenant, command: AddEndpoint) -> Tenant:
         event_types=check_event_types(command.event_types),
         headers=command.headers,
         description=command.description,
-        retry_delays_s=_check_delays(command.retry_delays_s),
+        retry_delays_s=(
+            None if command.retry_delays_s is None else check_retry_delays(command.retry_delays_s)
+        ),
     )
     return replace(tenant, endpoints=(*tenant.endpoints, added))
 
@@ -313,8 +321,10 @@ def _change_endpoint(tenant: Tenant, command: ChangeEndpoint) -> Tenant:
     }
     if command.event_types is not None:
         changes["event_types"] = check_event_types(command.event_types)
+    if command.operators_schedule:
+        changes["retry_delays_s"] = None
     if command.retry_delays_s is not None:
-        changes["retry_delays_s"] = _check_delays(command.retry_delays_s)
+        changes["retry_delays_s"] = check_retry_delays(command.retry_delays_s)
     if command.enabled is not None:
         changes["disabled_reason"] = None if command.enabled else command.disabled_reason or "asked"
     return _with_endpoint(tenant, command.endpoint_id, lambda found: replace(found, **changes))
@@ -345,9 +355,12 @@ def _with_endpoint(
     return replace(tenant, endpoints=tuple(item for item in changed if item is not None))
 
 
-def _check_delays(delays_s: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    if delays_s is None:
-        return None
+def check_retry_delays(delays_s: tuple[float, ...]) -> tuple[float, ...]:
+    """Return an endpoint's own waits between attempts, in seconds, if they may be used.
+
+    Raises:
+        InvalidCommandError: `retry_delays_invalid`.
+    """
     if len(delays_s) > RETRY_DELAYS_MAX or not all(
         0 <= delay <= RETRY_DELAY_MAX_S for delay in delays_s
     ):

@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from hookseal.domain.json_text import data_member, validate
 from hookseal.domain.record import Record, last_header
+from hookseal.domain.tenant import PublicKey
 from hookseal.errors import InvalidEventError
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = [
     "EVENT_ID_HEADER",
     "REPLAY_HEADER",
     "REROUTED_HEADER",
+    "SEAL_TO_HEADER",
     "Event",
     "check_customer_id",
     "check_event_id",
@@ -37,6 +41,7 @@ __all__ = [
     "derived_id",
     "event_id_if_any",
     "is_broadcast",
+    "is_reserved",
     "parse_event",
 ]
 
@@ -45,6 +50,7 @@ EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
 REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
+SEAL_TO_HEADER = "hookseal-seal-to"
 
 CUSTOMER_ID_MAX = 128
 _ID_MAX = 128
@@ -57,6 +63,8 @@ _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _STRUCTURED = "application/cloudevents"
+_RESERVED_PREFIX = "hookseal."
+_public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class Event:
         customer_id: The tenant it is for; empty for a broadcast.
         data: The bytes of a JSON value, as the producer wrote them.
         record: Where it stood.
-        only_endpoint: Set on a replay: the one endpoint it is aimed at.
+        only_endpoint: Set on a replay and on a test: the one endpoint it is aimed at.
+        seal_to: Set on what must be read with another key than the active one.
     """
 
     id: str
@@ -80,6 +89,16 @@ class Event:
     data: bytes = field(repr=False)
     record: Record = field(repr=False)
     only_endpoint: str | None = None
+    seal_to: PublicKey | None = None
+
+
+def is_reserved(event_type: str) -> bool:
+    """Return whether only hookseal publishes events of this type.
+
+    They are about the tenant itself (its keys, a test), so they go to its enabled
+    endpoints whatever these subscribe to.
+    """
+    return event_type.startswith(_RESERVED_PREFIX)
 
 
 def parse_event(record: Record, *, max_bytes: int) -> Event:
@@ -278,18 +297,32 @@ def _event(
     kept = last_header(record.headers, EVENT_ID_HEADER)
     if kept is not None:
         event_id = kept.decode("utf-8", "replace")
+    checked_type = check_event_type(event_type)
+    reserved = is_reserved(checked_type)
     aimed_at: str | None = None
-    if last_header(record.headers, REPLAY_HEADER) is not None:
+    if reserved or last_header(record.headers, REPLAY_HEADER) is not None:
         aimed_at = _text_of(record, ENDPOINT_ID_HEADER)
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
-        type=check_event_type(event_type),
+        type=checked_type,
         timestamp=_timestamp(timestamp, record),
         customer_id=customer_id,
         data=data,
         record=record,
         only_endpoint=aimed_at,
+        seal_to=_seal_to(record) if reserved else None,
     )
+
+
+def _seal_to(record: Record) -> PublicKey | None:
+    header = last_header(record.headers, SEAL_TO_HEADER)
+    if header is None:
+        return None
+    try:
+        return _public_key_decoder.decode(header)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Written by somebody else: sealed to the active key like anything else.
+        return None
 
 
 def _text_of(record: Record, name: str) -> str | None:

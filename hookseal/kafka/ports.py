@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
+    from hookseal.domain.notice import Notice
     from hookseal.kafka.producer import Position, Producer
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaRouter"]
+__all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
 
 
 class KafkaDeadLetters:
@@ -62,6 +63,23 @@ class KafkaCommands:
         """
         return await self._producer.publish(
             self._topic, key=command.customer_id.encode(), value=commands.encode(command)
+        )
+
+
+class KafkaNotices:
+    """`Notices` on the topic `events`, behind what the tenant has there already."""
+
+    def __init__(self, producer: Producer, names: TopicNames) -> None:
+        self._producer = producer
+        self._topic = names.events
+
+    async def publish(self, notice: Notice) -> None:
+        """Write the notice, trying again for as long as it takes."""
+        await self._producer.publish_surely(
+            self._topic,
+            key=notice.customer_id.encode(),
+            value=notice.value,
+            headers=notice.headers,
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 __all__ = [
+    "API_REQUESTS",
+    "API_SECONDS",
     "ATTEMPTS",
     "ATTEMPT_SECONDS",
     "COMMANDS",
@@ -37,3 +39,14 @@ MISROUTED = Counter(
 SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
 GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.")
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
+API_REQUESTS = Counter(
+    "hookseal_api_requests_total",
+    "Requests to the API, by operation and HTTP status.",
+    ["operation", "status"],
+)
+API_SECONDS = Histogram(
+    "hookseal_api_seconds",
+    "Seconds of a request that succeeded.",
+    ["operation"],
+    buckets=_LATENCY_S,
+)

@@ -1,0 +1,157 @@
+"""The application: from operations to routes, each request through the same gates."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from hookseal.api import bodies
+from hookseal.api.operations import BODY_MAX_BYTES, Access, Call, Reply
+from hookseal.api.principals import ADMIN
+from hookseal.api.problems import Problem, problem_of
+from hookseal.errors import HooksealError
+from hookseal.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from hookseal.api.auth import Authentication
+    from hookseal.api.operations import Operation
+    from hookseal.api.principals import Principal
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+__all__ = ["create_app"]
+
+_JSON = "application/json"
+_log = structlog.stdlib.get_logger("hookseal.api")
+_encoder = msgspec.json.Encoder()
+
+
+def create_app(operations: Iterable[Operation], authentication: Authentication) -> web.Application:
+    """Return the application; nothing connects before it starts."""
+    # A limit of aiohttp's own for what no operation reads; ours are checked while reading.
+    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_answers])
+    for operation in operations:
+        gate = _Gate(operation, authentication)
+        app.router.add_route(operation.method, operation.path, gate.handle)
+    return app
+
+
+class _Gate:
+    """What each request of an operation passes: who asks, whether they may, what they sent."""
+
+    def __init__(self, operation: Operation, authentication: Authentication) -> None:
+        self._operation = operation
+        self._authentication = authentication
+        labels = (operation.name, str(operation.status.value))
+        self._succeeded = metrics.API_REQUESTS.labels(*labels)
+        self._seconds = metrics.API_SECONDS.labels(operation.name)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer."""
+        started = time.perf_counter()
+        request["operation"] = self._operation.name
+        principal = await self._admitted(request)
+        reply = await self._operation.handler(await self._call(request, principal))
+        self._succeeded.inc()
+        self._seconds.observe(time.perf_counter() - started)
+        if self._operation.changes:
+            _log.info(
+                "api.changed",
+                operation=self._operation.name,
+                customer_id=request.match_info.get("customer_id"),
+                by=principal.key_id or "admin",
+            )
+        return _response(self._operation.status, reply)
+
+    async def _admitted(self, request: web.Request) -> Principal:
+        operation = self._operation
+        if operation.access is Access.PUBLIC:
+            return ADMIN
+        principal = await self._authentication.principal(request)
+        if operation.access is Access.TENANT or "customer_id" in request.match_info:
+            # Before the scope: what a key lacks for a foreign tenant is nobody's business.
+            principal.check_customer(request.match_info["customer_id"])
+        if operation.access is Access.ADMIN:
+            principal.check_admin()
+        if operation.scope is not None:
+            principal.check_scope(operation.scope)
+        return principal
+
+    async def _call(self, request: web.Request, principal: Principal) -> Call:
+        operation = self._operation
+        query: Any = None
+        if operation.queries is not None:
+            query = bodies.query_of(request.query, operation.queries)
+        if operation.raw:
+            return Call(request, principal, query=query)
+        text = await bodies.read_body(request, max_bytes=BODY_MAX_BYTES)
+        body = None if operation.takes is None else _body(request, text, operation.takes)
+        mark = bodies.fingerprint(request.method, request.rel_url.raw_path, text)
+        return Call(request, principal, body, query, mark)
+
+
+def _body(request: web.Request, text: bytes, kind: type) -> Any:
+    if not text and not any(field.required for field in msgspec.structs.fields(kind)):
+        return kind()
+    bodies.check_media_type(request, _JSON)
+    return bodies.decoded(text, kind)
+
+
+def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:
+    if isinstance(reply.body, web.StreamResponse):
+        return reply.body
+    headers = {"Cache-Control": "no-store", **reply.headers}
+    if reply.body is None:
+        return web.Response(status=status, headers=headers)
+    return web.Response(
+        status=status, body=_encoder.encode(reply.body), content_type=_JSON, headers=headers
+    )
+
+
+@web.middleware
+async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever is raised into a problem document."""
+    try:
+        return await handler(request)
+    except Problem as raised:
+        problem = raised
+    except HooksealError as error:
+        problem = problem_of(error)
+    except web.HTTPException as error:
+        problem = _of_http(error)
+    except Exception as error:  # noqa: BLE001 - the last gate: a fault of ours is a 500
+        _log.error("api.crashed", operation=request.get("operation"), exc_info=error)
+        problem = Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "hookseal failed on this request; the operator's log says why.",
+        )
+    document = problem.document
+    operation = request.get("operation", "none")
+    metrics.API_REQUESTS.labels(operation, str(document.status)).inc()
+    _log.info(
+        "api.refused",
+        operation=operation,
+        status=document.status,
+        code=document.code,
+        field=document.field,
+        customer_id=request.match_info.get("customer_id"),
+    )
+    return problem.response()
+
+
+def _of_http(error: web.HTTPException) -> Problem:
+    status = HTTPStatus(error.status)
+    if status is HTTPStatus.NOT_FOUND:
+        return Problem(status, "not_found", "There is nothing here; see /openapi.json.")
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = error.headers.get("Allow", "")
+        return Problem(status, "method_not_allowed", f"Use {allowed}.", headers={"Allow": allowed})
+    return Problem(status, status.name.lower(), f"{status.phrase}.")

@@ -1,0 +1,125 @@
+"""From the `Authorization` header to who asks. Fails closed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from hookseal.api.principals import ADMIN, Principal
+from hookseal.api.problems import Problem, problem_of, unavailable
+from hookseal.seal.api_keys import TENANT_PREFIX, read_key, same_secret
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from hookseal.api.ports import Clock, TenantsModel
+    from hookseal.seal.api_keys import ApiKeys
+
+__all__ = ["Authentication"]
+
+# What a client may get wrong within a minute before it is told to slow down. Keys have 256
+# bits, so that this is no defence of theirs: it bounds the noise of a broken client.
+_FAILURES_MAX = 300
+_WINDOW_S = 60.0
+_SOURCES_MAX = 10_000
+_SETTLE_S = 1.0
+
+
+class Authentication:
+    """Tells who asks."""
+
+    def __init__(
+        self, *, model: TenantsModel, api_keys: ApiKeys, admin_key: str | None, clock: Clock
+    ) -> None:
+        self._model = model
+        self._api_keys = api_keys
+        self._admin_key = admin_key
+        self._failures = _Failures(clock)
+
+    async def principal(self, request: web.Request) -> Principal:
+        """Return who asks.
+
+        Raises:
+            Problem: 401 `unauthorized`, `api_key_malformed`; 429 `too_many_failures`; 503
+                while it cannot be known whether an API key is still valid.
+        """
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not credentials.strip():
+            raise _unauthorized()
+        source = request.remote or ""
+        found = await self._known(credentials.strip(), source)
+        if found is None:
+            self._failures.note(source)
+            raise _unauthorized()
+        return found
+
+    async def _known(self, credentials: str, source: str) -> Principal | None:
+        if not credentials.startswith(TENANT_PREFIX):
+            is_admin = self._admin_key is not None and same_secret(credentials, self._admin_key)
+            return ADMIN if is_admin else None
+        key = read_key(credentials)
+        if key is None:
+            self._failures.note(source)
+            raise _unauthorized("api_key_malformed", "This is no API key: it was cut or mistyped.")
+        if reason := self._model.why_not_ready():
+            # A key that was revoked elsewhere would still be taken.
+            raise problem_of(reason)
+        customer_id = self._model.customer_of(key.id)
+        if customer_id is None and not self._failures.too_many(source):
+            # Another process may have made it a moment ago.
+            if not await self._model.settle(_SETTLE_S):
+                raise unavailable(
+                    "not_ready", "Whether this key is valid cannot be told just now; try again."
+                )
+            customer_id = self._model.customer_of(key.id)
+        tenant = None if customer_id is None else self._model.get(customer_id)
+        stored = None if tenant is None else tenant.api_key(key.id)
+        if not self._api_keys.fits(key, stored) or tenant is None or stored is None:
+            return None
+        return Principal(tenant.customer_id, stored.scopes, key.id)
+
+
+class _Failures:
+    """Counts what went wrong, by source, within a window."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = clock.now()
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def too_many(self, source: str) -> bool:
+        """Return whether the source has failed too often in this window."""
+        if self._clock.now() - self._since > _WINDOW_S:
+            self._counts.clear()
+            self._since = self._clock.now()
+        return self._counts.get(source, 0) >= _FAILURES_MAX
+
+    def note(self, source: str) -> None:
+        """Count a failure.
+
+        Raises:
+            Problem: 429 `too_many_failures`.
+        """
+        if self.too_many(source):
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too_many_failures",
+                "Too many requests from here had no valid key; check the key, then try again.",
+                headers={"Retry-After": str(int(_WINDOW_S))},
+            )
+        self._counts[source] = self._counts.pop(source, 0) + 1
+        if len(self._counts) > _SOURCES_MAX:
+            self._counts.popitem(last=False)
+
+
+def _unauthorized(
+    code: str = "unauthorized",
+    detail: str = "Send a valid key as `Authorization: Bearer <key>`.",
+) -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        code,
+        detail,
+        headers={"WWW-Authenticate": 'Bearer realm="hookseal"'},
+    )

@@ -1,0 +1,175 @@
+"""From a request to a command: ids, preconditions, and what comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from hookseal.api.principals import unknown_tenant
+from hookseal.errors import ConflictError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.api.operations import Call
+    from hookseal.api.ports import Changes, Clock, TenantsModel
+    from hookseal.domain.command import Command
+    from hookseal.domain.tenant import Tenant
+
+__all__ = ["TenantChanges", "command_id", "etag_of", "idempotency_key", "stable_id"]
+
+_Kind = TypeVar("_Kind")
+
+_SETTLE_S = 1.0
+# draft-ietf-httpapi-idempotency-key-header: a quoted string; many clients leave the quotes out.
+_IDEMPOTENCY_KEY = re.compile(
+    r'"(?P<quoted>[\x20-\x21\x23-\x7e]{1,255})"|(?P<bare>[\x21-\x7e]{1,255})'
+)
+_ETAG = re.compile(r'"(\d{1,18})"', re.ASCII)
+
+
+class TenantChanges:
+    """Looks tenants up, and has them changed."""
+
+    def __init__(self, *, model: TenantsModel, changes: Changes, clock: Clock) -> None:
+        self._model = model
+        self._changes = changes
+        self._clock = clock
+
+    async def tenant(self, customer_id: str) -> Tenant:
+        """Return the tenant.
+
+        Raises:
+            HooksealError: While the tenants are not known.
+            Problem: 404 `unknown_tenant`.
+        """
+        found = await self.find(customer_id)
+        if found is None:
+            raise unknown_tenant()
+        return found
+
+    async def find(self, customer_id: str) -> Tenant | None:
+        """Return the tenant, or None once it is sure that there is none.
+
+        Raises:
+            HooksealError: While the tenants are not known.
+        """
+        if reason := self._model.why_not_ready():
+            raise reason
+        found = self._model.get(customer_id)
+        if found is None:
+            # Another process may have made it a moment ago.
+            await self._model.settle(_SETTLE_S)
+            found = self._model.get(customer_id)
+        return found
+
+    def command(
+        self,
+        call: Call,
+        kind: Callable[..., _Kind],
+        customer_id: str,
+        *,
+        known_as: str | None = None,
+        **fields: Any,
+    ) -> _Kind:
+        """Return the command that a request stands for.
+
+        Args:
+            call: The request.
+            kind: Of command.
+            customer_id: Whose tenant.
+            known_as: Its `command_id`, where that was needed for one of the fields.
+            fields: Of this kind of command.
+
+        Raises:
+            InvalidInputError: `idempotency_key_invalid`, `if_match_invalid`.
+        """
+        return kind(
+            customer_id=customer_id,
+            id=known_as or command_id(call, customer_id),
+            at=self._clock.now(),
+            if_revision=_revision(call),
+            fingerprint=call.fingerprint,
+            **fields,
+        )
+
+    async def submit(self, command: Command) -> Tenant | None:
+        """Have the command applied; return the tenant after it, None if it is gone.
+
+        Raises:
+            ConflictError: The change is refused.
+            BrokerError: The change may still come.
+        """
+        if reason := self._model.why_not_ready():
+            raise reason
+        return await self._changes.submit(command)
+
+    async def changed(self, command: Command) -> Tenant:
+        """Have the command applied; return the tenant after it.
+
+        Raises:
+            ConflictError: The change is refused; `unknown_tenant`, the tenant is gone.
+            BrokerError: The change may still come.
+        """
+        after = await self.submit(command)
+        if after is None:
+            raise ConflictError("unknown_tenant", "There is no tenant of this customer id.")
+        return after
+
+
+def etag_of(tenant: Tenant) -> dict[str, str]:
+    """Return the header that names the tenant's revision (RFC 9110 section 8.8.3)."""
+    return {"ETag": f'"{tenant.revision}"'}
+
+
+def command_id(call: Call, customer_id: str) -> str:
+    """Return the id of the request's command: the same for the same Idempotency-Key.
+
+    Raises:
+        InvalidInputError: `idempotency_key_invalid`.
+    """
+    key = idempotency_key(call)
+    if key is None:
+        return f"cmd_{uuid4().hex}"
+    return stable_id("idem", customer_id, key)
+
+
+def idempotency_key(call: Call) -> str | None:
+    """Return the request's Idempotency-Key, None without one.
+
+    Raises:
+        InvalidInputError: `idempotency_key_invalid`.
+    """
+    header = call.request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    if match is None:
+        raise InvalidInputError(
+            "idempotency_key_invalid",
+            "Give 1 to 255 printable ASCII characters, a UUID for instance.",
+            field="Idempotency-Key",
+        )
+    return match["quoted"] or match["bare"]
+
+
+def stable_id(prefix: str, *parts: str) -> str:
+    """Return an id that is the same for the same parts; nobody else's is."""
+    named = "".join(f"{len(part)}:{part}" for part in parts)
+    return f"{prefix}_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
+
+
+def _revision(call: Call) -> int | None:
+    header = call.request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(header.strip())
+    if match is None:
+        raise InvalidInputError(
+            "if_match_invalid",
+            'Give the ETag of the tenant as it was read, "3".',
+            field="If-Match",
+        )
+    return int(match[1])

@@ -1,0 +1,272 @@
+"""Endpoints: where a tenant's events go."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from msgspec import UNSET
+
+from hookseal.api.changing import command_id, etag_of, idempotency_key, stable_id
+from hookseal.api.operations import Operation, Reply
+from hookseal.api.problems import Problem
+from hookseal.api.schemas import (
+    EndpointChange,
+    EndpointMade,
+    EndpointNew,
+    Endpoints,
+    EndpointShown,
+    Queued,
+    SecretShown,
+)
+from hookseal.api.shown import endpoint_fields, shown_endpoint
+from hookseal.domain.command import (
+    AddEndpoint,
+    ChangeEndpoint,
+    RemoveEndpoint,
+    RotateSecret,
+    check_retry_delays,
+)
+from hookseal.domain.endpoint_headers import check_headers
+from hookseal.domain.notice import endpoint_test
+from hookseal.domain.subscription import check_event_types
+from hookseal.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hookseal.api.changing import TenantChanges
+    from hookseal.api.operations import Call
+    from hookseal.api.ports import Notices
+    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.tenant import Tenant
+    from hookseal.seal.sign import SigningSecrets
+
+__all__ = ["EndpointOperations"]
+
+_TAG = "Endpoints"
+_SCOPE = "endpoints:write"
+_ALL = "/v1/tenants/{customer_id}/endpoints"
+_ONE = f"{_ALL}/{{id}}"
+
+
+class EndpointOperations:
+    """`/v1/tenants/{c}/endpoints`."""
+
+    def __init__(
+        self,
+        *,
+        changes: TenantChanges,
+        notices: Notices,
+        secrets: SigningSecrets,
+        check_url: Callable[[str], str],
+    ) -> None:
+        self._changes = changes
+        self._notices = notices
+        self._secrets = secrets
+        self._check_url = check_url
+
+    def operations(self) -> Sequence[Operation]:
+        """Return what can be done here."""
+        return (
+            Operation(
+                "POST",
+                _ALL,
+                "addEndpoint",
+                "Add an endpoint; its signing secret is shown this once.",
+                _TAG,
+                self._add,
+                scope=_SCOPE,
+                status=HTTPStatus.CREATED,
+                takes=EndpointNew,
+                returns=EndpointMade,
+                changes=True,
+            ),
+            Operation(
+                "GET",
+                _ALL,
+                "listEndpoints",
+                "List the endpoints, in the order they were added.",
+                _TAG,
+                self._list,
+                returns=Endpoints,
+            ),
+            Operation(
+                "GET",
+                _ONE,
+                "getEndpoint",
+                "Show an endpoint.",
+                _TAG,
+                self._get,
+                returns=EndpointShown,
+            ),
+            Operation(
+                "PATCH",
+                _ONE,
+                "changeEndpoint",
+                "Change what is given, keep the rest.",
+                _TAG,
+                self._change,
+                scope=_SCOPE,
+                takes=EndpointChange,
+                returns=EndpointShown,
+                changes=True,
+                description=(
+                    "Takes effect on what waits, too: at its next attempt. Events for a "
+                    "disabled endpoint are dead-lettered."
+                ),
+            ),
+            Operation(
+                "DELETE",
+                _ONE,
+                "removeEndpoint",
+                "Remove an endpoint; what waits for it is dead-lettered.",
+                _TAG,
+                self._remove,
+                scope=_SCOPE,
+                status=HTTPStatus.NO_CONTENT,
+                changes=True,
+            ),
+            Operation(
+                "POST",
+                f"{_ONE}/rotate-secret",
+                "rotateSecret",
+                "Sign with a new secret, and for 24 hours with the one before it as well.",
+                _TAG,
+                self._rotate_secret,
+                scope=_SCOPE,
+                returns=SecretShown,
+                changes=True,
+            ),
+            Operation(
+                "POST",
+                f"{_ONE}/test",
+                "testEndpoint",
+                "Send a test event, `hookseal.test`, to this endpoint alone.",
+                _TAG,
+                self._test,
+                scope=_SCOPE,
+                status=HTTPStatus.ACCEPTED,
+                returns=Queued,
+                description="It takes its turn behind the events that are on the log already.",
+            ),
+        )
+
+    async def _add(self, call: Call) -> Reply:
+        asked = call.body_as(EndpointNew)
+        known_as = command_id(call, call.customer_id)
+        endpoint_id = stable_id("ep", known_as)
+        command = self._changes.command(
+            call,
+            AddEndpoint,
+            call.customer_id,
+            known_as=known_as,
+            endpoint_id=endpoint_id,
+            url=self._check_url(asked.url),
+            event_types=check_event_types(asked.event_types),
+            headers=check_headers(asked.headers),
+            description=asked.description,
+            retry_delays_s=(
+                None if asked.retry_delays_s is None else check_retry_delays(asked.retry_delays_s)
+            ),
+        )
+        await self._changes.tenant(call.customer_id)
+        after = await self._changes.changed(command)
+        added = _endpoint(after, endpoint_id)
+        made = EndpointMade(
+            **endpoint_fields(added, call.principal),
+            signing_secret=self._secret(after, added),
+        )
+        place = (call.request.rel_url.with_query(None) / endpoint_id).relative()
+        return Reply(made, {"Location": str(place), **etag_of(after)})
+
+    async def _list(self, call: Call) -> Reply:
+        tenant = await self._changes.tenant(call.customer_id)
+        shown = [shown_endpoint(endpoint, call.principal) for endpoint in tenant.endpoints]
+        return Reply(Endpoints(items=shown), etag_of(tenant))
+
+    async def _get(self, call: Call) -> Reply:
+        tenant = await self._changes.tenant(call.customer_id)
+        endpoint = _endpoint(tenant, call.part("id"))
+        return Reply(shown_endpoint(endpoint, call.principal), etag_of(tenant))
+
+    async def _change(self, call: Call) -> Reply:
+        asked = call.body_as(EndpointChange)
+        fields: dict[str, Any] = {
+            name: value
+            for name in asked.__struct_fields__
+            if (value := getattr(asked, name)) is not UNSET
+        }
+        if not fields:
+            raise InvalidInputError("nothing_to_change", "Give at least one field to change.")
+        for name, check in (
+            ("url", self._check_url),
+            ("event_types", check_event_types),
+            ("headers", check_headers),
+            ("retry_delays_s", check_retry_delays),
+        ):
+            if fields.get(name) is not None:
+                fields[name] = check(fields[name])
+        if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
+            fields["operators_schedule"] = True
+        endpoint_id = call.part("id")
+        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        after = await self._changes.changed(
+            self._changes.command(
+                call, ChangeEndpoint, call.customer_id, endpoint_id=endpoint_id, **fields
+            )
+        )
+        return Reply(shown_endpoint(_endpoint(after, endpoint_id), call.principal), etag_of(after))
+
+    async def _remove(self, call: Call) -> Reply:
+        await self._changes.tenant(call.customer_id)
+        after = await self._changes.changed(
+            self._changes.command(
+                call, RemoveEndpoint, call.customer_id, endpoint_id=call.part("id")
+            )
+        )
+        return Reply(headers=etag_of(after))
+
+    async def _rotate_secret(self, call: Call) -> Reply:
+        endpoint_id = call.part("id")
+        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        after = await self._changes.changed(
+            self._changes.command(call, RotateSecret, call.customer_id, endpoint_id=endpoint_id)
+        )
+        endpoint = _endpoint(after, endpoint_id)
+        shown = shown_endpoint(endpoint, call.principal)
+        return Reply(
+            SecretShown(
+                signing_secret=self._secret(after, endpoint),
+                secret_version=endpoint.secret_version,
+                previous_secret_until=shown.previous_secret_until,
+            ),
+            etag_of(after),
+        )
+
+    async def _test(self, call: Call) -> Reply:
+        endpoint = _endpoint(await self._changes.tenant(call.customer_id), call.part("id"))
+        key = idempotency_key(call)
+        event_id = (
+            f"evt_test_{uuid4().hex}"
+            if key is None
+            else stable_id("evt_test", call.customer_id, endpoint.id, key)
+        )
+        await self._notices.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
+        return Reply(Queued(id=event_id))
+
+    def _secret(self, tenant: Tenant, endpoint: Endpoint) -> str:
+        return self._secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
+
+
+def _endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:
+    found = tenant.endpoint(endpoint_id)
+    if found is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "unknown_endpoint",
+            "The tenant has no endpoint of this id.",
+            field="id",
+        )
+    return found

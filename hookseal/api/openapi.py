@@ -1,0 +1,187 @@
+"""OpenAPI 3.1, made of the operations that answer and the types that validate."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from apispec import APISpec
+
+from hookseal.api.operations import Access
+from hookseal.api.problems import PROBLEM_TYPE, ProblemDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hookseal.api.operations import Operation
+
+__all__ = ["document_of"]
+
+_REF = "#/components/schemas/{name}"
+_JSON = "application/json"
+_PATH_PARTS = {
+    "customer_id": "The tenant's customer id.",
+    "id": "As it was told when it was made.",
+    "kid": "RFC 7638 thumbprint of the key.",
+}
+_UNAUTHORIZED = ("unauthorized", "api_key_malformed")
+_ABOUT = """\
+Tenants onboard themselves: they register a public key, choose events and set webhook URLs.
+Whoever has the scope publishes.
+
+Errors are problem documents (RFC 9457) with a stable `code` and, where one field is at fault,
+the `field`. A change is answered once it is safe, and the next read sees it. Send an
+`Idempotency-Key` to be able to repeat a request: the tenant's latest 32 changes are remembered.
+"""
+
+
+def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]:
+    """Return the document.
+
+    Args:
+        operations: All there are, in the order in which they are listed.
+        version: Of this release.
+    """
+    every = tuple(operations)
+    spec = APISpec(
+        title="hookseal",
+        version=version,
+        openapi_version="3.1.0",
+        info={"description": _ABOUT, "license": {"name": "MIT", "identifier": "MIT"}},
+        servers=[{"url": "/"}],
+    )
+    for name, schema in _schemas(every).items():
+        spec.components.schema(name, schema)
+    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    for operation in every:
+        spec.path(path=operation.path, operations={operation.method.lower(): _described(operation)})
+    plain: dict[str, Any] = msgspec.to_builtins(spec.to_dict())
+    return plain
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    kinds: list[type] = [ProblemDocument]
+    for operation in operations:
+        kinds += [kind for kind in (operation.takes, operation.returns) if kind is not None]
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    return schemas
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": "\n\n".join(filter(None, (operation.description, _who(operation)))),
+        "tags": [operation.tag],
+        "parameters": [*_in_path(operation), *_in_query(operation), *_in_headers(operation)],
+        "responses": {str(status.value): answer for status, answer in _answers(operation).items()},
+        "security": [] if operation.access is Access.PUBLIC else [{"key": []}],
+    }
+    if operation.takes is not None:
+        described["requestBody"] = {
+            "required": any(f.required for f in msgspec.structs.fields(operation.takes)),
+            "content": {kind: {"schema": _ref(operation.takes)} for kind in operation.media_types},
+        }
+    return described
+
+
+def _who(operation: Operation) -> str:
+    scope = "" if operation.scope is None else f" An API key needs the scope `{operation.scope}`."
+    return f"For {operation.access.value}.{scope}"
+
+
+def _in_path(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PATH_PARTS[name],
+            "schema": {"type": "string", "minLength": 1},
+        }
+        for name in operation.path_parts
+    ]
+
+
+def _in_query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.queries is None:
+        return []
+    schema = msgspec.json.schema_components([operation.queries], ref_template=_REF)[1]
+    fields = schema[operation.queries.__name__]
+    return [
+        {"name": name, "in": "query", "required": name in fields.get("required", ()), "schema": of}
+        for name, of in fields["properties"].items()
+    ]
+
+
+def _in_headers(operation: Operation) -> list[dict[str, Any]]:
+    if not operation.changes:
+        return []
+    return [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Under the same key the request is carried out once.",
+            "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+        },
+        {
+            "name": "If-Match",
+            "in": "header",
+            "description": "ETag of the tenant: 409 if it was changed meanwhile.",
+            "schema": {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'},
+        },
+    ]
+
+
+def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
+    answers = {operation.status: _success(operation)}
+    for status, codes in sorted(_problems(operation).items()):
+        listed = f" Codes: {', '.join(f'`{code}`' for code in codes)}." if codes else ""
+        answers[status] = {
+            "description": f"{status.phrase}.{listed}",
+            "content": {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}},
+        }
+    return answers
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": operation.summary}
+    if operation.returns is not None:
+        success["content"] = {_JSON: {"schema": _ref(operation.returns)}}
+    elif operation.status is not HTTPStatus.NO_CONTENT:
+        success["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return success
+
+
+def _problems(operation: Operation) -> dict[HTTPStatus, tuple[str, ...]]:
+    problems: dict[HTTPStatus, tuple[str, ...]] = {}
+    if operation.access is not Access.PUBLIC:
+        problems |= {
+            HTTPStatus.UNAUTHORIZED: _UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN: (),
+            HTTPStatus.TOO_MANY_REQUESTS: ("too_many_failures",),
+            HTTPStatus.SERVICE_UNAVAILABLE: (),
+        }
+        if operation.scope is not None:
+            problems[HTTPStatus.FORBIDDEN] = ("scope_missing",)
+        if operation.access is Access.ADMIN:
+            problems[HTTPStatus.FORBIDDEN] = ("admin_only",)
+    if "customer_id" in operation.path_parts:
+        problems[HTTPStatus.NOT_FOUND] = ("unknown_tenant",)
+    if operation.takes is not None:
+        problems |= {
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large",),
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("content_type_unsupported",),
+        }
+    if operation.takes is not None or operation.queries is not None or operation.changes:
+        problems[HTTPStatus.UNPROCESSABLE_ENTITY] = ()
+    if operation.changes:
+        problems[HTTPStatus.CONFLICT] = ("revision_conflict", "idempotency_key_reused")
+    for status, codes in operation.problems.items():
+        problems[status] = (*problems.get(status, ()), *codes)
+    return problems
+
+
+def _ref(kind: type) -> dict[str, str]:
+    return {"$ref": _REF.format(name=kind.__name__)}

@@ -1,0 +1,135 @@
+"""What the API can do, declared once: routes, validation and OpenAPI are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from hookseal.api.principals import Principal
+
+__all__ = ["Access", "Call", "Operation", "Reply"]
+
+_Body = TypeVar("_Body")
+
+# A public key is the largest thing that is sent but for events.
+BODY_MAX_BYTES = 64 * 1024
+
+
+class Access(Enum):
+    """Who may call an operation."""
+
+    PUBLIC = "anybody"
+    ADMIN = "the admin key"
+    TENANT = "an API key of the tenant, or the admin key"
+    # An API key of any tenant, or the admin key: what it may touch the handler decides.
+    ANY = "an API key, or the admin key"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: it is allowed, and its body and query are of their types.
+
+    Attributes:
+        request: As it came.
+        principal: Who asks; the operator where anybody may.
+        body: The body, or None where the operation takes none.
+        query: The query, or None where the operation takes none.
+        fingerprint: Of method, path and body.
+    """
+
+    request: web.Request
+    principal: Principal
+    body: Any = None
+    query: Any = None
+    fingerprint: str = ""
+
+    @property
+    def customer_id(self) -> str:
+        """The tenant in the path."""
+        return self.request.match_info["customer_id"]
+
+    def part(self, name: str) -> str:
+        """Return another part of the path."""
+        return self.request.match_info[name]
+
+    def body_as(self, kind: type[_Body]) -> _Body:
+        """Return the body, which is of this type."""
+        assert isinstance(self.body, kind)  # noqa: S101 - it was decoded as this very type
+        return self.body
+
+    def query_as(self, kind: type[_Body]) -> _Body:
+        """Return the query, which is of this type."""
+        assert isinstance(self.query, kind)  # noqa: S101 - it was decoded as this very type
+        return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success.
+
+    Attributes:
+        body: Encoded as JSON; nothing is sent when None.
+        headers: Besides the content type.
+    """
+
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route.
+
+    Attributes:
+        method: HTTP method.
+        path: With its parts in braces; `{customer_id}` is the tenant.
+        name: Unique, in camelCase: `operationId`.
+        summary: One line.
+        tag: Under which it is listed.
+        handler: Does it.
+        access: Who may.
+        scope: What an API key must have for it, besides.
+        status: Of a success.
+        takes: Type of the body.
+        queries: Type of the query.
+        returns: Type of the answer's body.
+        problems: Codes by status, beyond those that the declaration implies.
+        changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
+        description: More of it, in Markdown.
+        media_types: Of the body.
+        raw: The handler reads the body itself: types that are not JSON, other limits.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    tag: str
+    handler: Handler
+    access: Access = Access.TENANT
+    scope: str | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    takes: type | None = None
+    queries: type | None = None
+    returns: type | None = None
+    problems: Mapping[HTTPStatus, tuple[str, ...]] = field(default_factory=dict)
+    changes: bool = False
+    description: str = ""
+    media_types: tuple[str, ...] = ("application/json",)
+    raw: bool = False
+
+    @property
+    def path_parts(self) -> tuple[str, ...]:
+        """The names of the parts of the path."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))

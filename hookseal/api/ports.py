@@ -1,0 +1,86 @@
+"""What the API needs from the runtime under it, declared by the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookseal.domain.command import Command
+    from hookseal.domain.notice import Notice
+    from hookseal.domain.tenant import Tenant
+    from hookseal.errors import HooksealError
+
+__all__ = ["Changes", "Clock", "Notices", "Readiness", "TenantsModel"]
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> float:
+        """Return the seconds since the Unix epoch."""
+        ...
+
+
+class Readiness(Protocol):
+    """What may not be ready yet, or no more."""
+
+    def why_not_ready(self) -> HooksealError | None:
+        """Return what keeps it from being ready, None if it is."""
+        ...
+
+
+class TenantsModel(Readiness, Protocol):
+    """All tenants, as they were a moment ago.
+
+    Ready once it has read everything, and for as long as it knows that it is up to date.
+    """
+
+    def get(self, customer_id: str) -> Tenant | None:
+        """Return the tenant, or None."""
+        ...
+
+    def customer_of(self, key_id: str) -> str | None:
+        """Return whose API key has this id, or None."""
+        ...
+
+    def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
+        """Return so many tenants, by customer id, behind the one given."""
+        ...
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until the model has whatever was written before the call.
+
+        Returns:
+            Whether it has; False after `timeout_s` seconds, or without a broker.
+        """
+        ...
+
+
+class Changes(Protocol):
+    """The way to a change of a tenant."""
+
+    async def submit(self, command: Command) -> Tenant | None:
+        """Have the command applied; return the tenant after it, None if it is gone.
+
+        A command whose id was applied before is not applied again, and answers as it did.
+
+        Raises:
+            ConflictError: `unknown_tenant`; `idempotency_key_reused`, the id was used for
+                something else; or the code with which the command was refused.
+            BrokerError: `publish_failed`, `no_worker_answered`. The change may still come.
+        """
+        ...
+
+
+class Notices(Protocol):
+    """The way of hookseal's own events to a tenant."""
+
+    async def publish_once(self, notice: Notice) -> None:
+        """Write the notice, or say that it could not be written.
+
+        Raises:
+            BrokerError: `publish_failed`.
+        """
+        ...

@@ -1,0 +1,78 @@
+"""Who asks, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from hookseal.api.problems import Problem
+
+__all__ = ["ADMIN", "Principal", "unknown_tenant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The holder of a key.
+
+    Attributes:
+        customer_id: The tenant; None for the operator's admin key.
+        scopes: What the key may do; the admin key may do everything.
+        key_id: Of the API key; empty for the admin key.
+    """
+
+    customer_id: str | None
+    scopes: tuple[str, ...] = ()
+    key_id: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this is the operator."""
+        return self.customer_id is None
+
+    def may(self, scope: str) -> bool:
+        """Return whether the key has the scope."""
+        return self.is_admin or scope in self.scopes
+
+    def check_scope(self, scope: str) -> None:
+        """Return if the key has the scope.
+
+        Raises:
+            Problem: 403 `scope_missing`.
+        """
+        if not self.may(scope):
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "scope_missing",
+                f"This API key lacks the scope {scope}; use one that has it.",
+                field=scope,
+            )
+
+    def check_admin(self) -> None:
+        """Return if this is the operator.
+
+        Raises:
+            Problem: 403 `admin_only`.
+        """
+        if not self.is_admin:
+            raise Problem(
+                HTTPStatus.FORBIDDEN, "admin_only", "Only the operator's admin key may do this."
+            )
+
+    def check_customer(self, customer_id: str) -> None:
+        """Return if the tenant is this one's own, or anybody's for the operator.
+
+        Raises:
+            Problem: 404 `unknown_tenant`, as for a tenant that there is not.
+        """
+        if not self.is_admin and self.customer_id != customer_id:
+            raise unknown_tenant()
+
+
+ADMIN = Principal(None)
+
+
+def unknown_tenant() -> Problem:
+    """Return the answer for a tenant that is not there, or not theirs."""
+    return Problem(
+        HTTPStatus.NOT_FOUND, "unknown_tenant", "There is no tenant of this customer id."
+    )

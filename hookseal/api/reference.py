@@ -1,0 +1,66 @@
+"""The OpenAPI document, and a page to browse it with: Swagger UI, served from here."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["add_reference"]
+
+_UI = files("hookseal.api") / "swagger_ui"
+_PAGE = b"""\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>hookseal API</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<div id="ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</html>
+"""
+_START = b"""\
+SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
+"""
+_PAGE_HEADERS = {
+    # Nothing is fetched from, or sent to, anywhere else. Swagger UI sets styles inline.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def add_reference(app: web.Application, document: Mapping[str, Any]) -> None:
+    """Serve the document at `/openapi.json` and the page at `/docs`."""
+    served = {
+        "/openapi.json": (orjson.dumps(document), "application/json"),
+        "/docs": (_PAGE, "text/html"),
+        "/docs/start.js": (_START, "text/javascript"),
+        "/docs/swagger-ui.css": ((_UI / "swagger-ui.css").read_bytes(), "text/css"),
+        "/docs/swagger-ui-bundle.js": (
+            (_UI / "swagger-ui-bundle.js").read_bytes(),
+            "text/javascript",
+        ),
+    }
+    for path, (content, content_type) in served.items():
+        app.router.add_get(path, _serving(content, content_type), allow_head=False)
+
+
+def _serving(content: bytes, content_type: str) -> Any:
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(
+            body=content, content_type=content_type, charset="utf-8", headers=_PAGE_HEADERS
+        )
+
+    return serve

@@ -1,0 +1,276 @@
+"""What goes in and what comes out, as types: they validate, and the OpenAPI is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from hookseal.domain.api_key import SCOPES
+from hookseal.domain.command import RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
+from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
+from hookseal.domain.endpoint_url import URL_MAX
+from hookseal.domain.event import CUSTOMER_ID_MAX
+
+__all__ = [
+    "ApiKeyMade",
+    "ApiKeyShown",
+    "EndpointChange",
+    "EndpointMade",
+    "EndpointNew",
+    "EndpointShown",
+    "Endpoints",
+    "KeyNew",
+    "KeyShown",
+    "Keys",
+    "Page",
+    "PublicKeyNew",
+    "Queued",
+    "SecretShown",
+    "TenantChange",
+    "TenantMade",
+    "TenantNew",
+    "TenantShown",
+    "TenantSummary",
+    "Tenants",
+]
+
+NAME_CHARS_MAX = 200
+DESCRIPTION_CHARS_MAX = 1000
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+
+CustomerId = Annotated[
+    str, Meta(min_length=1, max_length=CUSTOMER_ID_MAX, description="The tenant's stable id.")
+]
+Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, description="For people.")]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX, description="For people.")]
+Url = Annotated[
+    str,
+    Meta(
+        description=f"Absolute `https://` URL of a public host, at most {URL_MAX} characters.",
+        examples=["https://hooks.acme.com/in"],
+    ),
+]
+EventTypes = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Exact names (`order.paid`), all below a name (`order.*`), or `*`.",
+        examples=[["order.*"]],
+    ),
+]
+Headers = Annotated[
+    dict[str, str],
+    Meta(
+        description=(
+            f"At most {HEADERS_MAX} headers sent along: a name of up to {NAME_MAX}, "
+            f"a value of up to {VALUE_MAX} characters."
+        ),
+        examples=[{"X-Team": "billing"}],
+    ),
+]
+Delays = Annotated[
+    tuple[float, ...],
+    Meta(
+        description=(
+            f"Waits between attempts in seconds, at most {RETRY_DELAYS_MAX} of up to "
+            f"{RETRY_DELAY_MAX_S:.0f} s, instead of the operator's schedule."
+        ),
+        examples=[[1, 5, 30]],
+    ),
+]
+Scopes = Annotated[
+    tuple[str, ...],
+    Meta(description=f"Of {', '.join(SCOPES)}.", examples=[["events:write"]]),
+]
+
+
+class _Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request's body: what it does not know is refused, since it may be a misspelling."""
+
+
+class _Told(Struct, frozen=True, kw_only=True):
+    """An answer's body."""
+
+
+class Page(_Asked, frozen=True):
+    """Which part of a list.
+
+    Attributes:
+        limit: Items at most.
+        cursor: The `next_cursor` of the page before.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    cursor: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class TenantNew(_Asked, frozen=True):
+    """A tenant to be made."""
+
+    customer_id: CustomerId
+    name: Name = ""
+
+
+class TenantMade(_Told, frozen=True):
+    """A tenant that was made, with its first API key, which is shown this once."""
+
+    customer_id: str
+    api_key: str
+
+
+class TenantChange(_Asked, frozen=True):
+    """Whether the tenant's events are delivered; otherwise they are dead-lettered."""
+
+    enabled: bool
+
+
+class TenantSummary(_Told, frozen=True):
+    """A tenant in a list."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    public_keys: int
+    endpoints: int
+
+
+class Tenants(_Told, frozen=True):
+    """A page of tenants, by customer id."""
+
+    items: list[TenantSummary]
+    next_cursor: str | None = None
+
+
+class ApiKeyShown(_Told, frozen=True):
+    """An API key, without the key."""
+
+    id: str
+    scopes: list[str]
+    created_at: str
+
+
+class KeyShown(_Told, frozen=True):
+    """A public key: `active` seals, `retiring` is what came before it."""
+
+    kid: str
+    alg: Literal["RSA-OAEP-256", "ECDH-ES"]
+    state: Literal["active", "retiring"]
+    public_key: dict[str, str]
+
+
+class Keys(_Told, frozen=True):
+    """All public keys of a tenant, in the order they were added."""
+
+    items: list[KeyShown]
+    next_cursor: None = None
+
+
+class KeyNew(_Asked, frozen=True):
+    """An API key to be made; the scopes of the key that asks when none are given."""
+
+    scopes: Scopes | UnsetType = UNSET
+
+
+class ApiKeyMade(_Told, frozen=True):
+    """An API key that was made. `api_key` is shown this once."""
+
+    id: str
+    api_key: str
+    scopes: list[str]
+
+
+class PublicKeyNew(_Asked, frozen=True):
+    """A public key: RSA (2048 to 4096 bits), P-256 or X25519."""
+
+    public_key: Annotated[
+        str | dict[str, Any],
+        Meta(description="PEM (SubjectPublicKeyInfo) as text, or a JWK as an object."),
+    ]
+
+
+class EndpointNew(_Asked, frozen=True):
+    """An endpoint to be added."""
+
+    url: Url
+    event_types: EventTypes
+    headers: Headers = {}
+    description: Description = ""
+    retry_delays_s: Delays | None = None
+
+
+class EndpointChange(_Asked, frozen=True):
+    """What is to be changed; the rest stays.
+
+    Attributes:
+        retry_delays_s: With null the operator's schedule holds again.
+    """
+
+    url: Url | UnsetType = UNSET
+    event_types: EventTypes | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    retry_delays_s: Delays | UnsetType | None = UNSET
+
+
+class EndpointShown(_Told, frozen=True):
+    """An endpoint.
+
+    Attributes:
+        headers: Values are masked for keys without the scope `endpoints:write`.
+        disabled_reason: `gone` (it answered 410) or `asked`.
+        secret_version: Of the signing secret in force, from 1.
+        previous_secret_until: RFC 3339, until when the secret before it signs as well.
+    """
+
+    id: str
+    url: str
+    event_types: list[str]
+    headers: dict[str, str]
+    description: str
+    enabled: bool
+    disabled_reason: str | None
+    secret_version: int
+    previous_secret_until: str | None
+    retry_delays_s: list[float] | None
+
+
+class EndpointMade(EndpointShown, frozen=True):
+    """An endpoint that was added, with its signing secret, which is shown this once."""
+
+    signing_secret: str
+
+
+class Endpoints(_Told, frozen=True):
+    """All endpoints of a tenant, in the order they were added."""
+
+    items: list[EndpointShown]
+    next_cursor: None = None
+
+
+class TenantShown(_Told, frozen=True):
+    """All there is to know of a tenant."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    api_keys: list[ApiKeyShown]
+    public_keys: list[KeyShown]
+    endpoints: list[EndpointShown]
+
+
+class SecretShown(_Told, frozen=True):
+    """A signing secret, shown this once; the one before it signs as well for a while."""
+
+    signing_secret: str
+    secret_version: int
+    previous_secret_until: str | None
+
+
+class Queued(_Told, frozen=True):
+    """An event that was put on the log; `id` is its event id."""
+
+    id: str
