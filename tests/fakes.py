@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Answer, SealedRequest
 from hookseal.domain.command import ChangeEndpoint, apply
+from hookseal.domain.refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
+    from hookseal.errors import HooksealError
 
 Response = int | Answer | Exception
 NOW = 1_700_000_000.0
@@ -147,6 +149,70 @@ class FakeNotices:
     async def publish(self, notice: Notice) -> None:
         await asyncio.sleep(0)
         self.published.append(notice)
+
+    async def publish_once(self, notice: Notice) -> None:
+        await self.publish(notice)
+
+
+class FakeModel:
+    """The API's read model in a dictionary; says when it is not ready."""
+
+    def __init__(self, *tenants: Tenant) -> None:
+        self.held = {tenant.customer_id: tenant for tenant in tenants}
+        self.not_ready: HooksealError | None = None
+        self.settles = 0
+        self.before_settling: Callable[[], None] = lambda: None
+        self.settles_in_time = True
+
+    def why_not_ready(self) -> HooksealError | None:
+        return self.not_ready
+
+    def get(self, customer_id: str) -> Tenant | None:
+        return self.held.get(customer_id)
+
+    def put(self, customer_id: str, tenant: Tenant | None) -> None:
+        self.held.pop(customer_id, None)
+        if tenant is not None:
+            self.held[customer_id] = tenant
+
+    def customer_of(self, key_id: str) -> str | None:
+        return next(
+            (t.customer_id for t in self.held.values() if t.api_key(key_id) is not None), None
+        )
+
+    def page(self, after: str | None, limit: int) -> list[Tenant]:
+        return [self.held[key] for key in sorted(self.held) if after is None or key > after][:limit]
+
+    async def settle(self, timeout_s: float) -> bool:
+        self.settles += 1
+        self.before_settling()
+        return self.settles_in_time
+
+
+class FakeChanges:
+    """Applies commands to the model at once, as a worker would."""
+
+    def __init__(self, model: FakeModel) -> None:
+        self.submitted: list[Command] = []
+        self.failing: HooksealError | None = None
+        self._model = model
+
+    async def submit(self, command: Command) -> Tenant | None:
+        await asyncio.sleep(0)
+        if self.failing is not None:
+            raise self.failing
+        self.submitted.append(command)
+        after = apply(self._model.get(command.customer_id), command)
+        self._model.put(command.customer_id, after)
+        if after is None:
+            return None
+        result = after.recent_of(command.id)
+        assert result is not None
+        if result.fingerprint != command.fingerprint:
+            raise refusal("idempotency_key_reused")
+        if result.code != "ok":
+            raise refusal(result.code)
+        return after
 
 
 class FakeRouter:

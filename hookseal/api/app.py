@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 _JSON = "application/json"
+_OPERATION = web.RequestKey("operation", str)
 _log = structlog.stdlib.get_logger("hookseal.api")
 _encoder = msgspec.json.Encoder()
 
@@ -56,7 +57,7 @@ class _Gate:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer."""
         started = time.perf_counter()
-        request["operation"] = self._operation.name
+        request[_OPERATION] = self._operation.name
         principal = await self._admitted(request)
         reply = await self._operation.handler(await self._call(request, principal))
         self._succeeded.inc()
@@ -91,16 +92,24 @@ class _Gate:
             query = bodies.query_of(request.query, operation.queries)
         if operation.raw:
             return Call(request, principal, query=query)
-        text = await bodies.read_body(request, max_bytes=BODY_MAX_BYTES)
-        body = None if operation.takes is None else _body(request, text, operation.takes)
+        text, body = b"", None
+        if operation.takes is not None:
+            text = await _text(request)
+            body = _decoded(text, operation.takes)
         mark = bodies.fingerprint(request.method, request.rel_url.raw_path, text)
         return Call(request, principal, body, query, mark)
 
 
-def _body(request: web.Request, text: bytes, kind: type) -> Any:
+async def _text(request: web.Request) -> bytes:
+    if not request.body_exists:
+        return b""
+    bodies.check_media_type(request, _JSON)
+    return await bodies.read_body(request, max_bytes=BODY_MAX_BYTES)
+
+
+def _decoded(text: bytes, kind: type) -> Any:
     if not text and not any(field.required for field in msgspec.structs.fields(kind)):
         return kind()
-    bodies.check_media_type(request, _JSON)
     return bodies.decoded(text, kind)
 
 
@@ -127,14 +136,14 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         problem = _of_http(error)
     except Exception as error:  # noqa: BLE001 - the last gate: a fault of ours is a 500
-        _log.error("api.crashed", operation=request.get("operation"), exc_info=error)
+        _log.error("api.crashed", operation=request.get(_OPERATION, "none"), exc_info=error)
         problem = Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
             "hookseal failed on this request; the operator's log says why.",
         )
     document = problem.document
-    operation = request.get("operation", "none")
+    operation = request.get(_OPERATION, "none")
     metrics.API_REQUESTS.labels(operation, str(document.status)).inc()
     _log.info(
         "api.refused",

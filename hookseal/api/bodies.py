@@ -95,8 +95,8 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
     Raises:
         InvalidInputError: `field_missing`, `field_unknown`, `field_invalid`.
     """
-    names = list(query)
-    if len(set(names)) != len(names):
+    # A multidict: as often as they were given, while its names are told once.
+    if len(set(query)) != len(query):
         raise InvalidInputError("field_invalid", "Give each parameter once.", field="query")
     try:
         return msgspec.convert(dict(query), kind, strict=False)

@@ -178,8 +178,8 @@ class EndpointOperations:
             **endpoint_fields(added, call.principal),
             signing_secret=self._secret(after, added),
         )
-        place = (call.request.rel_url.with_query(None) / endpoint_id).relative()
-        return Reply(made, {"Location": str(place), **etag_of(after)})
+        place = f"{call.request.rel_url.raw_path}/{endpoint_id}"
+        return Reply(made, {"Location": place, **etag_of(after)})
 
     async def _list(self, call: Call) -> Reply:
         tenant = await self._changes.tenant(call.customer_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from hookseal.api import cursors
 from hookseal.api.changing import command_id, etag_of, idempotency_key
@@ -153,4 +154,4 @@ class TenantOperations:
 
 
 def _place(call: Call, customer_id: str) -> str:
-    return str((call.request.rel_url.with_query(None) / customer_id).relative())
+    return f"{call.request.rel_url.raw_path}/{quote(customer_id, safe='')}"

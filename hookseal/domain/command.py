@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from hookseal.domain.api_key import API_KEYS_MAX, ApiKey, check_scopes
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, refusal
 from hookseal.domain.subscription import check_event_types
 from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
-from hookseal.errors import ConflictError, HooksealError, InvalidCommandError
+from hookseal.errors import HooksealError, InvalidCommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,6 @@ __all__ = [
 ]
 
 COMMAND_VERSION = 1
-ENDPOINTS_MAX = 50
-PUBLIC_KEYS_MAX = 10
 RETRY_DELAYS_MAX = 50
 RETRY_DELAY_MAX_S = 3600.0
 
@@ -210,8 +209,8 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
         return tenant
     try:
         changed = _change(tenant, command)
-    except HooksealError as refusal:
-        return None if tenant is None else tenant.noting(_result(command, refusal.code))
+    except HooksealError as error:
+        return None if tenant is None else tenant.noting(_result(command, error.code))
     if changed is None:
         return None
     revision = 1 if tenant is None else tenant.revision + 1
@@ -226,17 +225,15 @@ def _change(tenant: Tenant | None, command: Command) -> Tenant | None:
     if isinstance(command, CreateTenant):
         return _create(tenant, command)
     if tenant is None:
-        raise ConflictError("unknown_tenant", "There is no such tenant; create it first.")
+        raise refusal("unknown_tenant")
     if command.if_revision is not None and command.if_revision != tenant.revision:
-        raise ConflictError(
-            "revision_conflict", "The tenant was changed meanwhile; read it and try again."
-        )
+        raise refusal("revision_conflict")
     return _CHANGES[type(command)](tenant, command)
 
 
 def _create(tenant: Tenant | None, command: CreateTenant) -> Tenant:
     if tenant is not None:
-        raise ConflictError("tenant_exists", "There is a tenant of this customer id already.")
+        raise refusal("tenant_exists")
     made = Tenant(check_customer_id(command.customer_id), 0, command.name)
     return made if command.api_key is None else _with_api_key(made, command.api_key)
 
@@ -259,11 +256,9 @@ def _add_api_key(tenant: Tenant, command: AddApiKey) -> Tenant:
 
 def _with_api_key(tenant: Tenant, added: ApiKey) -> Tenant:
     if tenant.api_key(added.id) is not None:
-        raise ConflictError("api_key_exists", "The tenant has an API key of this id already.")
+        raise refusal("api_key_exists")
     if len(tenant.api_keys) >= API_KEYS_MAX:
-        raise ConflictError(
-            "too_many_api_keys", f"A tenant has at most {API_KEYS_MAX} API keys; revoke one."
-        )
+        raise refusal("too_many_api_keys")
     check_scopes(added.scopes)
     return replace(tenant, api_keys=(*tenant.api_keys, added))
 
@@ -271,17 +266,15 @@ def _with_api_key(tenant: Tenant, added: ApiKey) -> Tenant:
 def _remove_api_key(tenant: Tenant, command: RemoveApiKey) -> Tenant:
     left = tuple(key for key in tenant.api_keys if key.id != command.key_id)
     if len(left) == len(tenant.api_keys):
-        raise ConflictError("unknown_api_key", "The tenant has no API key of this id.")
+        raise refusal("unknown_api_key")
     return replace(tenant, api_keys=left)
 
 
 def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
     if any(key.kid == command.kid for key in tenant.public_keys):
-        raise ConflictError("key_exists", "The tenant has this public key already.")
+        raise refusal("key_exists")
     if len(tenant.public_keys) >= PUBLIC_KEYS_MAX:
-        raise ConflictError(
-            "too_many_keys", f"A tenant has at most {PUBLIC_KEYS_MAX} public keys; remove one."
-        )
+        raise refusal("too_many_keys")
     older = tuple(replace(key, state="retiring") for key in tenant.public_keys)
     added = PublicKey(command.kid, command.alg, command.jwk)
     return replace(tenant, public_keys=(*older, added))
@@ -290,17 +283,15 @@ def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
 def _remove_key(tenant: Tenant, command: RemovePublicKey) -> Tenant:
     left = tuple(key for key in tenant.public_keys if key.kid != command.kid)
     if len(left) == len(tenant.public_keys):
-        raise ConflictError("unknown_key", "The tenant has no public key of this id.")
+        raise refusal("unknown_key")
     return replace(tenant, public_keys=left)
 
 
 def _add_endpoint(tenant: Tenant, command: AddEndpoint) -> Tenant:
     if tenant.endpoint(command.endpoint_id) is not None:
-        raise ConflictError("endpoint_exists", "The tenant has an endpoint of this id already.")
+        raise refusal("endpoint_exists")
     if len(tenant.endpoints) >= ENDPOINTS_MAX:
-        raise ConflictError(
-            "too_many_endpoints", f"A tenant has at most {ENDPOINTS_MAX} endpoints; remove one."
-        )
+        raise refusal("too_many_endpoints")
     added = Endpoint(
         id=command.endpoint_id,
         url=command.url,
@@ -350,7 +341,7 @@ def _with_endpoint(
     tenant: Tenant, endpoint_id: str, change: Callable[[Endpoint], Endpoint | None]
 ) -> Tenant:
     if tenant.endpoint(endpoint_id) is None:
-        raise ConflictError("unknown_endpoint", "The tenant has no endpoint of this id.")
+        raise refusal("unknown_endpoint")
     changed = (change(item) if item.id == endpoint_id else item for item in tenant.endpoints)
     return replace(tenant, endpoints=tuple(item for item in changed if item is not None))
 

@@ -1,0 +1,107 @@
+"""The API over fakes, asked over HTTP."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from msgspec.structs import replace
+
+from hookseal.api.build import ApiParts, build
+from hookseal.domain.api_key import SCOPES
+from hookseal.domain.endpoint_url import check_url
+from hookseal.seal.api_keys import ApiKeys
+from hookseal.seal.sign import SigningSecrets
+from tests.builders import MASTER_KEY, a_tenant
+from tests.fakes import NOW, FakeChanges, FakeClock, FakeModel, FakeNotices
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import ClientResponse
+
+    from hookseal.domain.tenant import Tenant
+
+ADMIN_KEY = "wha_of_the_tests"
+OWN_HOST = "api.provider.com"
+
+
+class Api:
+    """One API process, its tenants in the test's hand."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.model = FakeModel()
+        self.changes = FakeChanges(self.model)
+        self.notices = FakeNotices()
+        self.api_keys = ApiKeys({}, master_key=MASTER_KEY)
+        self.secrets = SigningSecrets(MASTER_KEY)
+        self.parts = ApiParts(
+            model=self.model,
+            changes=self.changes,
+            notices=self.notices,
+            api_keys=self.api_keys,
+            admin_key=ADMIN_KEY,
+            secrets=self.secrets,
+            check_url=partial(check_url, own_hosts=frozenset({OWN_HOST})),
+            clock=self.clock,
+        )
+
+    async def start(self) -> None:
+        self._client = TestClient(TestServer(build(self.parts)))
+        await self._client.start_server()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def tenant(self, customer_id: str = "acme", *scopes: str, **fields: Any) -> str:
+        """Have a tenant there already; return an API key of it with these scopes, or all."""
+        key, stored = self.api_keys.new(scopes or SCOPES, now=NOW)
+        known: Tenant = self.model.held.get(customer_id) or a_tenant(customer_id, **fields)
+        self.model.put(customer_id, replace(known, api_keys=(*known.api_keys, stored)))
+        return key
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = ADMIN_KEY,
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> ClientResponse:
+        sent = dict(headers or {})
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        response = await self._client.request(method, path, json=body, data=data, headers=sent)
+        await response.read()
+        return response
+
+    async def json(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        response = await self.ask(method, path, body, **more)
+        assert response.status < 300, await response.text()
+        return await response.json()
+
+    async def problem(
+        self, method: str, path: str, body: Any = None, **more: Any
+    ) -> tuple[int, str]:
+        """Return status and code of a refusal, whose form is checked."""
+        response = await self.ask(method, path, body, **more)
+        document = await response.json(content_type="application/problem+json")
+        assert document["status"] == response.status
+        assert document["detail"].endswith(".")
+        assert document.keys() <= {"type", "title", "status", "code", "detail", "field"}
+        return response.status, document["code"]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    running = Api()
+    await running.start()
+    yield running
+    await running.close()

@@ -1,0 +1,330 @@
+"""What a tenant sets up for itself; bad inputs by their numbers in the threat model."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hookseal.seal.keys import MAX_BYTES, parse_public_key
+from tests.bad_inputs import headers, keys, urls
+from tests.builders import an_endpoint
+from tests.public_keys import private
+from tests.sealed import vectors
+from tests.unit.api.conftest import OWN_HOST
+
+if TYPE_CHECKING:
+    from tests.unit.api.conftest import Api
+
+ENDPOINT = {"url": "https://hooks.acme.com/in", "event_types": ["order.*"]}
+
+
+def numbered(table: dict[int, list[Any]]) -> list[Any]:
+    """One row for each number."""
+    return [pytest.param(*rows[0][-2:], id=f"{number:02}") for number, rows in table.items()]
+
+
+class TestPublicKeys:
+    async def test_of_each_kind_are_taken_as_pem_and_as_jwk(self, api: Api) -> None:
+        for name in ("rsa-2048", "rsa-4096", "p256", "x25519"):
+            vector = vectors()[name]
+            for given in (vector.public_pem.decode(), vector.public_jwk):
+                key = api.tenant("acme", public_keys=())
+                made = await api.json(
+                    "POST", "/v1/tenants/acme/public-keys", {"public_key": given}, key=key
+                )
+                assert made["state"] == "active"
+                assert made["alg"] == ("RSA-OAEP-256" if name.startswith("rsa") else "ECDH-ES")
+                assert made["kid"] == parse_public_key(vector.public_pem).kid
+                api.model.held.clear()
+
+    async def test_one_is_active_and_those_before_it_retire(self, api: Api) -> None:
+        key = api.tenant("acme")
+        body = {"public_key": vectors()["p256"].public_jwk}
+
+        await api.json("POST", "/v1/tenants/acme/public-keys", body, key=key)
+
+        listed = await api.json("GET", "/v1/tenants/acme/public-keys", key=key)
+        assert [item["state"] for item in listed["items"]] == ["retiring", "active"]
+        assert listed["next_cursor"] is None
+        path = f"/v1/tenants/acme/public-keys/{listed['items'][0]['kid']}"
+        assert (await api.ask("DELETE", path, key=key)).status == 204
+
+    async def test_52_the_same_one_twice(self, api: Api) -> None:
+        key = api.tenant("acme", public_keys=())
+        body = {"public_key": vectors()["p256"].public_jwk}
+        await api.json("POST", "/v1/tenants/acme/public-keys", body, key=key)
+
+        refused = await api.problem("POST", "/v1/tenants/acme/public-keys", body, key=key)
+
+        assert refused == (409, "key_exists")
+
+    @pytest.mark.parametrize(("text", "code"), numbered(keys.CASES))
+    async def test_bad_ones(self, api: Api, text: str | bytes, code: str) -> None:
+        given = text if isinstance(text, str) else text.decode("latin-1")
+        key = api.tenant("acme", public_keys=())
+
+        status, said = await api.problem(
+            "POST", "/v1/tenants/acme/public-keys", {"public_key": given}, key=key
+        )
+
+        expected = "key_not_for_encryption" if code == "sign" else code
+        assert (status, said) == (413 if expected == "key_too_long" else 422, expected)
+        assert api.changes.submitted == []
+
+    async def test_51_over_16_kib(self, api: Api) -> None:
+        key = api.tenant("acme", public_keys=())
+        body = {"public_key": "x" * (MAX_BYTES + 1)}
+
+        refused = await api.problem("POST", "/v1/tenants/acme/public-keys", body, key=key)
+
+        assert refused == (413, "key_too_long")
+
+    async def test_42_a_private_key_goes_nowhere(
+        self, api: Api, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("DEBUG")
+        key = api.tenant("acme", public_keys=())
+        secret = private().decode()
+        body = {"public_key": vectors()["p256"].public_pem.decode() + secret}
+
+        response = await api.ask("POST", "/v1/tenants/acme/public-keys", body, key=key)
+
+        assert response.status == 422
+        middle = secret.splitlines()[2]
+        assert middle not in await response.text()
+        assert middle not in caplog.text
+        assert api.changes.submitted == []
+
+
+class TestEndpoints:
+    async def test_are_added_with_a_secret_that_is_shown_this_once(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=())
+
+        response = await api.ask("POST", "/v1/tenants/acme/endpoints", ENDPOINT, key=key)
+
+        made = await response.json()
+        assert response.status == 201
+        assert made["signing_secret"].startswith("whsec_")
+        assert made["signing_secret"] == api.secrets.show("acme", made["id"], 1)
+        shown = await api.json("GET", response.headers["Location"], key=key)
+        assert shown == {name: made[name] for name in made if name != "signing_secret"}
+        listed = await api.json("GET", "/v1/tenants/acme/endpoints", key=key)
+        assert listed == {"items": [shown], "next_cursor": None}
+
+    async def test_adding_one_again_adds_none(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=())
+        again = {"key": key, "headers": {"Idempotency-Key": '"a b"'}}
+
+        first = await api.json("POST", "/v1/tenants/acme/endpoints", ENDPOINT, **again)
+        second = await api.json("POST", "/v1/tenants/acme/endpoints", ENDPOINT, **again)
+
+        assert first == second
+        assert len(api.model.held["acme"].endpoints) == 1
+
+    async def test_are_changed_field_by_field(self, api: Api) -> None:
+        key = api.tenant("acme")
+        change = partial(api.json, "PATCH", "/v1/tenants/acme/endpoints/ep_1", key=key)
+
+        await change({"event_types": ["invoice.paid"], "retry_delays_s": [1, 2]})
+        await change({"headers": {"X-Team": "billing"}})
+        shown = await change({"enabled": False, "retry_delays_s": None})
+
+        assert shown["event_types"] == ["invoice.paid"]
+        assert shown["headers"] == {"X-Team": "billing"}
+        assert (shown["enabled"], shown["disabled_reason"]) == (False, "asked")
+        assert shown["retry_delays_s"] is None
+        assert shown["url"] == an_endpoint().url
+        refused = await api.problem("PATCH", "/v1/tenants/acme/endpoints/ep_1", {}, key=key)
+        assert refused == (422, "nothing_to_change")
+
+    async def test_a_header_s_value_is_shown_to_whoever_may_set_it(self, api: Api) -> None:
+        endpoint = an_endpoint(headers={"X-Token": "s3cret"})
+        writer = api.tenant("acme", "endpoints:write", endpoints=(endpoint,))
+        publisher = api.tenant("acme", "events:write")
+
+        for path in ("", "/endpoints", "/endpoints/ep_1"):
+            masked = await (await api.ask("GET", f"/v1/tenants/acme{path}", key=publisher)).text()
+            shown = await (await api.ask("GET", f"/v1/tenants/acme{path}", key=writer)).text()
+            assert "s3cret" not in masked
+            assert "s3cret" in shown
+
+    async def test_a_rotated_secret_overlaps_for_a_day(self, api: Api) -> None:
+        key = api.tenant("acme")
+
+        rotated = await api.json("POST", "/v1/tenants/acme/endpoints/ep_1/rotate-secret", key=key)
+
+        endpoint = api.model.held["acme"].endpoints[0]
+        assert rotated["signing_secret"] == api.secrets.show("acme", "ep_1", 2)
+        assert endpoint.secret_versions(api.clock.now() + 86_399) == (2, 1)
+        assert endpoint.secret_versions(api.clock.now() + 86_401) == (2,)
+
+    async def test_rotating_again_under_the_same_key_rotates_once(self, api: Api) -> None:
+        key = api.tenant("acme")
+        rotate = partial(
+            api.json,
+            "POST",
+            "/v1/tenants/acme/endpoints/ep_1/rotate-secret",
+            key=key,
+            headers={"Idempotency-Key": "r"},
+        )
+
+        assert await rotate() == await rotate()
+        assert api.model.held["acme"].endpoints[0].secret_version == 2
+
+    async def test_a_test_event_is_for_this_one_alone(self, api: Api) -> None:
+        key = api.tenant("acme")
+
+        response = await api.ask("POST", "/v1/tenants/acme/endpoints/ep_1/test", key=key)
+
+        assert response.status == 202
+        (notice,) = api.notices.published
+        assert notice.event_id == (await response.json())["id"]
+        assert ("hookseal-endpoint-id", b"ep_1") in notice.headers
+
+    async def test_are_removed(self, api: Api) -> None:
+        key = api.tenant("acme")
+
+        removed = await api.ask("DELETE", "/v1/tenants/acme/endpoints/ep_1", key=key)
+
+        assert removed.status == 204
+        assert api.model.held["acme"].endpoints == ()
+
+    @pytest.mark.parametrize(
+        ("url", "code"),
+        [row for row in numbered(urls.REFUSED) if row.id != "26"],
+    )
+    async def test_bad_urls(self, api: Api, url: str, code: str) -> None:
+        key = api.tenant("acme")
+        for method, path, body in (
+            ("POST", "endpoints", {**ENDPOINT, "url": url}),
+            ("PATCH", "endpoints/ep_1", {"url": url}),
+        ):
+            refused = await api.problem(method, f"/v1/tenants/acme/{path}", body, key=key)
+            assert refused == (422, code)
+        assert api.changes.submitted == []
+
+    async def test_26_our_own_host(self, api: Api) -> None:
+        key = api.tenant("acme")
+        body = {**ENDPOINT, "url": f"https://{OWN_HOST}/v1/events"}
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints", body, key=key)
+
+        assert refused == (422, "url_self")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "code"),
+        [
+            pytest.param(headers.BAD_NAMES[67][0], "a", "header_name", id="67"),
+            pytest.param("X-A", headers.BAD_VALUES[68][0], "header_value", id="68"),
+            pytest.param(headers.RESERVED[69][0], "a", "header_reserved", id="69"),
+        ],
+    )
+    async def test_bad_headers(self, api: Api, name: str, value: str, code: str) -> None:
+        key = api.tenant("acme")
+        body = {**ENDPOINT, "headers": {name: value}}
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints", body, key=key)
+
+        assert refused == (422, code)
+
+    @pytest.mark.parametrize(
+        ("change", "code"),
+        [
+            ({"event_types": []}, "event_types_invalid"),
+            ({"event_types": ["a*"]}, "event_types_invalid"),
+            ({"retry_delays_s": [-1]}, "retry_delays_invalid"),
+            ({"retry_delays_s": [1] * 51}, "retry_delays_invalid"),
+            ({"description": "x" * 1001}, "field_invalid"),
+            ({"url": 1}, "field_invalid"),
+            ({"headers": {"X-A": 1}}, "field_invalid"),
+            ({"colour": "red"}, "field_unknown"),
+        ],
+    )
+    async def test_other_bad_fields(self, api: Api, change: dict[str, Any], code: str) -> None:
+        key = api.tenant("acme")
+
+        added = await api.problem(
+            "POST", "/v1/tenants/acme/endpoints", {**ENDPOINT, **change}, key=key
+        )
+        changed = await api.problem("PATCH", "/v1/tenants/acme/endpoints/ep_1", change, key=key)
+
+        assert added == changed == (422, code)
+
+    async def test_fifty_at_most(self, api: Api) -> None:
+        endpoints = tuple(an_endpoint(f"ep_{number}") for number in range(50))
+        key = api.tenant("acme", endpoints=endpoints)
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints", ENDPOINT, key=key)
+
+        assert refused == (409, "too_many_endpoints")
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("data", "status", "code"),
+        [
+            pytest.param(b'{"customer_id": NaN}', 422, "json_invalid", id="54"),
+            pytest.param(b'{"customer_id": "\xff"}', 422, "json_invalid_utf8", id="56"),
+            pytest.param(b'{"customer_id": "\\ud800"}', 422, "json_invalid", id="57"),
+            pytest.param(b"[" * 65 + b"]" * 65, 422, "json_too_deep", id="58"),
+            pytest.param(b'{"customer_id": "a",}', 422, "json_invalid", id="60 comma"),
+            pytest.param(b"{}{}", 422, "json_invalid", id="60 two"),
+            pytest.param(b"", 422, "body_empty", id="60 empty"),
+            pytest.param(b"[]", 422, "body_not_object", id="61"),
+            pytest.param(b'{"name":"' + b"x" * 65_536 + b'"}', 413, "body_too_large", id="62"),
+            pytest.param(b"{}", 422, "field_missing", id="missing"),
+        ],
+    )
+    async def test_bad_json(self, api: Api, data: bytes, status: int, code: str) -> None:
+        assert await api.problem("POST", "/v1/tenants", data=data) == (status, code)
+
+    async def test_62_a_body_of_unknown_length(self, api: Api) -> None:
+        async def endless() -> Any:
+            while True:
+                yield b" " * 65_536
+
+        async with api._client.post(
+            "/v1/tenants",
+            data=endless(),
+            headers={
+                "Authorization": "Bearer wha_of_the_tests",
+                "Content-Type": "application/json",
+            },
+        ) as response:
+            assert response.status == 413
+
+    @pytest.mark.parametrize(
+        ("sent", "code"),
+        [
+            pytest.param(
+                {"Content-Encoding": "gzip", "Content-Type": "application/json"},
+                "content_encoding_unsupported",
+                id="63",
+            ),
+            pytest.param({"Content-Type": "text/plain"}, "content_type_unsupported", id="64"),
+            pytest.param(
+                {"Content-Type": "application/x-www-form-urlencoded"},
+                "content_type_unsupported",
+                id="64 form",
+            ),
+        ],
+    )
+    async def test_other_media(self, api: Api, sent: dict[str, str], code: str) -> None:
+        data = json.dumps({"customer_id": "acme"}).encode()
+
+        refused = await api.problem("POST", "/v1/tenants", data=data, headers=sent)
+
+        assert refused == (415, code)
+
+    async def test_a_customer_id_is_one(self, api: Api) -> None:
+        for customer_id in (" acme", "a\nb", "x" * 129, ""):
+            status, code = await api.problem("POST", "/v1/tenants", {"customer_id": customer_id})
+            assert status == 422
+            assert code in ("customer_id_invalid", "field_invalid")
+
+    async def test_nothing_is_here(self, api: Api) -> None:
+        assert await api.problem("GET", "/v2") == (404, "not_found")
+        assert await api.problem("PUT", "/v1/tenants") == (405, "method_not_allowed")
