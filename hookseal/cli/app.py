@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from hookseal.cli import (
+    api,
     bench,
     dead_letters,
     demo,
@@ -54,6 +55,7 @@ app.command()(receive.receive)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     worker.worker
 )
+app.command()(api.api)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 app.command()(bench.bench)

@@ -1,4 +1,4 @@
-"""`hookseal keys`: make a key pair, as a tenant would."""
+"""`hookseal keys`: make a key pair, as a tenant would; make an admin key."""
 
 import os
 from pathlib import Path
@@ -11,12 +11,7 @@ from hookseal.errors import ConfigurationError, ConflictError
 
 __all__ = ["app", "write_private"]
 
-app = typer.Typer(no_args_is_help=True, help="Make a key pair, as a tenant would.")
-
-
-@app.callback()
-def _keys() -> None:
-    """Keep `generate` a command of its own, although it is the only one."""
+app = typer.Typer(no_args_is_help=True, help="Make keys.")
 
 
 @app.command()
@@ -40,6 +35,14 @@ def generate(
     write_private(out, private_pem)
     ui.err.print(f"Private key: {out}", markup=False, soft_wrap=True)
     ui.say(public_pem.decode().rstrip("\n"))
+
+
+@app.command()
+def admin() -> None:
+    """Make an admin key for the API, to be given as HOOKSEAL_ADMIN_KEY."""
+    from hookseal.seal.api_keys import new_admin_key
+
+    ui.say(new_admin_key())
 
 
 def write_private(path: Path, content: bytes) -> None:

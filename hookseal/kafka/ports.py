@@ -59,7 +59,7 @@ class KafkaCommands:
         """Write the command, or say that it could not be written.
 
         Raises:
-            BrokerError: `publish_failed`.
+            BrokerError: `publish_failed`, `broker_unreachable`.
         """
         return await self._producer.publish(
             self._topic, key=command.customer_id.encode(), value=commands.encode(command)
@@ -76,6 +76,19 @@ class KafkaNotices:
     async def publish(self, notice: Notice) -> None:
         """Write the notice, trying again for as long as it takes."""
         await self._producer.publish_surely(
+            self._topic,
+            key=notice.customer_id.encode(),
+            value=notice.value,
+            headers=notice.headers,
+        )
+
+    async def publish_once(self, notice: Notice) -> None:
+        """Write the notice, or say that it could not be written.
+
+        Raises:
+            BrokerError: `publish_failed`, `broker_unreachable`.
+        """
+        await self._producer.publish(
             self._topic,
             key=notice.customer_id.encode(),
             value=notice.value,

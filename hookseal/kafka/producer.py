@@ -43,10 +43,20 @@ class NewRecord(TypedDict, total=False):
 
 
 class Producer:
-    """An idempotent producer that waits for all in-sync replicas."""
+    """An idempotent producer that waits for all in-sync replicas.
 
-    def __init__(self, cluster: Cluster) -> None:
+    It connects when it is started, or else with the first record.
+    """
+
+    def __init__(self, cluster: Cluster, *, timeout_s: float = 30.0) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where to write.
+            timeout_s: Seconds after which a record that is not acknowledged is given up.
+        """
         self._cluster = cluster
+        self._timeout_s = timeout_s
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
 
@@ -92,11 +102,12 @@ class Producer:
             timestamp_ms: Milliseconds since the Unix epoch; now when None.
 
         Raises:
-            BrokerError: `publish_failed`. The record may still have been written.
+            BrokerError: `publish_failed`, the record may still have been written;
+                `broker_unreachable`, it was not.
         """
         client = self._client
         if client is None:
-            raise BrokerError("publish_failed", "The producer is not started.")
+            client = await self._first()
         if key is None and value is None:
             # The client refuses a record with neither; the key says less than the value.
             key = b""
@@ -127,6 +138,12 @@ class Producer:
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 
+    async def _first(self) -> AIOKafkaProducer:
+        async with self._renewing:
+            if self._client is None:
+                self._client = await self._connect()
+            return self._client
+
     async def _renew(self, failed: Any) -> None:
         # A batch that expired leaves a gap in the idempotent producer's sequence numbers,
         # after which the broker refuses everything (OutOfOrderSequenceNumber); some errors
@@ -146,7 +163,7 @@ class Producer:
             acks="all",
             enable_idempotence=self._cluster.idempotence,
             max_request_size=_REQUEST_MAX_BYTES,
-            request_timeout_ms=30_000,
+            request_timeout_ms=round(self._timeout_s * 1000),
         )
         try:
             await client.start()

@@ -20,6 +20,7 @@ from hookseal.kafka.ports import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from tests.builders import public_key
+from tests.e2e.api import Api
 from tests.e2e.receiver import Receiver
 from tests.e2e.worker import Worker
 
@@ -64,6 +65,13 @@ class Provider:
         worker = await Worker(name, {**self.env, **env}, self._folder).start()
         self._stack.push_async_callback(worker.stop)
         return worker
+
+    async def api(self, name: str = "api", **env: str) -> Api:
+        """Return an API process that is ready."""
+        api = await Api(name, {**self.env, **env}, self._folder).start()
+        self._stack.push_async_callback(api.stop)
+        await api.ready()
+        return api
 
     async def receiver(self) -> Receiver:
         return await self._stack.enter_async_context(Receiver())

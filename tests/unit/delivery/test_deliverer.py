@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -10,8 +11,10 @@ from hookseal.delivery.lane import LaneStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
+from hookseal.domain.event import SEAL_TO_HEADER
+from hookseal.domain.tenant import PublicKey
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
-from tests.builders import a_tenant, an_endpoint, an_event, public_key
+from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key
 from tests.engine import Engine
 from tests.fakes import NOW, StuckClock
 
@@ -237,3 +240,31 @@ class TestStopping:
         outcome = await engine.deliverer.deliver(an_event(), "acme", "ep_1", lane)
 
         assert outcome.accepted
+
+
+class TestSealedTo:
+    async def test_the_key_that_the_event_names_although_another_one_is_active(self) -> None:
+        jwk = public_key().jwk
+        tenant = a_tenant(
+            public_keys=(PublicKey("old", "ECDH-ES", jwk, "retiring"), public_key("new"))
+        )
+        engine = Engine(tenant)
+        headers = ((SEAL_TO_HEADER, msgspec.json.encode(PublicKey("gone", "ECDH-ES", jwk))),)
+        record = a_record({"type": "hookseal.key.changed", "data": {}}, *headers)
+
+        await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.lane())
+
+        assert [attempt.kid for attempt in engine.observer.attempts] == ["gone"]
+
+    async def test_the_active_one_where_a_producer_names_a_key(self) -> None:
+        header = msgspec.json.encode(PublicKey("other", "ECDH-ES", public_key().jwk))
+        reserved = {"type": "hookseal.key.changed", "data": {}}
+        for record in (
+            a_record(None, (SEAL_TO_HEADER, header)),
+            a_record(reserved, (SEAL_TO_HEADER, b"nonsense")),
+        ):
+            engine = Engine()
+
+            await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.lane())
+
+            assert [attempt.kid for attempt in engine.observer.attempts] == ["key-1"]

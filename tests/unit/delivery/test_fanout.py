@@ -7,6 +7,7 @@ import pytest
 from hookseal.delivery.lane import LaneStoppedError
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.event import ENDPOINT_ID_HEADER, REPLAY_HEADER
+from hookseal.domain.notice import endpoint_test
 from tests.builders import a_record, a_tenant, an_endpoint, an_event
 from tests.engine import Engine
 from tests.fakes import StuckClock
@@ -68,6 +69,32 @@ class TestFanout:
         await engine.fanout.deliver(an_event(record), tenant, engine.lane())
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
+
+    async def test_a_test_goes_to_the_endpoint_it_was_asked_for(self) -> None:
+        endpoints = (an_endpoint("ep_1"), an_endpoint("ep_2", event_types=("x",)))
+        tenant = a_tenant("acme", *endpoints)
+        engine = Engine(tenant)
+        notice = endpoint_test("acme", "ep_2", "evt_test_1")
+
+        event = an_event(a_record(notice.value, *notice.headers))
+        await engine.fanout.deliver(event, tenant, engine.lane())
+
+        assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
+
+    async def test_a_notice_goes_to_every_enabled_endpoint_whatever_it_wants(self) -> None:
+        endpoints = (
+            an_endpoint("ep_1", event_types=("order.paid",)),
+            an_endpoint("ep_2", event_types=("x",)),
+            an_endpoint("ep_3", enabled=False),
+        )
+        tenant = a_tenant("acme", *endpoints)
+        engine = Engine(tenant)
+
+        event = an_event(a_record({"type": "hookseal.key.changed", "data": {}}))
+        await engine.fanout.deliver(event, tenant, engine.lane())
+
+        assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_2"]
+        assert engine.dead_letters.letters == []
 
     async def test_a_replay_that_names_no_endpoint_goes_to_all_that_want_it(self) -> None:
         tenant = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))

@@ -1,0 +1,121 @@
+"""The composition root of an API process: settings in, a server out."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from aiohttp import web
+
+from hookseal.api.build import ApiParts, build
+from hookseal.delivery.clock import SystemClock
+from hookseal.domain.endpoint_url import check_url
+from hookseal.kafka.changes import KafkaChanges
+from hookseal.kafka.ports import KafkaCommands, KafkaNotices
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.tenants import TenantsModel
+from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
+from hookseal.seal.sign import SigningSecrets
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+
+__all__ = ["ApiService"]
+
+_log = structlog.stdlib.get_logger("hookseal.api")
+
+# A client that keeps its connection open holds the shut-down no longer than this.
+_SHUTDOWN_S = 5.0
+
+
+class ApiService:
+    """Serves the API over Kafka; an asynchronous context manager.
+
+    Entering needs no broker: until there is one, requests are answered with 503.
+    """
+
+    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+        """Prepare.
+
+        Raises:
+            ConfigurationError: `master_key_missing`, `pepper_short`.
+        """
+        self._settings = settings
+        self._host = host
+        self._port = port
+        self._model = TenantsModel(settings.cluster, stale_s=settings.api_stale_s)
+        self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
+        self._app = build(self._parts())
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            OSError: The port cannot be listened on.
+        """
+        _say_what_is_open(self._settings)
+        async with AsyncExitStack() as stack:
+            self._model.start()
+            stack.push_async_callback(self._model.close)
+            stack.push_async_callback(self._producer.close)
+            # Bodies are not unpacked: what unpacks to more than it is has no bound.
+            self._runner = web.AppRunner(
+                self._app,
+                access_log=None,
+                auto_decompress=False,
+                shutdown_timeout=_SHUTDOWN_S,
+            )
+            await self._runner.setup()
+            stack.push_async_callback(self._runner.cleanup)
+            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._stack = stack.pop_all()
+        _log.info("api.listening", host=self._host, port=self.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._runner.addresses[0][1])
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    def _parts(self) -> ApiParts:
+        settings = self._settings
+        master_key = settings.master_key_bytes()
+        return ApiParts(
+            model=self._model,
+            changes=KafkaChanges(
+                self._model,
+                KafkaCommands(self._producer, settings.names),
+                timeout_s=settings.api_write_timeout_s,
+            ),
+            notices=KafkaNotices(self._producer, settings.names),
+            api_keys=ApiKeys(settings.peppers(), master_key=master_key),
+            admin_key=settings.admin_key.get_secret_value() or None,
+            secrets=SigningSecrets(master_key),
+            check_url=partial(
+                check_url,
+                allow_http=settings.egress_allow_http,
+                allow_ports=settings.egress_allow_ports,
+                allow_cidrs=settings.egress_allow_cidrs,
+                own_hosts=frozenset(settings.api_public_hosts),
+            ),
+            clock=SystemClock(),
+        )
+
+
+def _say_what_is_open(settings: Settings) -> None:
+    admin_key = settings.admin_key.get_secret_value()
+    if not admin_key:
+        _log.warning("api.no_admin_key", hint="Nobody can make tenants: set HOOKSEAL_ADMIN_KEY.")
+    elif not admin_key.startswith(ADMIN_PREFIX):
+        _log.warning("api.admin_key_unusual", hint="`hookseal keys admin` makes one of 256 bits.")

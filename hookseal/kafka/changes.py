@@ -1,0 +1,78 @@
+"""From a command to what became of it: written here, applied by a worker, read back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hookseal.domain.command import CreateTenant, DeleteTenant
+from hookseal.domain.refusals import refusal
+
+if TYPE_CHECKING:
+    from hookseal.domain.command import Command
+    from hookseal.domain.tenant import Tenant
+    from hookseal.kafka.ports import KafkaCommands
+    from hookseal.kafka.tenants import TenantsModel
+
+__all__ = ["KafkaChanges"]
+
+
+class KafkaChanges:
+    """Submits commands and waits until they are applied and safe."""
+
+    def __init__(self, model: TenantsModel, commands: KafkaCommands, *, timeout_s: float) -> None:
+        """Prepare.
+
+        Args:
+            model: Follows the changelog of at least the partitions of the commands.
+            commands: The way to `tenant-commands`.
+            timeout_s: Seconds that a worker may take.
+        """
+        self._model = model
+        self._commands = commands
+        self._timeout_s = timeout_s
+
+    async def submit(self, command: Command) -> Tenant | None:
+        """Have the command applied; return the tenant after it, None if it is gone.
+
+        A command whose id the tenant remembers is not written again.
+
+        Raises:
+            BrokerError: `publish_failed`, `broker_unreachable`, `no_worker_answered`. But
+                for the second the change may still come.
+            ConflictError: `unknown_tenant`, `idempotency_key_reused`, or the code with
+                which a worker refused it.
+        """
+        before = self._model.get(command.customer_id)
+        if before is not None and before.recent_of(command.id) is not None:
+            return _after(before, command)
+        if before is None and not isinstance(command, CreateTenant):
+            raise refusal("unknown_tenant", field=command.customer_id)
+        # Waited for before it is written: the answer may be there before the acknowledgement.
+        answer = asyncio.ensure_future(self._answer(command, existed=before is not None))
+        try:
+            await self._commands.submit_once(command)
+            return _after(await answer, command)
+        finally:
+            answer.cancel()
+
+    async def _answer(self, command: Command, *, existed: bool) -> Tenant | None:
+        def answers(tenant: Tenant | None) -> bool:
+            if tenant is None:
+                return existed
+            return tenant.recent_of(command.id) is not None
+
+        return await self._model.changed(command.customer_id, answers, timeout_s=self._timeout_s)
+
+
+def _after(tenant: Tenant | None, command: Command) -> Tenant | None:
+    result = None if tenant is None else tenant.recent_of(command.id)
+    if result is None:
+        if isinstance(command, DeleteTenant):
+            return None
+        raise refusal("unknown_tenant", field=command.customer_id)
+    if result.fingerprint != command.fingerprint:
+        raise refusal("idempotency_key_reused")
+    if result.code != "ok":
+        raise refusal(result.code, field=command.customer_id)
+    return tenant

@@ -1,0 +1,76 @@
+"""Real `hookseal api` processes, and what a client of theirs needs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+from tests.e2e.process import BIN, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["ADMIN_KEY", "Api"]
+
+ADMIN_KEY = "wha_CANARYadminkeyofthetests"
+
+
+class Api(Process):
+    """One API process."""
+
+    def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
+        super().__init__(
+            name,
+            {**env, "HOOKSEAL_ADMIN_KEY": ADMIN_KEY},
+            folder,
+            str(BIN / "hookseal"),
+            "api",
+            "--port",
+            "0",
+        )
+
+    async def start(self) -> Self:
+        """Return once it listens; it need not be ready."""
+        await super().start()
+        self._session = aiohttp.ClientSession()
+        await self.until(lambda: bool(self.events("api.listening")))
+        self.url = f"http://127.0.0.1:{self.events('api.listening')[0]['port']}"
+        return self
+
+    async def ready(self, timeout_s: float = 60) -> None:
+        """Wait until it says that it is ready."""
+        async with asyncio.timeout(timeout_s):
+            while (await self.ask("GET", "/readyz"))[0] != 200:
+                pass
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = ADMIN_KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Return the status and the answer's JSON."""
+        sent = dict(headers or {})
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        async with self._session.request(
+            method, self.url + path, json=body, headers=sent
+        ) as response:
+            text = await response.read()
+            return response.status, await response.json(content_type=None) if text else None
+
+    async def do(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """Ask for what must succeed; return the answer."""
+        status, answer = await self.ask(method, path, body, **more)
+        assert status < 300, (method, path, status, answer)
+        return answer
+
+    async def stop(self) -> None:
+        await self._session.close()
+        await super().stop()
