@@ -62,6 +62,7 @@ class Api(Process):
         async with self._session.request(
             method, self.url + path, json=body, headers=sent
         ) as response:
+            self.retry_after = response.headers.get("Retry-After")
             text = await response.read()
             return response.status, await response.json(content_type=None) if text else None
 
@@ -70,6 +71,20 @@ class Api(Process):
         status, answer = await self.ask(method, path, body, **more)
         assert status < 300, (method, path, status, answer)
         return answer
+
+    async def until_unavailable(self, *asked: Any, **more: Any) -> None:
+        """Ask until the answer is 503, which must come and must say when to try again."""
+        await self._until(503, *asked, **more)
+        assert int(self.retry_after or "") > 0
+
+    async def eventually(self, *asked: Any, **more: Any) -> None:
+        """Ask until it succeeds; meanwhile the answer may only be 503."""
+        await self._until(200, *asked, **more)
+
+    async def _until(self, wanted: int, *asked: Any, timeout_s: float = 60, **more: Any) -> None:
+        async with asyncio.timeout(timeout_s):
+            while (status := (await self.ask(*asked, **more))[0]) // 100 != wanted // 100:
+                assert status in (200, 201, 202, 503)
 
     async def stop(self) -> None:
         await self._session.close()
