@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hookseal.delivery.ports import SealedRequest
 from hookseal.outbound.client import HttpTransport
 from hookseal.outbound.guard import EgressPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Long, for what must end by itself; short, for what must be cut off.
 PATIENCE_S = 10.0
@@ -42,10 +38,3 @@ def a_request(
     url: str, headers: dict[str, str] | None = None, *, timeout_s: float = PATIENCE_S
 ) -> SealedRequest:
     return SealedRequest(url, HEADERS if headers is None else headers, BODY, timeout_s)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event to set
-            await asyncio.sleep(0)

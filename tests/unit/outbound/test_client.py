@@ -14,6 +14,7 @@ from hookseal.errors import AttemptError, HooksealError, SealError
 from hookseal.outbound.client import DNS_NAMES_AS_THEY_STAND
 from hookseal.outbound.guard import EgressPolicy
 from tests import hostile
+from tests.conditions import until
 from tests.hostile import ACCEPTED, EMPTY, OK, a_closed_port, receiving, redirecting
 from tests.nameserver import naming
 from tests.outbound import (
@@ -24,7 +25,6 @@ from tests.outbound import (
     PATIENCE_S,
     a_request,
     a_transport,
-    until,
 )
 
 if TYPE_CHECKING:

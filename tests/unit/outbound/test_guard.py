@@ -15,9 +15,10 @@ from aiohttp.resolver import ThreadedResolver
 from hookseal.errors import AttemptError, BlockedAddressError, HooksealError
 from hookseal.outbound.guard import EgressPolicy, RefusedAddressError, socket_factory
 from tests import hostile
+from tests.conditions import until
 from tests.hostile import ACCEPTED, Receiver, a_closed_port, receiving
 from tests.nameserver import naming
-from tests.outbound import ANY_PORT, OPEN, STRICT, TIMEOUT_S, a_request, a_transport, until
+from tests.outbound import ANY_PORT, OPEN, STRICT, TIMEOUT_S, a_request, a_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
