@@ -38,6 +38,9 @@ class LogEnds:
         except (KafkaError, OSError) as error:
             await client.stop()
             raise self._cluster.unreachable() from error
+        except BaseException:
+            await client.stop()
+            raise
         self._client = client
 
     async def close(self) -> None:
@@ -57,6 +60,6 @@ class LogEnds:
         places = [TopicPartition(topic, partition) for partition in partitions]
         try:
             ends = await self._client.end_offsets(places)
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
             raise self._cluster.unreachable() from error
         return {place.partition: end for place, end in ends.items()}

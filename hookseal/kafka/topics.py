@@ -212,6 +212,9 @@ class _admin:  # noqa: N801 - used like the function it would be, were it not fo
         except (KafkaError, OSError) as error:
             await self._client.close()
             raise self._cluster.unreachable() from error
+        except BaseException:
+            await self._client.close()
+            raise
         return self._client
 
     async def __aexit__(self, *_: object) -> None:
