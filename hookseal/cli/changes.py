@@ -14,7 +14,7 @@ from hookseal.errors import ConflictError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.ports import KafkaCommands
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.tenants import TenantsFollower
+from hookseal.kafka.tenants import TenantsModel
 from hookseal.kafka.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class TenantChanges:
         followed = {partition_of(customer_id, partitions) for customer_id in self._customer_ids}
         async with AsyncExitStack() as stack:
             self._tenants = await stack.enter_async_context(
-                TenantsFollower(self._cluster, partitions=followed)
+                TenantsModel(self._cluster, partitions=followed)
             )
             producer = await stack.enter_async_context(Producer(self._cluster))
             self._commands = KafkaCommands(producer, TopicNames(self._cluster.topic_prefix))
@@ -133,11 +133,11 @@ class TenantChanges:
         else:
             self.tenant(customer_id)
         await self._commands.submit_once(command)
-        code = await self._tenants.result_of(
+        result = await self._tenants.result_of(
             customer_id, command.id, existed=existed, timeout_s=self._timeout_s
         )
-        if code != "ok":
-            raise _refusal(code, customer_id)
+        if result is not None and result.code != "ok":
+            raise _refusal(result.code, customer_id)
         return self._tenants.get(customer_id)
 
 

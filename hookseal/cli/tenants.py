@@ -170,14 +170,14 @@ def described(tenant: "Tenant", *, reveal: bool = False) -> dict[str, Any]:
 async def _read(customer_id: str | None) -> "list[Tenant]":
     from hookseal.config import load
     from hookseal.kafka.partitioner import partition_of
-    from hookseal.kafka.tenants import TenantsFollower
+    from hookseal.kafka.tenants import TenantsModel
     from hookseal.kafka.topics import partition_count
 
     cluster = load().cluster
     if customer_id is None:
-        async with TenantsFollower(cluster) as follower:
-            return list(follower.all())
+        async with TenantsModel(cluster) as model:
+            return model.page()
     partition = partition_of(customer_id, await partition_count(cluster))
-    async with TenantsFollower(cluster, partitions=[partition]) as follower:
-        found = follower.get(customer_id)
+    async with TenantsModel(cluster, partitions=[partition]) as model:
+        found = model.get(customer_id)
         return [] if found is None else [found]

@@ -2,153 +2,201 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-
-from hookseal.domain.tenant import decode
-from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.reader import places_of
-from hookseal.kafka.topics import TopicNames
+from hookseal.errors import BrokerError
+from hookseal.kafka.tenants_feed import TenantsFeed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from aiokafka import ConsumerRecord
-
-    from hookseal.domain.tenant import Tenant
+    from hookseal.domain.tenant import CommandResult, Tenant
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["TenantsFollower"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["TenantsModel"]
 
 
-class TenantsFollower:
+class TenantsModel:
     """Reads the tenants table's changelog from its start and follows it.
 
-    Use as an asynchronous context manager; entering returns once everything that stood in
-    the changelog is read.
+    For a process that stays: `start`, which returns at once and needs no broker, and
+    `close`. For a short look: as an asynchronous context manager; entering returns once
+    everything that stood in the changelog is read, or raises what is in the way.
+
+    The tenants here are those of the changelog some milliseconds ago. That they are not
+    much older is measured: see `ready`.
     """
 
-    def __init__(self, cluster: Cluster, *, partitions: Iterable[int] | None = None) -> None:
-        """Follow these partitions, or all."""
-        self._cluster = cluster
-        self._topic = TopicNames(cluster.topic_prefix).tenants_changelog
-        self._partitions = None if partitions is None else tuple(partitions)
-        self._tenants: dict[str, Tenant] = {}
-        self._changed = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        partitions: Iterable[int] | None = None,
+        stale_s: float = 10.0,
+    ) -> None:
+        """Prepare to follow these partitions, or all.
+
+        Args:
+            cluster: Where.
+            partitions: Counted from 0.
+            stale_s: Seconds after which what could not be compared with the broker's log
+                is not to be trusted.
+        """
+        self._feed = TenantsFeed(cluster, None if partitions is None else tuple(partitions))
+        self._stale_s = stale_s
 
     async def __aenter__(self) -> Self:
-        self._consumer = AIOKafkaConsumer(
-            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        """Return once everything that stands in the changelog is read.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`.
+        """
+        self.start()
         try:
-            await self._consumer.start()
-            await self._read_what_stands()
-        except (KafkaError, OSError) as error:
-            await self._consumer.stop()
-            raise self._cluster.unreachable() from error
+            await self._feed.first()
         except BaseException:
-            await self._consumer.stop()
+            await self.close()
             raise
-        self._task = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        await self._consumer.stop()
+        await self.close()
+
+    def start(self) -> None:
+        """Begin to read; return at once. Without a broker it is tried again and again."""
+        self._feed.start()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._feed.close()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is known to have been up to date within the last `stale_s` seconds."""
+        age_s = self._feed.age_s
+        return age_s is not None and age_s <= self._stale_s
+
+    @property
+    def ready(self) -> bool:
+        """Whether its answers may be trusted: all is read, and it is fresh.
+
+        A key that is revoked is refused within milliseconds as a rule, and, by whoever
+        asks nothing of a model that is not ready, `stale_s` seconds later at the most.
+        """
+        return self._feed.recovered and self.fresh
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return what is in the way of being ready; None if nothing is.
+
+        Returns:
+            `broker_unreachable`, `topic_missing`, `topic_unreadable`,
+            `topic_replaced`, `tenants_failed`, `tenants_recovering` (its text tells how far
+            it is), `tenants_stale`.
+        """
+        if self.ready:
+            return None
+        if self._feed.trouble is not None:
+            return self._feed.trouble
+        if self._feed.recovered:
+            return BrokerError(
+                "tenants_stale",
+                f"For more than {self._stale_s:.0f} s it could not be made sure that all "
+                "changes to tenants are known here.",
+            )
+        read, total = self._feed.progress()
+        return BrokerError(
+            "tenants_recovering",
+            f"The tenants are being read: {read} of {total} records."
+            if total
+            else "The tenants are about to be read.",
+        )
 
     def get(self, customer_id: str) -> Tenant | None:
         """Return the tenant as it was read last, or None."""
-        return self._tenants.get(customer_id)
+        return self._feed.index.get(customer_id)
 
-    def all(self) -> Sequence[Tenant]:
-        """Return the tenants, by customer id."""
-        return [self._tenants[customer_id] for customer_id in sorted(self._tenants)]
+    def customer_of(self, key_id: str) -> str | None:
+        """Return the customer id of the tenant that has an API key of this id, or None."""
+        return self._feed.index.customer_of(key_id)
 
-    async def result_of(
-        self, customer_id: str, command_id: str, *, existed: bool, timeout_s: float
-    ) -> str:
-        """Wait for a command to be applied; return `ok` or the code of its refusal.
+    def page(self, after: str | None = None, limit: int | None = None) -> list[Tenant]:
+        """Return tenants in the order of their customer ids.
+
+        Args:
+            after: Only those behind this customer id, which need not be a tenant's.
+            limit: At most so many; None = all.
+        """
+        return self._feed.index.page(after, self.count if limit is None else limit)
+
+    @property
+    def count(self) -> int:
+        """How many tenants there are."""
+        return len(self._feed.index)
+
+    async def changed(
+        self, customer_id: str, predicate: Callable[[Tenant | None], bool], *, timeout_s: float
+    ) -> Tenant | None:
+        """Wait until something holds for a tenant; return the state for which it did.
+
+        It is asked about the present state, then about each that the changelog tells of,
+        however quickly another follows: what held for one of them is not missed. While the
+        changelog is read for the first time nothing is asked.
 
         Args:
             customer_id: Whose tenant.
-            command_id: Of a command that was submitted.
-            existed: Whether there was a tenant before. If there is none after, it was
-                deleted, which counts as `ok`; otherwise it is yet to be made.
+            predicate: Given the tenant, or None where there is none.
             timeout_s: Seconds to wait.
 
         Raises:
             BrokerError: `no_worker_answered`, after `timeout_s` seconds.
         """
-
-        def answered() -> str | None:
-            tenant = self._tenants.get(customer_id)
-            if tenant is None:
-                return "ok" if existed else None
-            return tenant.result_of(command_id)
-
+        if self._feed.recovered:
+            tenant = self._feed.index.get(customer_id)
+            if predicate(tenant):
+                return tenant
         try:
-            await self.until(lambda: answered() is not None, timeout_s=timeout_s)
+            return await self._feed.waiters.wait(customer_id, predicate, timeout_s=timeout_s)
         except TimeoutError:
             raise BrokerError(
                 "no_worker_answered",
                 f"No worker applied the change within {timeout_s:.0f} s. It stands on "
                 "`tenant-commands` and takes effect once a worker runs.",
             ) from None
-        return answered() or "ok"
 
-    async def until(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
-        """Wait until the condition holds; it is looked at after each change.
+    async def result_of(
+        self, customer_id: str, command_id: str, *, existed: bool, timeout_s: float
+    ) -> CommandResult | None:
+        """Wait for a command to be applied; return how it ended.
+
+        Args:
+            customer_id: Whose tenant.
+            command_id: Of a command that was submitted.
+            existed: Whether there was a tenant before. If there is none after, it was
+                deleted; otherwise it is yet to be made.
+            timeout_s: Seconds to wait.
+
+        Returns:
+            None if the tenant is gone, by this command or by another.
 
         Raises:
-            TimeoutError: It did not within `timeout_s` seconds.
+            BrokerError: `no_worker_answered`, after `timeout_s` seconds.
         """
-        async with asyncio.timeout(timeout_s), self._changed:
-            await self._changed.wait_for(condition)
 
-    async def _read_what_stands(self) -> None:
-        places = await places_of(self._cluster, self._topic, self._partitions)
-        self._consumer.assign(places)
-        await self._consumer.seek_to_beginning(*places)
-        ends = await self._consumer.end_offsets(places)
-        behind = {place for place in places if ends[place] > await self._consumer.position(place)}
-        while behind:
-            batches = await self._consumer.getmany(timeout_ms=1000)
-            for records in batches.values():
-                for record in records:
-                    self._take(record)
-            behind = {
-                place for place in behind if ends[place] > await self._consumer.position(place)
-            }
+        def answered(tenant: Tenant | None) -> bool:
+            if tenant is None:
+                return existed
+            return tenant.recent_of(command_id) is not None
 
-    async def _follow(self) -> None:
-        async for record in self._consumer:
-            self._take(record)
-            async with self._changed:
-                self._changed.notify_all()
+        tenant = await self.changed(customer_id, answered, timeout_s=timeout_s)
+        return None if tenant is None else tenant.recent_of(command_id)
 
-    def _take(self, record: ConsumerRecord) -> None:
-        if record.key is None:
-            return
-        customer_id = record.key.decode("utf-8", "replace")
-        if record.value is None:
-            self._tenants.pop(customer_id, None)
-            return
-        try:
-            self._tenants[customer_id] = decode(record.value)
-        except InvalidInputError as error:
-            _log.error(
-                "Skipped a record of %s at %d/%d: %s",
-                record.topic,
-                record.partition,
-                record.offset,
-                error.code,
-            )
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until all is read that the changelog holds now; return whether it is.
+
+        After it, that there is no such tenant or key is the truth, although another process
+        may have seen it made only just before. The broker is asked once for many callers.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+        """
+        return await self._feed.settle(timeout_s)

@@ -11,7 +11,7 @@ import pytest
 from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.event import BROADCAST_HEADER
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.tenants import TenantsFollower
+from hookseal.kafka.tenants import TenantsModel
 from tests.e2e.conftest import PARTITIONS, closed_port, customers
 
 if TYPE_CHECKING:
@@ -229,11 +229,12 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_set_aside(
     await provider.tenant("gone", receiver.url("gone"))
     await provider.worker()
 
-    async with TenantsFollower(provider.settings.cluster) as tenants:
+    async with TenantsModel(provider.settings.cluster) as tenants:
         await provider.publish("gone", 0)
-        await tenants.until(
-            lambda: (
-                (tenant := tenants.get("gone")) is not None
+        await tenants.changed(
+            "gone",
+            lambda tenant: (
+                tenant is not None
                 and any(endpoint.disabled_reason == "gone" for endpoint in tenant.endpoints)
             ),
             timeout_s=60,

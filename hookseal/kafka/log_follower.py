@@ -1,0 +1,149 @@
+"""Partitions of a topic, read from their start and followed for as long as they stand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.reader import places_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["LogFollower"]
+
+# What is made of a batch holds up the event loop: with 2 KB records, a few milliseconds.
+_BATCH_MAX = 200
+# How long a batch is waited for. Positions move without records past transaction markers.
+_POLL_MS = 200
+_ANSWER_S = 2.0
+_LOOK_S = 5.0
+# A topic that was made anew with more partitions is known by its metadata only.
+_METADATA_MS = 30_000
+
+
+class LogFollower:
+    """Reads without a group and without commits. Use as an asynchronous context manager.
+
+    Attributes:
+        starts: The offset of the first record there was, by partition.
+        positions: The offset behind the last record that was taken, by partition. A batch
+            counts as taken when `taken` is called.
+    """
+
+    def __init__(
+        self, cluster: Cluster, topic: str, partitions: tuple[int, ...] | None = None
+    ) -> None:
+        """Prepare to follow these partitions, or all."""
+        self.starts: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
+        self._cluster = cluster
+        self._topic = topic
+        self._partitions = partitions
+        self._ends = LogEnds(cluster)
+        self._consumer = AIOKafkaConsumer(
+            **cluster.arguments(),
+            enable_auto_commit=False,
+            # A position that the log does not know is no reason to go on elsewhere: the
+            # topic was made anew, and what was read of the old one is worth nothing.
+            auto_offset_reset="none",
+            metadata_max_age_ms=_METADATA_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect, and stand before the first record.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`.
+        """
+        try:
+            self._places = await places_of(self._cluster, self._topic, self._partitions)
+            await self._ends.start()
+            await self._consumer.start()
+            starts = await self._consumer.beginning_offsets(self._places)
+            # Without a pause in between, or the consumer would miss a position on its own.
+            self._consumer.assign(self._places)
+            for place, offset in starts.items():
+                self._consumer.seek(place, offset)
+                self.starts[place.partition] = self.positions[place.partition] = offset
+        except (KafkaError, OSError) as error:
+            await self._close()
+            raise self._cluster.unreachable() from error
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def batch(self) -> list[ConsumerRecord]:
+        """Return the next records; none after 200 ms without any, or without a broker.
+
+        Raises:
+            BrokerError: `topic_replaced`, `topic_unreadable`.
+        """
+        try:
+            found = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_MAX)
+        except OffsetOutOfRangeError as error:
+            raise self._replaced() from error
+        except KafkaError as error:
+            raise BrokerError(
+                "topic_unreadable",
+                f"The broker does not let {self._topic} be read: {type(error).__name__}.",
+                field=self._topic,
+            ) from error
+        return [record for records in found.values() for record in records]
+
+    async def taken(self) -> None:
+        """Move the positions behind the last batch."""
+        for place in self._places:
+            self.positions[place.partition] = await self._consumer.position(place)
+
+    async def ends(self) -> Mapping[int, int]:
+        """Return where the partitions end now.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`, `topic_replaced`.
+        """
+        known = self._consumer.partitions_for_topic(self._topic)
+        if known and self._partitions is None and len(known) != len(self._places):
+            raise self._replaced()
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._ends.of(self._topic, self.positions)
+        except (BrokerError, TimeoutError):
+            # The client goes on asking for a topic that is gone.
+            await self._look()
+            raise self._cluster.unreachable() from None
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                places = await places_of(self._cluster, self._topic)
+        except TimeoutError:
+            return
+        if self._partitions is None and places != self._places:
+            raise self._replaced()
+
+    def _replaced(self) -> BrokerError:
+        return BrokerError(
+            "topic_replaced",
+            f"{self._topic} was made anew; it is read from its start.",
+            field=self._topic,
+        )
+
+    async def _close(self) -> None:
+        try:
+            await self._consumer.stop()
+        finally:
+            await self._ends.close()

@@ -1,0 +1,44 @@
+"""The tenants' changelog, written as the table does, and what a model makes of it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from hookseal.domain.tenant import encode
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hookseal.domain.tenant import Tenant
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.producer import Position
+    from hookseal.kafka.tenants import TenantsModel
+
+
+class Changelog:
+    def __init__(self, producer: Producer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    async def put(self, tenant: Tenant) -> Position:
+        return await self.write(tenant.customer_id, encode(tenant))
+
+    async def write(self, customer_id: str, value: bytes | None) -> Position:
+        return await self._producer.publish_surely(
+            self._topic, key=customer_id.encode(), value=value
+        )
+
+
+@asynccontextmanager
+async def writing(cluster: Cluster) -> AsyncIterator[Changelog]:
+    async with Producer(cluster) as producer:
+        yield Changelog(producer, TopicNames(cluster.topic_prefix).tenants_changelog)
+
+
+def code_of(model: TenantsModel) -> str | None:
+    """Return why the model is not ready, or None if it is."""
+    trouble = model.why_not_ready()
+    return None if trouble is None else trouble.code

@@ -1,0 +1,189 @@
+"""The tenants' read model on a real broker: what stands, what changes, what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from hookseal.domain.api_key import ApiKey
+from hookseal.domain.tenant import CommandResult
+from hookseal.errors import BrokerError
+from hookseal.kafka import topics
+from hookseal.kafka.tenants import TenantsModel
+from hookseal.kafka.topics import TopicNames
+from tests.builders import a_tenant
+from tests.changelog import code_of, writing
+from tests.conditions import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hookseal.config import Settings
+    from hookseal.kafka.cluster import Cluster
+    from tests.changelog import Changelog
+
+pytestmark = pytest.mark.broker
+
+A_KEY = ApiKey("key000000001", "digest", 1, ("events:write",))
+
+
+@pytest.fixture
+async def cluster(settings: Settings) -> Cluster:
+    await topics.create(settings.cluster, partitions=3)
+    return settings.cluster
+
+
+@pytest.fixture
+async def changelog(cluster: Cluster) -> AsyncIterator[Changelog]:
+    async with writing(cluster) as changelog:
+        yield changelog
+
+
+async def test_entering_returns_once_all_that_stands_is_read(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    for number in range(50):
+        await changelog.put(a_tenant(f"c{number:02d}"))
+    await changelog.put(a_tenant("c07", api_keys=(A_KEY,)))
+    await changelog.write("c08", None)
+
+    async with TenantsModel(cluster) as model:
+        assert model.ready
+        assert model.why_not_ready() is None
+        assert model.count == 49
+        assert model.customer_of(A_KEY.id) == "c07"
+        assert [tenant.customer_id for tenant in model.page("c05", 3)] == ["c06", "c07", "c09"]
+
+
+async def test_a_change_arrives_and_a_deleted_tenant_leaves_nothing(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    async with TenantsModel(cluster) as model:
+        await changelog.put(a_tenant("acme", api_keys=(A_KEY,)))
+        made = await model.changed("acme", lambda tenant: tenant is not None, timeout_s=10)
+        holder = model.customer_of(A_KEY.id)
+        await changelog.write("acme", None)
+        gone = await model.changed("acme", lambda tenant: tenant is None, timeout_s=10)
+
+        assert made is not None
+        assert holder == "acme"
+        assert gone is None
+        assert (model.count, model.page(), model.customer_of(A_KEY.id)) == (0, [], None)
+
+
+async def test_a_document_that_cannot_be_read_leaves_no_key_that_passes(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    await changelog.put(a_tenant("acme", api_keys=(A_KEY,)))
+    await changelog.write("acme", b'{"v":9}')
+
+    async with TenantsModel(cluster) as model:
+        assert model.ready
+        assert (model.get("acme"), model.customer_of(A_KEY.id)) == (None, None)
+
+
+async def test_only_these_partitions_are_followed(cluster: Cluster, changelog: Changelog) -> None:
+    home = {name: (await changelog.put(a_tenant(name))).partition for name in map(str, range(20))}
+
+    async with TenantsModel(cluster, partitions=[1]) as model:
+        held = {tenant.customer_id for tenant in model.page()}
+
+    assert held == {name for name, partition in home.items() if partition == 1}
+
+
+async def test_settling_sees_what_another_process_has_just_written(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    async with TenantsModel(cluster) as model:
+        for revision in range(1, 21):
+            await changelog.put(a_tenant("acme", revision=revision))
+
+            assert await model.settle(timeout_s=10)
+
+            tenant = model.get("acme")
+            assert tenant is not None
+            assert tenant.revision == revision
+
+
+async def test_the_result_of_a_command_is_told_whole(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    result = CommandResult("cmd_1", "too_many_keys", "f")
+    async with TenantsModel(cluster) as model:
+        waiting = asyncio.create_task(model.result_of("acme", "cmd_1", existed=False, timeout_s=10))
+        await changelog.put(a_tenant("acme"))
+        await changelog.put(a_tenant("acme", revision=2, recent=(result,)))
+
+        assert await waiting == result
+        # Another command's of a tenant that is gone by then.
+        waiting = asyncio.create_task(model.result_of("acme", "cmd_2", existed=True, timeout_s=10))
+        await changelog.write("acme", None)
+        assert await waiting is None
+
+
+async def test_a_result_is_seen_however_many_others_follow_at_once(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    results = [CommandResult(f"cmd_{number}", "ok", str(number)) for number in range(100)]
+    async with TenantsModel(cluster) as model:
+        waiting = asyncio.create_task(model.result_of("acme", "cmd_7", existed=False, timeout_s=10))
+        await asyncio.sleep(0)
+        await asyncio.gather(
+            *(changelog.put(a_tenant("acme", recent=(result,))) for result in results)
+        )
+
+        assert await waiting == results[7]
+
+
+async def test_a_topic_that_is_missing_is_awaited(settings: Settings) -> None:
+    cluster = settings.cluster
+    model = TenantsModel(cluster)
+    model.start()
+    try:
+        await until(lambda: code_of(model) == "topic_missing")
+        await topics.create(cluster, partitions=3)
+        async with writing(cluster) as changelog:
+            await changelog.put(a_tenant("acme"))
+
+        await until(lambda: model.ready and model.count == 1)
+    finally:
+        await model.close()
+
+
+async def test_who_only_looks_is_told_that_the_topic_is_missing(settings: Settings) -> None:
+    with pytest.raises(BrokerError) as caught:
+        async with TenantsModel(settings.cluster):
+            pass
+
+    assert caught.value.code == "topic_missing"
+
+
+@pytest.mark.apache
+async def test_of_a_topic_that_is_made_anew_nothing_old_is_left(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    for revision in range(20):
+        await changelog.put(a_tenant("old", revision=revision, api_keys=(A_KEY,)))
+    async with TenantsModel(cluster) as model:
+        await remake(cluster)
+        async with writing(cluster) as remade:
+            await remade.put(a_tenant("new"))
+
+        await until(lambda: model.ready and model.get("new") is not None)
+
+        assert (model.count, model.customer_of(A_KEY.id)) == (1, None)
+
+
+async def remake(cluster: Cluster) -> None:
+    admin = AIOKafkaAdminClient(**cluster.arguments())
+    await admin.start()
+    try:
+        await admin.delete_topics([TopicNames(cluster.topic_prefix).tenants_changelog])
+    finally:
+        await admin.close()
+    async with asyncio.timeout(30):
+        while not await topics.create(cluster, partitions=3):
+            pass
