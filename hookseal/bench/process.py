@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
@@ -15,7 +17,7 @@ from hookseal.kafka.broker.process import Child, last_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Measured", "faust"]
+__all__ = ["Measured", "faust", "figures_of"]
 
 _STOP_GRACE_S = 20.0
 _STALLED_S = 90.0
@@ -24,6 +26,33 @@ _STALLED_S = 90.0
 def faust(module: str) -> list[str]:
     """Return the command that runs a Faust worker, of this very environment."""
     return [str(Path(sys.executable).with_name("faust")), "-A", module, "worker"]
+
+
+def figures_of(module: str, *arguments: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Run a program of ours to its end; return the figures that it printed as JSON.
+
+    Args:
+        module: Its name.
+        arguments: The program's.
+        env: Its whole environment.
+
+    Raises:
+        HooksealError: `bench_process_ended`, if it failed.
+    """
+    run = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-m", module, *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise HooksealError(
+            "bench_process_ended", f"{module} ended with {run.returncode}: {run.stderr}"
+        )
+    figures: dict[str, Any] = json.loads(run.stdout)
+    return figures
 
 
 class Measured:

@@ -17,6 +17,8 @@ from hookseal.errors import ConfigurationError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from hookseal.kafka.broker import Broker
+
 __all__ = ["bench"]
 
 _Broker = Literal["embedded", "apache", "docker"]
@@ -39,6 +41,9 @@ def bench(
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure a worker all of whose partitions are held.")
     ] = False,
+    tenants: Annotated[
+        int, typer.Option(min=0, help="Measure nothing but the read model of so many tenants.")
+    ] = 0,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
     ] = False,
@@ -68,6 +73,9 @@ def bench(
     # So that a polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
+        if tenants:
+            _measure_model(running, tenants, _Stages(progress), json)
+            return
         results = Bench(running, scenario, os.environ, _Stages(progress)).run(logs)
         figures = document(results, scenario, running.kind)
     _say(figures)
@@ -76,6 +84,17 @@ def bench(
     if not figures["worker"]["exact"]:
         ui.err.print("An event was not delivered exactly once; look at received and accepted.")
         raise typer.Exit(1)
+
+
+def _measure_model(broker: "Broker", tenants: int, stages: "_Stages", json: Path | None) -> None:
+    from dataclasses import asdict
+
+    from hookseal.bench.model_run import model_line, run_model
+
+    run = run_model(broker, os.environ, stages, tenants=tenants)
+    ui.say(f"{model_line(run)}; {broker.kind} broker, one process")
+    if json is not None:
+        _write(json, {"broker": broker.kind, **asdict(run)})
 
 
 class _Stages:
