@@ -26,6 +26,15 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
+def own_broker(broker: Broker) -> Iterator[Broker]:
+    """A broker of the test's own, for it to kill."""
+    if broker.kind != "apache":
+        pytest.skip("kills nodes of Apache Kafka; this run has another broker")
+    with running_broker("apache") as running:
+        yield running
+
+
+@pytest.fixture
 def settings_env(broker: Broker) -> dict[str, str]:
     """HOOKSEAL_* for the processes of one test; its topics are its own."""
     return {

@@ -9,7 +9,6 @@ import pytest
 
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.kafka import topics
-from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.ports import KafkaDeadLetters
 from hookseal.kafka.producer import Producer
@@ -19,22 +18,11 @@ from tests.builders import a_record
 from tests.fakes import RecordingObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hookseal.kafka.broker import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
 NAMES = TopicNames()
-
-
-@pytest.fixture
-def own_broker(broker: Broker) -> Iterator[Broker]:
-    """A broker of the test's own, for it to kill."""
-    if broker.kind != "apache":
-        pytest.skip("kills nodes of Apache Kafka; this run has another broker")
-    with running_broker("apache") as running:
-        yield running
 
 
 async def test_a_dead_letter_holds_on_until_the_broker_is_back(own_broker: Broker) -> None:
