@@ -20,6 +20,7 @@ __all__ = ["document_of"]
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
+_TEXT = "text/plain"
 _PATH_PARTS = {
     "customer_id": "The tenant's customer id.",
     "id": "As it was told when it was made.",
@@ -135,7 +136,14 @@ def _in_headers(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
-    answers = {operation.status: _success(operation)}
+    answers = {
+        operation.status: _success(operation),
+        # From the server below us, which reads the request before we see it.
+        HTTPStatus.BAD_REQUEST: {
+            "description": "No HTTP request, or a line of it has more than 8,190 bytes.",
+            "content": {_TEXT: {"schema": {"type": "string"}}},
+        },
+    }
     for status, codes in sorted(_problems(operation).items()):
         listed = f" Codes: {', '.join(f'`{code}`' for code in codes)}." if codes else ""
         answers[status] = {
@@ -150,7 +158,7 @@ def _success(operation: Operation) -> dict[str, Any]:
     if operation.returns is not None:
         success["content"] = {_JSON: {"schema": _ref(operation.returns)}}
     elif operation.status is not HTTPStatus.NO_CONTENT:
-        success["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        success["content"] = {_TEXT: {"schema": {"type": "string"}}}
     return success
 
 
