@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookseal.cli.event_lines import EventReader
+from hookseal.domain.draft import DraftReader
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError
 from tests.strategies import json_values
 
 
-def a_reader(**changes: Any) -> EventReader:
-    return EventReader(**{"max_bytes": 32_768, **changes})
+def a_reader(**changes: Any) -> DraftReader:
+    return DraftReader(**{"max_bytes": 32_768, **changes})
 
 
 def code_of(line: bytes, **changes: Any) -> tuple[str, str | None]:
