@@ -14,8 +14,8 @@ from hookseal.domain.api_key import SCOPES
 from hookseal.domain.endpoint_url import check_url
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
-from tests.builders import MASTER_KEY, a_tenant
-from tests.fakes import NOW, FakeChanges, FakeClock, FakeModel, FakeNotices
+from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
+from tests.fakes import NOW, FakeChanges, FakeClock, FakeEvents, FakeModel, FakeNotices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,12 +35,15 @@ class Api:
         self.clock = FakeClock()
         self.model = FakeModel()
         self.changes = FakeChanges(self.model)
+        self.events = FakeEvents()
         self.notices = FakeNotices()
         self.api_keys = ApiKeys({}, master_key=MASTER_KEY)
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
             model=self.model,
             changes=self.changes,
+            events=self.events,
+            event_max_bytes=MAX_BYTES,
             notices=self.notices,
             api_keys=self.api_keys,
             admin_key=ADMIN_KEY,
