@@ -6,8 +6,8 @@ import asyncio
 import re
 from contextlib import contextmanager
 from http import HTTPStatus
+from secrets import token_hex
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from hookseal.api import bodies
 from hookseal.api.changing import idempotency_key, stable_id
@@ -255,4 +255,4 @@ def _field(index: int, field: str | None) -> str:
 
 
 def _new_id() -> str:
-    return f"evt_{uuid4().hex}"
+    return f"evt_{token_hex(16)}"

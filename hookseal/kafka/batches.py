@@ -141,21 +141,22 @@ class Lane:
 
     async def send(self, client: AIOKafkaProducer) -> None:
         """Hand what waits over to the client, as much as one batch takes."""
-        builder = client.create_batch()
-        batch: list[Write] = []
-        while self._waiting:
-            write = self._waiting[0]
-            taken = builder.append(
-                timestamp=None, key=write.key, value=write.value, headers=write.headers
-            )
-            if taken is None:
-                break
-            batch.append(self._waiting.popleft())
         self._is_busy, self._since = True, asyncio.get_running_loop().time()
+        batch: list[Write] = []
         try:
+            builder = client.create_batch()
+            while self._waiting:
+                write = self._waiting[0]
+                taken = builder.append(
+                    timestamp=None, key=write.key, value=write.value, headers=list(write.headers)
+                )
+                if taken is None:
+                    break
+                batch.append(self._waiting.popleft())
             sent = await client.send_batch(builder, self._topic, partition=self.partition)
         except Exception as error:  # noqa: BLE001 - whatever it is, the requests are told
-            self._end(client, batch, error)
+            # One that cannot be appended would keep the others behind it for ever.
+            self._end(client, batch or [self._waiting.popleft()], error)
         else:
             sent.add_done_callback(lambda done: self._landed(client, batch, done))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,13 +75,16 @@ class Api:
         *,
         key: str | None = ADMIN_KEY,
         headers: dict[str, str] | None = None,
-        data: bytes | None = None,
+        data: Any = None,
     ) -> ClientResponse:
         sent = dict(headers or {})
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
+        if isinstance(data, bytes):
+            # aiohttp warns of large bytes.
+            data = BytesIO(data)
         response = await self._client.request(method, path, json=body, data=data, headers=sent)
         await response.read()
         return response
