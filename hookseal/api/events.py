@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.api import bodies
 from hookseal.api.changing import idempotency_key, stable_id
-from hookseal.api.operations import Access, Operation, Reply
+from hookseal.api.operations import Access, Batch, Operation, Reply
 from hookseal.api.principals import unknown_tenant
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
@@ -85,7 +85,8 @@ class EventOperations:
                 takes=EventNew,
                 returns=EventPublished,
                 description=_DESCRIPTION,
-                media_types=(_JSON, _LINES),
+                batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
+                once=True,
                 raw=True,
                 problems={
                     HTTPStatus.NOT_FOUND: ("unknown_tenant",),
