@@ -18,6 +18,7 @@ from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
 from hookseal.domain.draft import DraftReader
 from hookseal.domain.json_text import array_elements
 from hookseal.errors import BrokerError, EventIdReusedError, InvalidEventError, InvalidInputError
+from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,6 +115,7 @@ class EventOperations:
                 places = await self._events.publish_many(drafts)
             except EventIdReusedError as error:
                 raise _reused(error, drafts, is_batch=is_batch) from None
+        metrics.PUBLISHED.inc(len(drafts))
         shown = [_shown(draft, of) for draft, of in zip(drafts, places, strict=True)]
         return Reply(EventsPublished(items=shown) if is_batch else shown[0])
 

@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _EVERY_S = 0.25
 # For acknowledgements that are on their way when an end is asked for.
 _GRACE_S = 0.05
+_ANSWER_S = 5.0
 _PAUSE_S = 1.0
 _POLL_MS = 200
 _RECORDS = 500
@@ -99,7 +100,9 @@ class EventFollower:
         self._window_s = window_s
         self._now = now
         self._seen: dict[int, Seen] = {}
-        self._is_up_to_date = False
+        self._reason: BrokerError | None = BrokerError(
+            "event_ids_recovering", "The latest event ids are still being read."
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -113,10 +116,8 @@ class EventFollower:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why ids from before the start are not known yet, or Kafka is lost; or None."""
-        if self._is_up_to_date:
-            return None
-        return BrokerError("event_ids_recovering", "The latest event ids are still being read.")
+        """Return why what others wrote is not known; or None."""
+        return self._reason
 
     def wrote(self, partition: int, first: int, count: int) -> None:
         """Pass over what this process wrote: so many records, from this offset."""
@@ -127,11 +128,12 @@ class EventFollower:
         while True:
             try:
                 await self._follow()
-            except (BrokerError, KafkaError, OSError) as error:
-                _log.warning("Following %s failed: %s.", self._topic, type(error).__name__)
+            except BrokerError as error:
+                self._reason = error
+            except (KafkaError, OSError):
+                self._reason = self._cluster.unreachable()
             except Exception:  # noqa: BLE001 - following goes on, whatever a record holds
                 _log.exception("Following %s failed.", self._topic)
-            self._is_up_to_date = False
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self) -> None:
@@ -147,7 +149,9 @@ class EventFollower:
             consumer.pause(*places.values())
             await self._begin(consumer, places)
             while True:
-                found = await ends.of(self._topic, places)
+                # The client would ask brokers that do not answer for a long time.
+                async with asyncio.timeout(_ANSWER_S):
+                    found = await ends.of(self._topic, places)
                 await asyncio.sleep(_GRACE_S)
                 behind = {
                     places[partition]: end
@@ -156,7 +160,7 @@ class EventFollower:
                 }
                 if behind:
                     await self._read(consumer, behind)
-                self._is_up_to_date = True
+                self._reason = None
                 await asyncio.sleep(_EVERY_S)
         finally:
             await consumer.stop()

@@ -47,6 +47,7 @@ class EventWriter:
         topic: str,
         *,
         timeout_s: float,
+        held_max_bytes: int = _HELD_MAX_BYTES,
         ended: Callable[[Sequence[Write], bool], None] = lambda *_: None,
     ) -> None:
         """Prepare; nothing connects yet.
@@ -55,11 +56,13 @@ class EventWriter:
             cluster: Where the topic is.
             topic: Its name, prefix included.
             timeout_s: Seconds a request waits for its records at most.
+            held_max_bytes: Memory that records take until they are written, about.
             ended: Told of records in a row that were written, or not, and whether they were.
         """
         self._cluster = cluster
         self._topic = topic
         self._timeout_s = timeout_s
+        self._held_max_bytes = held_max_bytes
         self._ended = ended
         self._lanes: list[Lane] = []
         self._client: AIOKafkaProducer | None = None
@@ -117,12 +120,14 @@ class EventWriter:
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`; `overloaded`, too much waits.
         """
+        if not writes:
+            return
         if self._client is None and self._reason is not None:
             raise self._reason
         for partition in {write.partition for write in writes}:
             if self._lanes[partition].has_waited(self._timeout_s):
                 raise self._cluster.unreachable()
-        if self._held_bytes + sum(write.size for write in writes) > _HELD_MAX_BYTES:
+        if self._held_bytes + sum(write.size for write in writes) > self._held_max_bytes:
             raise BrokerError("overloaded", "Too much waits to be written to Kafka.")
 
     def put(self, writes: Sequence[Write]) -> None:
@@ -261,13 +266,14 @@ class EventWriter:
             # It would wait for what is under way for as long as Kafka is away.
             async with asyncio.timeout(_STOP_S):
                 await client.stop()
-        except TimeoutError:
-            # Its batches are told, and so are whoever waits for them; stop() cannot be
-            # called twice.
+        except BaseException as error:
+            # stop() cannot be called twice; whoever waits for its batches is told.
             client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001
             if (task := client._sender.sender_task) is not None:  # noqa: SLF001
                 task.cancel()
             await client.client.close()
+            if not isinstance(error, TimeoutError):
+                raise
 
 
 def _failed(why: str) -> BrokerError:

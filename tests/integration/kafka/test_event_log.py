@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.domain.draft import Draft
 from hookseal.domain.event import (
     BROADCAST_HEADER,
     EVENT_ID_HEADER,
@@ -19,51 +17,22 @@ from hookseal.domain.event import (
 )
 from hookseal.domain.notice import endpoint_test
 from hookseal.domain.record import Position
-from hookseal.errors import BrokerError, EventIdReusedError
+from hookseal.errors import EventIdReusedError
 from hookseal.kafka import topics
-from hookseal.kafka.broker import running_broker
-from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.reader import read_all
 from hookseal.kafka.topics import TopicNames
+from tests.builders import a_tenant
+from tests.conditions import until
+from tests.event_log import PARTITIONS, a_draft, a_log, records
+from tests.unit.api.conftest import Api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from hookseal.config import Settings
-    from hookseal.domain.record import Record
-    from hookseal.kafka.broker import Broker
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.event_log import EventLog
 
-# The embedded broker is late in telling where a topic ends.
 pytestmark = [pytest.mark.broker, pytest.mark.apache]
-
-PARTITIONS = 3
-
-
-def a_draft(
-    event_id: str = "evt_1", customer_id: str = "acme", *, data: str = "1", chosen: bool = True
-) -> Draft:
-    value = f'{{"type":"a.b","id":"{event_id}","data":{data}}}'.encode()
-    return Draft(customer_id, value, event_id, "event" if chosen else "chance")
-
-
-@asynccontextmanager
-async def a_log(cluster: Cluster, **changes: Any) -> AsyncIterator[EventLog]:
-    """A log that is ready, what was written before included."""
-    async with EventLog(cluster, **{"now": time.time, "timeout_s": 10, **changes}) as log:
-        await ready(log)
-        yield log
-
-
-async def ready(log: EventLog) -> None:
-    while log.why_not_ready() is not None:
-        await asyncio.sleep(0.01)
-
-
-async def records(cluster: Cluster) -> list[Record]:
-    return [found async for found in read_all(cluster, TopicNames(cluster.topic_prefix).events)]
 
 
 @pytest.fixture
@@ -220,48 +189,55 @@ class TestRepeats:
 
 async def seen(log: EventLog, count: int) -> None:
     """Wait until the log knows of so many records on all partitions."""
-    while sum(one.offset for one in log._follower._seen.values()) < count:
-        await asyncio.sleep(0.01)
+    await until(lambda: sum(one.offset for one in log._follower._seen.values()) >= count)
 
 
-@pytest.fixture
-def own_broker(broker: Broker) -> Iterator[Broker]:
-    """A broker of the test's own, for it to kill."""
-    if broker.kind != "apache":
-        pytest.skip("kills nodes of Apache Kafka; this run has another broker")
-    with running_broker("apache") as running:
-        yield running
+class TestOverHttp:
+    async def test_one_a_batch_and_lines_are_on_the_log(self, cluster: Cluster) -> None:
+        event = {"customer_id": "acme", "type": "a.b", "data": {"n": 1}}
+        lines = b'{"customer_id":"acme","type":"a.b","data":  3}\n{"type":"a.b","data":4}'
+        headers = {"Content-Type": "application/x-ndjson"}
 
+        async with a_log(cluster) as log:
+            api = Api(log)
+            api.model.put("acme", a_tenant("acme"))
+            await api.start()
+            one = await api.json("POST", "/v1/events", event)
+            batch = await api.json("POST", "/v1/events", [event, event])
+            more = await api.json("POST", "/v1/events", data=lines, headers=headers)
+            await api.close()
 
-@pytest.mark.timeout(120)
-async def test_publishing_outlasts_an_outage_and_a_start_without_kafka(own_broker: Broker) -> None:
-    cluster = Cluster(own_broker.bootstrap)
-    await topics.create(cluster, partitions=1)
-    (node,) = own_broker.nodes
+        told = [one, *batch["items"], more["items"][0]]
+        found = {(record.partition, record.offset): record for record in await records(cluster)}
+        events = [
+            parse_event(found.pop((item["partition"], item["offset"])), max_bytes=999)
+            for item in told
+        ]
+        assert [event.id for event in events] == [item["id"] for item in told]
+        assert [event.data for event in events] == [b'{"n": 1}'] * 3 + [b"3"]
+        assert {parse_event(copy, max_bytes=999).id for copy in found.values()} == {
+            more["items"][1]["id"]
+        }
+        assert more["items"][1]["partitions"] == len(found) == PARTITIONS
 
-    async with a_log(cluster, timeout_s=1) as log:
-        await log.publish_many([a_draft("before")])
-        node.kill()
-        # Under way when nobody answers: it cannot be known.
-        assert await code_of(log, a_draft("during")) == "publish_failed"
-        # What would wait behind it is refused at once, and the way is said to be closed.
-        assert await code_of(log, a_draft("after")) == "broker_unreachable"
-        assert log.why_not_ready() is not None
-        async with EventLog(cluster, now=time.time, timeout_s=1) as started_without:
-            assert await code_of(started_without, a_draft("x")) == "broker_unreachable"
-            assert started_without.why_not_ready() is not None
-            await asyncio.to_thread(node.start)
-            await ready(started_without)
-            await ready(log)
+    async def test_an_idempotency_key_is_known_to_another_process(self, cluster: Cluster) -> None:
+        event = {"type": "a.b", "data": {"n": 1}}
+        headers = {"Idempotency-Key": "k-1"}
+        answers = []
 
-            await log.publish_many([a_draft("during"), a_draft("after")])
-            await started_without.publish_many([a_draft("new")])
+        for _ in range(2):
+            async with a_log(cluster) as log:
+                api = Api(log)
+                key = api.tenant("acme", "events:write")
+                await api.start()
+                answers.append(
+                    await api.json("POST", "/v1/events", [event] * 3, key=key, headers=headers)
+                )
+                other = await api.problem(
+                    "POST", "/v1/events", {**event, "data": 2}, key=key, headers=headers
+                )
+                await api.close()
+            assert other == (409, "idempotency_key_reused")
 
-    found = [parse_event(one, max_bytes=999).id for one in await records(cluster)]
-    assert found == ["before", "during", "after", "new"]
-
-
-async def code_of(log: EventLog, draft: Draft) -> str:
-    with pytest.raises(BrokerError) as caught:
-        await log.publish_many([draft])
-    return caught.value.code
+        assert answers[0] == answers[1]
+        assert len(await records(cluster)) == 3

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
+    from hookseal.api.ports import Events
     from hookseal.domain.tenant import Tenant
 
 ADMIN_KEY = "wha_of_the_tests"
@@ -32,7 +33,7 @@ OWN_HOST = "api.provider.com"
 class Api:
     """One API process, its tenants in the test's hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events | None = None) -> None:
         self.clock = FakeClock()
         self.model = FakeModel()
         self.changes = FakeChanges(self.model)
@@ -43,7 +44,7 @@ class Api:
         self.parts = ApiParts(
             model=self.model,
             changes=self.changes,
-            events=self.events,
+            events=events or self.events,
             event_max_bytes=MAX_BYTES,
             notices=self.notices,
             api_keys=self.api_keys,
