@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         le=10_000_000,
         description=(
             "Ids of events, given by whoever published them in the last ten minutes, that an API "
-            "process remembers, some 300 bytes each. It reads as many records when it starts."
+            "process remembers, some 400 bytes each. It reads as many records when it starts."
         ),
     )
     api_public_hosts: Annotated[tuple[str, ...], CommaSeparated] = Field(

@@ -56,14 +56,23 @@ given, else by chance."""
 class EventOperations:
     """`/v1/events`."""
 
-    def __init__(self, *, events: Events, model: TenantsModel, event_max_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        events: Events,
+        model: TenantsModel,
+        event_max_bytes: int,
+        read_timeout_s: float = _READ_TIMEOUT_S,
+    ) -> None:
         """Prepare.
 
         Args:
             events: Where they go.
             model: Whom they can be for.
             event_max_bytes: Bytes of an event's value.
+            read_timeout_s: Seconds that a body may take to come.
         """
+        self._read_timeout_s = read_timeout_s
         self._events = events
         self._model = model
         self._event_max_bytes = event_max_bytes
@@ -107,7 +116,7 @@ class EventOperations:
         media_type = bodies.check_media_type(call.request, _JSON, _LINES)
         key = idempotency_key(call)
         with self._room.taken() as take:
-            text = await _read(call.request, take)
+            text = await self._read(call.request, take)
             texts, is_batch = _split(text, media_type)
             drafts = self._drafts(call, texts, key, is_batch=is_batch)
             await self._check_tenants(call, drafts, is_batch=is_batch)
@@ -118,6 +127,20 @@ class EventOperations:
         metrics.PUBLISHED.inc(len(drafts))
         shown = [_shown(draft, of) for draft, of in zip(drafts, places, strict=True)]
         return Reply(EventsPublished(items=shown) if is_batch else shown[0])
+
+    async def _read(self, request: web.Request, take: Callable[[int], None]) -> bytes:
+        try:
+            # What comes byte by byte would hold its room for as long as it likes.
+            async with asyncio.timeout(self._read_timeout_s):
+                return await bodies.read_body(
+                    request, max_bytes=BATCH_MAX_BYTES, code="payload_too_large", came=take
+                )
+        except TimeoutError:
+            raise Problem(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "body_too_slow",
+                f"The body did not come within {self._read_timeout_s:.0f} seconds.",
+            ) from None
 
     def _drafts(
         self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
@@ -194,21 +217,6 @@ class _Room:
             yield take
         finally:
             self._left += taken
-
-
-async def _read(request: web.Request, take: Callable[[int], None]) -> bytes:
-    try:
-        # What comes byte by byte would hold its room for as long as it likes.
-        async with asyncio.timeout(_READ_TIMEOUT_S):
-            return await bodies.read_body(
-                request, max_bytes=BATCH_MAX_BYTES, code="payload_too_large", came=take
-            )
-    except TimeoutError:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT,
-            "body_too_slow",
-            f"The body did not come within {_READ_TIMEOUT_S:.0f} seconds.",
-        ) from None
 
 
 def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:

@@ -66,6 +66,7 @@ class EventWriter:
         self._ended = ended
         self._lanes: list[Lane] = []
         self._client: AIOKafkaProducer | None = None
+        self._failed: AIOKafkaProducer | None = None
         self._reason: BrokerError | None = None
         self._held_bytes = 0
         self._idle = asyncio.Event()
@@ -90,9 +91,10 @@ class EventWriter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        client, self._client = self._client, None
-        if client is not None:
-            await self._discard(client)
+        for client in (self._client, self._failed):
+            if client is not None:
+                await self._discard(client)
+        self._client = self._failed = None
         for lane in self._lanes:
             self._finish(lane.drop_all(), _failed("ProducerClosed"))
 
@@ -184,6 +186,7 @@ class EventWriter:
             # What failed leaves a gap in the idempotent producer's sequence numbers, after
             # which the broker refuses everything: a new client starts a new sequence.
             if client is self._client:
+                self._client, self._failed = None, client
                 self._lost.set()
         self._wake.set()
 
@@ -206,10 +209,10 @@ class EventWriter:
         while True:
             await self._lost.wait()
             self._lost.clear()
-            old, self._client = self._client, None
             self._client = await self._connect()
             self._reason = None
             self._wake.set()
+            old, self._failed = self._failed, None
             if old is not None:
                 await self._discard(old)
                 # Not again at once: what failed may go on failing.
