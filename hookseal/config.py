@@ -155,7 +155,19 @@ class Settings(BaseSettings):
         default=10.0,
         ge=1,
         le=60,
-        description="Seconds a change may take to be applied and safe before the API answers 503.",
+        description=(
+            "Seconds a change may take to be applied and safe, or an event to be acknowledged, "
+            "before the API answers 503."
+        ),
+    )
+    api_event_ids: int = Field(
+        default=200_000,
+        ge=1000,
+        le=10_000_000,
+        description=(
+            "Ids of events, given by whoever published them in the last ten minutes, that an API "
+            "process remembers, some 400 bytes each. It reads as many records when it starts."
+        ),
     )
     api_public_hosts: Annotated[tuple[str, ...], CommaSeparated] = Field(
         default=(),

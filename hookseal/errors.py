@@ -12,6 +12,7 @@ The class says who must act, the code says what went wrong, the field says where
     │   ├── InvalidUrlError           an endpoint's URL
     │   └── InvalidHeaderError        an endpoint's custom header
     ├── ConflictError             whoever sent it: the tenant's state does not allow it
+    │   └── EventIdReusedError        an event id stands for another event already
     ├── SealError                 nobody can open a request built so; never retried
     └── AttemptError              the endpoint: an attempt brought no usable answer
         └── BlockedAddressError       the endpoint's name leads to an address we refuse
@@ -28,6 +29,7 @@ __all__ = [
     "BrokerError",
     "ConfigurationError",
     "ConflictError",
+    "EventIdReusedError",
     "HooksealError",
     "InvalidCommandError",
     "InvalidEventError",
@@ -104,6 +106,25 @@ class InvalidHeaderError(InvalidInputError):
 
 class ConflictError(HooksealError):
     """The tenant's present state does not allow the change."""
+
+
+class EventIdReusedError(ConflictError):
+    """An event id was used for another event a moment ago.
+
+    Attributes:
+        index: Which of the events that were published together, counted from 0.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(
+            "event_id_reused",
+            "This id was used for another event a moment ago; give each event its own.",
+            field="id",
+        )
+        self.index = index
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.index,)
 
 
 class SealError(HooksealError):

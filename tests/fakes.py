@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Answer, SealedRequest
 from hookseal.domain.command import ChangeEndpoint, apply
+from hookseal.domain.record import Position
 from hookseal.domain.refusals import refusal
+from hookseal.errors import EventIdReusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.draft import Draft
     from hookseal.domain.event import Event
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Record
@@ -152,6 +155,41 @@ class FakeNotices:
 
     async def publish_once(self, notice: Notice) -> None:
         await self.publish(notice)
+
+
+class FakeEvents:
+    """A log in a list; an id that was chosen stands for its first event."""
+
+    def __init__(self, partitions: int = 3) -> None:
+        self.published: list[Draft] = []
+        self.failing: HooksealError | None = None
+        self.not_ready: HooksealError | None = None
+        self.before_publishing: Callable[[], Awaitable[None]] | None = None
+        self._partitions = partitions
+        self._first: dict[tuple[str, str | None], tuple[Draft, tuple[Position, ...]]] = {}
+
+    def why_not_ready(self) -> HooksealError | None:
+        return self.not_ready
+
+    async def publish_many(self, drafts: Sequence[Draft]) -> list[tuple[Position, ...]]:
+        if self.before_publishing is not None:
+            await self.before_publishing()
+        if self.failing is not None:
+            raise self.failing
+        for index, draft in enumerate(drafts):
+            known = self._first.get((draft.customer_id, draft.event_id))
+            if draft.has_chosen_id and known is not None and known[0].value != draft.value:
+                raise EventIdReusedError(index)
+        return [self._publish(draft) for draft in drafts]
+
+    def _publish(self, draft: Draft) -> tuple[Position, ...]:
+        name = (draft.customer_id, draft.event_id)
+        if name not in self._first:
+            self.published.append(draft)
+            homes = range(self._partitions) if draft.is_broadcast else (1,)
+            places = tuple(Position(home, len(self.published) - 1) for home in homes)
+            self._first[name] = (draft, places)
+        return self._first[name][1]
 
 
 class FakeModel:

@@ -13,7 +13,7 @@ from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
@@ -53,20 +53,34 @@ def check_media_type(request: web.Request, *allowed: str) -> str:
     return media_type
 
 
-async def read_body(request: web.Request, *, max_bytes: int, code: str = "body_too_large") -> bytes:
+async def read_body(
+    request: web.Request,
+    *,
+    max_bytes: int,
+    code: str = "body_too_large",
+    came: Callable[[int], None] = lambda _: None,
+) -> bytes:
     """Read the body.
+
+    Args:
+        request: Whose.
+        max_bytes: Its size at most.
+        code: Of the refusal.
+        came: Told of each part's size; may raise.
 
     Raises:
         InvalidInputError: `code`, as soon as more than `max_bytes` are announced or came.
     """
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(code, max_bytes)
+    announced = request.content_length or 0
+    if announced > max_bytes:
+        raise _too_large(code, max_bytes, announced)
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_chunked(_CHUNK_BYTES):
         size += len(part)
         if size > max_bytes:
-            raise _too_large(code, max_bytes)
+            raise _too_large(code, max_bytes, size)
+        came(len(part))
         parts.append(part)
     return b"".join(parts)
 
@@ -130,5 +144,5 @@ def _fault(code: str, detail: str, path: str) -> InvalidInputError:
     return InvalidInputError(code, detail, field=shown[:_FIELD_MAX] or None)
 
 
-def _too_large(code: str, max_bytes: int) -> InvalidInputError:
-    return InvalidInputError(code, f"Send at most {max_bytes} bytes.")
+def _too_large(code: str, max_bytes: int, size: int) -> InvalidInputError:
+    return InvalidInputError(code, f"The body has {size} bytes or more; send at most {max_bytes}.")

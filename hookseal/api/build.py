@@ -10,6 +10,7 @@ from hookseal.api.app import create_app
 from hookseal.api.auth import Authentication
 from hookseal.api.changing import TenantChanges
 from hookseal.api.endpoints import EndpointOperations
+from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from hookseal.api.operations import Operation
-    from hookseal.api.ports import Changes, Clock, Notices, Readiness, TenantsModel
+    from hookseal.api.ports import Changes, Clock, Events, Notices, Readiness, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
 
@@ -36,17 +37,21 @@ class ApiParts:
     Attributes:
         model: All tenants.
         changes: The way to a change of one.
+        events: The way of events onto the log.
+        event_max_bytes: Bytes of an event's value.
         notices: The way of our own events.
         api_keys: Makes and knows API keys.
         admin_key: The operator's; None = nobody has its rights.
         secrets: The endpoints' signing secrets.
         check_url: Returns a URL's canonical form, if an endpoint may have it.
         clock: Time.
-        needed: What must be ready besides the model.
+        needed: What must be ready besides the model and the log.
     """
 
     model: TenantsModel
     changes: Changes
+    events: Events
+    event_max_bytes: int
     notices: Notices
     api_keys: ApiKeys
     admin_key: str | None
@@ -81,6 +86,9 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             secrets=parts.secrets,
             check_url=parts.check_url,
         ),
-        HealthOperations((parts.model, *parts.needed)),
+        EventOperations(
+            events=parts.events, model=parts.model, event_max_bytes=parts.event_max_bytes
+        ),
+        HealthOperations((parts.model, parts.events, *parts.needed)),
     )
     return [operation for resource in resources for operation in resource.operations()]

@@ -64,7 +64,8 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     kinds: list[type] = [ProblemDocument]
     for operation in operations:
-        kinds += [kind for kind in (operation.takes, operation.returns) if kind is not None]
+        batch = () if operation.batch is None else (operation.batch.returns,)
+        kinds += [kind for kind in (operation.takes, operation.returns, *batch) if kind is not None]
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     return schemas
 
@@ -82,9 +83,20 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.takes is not None:
         described["requestBody"] = {
             "required": any(f.required for f in msgspec.structs.fields(operation.takes)),
-            "content": {kind: {"schema": _ref(operation.takes)} for kind in operation.media_types},
+            "content": _taken(operation, _ref(operation.takes)),
         }
     return described
+
+
+def _taken(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
+    batch = operation.batch
+    if batch is None:
+        return {_JSON: {"schema": one}}
+    # No `maxItems`: what breaks a schema is expected to be a 422, and too many are a 413.
+    limit = f"At most {batch.most}; more are refused with 413."
+    many = {"type": "array", "items": one, "minItems": 1, "description": limit}
+    lines = {"type": "string", "description": "A JSON object a line."}
+    return {_JSON: {"schema": {"oneOf": [one, many]}}, batch.lines: {"schema": lines}}
 
 
 def _who(operation: Operation) -> str:
@@ -117,22 +129,26 @@ def _in_query(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _in_headers(operation: Operation) -> list[dict[str, Any]]:
-    if not operation.changes:
-        return []
-    return [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "Under the same key the request is carried out once.",
-            "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
-        },
-        {
-            "name": "If-Match",
-            "in": "header",
-            "description": "ETag of the tenant: 409 if it was changed meanwhile.",
-            "schema": {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'},
-        },
-    ]
+    named = []
+    if operation.changes or operation.once:
+        named.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "Under the same key the request is carried out once.",
+                "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+            }
+        )
+    if operation.changes:
+        named.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "description": "ETag of the tenant: 409 if it was changed meanwhile.",
+                "schema": {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'},
+            }
+        )
+    return named
 
 
 def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
@@ -156,7 +172,10 @@ def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
 def _success(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": operation.summary}
     if operation.returns is not None:
-        success["content"] = {_JSON: {"schema": _ref(operation.returns)}}
+        schema: dict[str, Any] = _ref(operation.returns)
+        if operation.batch is not None:
+            schema = {"oneOf": [schema, _ref(operation.batch.returns)]}
+        success["content"] = {_JSON: {"schema": schema}}
     elif operation.status is not HTTPStatus.NO_CONTENT:
         success["content"] = {_TEXT: {"schema": {"type": "string"}}}
     return success

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hookseal.api.principals import Principal
 
-__all__ = ["Access", "Call", "Operation", "Reply"]
+__all__ = ["Access", "Batch", "Call", "Operation", "Reply"]
 
 _Body = TypeVar("_Body")
 
@@ -88,6 +88,21 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """What an operation takes instead of one of something: many, as an array or as lines.
+
+    Attributes:
+        most: Items at most.
+        returns: Type of the answer's body.
+        lines: Media type of one item a line.
+    """
+
+    most: int
+    returns: type
+    lines: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One route.
 
@@ -107,7 +122,8 @@ class Operation:
         problems: Codes by status, beyond those that the declaration implies.
         changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
         description: More of it, in Markdown.
-        media_types: Of the body.
+        batch: What may be sent instead of one `takes`.
+        once: Whether it takes `Idempotency-Key` although it changes no tenant.
         raw: The handler reads the body itself: types that are not JSON, other limits.
     """
 
@@ -126,7 +142,8 @@ class Operation:
     problems: Mapping[HTTPStatus, tuple[str, ...]] = field(default_factory=dict)
     changes: bool = False
     description: str = ""
-    media_types: tuple[str, ...] = ("application/json",)
+    batch: Batch | None = None
+    once: bool = False
     raw: bool = False
 
     @property

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookseal.domain.command import Command
+    from hookseal.domain.draft import Draft
     from hookseal.domain.notice import Notice
+    from hookseal.domain.record import Position
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 
-__all__ = ["Changes", "Clock", "Notices", "Readiness", "TenantsModel"]
+__all__ = ["Changes", "Clock", "Events", "Notices", "Readiness", "TenantsModel"]
 
 
 class Clock(Protocol):
@@ -70,6 +72,26 @@ class Changes(Protocol):
             ConflictError: `unknown_tenant`; `idempotency_key_reused`, the id was used for
                 something else; or the code with which the command was refused.
             BrokerError: `publish_failed`, `no_worker_answered`. The change may still come.
+        """
+        ...
+
+
+class Events(Readiness, Protocol):
+    """The way of events onto the log."""
+
+    async def publish_many(self, drafts: Sequence[Draft]) -> Sequence[tuple[Position, ...]]:
+        """Publish events, in this order for each customer.
+
+        An event whose chosen id was published a moment ago is not published again.
+
+        Returns:
+            For each event the place of its record; of a broadcast those of all its copies.
+
+        Raises:
+            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            InvalidInputError: `batch_too_large`; nothing was written.
+            BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
+                written; `publish_failed`: each may have been written, or may yet be.
         """
         ...
 

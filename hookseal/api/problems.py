@@ -23,8 +23,8 @@ _RETRY_AFTER_S = 2
 # What the operator is told names brokers and topics; whoever asks the API is told this.
 _OURS = "Kafka cannot be reached just now, so nothing was changed; try again."
 _UNCERTAIN = (
-    "Kafka did not acknowledge the write in time. It may still have been made: try again with "
-    "the same id or Idempotency-Key, which does nothing twice."
+    "Kafka did not acknowledge the write in time. It may still have been made, or a part of it: "
+    "try again with the same ids or Idempotency-Key, which does nothing twice."
 )
 _DETAILS = {
     "publish_failed": _UNCERTAIN,
@@ -32,6 +32,11 @@ _DETAILS = {
         "No worker applied the change in time. It takes effect once a worker runs: try again "
         "with the same Idempotency-Key, which does nothing twice."
     ),
+    "overloaded": (
+        "More is waiting to be written to Kafka than there is room for, so nothing was; try again "
+        "in a moment."
+    ),
+    "event_ids_recovering": "The latest event ids are still being read from Kafka.",
     "tenants_recovering": "The tenants are still being read from Kafka; try again in a moment.",
 }
 

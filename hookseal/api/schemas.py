@@ -20,6 +20,9 @@ __all__ = [
     "EndpointNew",
     "EndpointShown",
     "Endpoints",
+    "EventNew",
+    "EventPublished",
+    "EventsPublished",
     "KeyNew",
     "KeyShown",
     "Keys",
@@ -274,3 +277,43 @@ class Queued(_Told, frozen=True):
     """An event that was put on the log; `id` is its event id."""
 
     id: str
+
+
+class EventNew(_Asked, frozen=True):
+    """An event to be published.
+
+    Attributes:
+        customer_id: Whom it is for. An API key publishes for its own tenant, and may leave it
+            out; without it the admin key publishes to every tenant that subscribes.
+        data: Any JSON value; its bytes are kept.
+        id: Unique within the tenant: visible ASCII without a dot.
+        timestamp: RFC 3339; when it is published, if left out.
+    """
+
+    type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
+    data: Any
+    customer_id: CustomerId | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    timestamp: str | None = None
+
+
+class EventPublished(_Told, frozen=True):
+    """An event that is on the log.
+
+    Attributes:
+        id: Its event id, which receivers see as `webhook-id`.
+        partition: Where it stands; null for a broadcast.
+        offset: Where in the partition; null for a broadcast.
+        partitions: Of a broadcast: how many have a copy.
+    """
+
+    id: str
+    partition: int | None
+    offset: int | None
+    partitions: int | UnsetType = UNSET
+
+
+class EventsPublished(_Told, frozen=True):
+    """The events of a batch, in their order."""
+
+    items: list[EventPublished]

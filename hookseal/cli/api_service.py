@@ -13,7 +13,8 @@ from hookseal.api.build import ApiParts, build
 from hookseal.delivery.clock import SystemClock
 from hookseal.domain.endpoint_url import check_url
 from hookseal.kafka.changes import KafkaChanges
-from hookseal.kafka.ports import KafkaCommands, KafkaNotices
+from hookseal.kafka.event_log import EventLog
+from hookseal.kafka.ports import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
@@ -47,6 +48,13 @@ class ApiService:
         self._port = port
         self._model = TenantsModel(settings.cluster, stale_s=settings.api_stale_s)
         self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
+        self._clock = SystemClock()
+        self._events = EventLog(
+            settings.cluster,
+            now=self._clock.now,
+            timeout_s=settings.api_write_timeout_s,
+            ids_max=settings.api_event_ids,
+        )
         self._app = build(self._parts())
 
     async def __aenter__(self) -> Self:
@@ -60,6 +68,8 @@ class ApiService:
             self._model.start()
             stack.push_async_callback(self._model.close)
             stack.push_async_callback(self._producer.close)
+            await self._events.start()
+            stack.push_async_callback(self._events.close)
             # Bodies are not unpacked: what unpacks to more than it is has no bound.
             self._runner = web.AppRunner(
                 self._app,
@@ -98,7 +108,9 @@ class ApiService:
                 KafkaCommands(self._producer, settings.names),
                 timeout_s=settings.api_write_timeout_s,
             ),
-            notices=KafkaNotices(self._producer, settings.names),
+            events=self._events,
+            event_max_bytes=settings.event_max_bytes,
+            notices=self._events,
             api_keys=ApiKeys(settings.peppers(), master_key=master_key),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(master_key),
@@ -109,7 +121,7 @@ class ApiService:
                 allow_cidrs=settings.egress_allow_cidrs,
                 own_hosts=frozenset(settings.api_public_hosts),
             ),
-            clock=SystemClock(),
+            clock=self._clock,
         )
 
 

@@ -44,6 +44,10 @@ def bench(
     tenants: Annotated[
         int, typer.Option(min=0, help="Measure nothing but the read model of so many tenants.")
     ] = 0,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Measure nothing but publishing over the API.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each run of --publish.")] = 5.0,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
     ] = False,
@@ -76,6 +80,10 @@ def bench(
         if tenants:
             _measure_model(running, tenants, _Stages(progress), json)
             return
+        if publish:
+            took = (1.0, 1) if smoke else (seconds, rounds)
+            _measure_publishing(running, *took, _Stages(progress), json)
+            return
         results = Bench(running, scenario, os.environ, _Stages(progress)).run(logs)
         figures = document(results, scenario, running.kind)
     _say(figures)
@@ -95,6 +103,31 @@ def _measure_model(broker: "Broker", tenants: int, stages: "_Stages", json: Path
     ui.say(f"{model_line(run)}; {broker.kind} broker, one process")
     if json is not None:
         _write(json, {"broker": broker.kind, **asdict(run)})
+
+
+def _measure_publishing(
+    broker: "Broker", seconds: float, rounds: int, stages: "_Stages", json: Path | None
+) -> None:
+    from hookseal.bench.publish_run import (
+        CONNECTIONS,
+        publish_figures,
+        publish_rows,
+        run_publish,
+    )
+
+    runs = run_publish(broker, os.environ, stages, seconds=seconds, rounds=rounds)
+    figures = publish_figures(runs, broker.kind)
+    ui.say(
+        f"One API process, {CONNECTIONS} connections of {figures['client']}, events of 1 KB, "
+        f"{broker.kind} broker; the best of {rounds} runs of {seconds:.0f} s each"
+    )
+    columns = ("requests", "per s", "events per s", "p50 ms", "p99 ms", "CPU us each")
+    ui.table((*columns, "requests per s of all runs", "MB"), publish_rows(runs))
+    if json is not None:
+        _write(json, figures)
+    if not figures["exact"]:
+        ui.err.print("Something failed, or was acknowledged and not written; look at the figures.")
+        raise typer.Exit(1)
 
 
 class _Stages:

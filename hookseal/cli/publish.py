@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -10,9 +11,9 @@ from hookseal.cli.options import AsJson
 from hookseal.errors import HooksealError, InvalidInputError
 
 if TYPE_CHECKING:
-    from hookseal.cli.event_lines import Draft, EventReader
     from hookseal.cli.pipeline import Pipeline
     from hookseal.config import Settings
+    from hookseal.domain.draft import Draft, DraftReader
 
 __all__ = ["publish"]
 
@@ -44,20 +45,29 @@ def publish(
     only the data must be there if --customer and --type are given. Publishing stops at the
     first line that is no event.
     """
-    from hookseal.cli.event_lines import EventReader
     from hookseal.config import load
+    from hookseal.domain.draft import DraftReader
 
     if (file is None) == (data is None) or (event_id is not None and data is None):
         raise InvalidInputError(
             "arguments_conflict", "Give a file (`-` is stdin), or --data for one event."
         )
     settings = load()
-    reader = EventReader(settings.event_max_bytes, customer, event_type, broadcast)
+    reader = DraftReader(
+        settings.event_max_bytes, customer, event_type, "every" if broadcast else "none"
+    )
     if file is not None:
         ui.run(_publish_file(settings, reader, file, as_json=as_json))
         return
-    draft = reader.draft(data=_checked_data(data or ""), event_id=event_id)
+    draft = reader.draft(
+        data=_checked_data(data or ""), event_id=event_id, spare_id=_spare_id(reader)
+    )
     ui.run(_publish_one(settings, draft, as_json=as_json))
+
+
+def _spare_id(reader: "DraftReader") -> str | None:
+    # Derived from where it stands it would differ from partition to partition.
+    return None if reader.broadcast == "none" else f"evt_{uuid4().hex}"
 
 
 def _checked_data(text: str) -> bytes:
@@ -77,7 +87,7 @@ async def _publish_one(settings: "Settings", draft: "Draft", *, as_json: bool) -
 
 
 async def _publish_file(
-    settings: "Settings", reader: "EventReader", file: Path, *, as_json: bool
+    settings: "Settings", reader: "DraftReader", file: Path, *, as_json: bool
 ) -> None:
     from hookseal.cli.lines import lines_of, size_of
 
@@ -92,7 +102,12 @@ async def _publish_file(
                         number += 1
                         progress.advance(task, len(line))
                         if line.strip():
-                            await _put(pipeline, number, reader.read(line), partitions)
+                            await _put(
+                                pipeline,
+                                number,
+                                reader.read(line, spare_id=_spare_id(reader)),
+                                partitions,
+                            )
                 except InvalidInputError as error:
                     raise _at_line(error, number) from None
                 await pipeline.drain()

@@ -37,6 +37,7 @@ __all__ = [
     "check_customer_id",
     "check_event_id",
     "check_event_type",
+    "check_timestamp",
     "customer_id_of",
     "derived_id",
     "event_id_if_any",
@@ -195,6 +196,24 @@ def check_event_type(text: object) -> str:
         "type_invalid",
         f"An event type has 1 to {_TYPE_MAX} visible ASCII characters and no asterisk.",
         field="type",
+    )
+
+
+def check_timestamp(text: object) -> str:
+    """Return the time, if it is written as RFC 3339 (section 5.6).
+
+    Raises:
+        InvalidEventError: `timestamp_invalid`.
+    """
+    if isinstance(text, str) and _RFC3339.fullmatch(text):
+        try:
+            datetime.fromisoformat(text.upper())
+        except ValueError:
+            pass
+        else:
+            return text
+    raise InvalidEventError(
+        "timestamp_invalid", "Write the time as RFC 3339, 2026-11-24T10:00:00Z.", field="timestamp"
     )
 
 
@@ -358,13 +377,4 @@ def _timestamp(text: object, record: Record) -> str:
     if text is None:
         moment = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(text, str) and _RFC3339.fullmatch(text):
-        try:
-            datetime.fromisoformat(text.upper())
-        except ValueError:
-            pass
-        else:
-            return text
-    raise InvalidEventError(
-        "timestamp_invalid", "Write the time as RFC 3339, 2026-11-24T10:00:00Z.", field="timestamp"
-    )
+    return check_timestamp(text)

@@ -8,6 +8,7 @@ leave all of these to the implementation).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,10 +16,11 @@ import orjson
 
 from hookseal.errors import InvalidEventError
 
-__all__ = ["MAX_DEPTH", "data_member", "validate"]
+__all__ = ["MAX_DEPTH", "array_elements", "data_member", "validate"]
 
 MAX_DEPTH = 64
 
+_AT_BYTE = re.compile(r"\(byte (\d+)\)$")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -40,20 +42,12 @@ def validate(text: bytes) -> Any:
         raise InvalidEventError("body_empty", "The value is empty; send a JSON document.")
     # A document with no more brackets than levels allowed cannot be too deep.
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise InvalidEventError(
-            "json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} levels deep."
-        )
+        raise _too_deep()
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if not _is_utf8(text) or text.startswith(b"\xef\xbb\xbf"):
-            raise InvalidEventError(
-                "json_invalid_utf8", "Encode the value as UTF-8 without a byte order mark."
-            ) from None
-        raise InvalidEventError(
-            "json_invalid",
-            f"The value is no JSON: line {error.lineno}, column {error.colno}.",
-        ) from None
+        _check_utf8(text)
+        raise _no_json(error.lineno, error.colno) from None
 
 
 def data_member(document: bytes) -> bytes | None:
@@ -63,6 +57,56 @@ def data_member(document: bytes) -> bytes | None:
     """
     raw = bytes(_data_decoder.decode(document).data)
     return raw or None
+
+
+def array_elements(text: bytes, *, most: int) -> list[bytes]:
+    """Return the bytes of a JSON array's elements, which are not yet validated.
+
+    In memory as much as the text, whatever stands in it: no element is parsed.
+
+    Args:
+        text: The array.
+        most: Elements to return, and one more where there are more.
+
+    Raises:
+        InvalidEventError: `json_invalid_utf8`, `json_too_deep`, `json_invalid`.
+    """
+    try:
+        found = _array_decoder(most + 1).decode(text)
+    except RecursionError:
+        raise _too_deep() from None
+    except msgspec.DecodeError as error:
+        _check_utf8(text)
+        at = _AT_BYTE.search(str(error))
+        before = text if at is None else text[: int(at[1])]
+        raise _no_json(before.count(b"\n") + 1, len(before) - before.rfind(b"\n")) from None
+    return [bytes(raw) for raw in msgspec.structs.astuple(found) if raw]
+
+
+@lru_cache
+def _array_decoder(places: int) -> msgspec.json.Decoder[Any]:
+    # A struct that is written as an array takes its first elements and passes over the
+    # others; a list would hold millions of them before anybody could count.
+    nothing = msgspec.Raw(b"")
+    members = [(f"element_{number}", msgspec.Raw, nothing) for number in range(places)]
+    return msgspec.json.Decoder(msgspec.defstruct("_Array", members, array_like=True))
+
+
+def _too_deep() -> InvalidEventError:
+    return InvalidEventError(
+        "json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} levels deep."
+    )
+
+
+def _no_json(line: int, column: int) -> InvalidEventError:
+    return InvalidEventError("json_invalid", f"The value is no JSON: line {line}, column {column}.")
+
+
+def _check_utf8(text: bytes) -> None:
+    if not _is_utf8(text) or text.startswith(b"\xef\xbb\xbf"):
+        raise InvalidEventError(
+            "json_invalid_utf8", "Encode the value as UTF-8 without a byte order mark."
+        )
 
 
 def _depth(text: bytes) -> int:

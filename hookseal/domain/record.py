@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Header", "Headers", "Record", "last_header"]
+__all__ = ["Header", "Headers", "Position", "Record", "last_header"]
 
 Header = tuple[str, bytes]
 Headers = tuple[Header, ...]
+
+
+class Position(NamedTuple):
+    """Where a record stands.
+
+    Attributes:
+        partition: Counted from 0.
+        offset: Counted from 0.
+    """
+
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, Required, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from hookseal.domain.record import Position
 from hookseal.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ _log = logging.getLogger(__name__)
 _REQUEST_MAX_BYTES = 2 * 1024 * 1024
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
-
-
-class Position(NamedTuple):
-    """Where a record stands."""
-
-    partition: int
-    offset: int
 
 
 class NewRecord(TypedDict, total=False):

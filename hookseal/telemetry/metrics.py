@@ -16,6 +16,7 @@ __all__ = [
     "GAPS",
     "IN_BACKOFF",
     "MISROUTED",
+    "PUBLISHED",
     "SKIPPED",
 ]
 
@@ -39,6 +40,9 @@ MISROUTED = Counter(
 SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
 GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.")
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
+PUBLISHED = Counter(
+    "hookseal_published_total", "Events that the API took, repeats of earlier ones included."
+)
 API_REQUESTS = Counter(
     "hookseal_api_requests_total",
     "Requests to the API, by operation and HTTP status.",

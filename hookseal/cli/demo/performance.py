@@ -19,9 +19,9 @@ from hookseal.cli.demo.registration import make_keys, register
 from hookseal.cli.demo.verdict import Claim, judge
 from hookseal.cli.demo.watch import Watch, stage
 from hookseal.cli.demo.workers import Worker, share_all
-from hookseal.cli.event_lines import EventReader
 from hookseal.cli.pipeline import Pipeline
 from hookseal.config import load
+from hookseal.domain.draft import DraftReader
 from hookseal.errors import HooksealError
 from hookseal.kafka import topics
 
@@ -154,7 +154,7 @@ async def _publish(settings: Settings, books: dict[str, Book], count: int, seed:
     def acknowledged(number: int, _: object) -> None:
         books[events[number].customer_id].acknowledged += 1
 
-    reader = EventReader(settings.event_max_bytes)
+    reader = DraftReader(settings.event_max_bytes)
     names = topics.TopicNames(settings.topic_prefix)
     pipeline = Pipeline(settings.cluster, names.events, on_acknowledged=acknowledged)
     async with pipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,14 +15,15 @@ from hookseal.domain.api_key import SCOPES
 from hookseal.domain.endpoint_url import check_url
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
-from tests.builders import MASTER_KEY, a_tenant
-from tests.fakes import NOW, FakeChanges, FakeClock, FakeModel, FakeNotices
+from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
+from tests.fakes import NOW, FakeChanges, FakeClock, FakeEvents, FakeModel, FakeNotices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import ClientResponse
 
+    from hookseal.api.ports import Events
     from hookseal.domain.tenant import Tenant
 
 ADMIN_KEY = "wha_of_the_tests"
@@ -31,16 +33,19 @@ OWN_HOST = "api.provider.com"
 class Api:
     """One API process, its tenants in the test's hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events | None = None) -> None:
         self.clock = FakeClock()
         self.model = FakeModel()
         self.changes = FakeChanges(self.model)
+        self.events = FakeEvents()
         self.notices = FakeNotices()
         self.api_keys = ApiKeys({}, master_key=MASTER_KEY)
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
             model=self.model,
             changes=self.changes,
+            events=events or self.events,
+            event_max_bytes=MAX_BYTES,
             notices=self.notices,
             api_keys=self.api_keys,
             admin_key=ADMIN_KEY,
@@ -71,13 +76,16 @@ class Api:
         *,
         key: str | None = ADMIN_KEY,
         headers: dict[str, str] | None = None,
-        data: bytes | None = None,
+        data: Any = None,
     ) -> ClientResponse:
         sent = dict(headers or {})
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
+        if isinstance(data, bytes):
+            # aiohttp warns of large bytes.
+            data = BytesIO(data)
         response = await self._client.request(method, path, json=body, data=data, headers=sent)
         await response.read()
         return response

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookseal.cli.event_lines import EventReader
+from hookseal.domain.draft import DraftReader
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError
 from tests.strategies import json_values
 
 
-def a_reader(**changes: Any) -> EventReader:
-    return EventReader(**{"max_bytes": 32_768, **changes})
+def a_reader(**changes: Any) -> DraftReader:
+    return DraftReader(**{"max_bytes": 32_768, **changes})
 
 
 def code_of(line: bytes, **changes: Any) -> tuple[str, str | None]:
@@ -59,7 +59,7 @@ def test_what_a_line_says_goes_before_what_is_filled_in() -> None:
 
 
 def test_a_broadcast_has_one_id_and_no_key() -> None:
-    draft = a_reader(broadcast=True).read(b'{"type": "a.b", "data": 1}')
+    draft = a_reader(broadcast="every").read(b'{"type": "a.b", "data": 1}', spare_id="evt_1")
     record = Record("events", 3, 7, draft.key, draft.value, draft.headers)
     elsewhere = Record("events", 4, 9, draft.key, draft.value, draft.headers)
 
@@ -106,6 +106,6 @@ def test_an_event_over_the_limit_is_refused() -> None:
     ],
 )
 def test_a_broadcast_for_one_customer_is_refused(line: bytes, changes: dict[str, str]) -> None:
-    code = code_of(line, broadcast=True, **changes)
+    code = code_of(line, broadcast="every", **changes)
 
     assert code == ("customer_id_unexpected", "customer_id")

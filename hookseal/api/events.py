@@ -1,0 +1,269 @@
+"""Events: published by tenants for themselves, by the operator for one tenant or for all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import contextmanager
+from http import HTTPStatus
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from hookseal.api import bodies
+from hookseal.api.changing import idempotency_key, stable_id
+from hookseal.api.operations import Access, Batch, Operation, Reply
+from hookseal.api.principals import unknown_tenant
+from hookseal.api.problems import Problem
+from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
+from hookseal.domain.draft import DraftReader
+from hookseal.domain.json_text import array_elements
+from hookseal.errors import BrokerError, EventIdReusedError, InvalidEventError, InvalidInputError
+from hookseal.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aiohttp import web
+
+    from hookseal.api.operations import Call
+    from hookseal.api.ports import Events, TenantsModel
+    from hookseal.domain.draft import Draft, IdSource
+    from hookseal.domain.record import Position
+
+__all__ = ["BATCH_EVENTS_MAX", "BATCH_MAX_BYTES", "EventOperations"]
+
+BATCH_EVENTS_MAX = 1000
+BATCH_MAX_BYTES = 4 * 1024 * 1024
+# Of all bodies that are being read, or wait to be written.
+_BODIES_MAX_BYTES = 64 * 1024 * 1024
+_READ_TIMEOUT_S = 30.0
+_SETTLE_S = 1.0
+
+_JSON = "application/json"
+_LINES = "application/x-ndjson"
+# From its first character that is no space: blank lines are none.
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
+_DESCRIPTION = f"""\
+One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as an array of them or as lines
+(`{_LINES}`), in at most {BATCH_MAX_BYTES:,} bytes. A batch is published as a whole or, if one of
+its events is refused, not at all; `field` then names the event, `events[3].type`, counted from 0.
+
+An event that is published again with the same `id` within ten minutes is not written again, and
+answered with its first place. Without an `id` one is made: from the `Idempotency-Key`, if that is
+given, else by chance."""
+
+
+class EventOperations:
+    """`/v1/events`."""
+
+    def __init__(
+        self,
+        *,
+        events: Events,
+        model: TenantsModel,
+        event_max_bytes: int,
+        read_timeout_s: float = _READ_TIMEOUT_S,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            events: Where they go.
+            model: Whom they can be for.
+            event_max_bytes: Bytes of an event's value.
+            read_timeout_s: Seconds that a body may take to come.
+        """
+        self._read_timeout_s = read_timeout_s
+        self._events = events
+        self._model = model
+        self._event_max_bytes = event_max_bytes
+        self._broadcasting = DraftReader(event_max_bytes, broadcast="unaddressed")
+        self._room = _Room(_BODIES_MAX_BYTES)
+
+    def operations(self) -> Sequence[Operation]:
+        """Return what can be done here."""
+        return (
+            Operation(
+                "POST",
+                "/v1/events",
+                "publishEvents",
+                "Publish an event, or a batch of them.",
+                "Events",
+                self._publish,
+                access=Access.ANY,
+                scope="events:write",
+                status=HTTPStatus.ACCEPTED,
+                takes=EventNew,
+                returns=EventPublished,
+                description=_DESCRIPTION,
+                batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
+                once=True,
+                raw=True,
+                problems={
+                    HTTPStatus.NOT_FOUND: ("unknown_tenant",),
+                    HTTPStatus.REQUEST_TIMEOUT: ("body_too_slow",),
+                    HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("payload_too_large", "batch_too_large"),
+                    HTTPStatus.SERVICE_UNAVAILABLE: (
+                        "broker_unreachable",
+                        "overloaded",
+                        "publish_failed",
+                    ),
+                },
+            ),
+        )
+
+    async def _publish(self, call: Call) -> Reply:
+        media_type = bodies.check_media_type(call.request, _JSON, _LINES)
+        key = idempotency_key(call)
+        with self._room.taken() as take:
+            text = await self._read(call.request, take)
+            texts, is_batch = _split(text, media_type)
+            drafts = self._drafts(call, texts, key, is_batch=is_batch)
+            await self._check_tenants(call, drafts, is_batch=is_batch)
+            try:
+                places = await self._events.publish_many(drafts)
+            except EventIdReusedError as error:
+                raise _reused(error, drafts, is_batch=is_batch) from None
+        metrics.PUBLISHED.inc(len(drafts))
+        shown = [_shown(draft, of) for draft, of in zip(drafts, places, strict=True)]
+        return Reply(EventsPublished(items=shown) if is_batch else shown[0])
+
+    async def _read(self, request: web.Request, take: Callable[[int], None]) -> bytes:
+        try:
+            # What comes byte by byte would hold its room for as long as it likes.
+            async with asyncio.timeout(self._read_timeout_s):
+                return await bodies.read_body(
+                    request, max_bytes=BATCH_MAX_BYTES, code="payload_too_large", came=take
+                )
+        except TimeoutError:
+            raise Problem(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "body_too_slow",
+                f"The body did not come within {self._read_timeout_s:.0f} seconds.",
+            ) from None
+
+    def _drafts(
+        self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
+    ) -> list[Draft]:
+        own = call.principal.customer_id
+        reader = self._broadcasting
+        if own is not None:
+            reader = DraftReader(self._event_max_bytes, customer_id=own)
+        drafts: list[Draft] = []
+        for index, text in enumerate(texts):
+            spare_from: IdSource = "chance" if key is None else "request"
+            # Two principals' keys have nothing to do with one another.
+            spare_id = _new_id() if key is None else stable_id("evt", own or "", key, str(index))
+            try:
+                drafts.append(reader.read(text, spare_id=spare_id, spare_from=spare_from))
+            except InvalidEventError as error:
+                field = _field(index, error.field) if is_batch else error.field
+                raise InvalidEventError(error.code, error.message, field=field) from None
+        return drafts
+
+    async def _check_tenants(self, call: Call, drafts: Sequence[Draft], *, is_batch: bool) -> None:
+        own = call.principal.customer_id
+        if own is not None:
+            unknown = {draft.customer_id for draft in drafts} - {own}
+        elif self._model.why_not_ready() is None:
+            unknown = self._unknown(drafts)
+            # Another process may have made them a moment ago.
+            if unknown and await self._model.settle(_SETTLE_S):
+                unknown = self._unknown(drafts)
+            elif unknown:
+                unknown = set()
+        else:
+            # A worker knows, and keeps what is for nobody as a dead letter.
+            unknown = set()
+        for index, draft in enumerate(drafts):
+            if draft.customer_id in unknown:
+                problem = unknown_tenant()
+                field = _field(index, "customer_id") if is_batch else "customer_id"
+                raise Problem(
+                    HTTPStatus.NOT_FOUND,
+                    problem.document.code,
+                    problem.document.detail,
+                    field=field,
+                )
+
+    def _unknown(self, drafts: Sequence[Draft]) -> set[str]:
+        named = {draft.customer_id for draft in drafts if not draft.is_broadcast}
+        return {customer_id for customer_id in named if self._model.get(customer_id) is None}
+
+
+class _Room:
+    """Room for bodies: many large ones at once would be more than there is memory."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._left = bytes_max
+
+    @contextmanager
+    def taken(self) -> Iterator[Callable[[int], None]]:
+        """Yield what takes room, until the end of the block.
+
+        Raises:
+            BrokerError: `overloaded`, when more is taken than there is.
+        """
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size > self._left:
+                raise BrokerError("overloaded", "Too many bodies are being read.")
+            self._left -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._left += taken
+
+
+def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:
+    """Return the events' texts, and whether they are a batch."""
+    if media_type == _LINES:
+        texts = []
+        for match in _LINE.finditer(text):
+            texts.append(match[0])
+            if len(texts) > BATCH_EVENTS_MAX:
+                break
+    elif text.lstrip(b" \t\r\n")[:1] == b"[":
+        texts = array_elements(text, most=BATCH_EVENTS_MAX)
+    else:
+        return [text], False
+    if not texts:
+        raise InvalidEventError("body_empty", "There is no event in the body; send one at least.")
+    if len(texts) > BATCH_EVENTS_MAX:
+        raise InvalidInputError(
+            "batch_too_large", f"Send at most {BATCH_EVENTS_MAX} events in a batch."
+        )
+    return texts, True
+
+
+def _shown(draft: Draft, places: tuple[Position, ...]) -> EventPublished:
+    event_id = draft.event_id or ""
+    if draft.is_broadcast:
+        return EventPublished(id=event_id, partition=None, offset=None, partitions=len(places))
+    ((partition, offset),) = places
+    return EventPublished(id=event_id, partition=partition, offset=offset)
+
+
+def _reused(error: EventIdReusedError, drafts: Sequence[Draft], *, is_batch: bool) -> Problem:
+    if drafts[error.index].id_from == "request":
+        return Problem(
+            HTTPStatus.CONFLICT,
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for another event a moment ago; give each request "
+            "its own.",
+            field="Idempotency-Key",
+        )
+    field = _field(error.index, "id") if is_batch else "id"
+    return Problem(HTTPStatus.CONFLICT, error.code, error.message, field=field)
+
+
+def _field(index: int, field: str | None) -> str:
+    return f"events[{index}]" if field is None else f"events[{index}].{field}"
+
+
+def _new_id() -> str:
+    return f"evt_{token_hex(16)}"

@@ -1,0 +1,219 @@
+"""Which chosen ids others wrote to `events`: read without reading again what was written here.
+
+Following the whole topic would cost a process as much as it writes: every record comes back.
+So it asks four times a second where the partitions end, and reads what stands there that this
+process did not write itself; where nobody else writes, that is nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from hookseal.domain.event import EVENT_ID_HEADER, REPLAY_HEADER, is_broadcast
+from hookseal.domain.record import last_header
+from hookseal.errors import BrokerError
+from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.reader import places_of, record_from
+from hookseal.kafka.recent_ids import Published, fingerprint_of, mark_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.recent_ids import RecentIds
+
+__all__ = ["EventFollower", "Seen"]
+
+_log = logging.getLogger(__name__)
+
+_EVERY_S = 0.25
+# For acknowledgements that are on their way when an end is asked for.
+_GRACE_S = 0.05
+_ANSWER_S = 5.0
+_PAUSE_S = 1.0
+_POLL_MS = 200
+_RECORDS = 500
+
+
+class Seen:
+    """How far a partition is known, by reading it or by having written it."""
+
+    __slots__ = ("_ahead", "offset")
+
+    def __init__(self, offset: int) -> None:
+        """All below the offset is known."""
+        self.offset = offset
+        self._ahead = (offset, offset)
+
+    def wrote(self, first: int, count: int) -> None:
+        """So many records were written by this process, from this offset."""
+        start, stop = self._ahead
+        self._ahead = (start if first == stop else first, first + count)
+        self._join()
+
+    def read_to(self, offset: int) -> None:
+        """All below the offset was read."""
+        self.offset = max(self.offset, offset)
+        self._join()
+
+    def _join(self) -> None:
+        start, stop = self._ahead
+        if start <= self.offset <= stop:
+            self.offset = stop
+
+
+class EventFollower:
+    """Remembers chosen ids of records that others wrote, and of those from before the start."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topic: str,
+        *,
+        recent: RecentIds,
+        records_max: int,
+        window_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        """Prepare; nothing connects yet.
+
+        Args:
+            cluster: Where the topic is.
+            topic: Its name, prefix included.
+            recent: Where to remember.
+            records_max: Records to read at a time, over all partitions; what would be more is
+                passed over, oldest first.
+            window_s: Seconds to look back at the start.
+            now: Tells the seconds since the Unix epoch.
+        """
+        self._cluster = cluster
+        self._topic = topic
+        self._recent = recent
+        self._records_max = records_max
+        self._window_s = window_s
+        self._now = now
+        self._seen: dict[int, Seen] = {}
+        self._reason: BrokerError | None = BrokerError(
+            "event_ids_recovering", "The latest event ids are still being read."
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to follow; returns at once, also while Kafka is away."""
+        self._task = asyncio.create_task(self._keep_following())
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return why what others wrote is not known; or None."""
+        return self._reason
+
+    def wrote(self, partition: int, first: int, count: int) -> None:
+        """Pass over what this process wrote: so many records, from this offset."""
+        if seen := self._seen.get(partition):
+            seen.wrote(first, count)
+
+    async def _keep_following(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except BrokerError as error:
+                self._reason = error
+            except (KafkaError, OSError):
+                self._reason = self._cluster.unreachable()
+            except Exception:  # noqa: BLE001 - following goes on, whatever a record holds
+                _log.exception("Following %s failed.", self._topic)
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _follow(self) -> None:
+        places = {place.partition: place for place in await places_of(self._cluster, self._topic)}
+        ends = LogEnds(self._cluster)
+        consumer = AIOKafkaConsumer(
+            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await ends.start()
+            await consumer.start()
+            consumer.assign(list(places.values()))
+            consumer.pause(*places.values())
+            await self._begin(consumer, places)
+            while True:
+                # The client would ask brokers that do not answer for a long time.
+                async with asyncio.timeout(_ANSWER_S):
+                    found = await ends.of(self._topic, places)
+                await asyncio.sleep(_GRACE_S)
+                behind = {
+                    places[partition]: end
+                    for partition, end in found.items()
+                    if end > self._seen[partition].offset
+                }
+                if behind:
+                    await self._read(consumer, behind)
+                self._reason = None
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            await consumer.stop()
+            await ends.close()
+
+    async def _begin(
+        self, consumer: AIOKafkaConsumer, places: Mapping[int, TopicPartition]
+    ) -> None:
+        """Look back as far as the window goes, where nothing was seen yet."""
+        new = [place for partition, place in places.items() if partition not in self._seen]
+        if not new:
+            return
+        since_ms = int((self._now() - self._window_s) * 1000)
+        starts = await consumer.offsets_for_times(dict.fromkeys(new, since_ms))
+        ends = await consumer.end_offsets(new)
+        for place in new:
+            start = starts[place]
+            self._seen[place.partition] = Seen(ends[place] if start is None else start.offset)
+
+    async def _read(self, consumer: AIOKafkaConsumer, behind: dict[TopicPartition, int]) -> None:
+        share = max(_RECORDS, self._records_max // len(self._seen))
+        for place, end in behind.items():
+            consumer.seek(place, max(self._seen[place.partition].offset, end - share))
+        consumer.resume(*behind)
+        try:
+            while behind:
+                batches = await consumer.getmany(*behind, timeout_ms=_POLL_MS, max_records=_RECORDS)
+                for records in batches.values():
+                    for record in records:
+                        self._note(record)
+                # Requests go on meanwhile.
+                await asyncio.sleep(0)
+                for place, end in tuple(behind.items()):
+                    if await consumer.position(place) >= end:
+                        self._seen[place.partition].read_to(await consumer.position(place))
+                        consumer.pause(place)
+                        del behind[place]
+        finally:
+            consumer.pause(*behind)
+
+    def _note(self, found: ConsumerRecord) -> None:
+        if not found.headers:
+            return
+        record = record_from(found)
+        event_id = last_header(record.headers, EVENT_ID_HEADER)
+        # A replay is for one endpoint alone, so that it publishes nothing for the others.
+        if event_id is None or last_header(record.headers, REPLAY_HEADER) is not None:
+            return
+        copy = record.partition if is_broadcast(record) else None
+        mark = mark_of(b"" if copy is not None else record.key or b"", event_id, copy)
+        # A producer may write any time it likes.
+        at = min(self._now(), record.timestamp_ms / 1000)
+        self._recent.remember(
+            mark,
+            Published(fingerprint_of(record.value or b""), record.partition, record.offset, at),
+        )

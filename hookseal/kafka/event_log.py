@@ -1,0 +1,188 @@
+"""`events` as the API publishes to it: acknowledged, and once under an id within a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookseal.domain.record import Position
+from hookseal.errors import EventIdReusedError, HooksealError, InvalidInputError
+from hookseal.kafka.batches import Write
+from hookseal.kafka.event_follower import EventFollower
+from hookseal.kafka.event_writer import EventWriter
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.recent_ids import Published, RecentIds, fingerprint_of, mark_of
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
+
+    from hookseal.domain.draft import Draft
+    from hookseal.domain.notice import Notice
+    from hookseal.errors import BrokerError
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["REPEAT_WINDOW_S", "EventLog"]
+
+REPEAT_WINDOW_S = 600.0
+# Records that one call may write, copies of broadcasts included.
+_WRITES_MAX = 20_000
+
+
+class EventLog:
+    """Publishes events; a repeat of what has a chosen id is told its first place.
+
+    It remembers the ids that it wrote itself, and follows `events` for those that other
+    processes wrote, and for its own from before it was started.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        now: Callable[[], float],
+        timeout_s: float,
+        ids_max: int = 200_000,
+        window_s: float = REPEAT_WINDOW_S,
+    ) -> None:
+        """Prepare; nothing connects yet.
+
+        Args:
+            cluster: Where the topic is.
+            now: Tells the seconds since the Unix epoch.
+            timeout_s: Seconds until an event must be acknowledged.
+            ids_max: Ids that are remembered at most.
+            window_s: Seconds each is remembered.
+        """
+        topic = TopicNames(cluster.topic_prefix).events
+        self._now = now
+        self._recent = RecentIds(ids_max=ids_max, window_s=window_s)
+        self._under_way: dict[bytes, Write] = {}
+        self._writer = EventWriter(cluster, topic, timeout_s=timeout_s, ended=self._ended)
+        self._follower = EventFollower(
+            cluster, topic, recent=self._recent, records_max=ids_max, window_s=window_s, now=now
+        )
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once, also while Kafka is away."""
+        await self._writer.start()
+        await self._follower.start()
+
+    async def close(self) -> None:
+        """Wait for what is under way, then disconnect; takes seconds at most."""
+        await self._writer.close()
+        await self._follower.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return why nothing can be published now, or why repeats are not known; or None."""
+        return self._writer.why_not_ready() or self._follower.why_not_ready()
+
+    async def publish_many(self, drafts: Sequence[Draft]) -> list[tuple[Position, ...]]:
+        """Publish events, in this order for each customer.
+
+        An event whose chosen id was published within the window is not written again.
+
+        Returns:
+            For each event the place of its record; of a broadcast those of all its copies,
+            by partition.
+
+        Args:
+            drafts: In order.
+
+        Raises:
+            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            InvalidInputError: `batch_too_large`; nothing was written.
+            BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
+                written; `publish_failed`: each may have been written, or may yet be.
+        """
+        partitions = self._writer.known_partitions()
+        copies = sum(partitions if draft.is_broadcast else 1 for draft in drafts)
+        if copies > _WRITES_MAX:
+            raise InvalidInputError(
+                "batch_too_large",
+                f"A broadcast is a record on each of {partitions} partitions: these events make "
+                f"{copies}, and at most {_WRITES_MAX} are written at once.",
+            )
+        fresh: list[Write] = []
+        try:
+            places = [
+                self._places(index, draft, fresh, partitions) for index, draft in enumerate(drafts)
+            ]
+            self._writer.check_room(fresh)
+        except HooksealError:
+            for write in fresh:
+                self._forget(write)
+            raise
+        self._writer.put(fresh)
+        # Each once: a batch may repeat itself.
+        awaited = {id(place): place for of in places for place in of if isinstance(place, Write)}
+        if awaited:
+            await self._writer.wait(list(awaited.values()))
+        return [tuple(Position(place.partition, place.offset) for place in of) for of in places]
+
+    async def publish_once(self, notice: Notice) -> None:
+        """Write the notice, or say that it could not be written.
+
+        Raises:
+            BrokerError: As `publish_many`.
+        """
+        customer_id = notice.customer_id
+        partition = partition_of(customer_id, self._writer.known_partitions())
+        write = Write(partition, customer_id.encode(), notice.value, notice.headers)
+        self._writer.check_room([write])
+        self._writer.put([write])
+        await self._writer.wait([write])
+
+    def _places(
+        self, index: int, draft: Draft, fresh: list[Write], partitions: int
+    ) -> list[Write | Published]:
+        key, headers = draft.key, draft.headers
+        if not draft.is_broadcast:
+            homes: Iterable[int] = (partition_of(draft.customer_id, partitions),)
+        else:
+            homes = range(partitions)
+        places: list[Write | Published] = []
+        for home in homes:
+            write = Write(home, key, draft.value, headers)
+            known = self._known(index, draft, write) if draft.has_chosen_id else None
+            if known is None:
+                fresh.append(write)
+            places.append(known or write)
+        return places
+
+    def _known(self, index: int, draft: Draft, write: Write) -> Write | Published | None:
+        """Return what has the write's id already; without one, the write is it from now on."""
+        write.mark = mark_of(
+            draft.customer_id.encode(),
+            (draft.event_id or "").encode(),
+            write.partition if draft.is_broadcast else None,
+        )
+        write.fingerprint = fingerprint_of(write.value)
+        known = self._under_way.get(write.mark) or self._recent.get(write.mark, now=self._now())
+        if known is None:
+            self._under_way[write.mark] = write
+        elif known.fingerprint != write.fingerprint:
+            raise EventIdReusedError(index)
+        return known
+
+    def _forget(self, write: Write) -> None:
+        if write.mark is not None:
+            del self._under_way[write.mark]
+
+    def _ended(self, writes: Sequence[Write], is_written: bool) -> None:  # noqa: FBT001
+        now = self._now()
+        for write in writes:
+            self._forget(write)
+            if is_written and write.mark is not None:
+                place = Published(write.fingerprint, write.partition, write.offset, now)
+                self._recent.remember(write.mark, place)
+        if is_written:
+            # Records in a row: the follower need not read what was written here.
+            self._follower.wrote(writes[0].partition, writes[0].offset, len(writes))

@@ -1,0 +1,283 @@
+"""Writing to `events` for many requests at a time, through whatever Kafka does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.batches import Lane, Waiter, Write
+from hookseal.kafka.topics import partitions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["EventWriter"]
+
+_log = logging.getLogger(__name__)
+
+# Under the 1 MiB that a broker takes at once, unless it was told otherwise.
+_BATCH_MAX_BYTES = 512 * 1024
+_REQUEST_TIMEOUT_MS = 10_000
+_HELD_MAX_BYTES = 64 * 1024 * 1024
+_PAUSE_S = 0.25
+_PAUSE_CAP_S = 5.0
+_STOP_S = 5.0
+
+
+class EventWriter:
+    """Writes records; each is acknowledged by all in-sync replicas, or said to have failed.
+
+    An idempotent producer tries for as long as Kafka is away, so that what is under way is
+    written once Kafka is back, although nobody waits for it any more. What was not yet under
+    way then is dropped. While a partition's batch is overdue, what would wait behind it is
+    refused at once.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topic: str,
+        *,
+        timeout_s: float,
+        held_max_bytes: int = _HELD_MAX_BYTES,
+        ended: Callable[[Sequence[Write], bool], None] = lambda *_: None,
+    ) -> None:
+        """Prepare; nothing connects yet.
+
+        Args:
+            cluster: Where the topic is.
+            topic: Its name, prefix included.
+            timeout_s: Seconds a request waits for its records at most.
+            held_max_bytes: Memory that records take until they are written, about.
+            ended: Told of records in a row that were written, or not, and whether they were.
+        """
+        self._cluster = cluster
+        self._topic = topic
+        self._timeout_s = timeout_s
+        self._held_max_bytes = held_max_bytes
+        self._ended = ended
+        self._lanes: list[Lane] = []
+        self._client: AIOKafkaProducer | None = None
+        self._failed: AIOKafkaProducer | None = None
+        self._reason: BrokerError | None = None
+        self._held_bytes = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._wake = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once, also while Kafka is away."""
+        self._lost.set()
+        self._tasks = (
+            asyncio.create_task(self._keep_connected()),
+            asyncio.create_task(self._keep_writing()),
+        )
+
+    async def close(self) -> None:
+        """Wait for what is under way, then disconnect; never for longer than it takes to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._idle.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in (self._client, self._failed):
+            if client is not None:
+                await self._discard(client)
+        self._client = self._failed = None
+        for lane in self._lanes:
+            self._finish(lane.drop_all(), _failed("ProducerClosed"))
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return why nothing can be written just now, or None."""
+        if self._client is None:
+            return self._reason or self._cluster.unreachable()
+        if any(lane.has_waited(self._timeout_s) for lane in self._lanes):
+            return self._cluster.unreachable()
+        return None
+
+    def known_partitions(self) -> int:
+        """Return how many partitions the topic has.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`: it was never known.
+        """
+        if not self._lanes:
+            raise self._reason or self._cluster.unreachable()
+        return len(self._lanes)
+
+    def check_room(self, writes: Sequence[Write]) -> None:
+        """Return if these can be taken.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`; `overloaded`, too much waits.
+        """
+        if not writes:
+            return
+        if self._client is None and self._reason is not None:
+            raise self._reason
+        for partition in {write.partition for write in writes}:
+            if self._lanes[partition].has_waited(self._timeout_s):
+                raise self._cluster.unreachable()
+        if self._held_bytes + sum(write.size for write in writes) > self._held_max_bytes:
+            raise BrokerError("overloaded", "Too much waits to be written to Kafka.")
+
+    def put(self, writes: Sequence[Write]) -> None:
+        """Take records, in this order within each partition."""
+        if not writes:
+            return
+        self._idle.clear()
+        for write in writes:
+            self._held_bytes += write.size
+            self._lanes[write.partition].put(write)
+        self._wake.set()
+
+    async def wait(self, writes: Sequence[Write]) -> None:
+        """Return once all these records, which were put, are written.
+
+        Raises:
+            BrokerError: `publish_failed`. Each may still have been written, or may yet be.
+        """
+        waiter = Waiter(writes)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await waiter.future
+        except TimeoutError:
+            raise _failed("no acknowledgement in time") from None
+        finally:
+            if not waiter.future.done() or waiter.future.cancelled():
+                self._abandon(waiter, writes)
+
+    def _abandon(self, waiter: Waiter, writes: Sequence[Write]) -> None:
+        for write in writes:
+            if waiter in write.waiters:
+                write.waiters.remove(waiter)
+        for partition in {write.partition for write in writes}:
+            dropped = self._lanes[partition].drop_abandoned()
+            self._finish(dropped, _failed("no acknowledgement in time"))
+
+    async def _keep_writing(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for lane in self._lanes:
+                client = self._client
+                if client is not None and lane.is_ready:
+                    await lane.send(client)
+
+    def _batch_ended(
+        self, client: AIOKafkaProducer, batch: Sequence[Write], error: BaseException | None
+    ) -> None:
+        if error is None:
+            self._finish(batch, None)
+        else:
+            _log.error("Writing to %s failed: %s.", self._topic, type(error).__name__)
+            self._finish(batch, _failed(type(error).__name__))
+            # What failed leaves a gap in the idempotent producer's sequence numbers, after
+            # which the broker refuses everything: a new client starts a new sequence.
+            if client is self._client:
+                self._client, self._failed = None, client
+                self._lost.set()
+        self._wake.set()
+
+    def _finish(self, writes: Sequence[Write], error: BrokerError | None) -> None:
+        if not writes:
+            return
+        self._held_bytes -= sum(write.size for write in writes)
+        if not self._held_bytes:
+            self._idle.set()
+        self._ended(writes, error is None)
+        for write in writes:
+            for waiter in write.waiters:
+                if error is None:
+                    waiter.one_less()
+                else:
+                    waiter.failed(error)
+            write.waiters = []
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            self._client = await self._connect()
+            self._reason = None
+            self._wake.set()
+            old, self._failed = self._failed, None
+            if old is not None:
+                await self._discard(old)
+                # Not again at once: what failed may go on failing.
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                return await self._connected()
+            except BrokerError as error:
+                self._reason = error
+                _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
+            for lane in self._lanes:
+                # Whoever comes now is refused at once; so is whoever came before.
+                self._finish(lane.drop_all(), self._reason)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        # A broker may make a topic that it is asked about, its own way: asked first.
+        try:
+            found = await partitions_of(self._cluster, [self._topic])
+        except (KafkaError, OSError) as error:
+            raise self._cluster.unreachable() from error
+        if self._topic not in found:
+            raise BrokerError(
+                "topic_missing",
+                f"There is no topic {self._topic}; make it with `hookseal topics create`.",
+                field=self._topic,
+            )
+        client = AIOKafkaProducer(
+            **self._cluster.arguments(),
+            acks="all",
+            enable_idempotence=self._cluster.idempotence,
+            max_batch_size=_BATCH_MAX_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        )
+        try:
+            await client.start()
+            await client.partitions_for(self._topic)
+        except (KafkaError, OSError) as error:
+            await client.stop()
+            raise self._cluster.unreachable() from error
+        except BaseException:
+            await client.stop()
+            raise
+        for partition in range(len(self._lanes), found[self._topic]):
+            self._lanes.append(Lane(self._topic, partition, ended=self._batch_ended))
+        return client
+
+    async def _discard(self, client: AIOKafkaProducer) -> None:
+        try:
+            # It would wait for what is under way for as long as Kafka is away.
+            async with asyncio.timeout(_STOP_S):
+                await client.stop()
+        except BaseException as error:
+            # stop() cannot be called twice; whoever waits for its batches is told.
+            client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001
+            if (task := client._sender.sender_task) is not None:  # noqa: SLF001
+                task.cancel()
+            await client.client.close()
+            if not isinstance(error, TimeoutError):
+                raise
+
+
+def _failed(why: str) -> BrokerError:
+    return BrokerError("publish_failed", f"Writing events failed: {why}.")
