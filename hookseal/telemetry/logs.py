@@ -17,15 +17,15 @@ _SHARED: list[Any] = [
 
 # What these say at their own pace is of use only to whoever debugs them.
 # (`streams` is Faust's services under our names; our own lines are under `hookseal`.)
-_QUIET = dict.fromkeys(("aiokafka", "faust", "mode", "streams"), "WARNING")
+_LIBRARIES = ("aiokafka", "faust", "mode", "streams")
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:
     """Set up structlog and return the matching `logging.config.dictConfig` dictionary.
 
     Args:
-        level: Least severity of our own lines; the libraries' begin at WARNING, unless
-            this is DEBUG.
+        level: Least severity of our own lines; the libraries' begin at WARNING, or at INFO
+            if this is DEBUG.
         log_format: `json`, `console`, or `auto`: console on a terminal, JSON otherwise.
     """
     structlog.configure(
@@ -69,6 +69,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING" if level != "DEBUG" else "DEBUG"},
         "loggers": {
             "hookseal": {"level": level},
-            **({} if level == "DEBUG" else {name: {"level": at} for name, at in _QUIET.items()}),
+            # Not at DEBUG even then: they log each value that they write, payloads included.
+            **{name: {"level": "INFO" if level == "DEBUG" else "WARNING"} for name in _LIBRARIES},
         },
     }
