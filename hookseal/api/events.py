@@ -163,32 +163,25 @@ class EventOperations:
 
     async def _check_tenants(self, call: Call, drafts: Sequence[Draft], *, is_batch: bool) -> None:
         own = call.principal.customer_id
-        if own is not None:
-            unknown = {draft.customer_id for draft in drafts} - {own}
-        elif self._model.why_not_ready() is None:
-            unknown = self._unknown(drafts)
-            # Another process may have made them a moment ago.
-            if unknown and await self._model.settle(_SETTLE_S):
-                unknown = self._unknown(drafts)
-            elif unknown:
-                unknown = set()
-        else:
-            # A worker knows, and keeps what is for nobody as a dead letter.
-            unknown = set()
+        named = {draft.customer_id for draft in drafts if not draft.is_broadcast}
+        unknown = await self._unknown(named) if own is None else named - {own}
         for index, draft in enumerate(drafts):
             if draft.customer_id in unknown:
-                problem = unknown_tenant()
                 field = _field(index, "customer_id") if is_batch else "customer_id"
-                raise Problem(
-                    HTTPStatus.NOT_FOUND,
-                    problem.document.code,
-                    problem.document.detail,
-                    field=field,
-                )
+                raise unknown_tenant(field)
 
-    def _unknown(self, drafts: Sequence[Draft]) -> set[str]:
-        named = {draft.customer_id for draft in drafts if not draft.is_broadcast}
-        return {customer_id for customer_id in named if self._model.get(customer_id) is None}
+    async def _unknown(self, named: set[str]) -> set[str]:
+        """Return those of these customers who are none for certain.
+
+        While that is not known, a worker decides: it keeps what is for nobody as a dead letter.
+        """
+        if self._model.why_not_ready() is not None:
+            return set()
+        unknown = {one for one in named if self._model.get(one) is None}
+        # Another process may have made them a moment ago.
+        if not unknown or not await self._model.settle(_SETTLE_S):
+            return set()
+        return {one for one in unknown if self._model.get(one) is None}
 
 
 class _Room:

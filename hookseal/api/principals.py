@@ -71,8 +71,15 @@ class Principal:
 ADMIN = Principal(None)
 
 
-def unknown_tenant() -> Problem:
-    """Return the answer for a tenant that is not there, or not theirs."""
+def unknown_tenant(field: str | None = None) -> Problem:
+    """Return the answer for a tenant that is not there, or not theirs.
+
+    Args:
+        field: Where it was named, if not in the path.
+    """
     return Problem(
-        HTTPStatus.NOT_FOUND, "unknown_tenant", "There is no tenant of this customer id."
+        HTTPStatus.NOT_FOUND,
+        "unknown_tenant",
+        "There is no tenant of this customer id.",
+        field=field,
     )

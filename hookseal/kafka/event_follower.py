@@ -100,9 +100,7 @@ class EventFollower:
         self._window_s = window_s
         self._now = now
         self._seen: dict[int, Seen] = {}
-        self._reason: BrokerError | None = BrokerError(
-            "event_ids_recovering", "The latest event ids are still being read."
-        )
+        self._reason: BrokerError | None = _recovering()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -134,6 +132,7 @@ class EventFollower:
                 self._reason = self._cluster.unreachable()
             except Exception:  # noqa: BLE001 - following goes on, whatever a record holds
                 _log.exception("Following %s failed.", self._topic)
+                self._reason = _recovering()
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self) -> None:
@@ -217,3 +216,7 @@ class EventFollower:
             mark,
             Published(fingerprint_of(record.value or b""), record.partition, record.offset, at),
         )
+
+
+def _recovering() -> BrokerError:
+    return BrokerError("event_ids_recovering", "The latest event ids are still being read.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookseal.domain.record import Position
-from hookseal.errors import EventIdReusedError, HooksealError, InvalidInputError
+from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.batches import Write
 from hookseal.kafka.event_follower import EventFollower
 from hookseal.kafka.event_writer import EventWriter
@@ -89,12 +89,12 @@ class EventLog:
 
         An event whose chosen id was published within the window is not written again.
 
+        Args:
+            drafts: In order.
+
         Returns:
             For each event the place of its record; of a broadcast those of all its copies,
             by partition.
-
-        Args:
-            drafts: In order.
 
         Raises:
             EventIdReusedError: One of the ids stands for another event; nothing was written.
@@ -116,7 +116,7 @@ class EventLog:
                 self._places(index, draft, fresh, partitions) for index, draft in enumerate(drafts)
             ]
             self._writer.check_room(fresh)
-        except HooksealError:
+        except BaseException:
             for write in fresh:
                 self._forget(write)
             raise

@@ -227,8 +227,9 @@ class EventWriter:
                 self._reason = error
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
             for lane in self._lanes:
-                # Whoever comes now is refused at once; so is whoever came before.
-                self._finish(lane.drop_all(), self._reason)
+                # Whoever comes now is refused at once. Of what somebody asked for before, a
+                # part may be under way still.
+                self._finish(lane.drop_all(), _failed("no broker answers"))
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 

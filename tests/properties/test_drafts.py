@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from hookseal.domain.draft import DraftReader
 from hookseal.domain.event import parse_event
-from hookseal.domain.json_text import array_elements
+from hookseal.domain.json_text import MAX_DEPTH, array_elements, validate
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError
 from tests.bad_inputs.events import BAD_EVENTS
@@ -104,6 +105,23 @@ def test_the_bad_inputs_are_bad_to_a_worker_too(row: tuple[bytes, str, str | Non
         assert error.code == code  # noqa: PT017 - which it is, is the question
     else:
         raise AssertionError("A worker takes it.")
+
+
+@given(st.text('[]{}" a\\', max_size=300), st.integers(0, 70))
+def test_what_is_too_deep_is_what_a_count_says(inner: str, levels: int) -> None:
+    text = (b"[" * levels) + inner.encode() + (b"]" * levels)
+    depth = deepest = 0
+    for byte in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", text):
+        depth += (byte in b"[{") - (byte in b"]}")
+        deepest = max(deepest, depth)
+    try:
+        validate(text)
+    except InvalidEventError as error:
+        code = error.code
+    else:
+        code = "none"
+
+    assert (code == "json_too_deep") == (deepest > MAX_DEPTH)
 
 
 @given(st.lists(json_values, max_size=6), st.text(" \n\t\r", max_size=3))

@@ -14,7 +14,6 @@ from hookseal.domain.event import parse_event
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka import topics
 from hookseal.kafka.batches import Write
-from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.event_writer import EventWriter
@@ -23,8 +22,6 @@ from tests.conditions import until
 from tests.event_log import PARTITIONS, a_draft, a_log, ready, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hookseal.config import Settings
     from hookseal.domain.draft import Draft
     from hookseal.kafka.broker import Broker
@@ -103,15 +100,6 @@ async def limit_records(cluster: Cluster, *, max_bytes: int) -> None:
 def code_if_any(log: EventLog) -> str | None:
     reason = log.why_not_ready()
     return None if reason is None else reason.code
-
-
-@pytest.fixture
-def own_broker(broker: Broker) -> Iterator[Broker]:
-    """A broker of the test's own, for it to kill."""
-    if broker.kind != "apache":
-        pytest.skip("kills nodes of Apache Kafka; this run has another broker")
-    with running_broker("apache") as running:
-        yield running
 
 
 async def test_publishing_outlasts_an_outage_and_a_start_without_kafka(own_broker: Broker) -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookseal.domain.draft import DraftReader
+from hookseal.domain.draft import SURPLUS_MAX_BYTES, DraftReader
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError
 from tests.strategies import json_values
+
+if TYPE_CHECKING:
+    from hookseal.domain.draft import IdSource
+    from hookseal.domain.record import Headers
 
 
 def a_reader(**changes: Any) -> DraftReader:
@@ -69,6 +73,34 @@ def test_a_broadcast_has_one_id_and_no_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spare_from", "headers"),
+    [("request", (("hookseal-event-id", b"evt_s"),)), ("chance", ())],
+)
+def test_only_a_chosen_id_can_be_found_again(spare_from: IdSource, headers: Headers) -> None:
+    line = b'{"customer_id": "acme", "type": "a.b", "data": 1}'
+
+    draft = a_reader().read(line, spare_id="evt_s", spare_from=spare_from)
+
+    assert draft.headers == headers
+    assert draft.event_id == "evt_s"
+
+
+def test_the_id_that_an_event_names_is_a_chosen_one() -> None:
+    line = b'{"customer_id": "acme", "type": "a.b", "data": 1, "id": "evt_1"}'
+
+    draft = a_reader().read(line, spare_id="evt_s")
+
+    assert (draft.event_id, draft.id_from) == ("evt_1", "event")
+    assert draft.headers == (("hookseal-event-id", b"evt_1"),)
+
+
+def test_a_document_far_over_the_limit_is_not_even_parsed() -> None:
+    line = b"[" * (300 + SURPLUS_MAX_BYTES + 1)
+
+    assert code_of(line, max_bytes=300) == ("payload_too_large", None)
+
+
+@pytest.mark.parametrize(
     ("line", "code"),
     [
         (b'{"customer_id": "acme", "type": "a.b"}', ("data_missing", "data")),
@@ -83,6 +115,10 @@ def test_a_broadcast_has_one_id_and_no_key() -> None:
         (b'{"customer_id": " ", "type": "a.b", "data": 1}', ("customer_id_invalid", "customer_id")),
         (b'{"customer_id": 7, "type": "a.b", "data": 1}', ("customer_id_invalid", "customer_id")),
         (b'{"customer": "acme", "type": "a.b", "data": 1}', ("member_unknown", "customer")),
+        (
+            b'{"customer_id": "acme", "type": "hookseal.test", "data": 1}',
+            ("type_reserved", "type"),
+        ),
         (b"[1]", ("body_not_object", None)),
         (b'{"data": NaN}', ("json_invalid", None)),
         (b"\xff", ("json_invalid_utf8", None)),
