@@ -1,0 +1,170 @@
+"""The example receivers, in Python and in Node, behind real workers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from hookseal.domain.command import AddPublicKey, RotateSecret
+from hookseal.kafka.tenants import TenantsFollower
+from hookseal.seal.sign import SigningSecrets
+from tests.builders import MASTER_KEY
+from tests.e2e.conftest import closed_port
+from tests.examples import EXAMPLES, Example, node_is_there
+from tests.sealed import vectors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from tests.e2e.conftest import Provider
+    from tests.e2e.worker import Worker
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+OLD, NEW = "x25519", "p256"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """One of the examples, and the tenant that runs it; both have the example's name."""
+
+    name: str
+    port: int
+    folder: Path
+
+    def running(self, *, keys: Iterable[str], versions: Iterable[int]) -> Example:
+        secrets = SigningSecrets(MASTER_KEY)
+        return Example(
+            EXAMPLES[self.name],
+            port=self.port,
+            keys=[vectors()[key].private_key for key in keys],
+            secrets=[secrets.show(self.name, "ep_1", version) for version in versions],
+            folder=self.folder,
+        )
+
+
+PYTHON = tuple(name for name in EXAMPLES if name != "node")
+
+
+@pytest.fixture(
+    params=[pytest.param(PYTHON, id="python"), pytest.param(("node",), marks=pytest.mark.node)]
+)
+def tenants(request: pytest.FixtureRequest, tmp_path: Path) -> list[Tenant]:
+    if "node" in request.param and not node_is_there():
+        pytest.skip("needs Node and npm")
+    found = [Tenant(name, closed_port(), tmp_path / f"tenant-{name}") for name in request.param]
+    for tenant in found:
+        tenant.folder.mkdir()
+    return found
+
+
+@asynccontextmanager
+async def receivers(
+    tenants: list[Tenant], *, keys: Iterable[str], versions: Iterable[int]
+) -> AsyncIterator[list[Example]]:
+    """Run the receivers of all tenants."""
+    async with AsyncExitStack() as stack:
+        starting = [
+            stack.enter_async_context(tenant.running(keys=keys, versions=versions))
+            for tenant in tenants
+        ]
+        yield list(await asyncio.gather(*starting))
+
+
+async def published(
+    provider: Provider,
+    worker: Worker,
+    tenants: list[Tenant],
+    examples: list[Example],
+    *numbers: int,
+) -> None:
+    """Publish these events for each tenant, and wait until the last of them is accepted."""
+    for number in numbers:
+        await asyncio.gather(*(provider.publish(tenant.name, number) for tenant in tenants))
+    last = {f"{tenant.name}-{numbers[-1]}" for tenant in tenants}
+    # By the worker: a receiver that is ended between its work and its answer gets a repeat.
+    await worker.until(lambda: last <= accepted(worker))
+    for example in examples:
+        await example.until(lambda handled=example.events: not last.isdisjoint(handled()))  # type: ignore[misc]
+
+
+def accepted(worker: Worker) -> set[str]:
+    attempts = worker.events("delivery.attempted")
+    return {attempt["event_id"] for attempt in attempts if attempt["code"] == "accepted"}
+
+
+async def rotate(provider: Provider, tenants: list[Tenant]) -> None:
+    """Have a new key and a new secret for each tenant, and wait until they count."""
+    new = vectors()[NEW].public_key
+    for tenant in tenants:
+        await provider.commands.submit(
+            AddPublicKey(
+                id=uuid4().hex,
+                customer_id=tenant.name,
+                at=0.0,
+                kid=new.kid,
+                alg=new.alg,
+                jwk=new.jwk,
+            )
+        )
+    rotations = {tenant.name: uuid4().hex for tenant in tenants}
+    async with TenantsFollower(provider.settings.cluster) as table:
+        for name, command in rotations.items():
+            await provider.commands.submit(
+                RotateSecret(id=command, customer_id=name, at=0.0, endpoint_id="ep_1")
+            )
+        for name, command in rotations.items():
+            assert await table.result_of(name, command, existed=True, timeout_s=30) == "ok"
+
+
+async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(
+    provider: Provider, tenants: list[Tenant]
+) -> None:
+    for tenant in tenants:
+        url = f"http://127.0.0.1:{tenant.port}/hooks"
+        await provider.tenant(tenant.name, url, key=vectors()[OLD].public_key)
+    worker = await provider.worker("a")
+
+    async with receivers(tenants, keys=[OLD], versions=[1]) as first:
+        # Event 0 comes twice: a lane has one delivery at a time, so that once 1 is there
+        # its repeat was answered.
+        await published(provider, worker, tenants, first, 0, 0, 1)
+    async with receivers(tenants, keys=[NEW, OLD], versions=[2, 1]) as second:
+        await rotate(provider, tenants)
+        await published(provider, worker, tenants, second, 2)
+    # The old ones are gone: what comes now can only be sealed to the new key and signed with
+    # the new secret.
+    async with receivers(tenants, keys=[NEW], versions=[2]) as third:
+        await published(provider, worker, tenants, third, 3)
+
+    for number, tenant in enumerate(tenants):
+        handled = [run[number].events() for run in (first, second, third)]
+        name = tenant.name
+        assert handled == [[f"{name}-0", f"{name}-1"], [f"{name}-2"], [f"{name}-3"]]
+    attempts = worker.events("delivery.attempted")
+    assert [attempt["code"] for attempt in attempts] == ["accepted"] * 5 * len(tenants)
+    assert await provider.dead_letters() == []
+
+
+# Node's example keeps it in memory, and says so.
+@pytest.mark.parametrize("tenants", [PYTHON], indirect=True, ids=["python"])
+async def test_what_was_seen_before_a_restart_is_dropped_after_it(
+    provider: Provider, tenants: list[Tenant]
+) -> None:
+    for tenant in tenants:
+        url = f"http://127.0.0.1:{tenant.port}/hooks"
+        await provider.tenant(tenant.name, url, key=vectors()[OLD].public_key)
+    worker = await provider.worker("a")
+
+    async with receivers(tenants, keys=[OLD], versions=[1]) as first:
+        await published(provider, worker, tenants, first, 0)
+    async with receivers(tenants, keys=[OLD], versions=[1]) as second:
+        await published(provider, worker, tenants, second, 0, 1)
+
+    assert [example.events() for example in second] == [[f"{one.name}-1"] for one in tenants]
