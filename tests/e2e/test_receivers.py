@@ -16,6 +16,7 @@ from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY
 from tests.e2e.conftest import closed_port
 from tests.examples import EXAMPLES, Example, node_is_there
+from tests.receiving import kid_of
 from tests.sealed import vectors
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(
         name = tenant.name
         assert handled == [[f"{name}-0", f"{name}-1"], [f"{name}-2"], [f"{name}-3"]]
     attempts = worker.events("delivery.attempted")
-    assert [attempt["code"] for attempt in attempts] == ["accepted"] * 5 * len(tenants)
+    # Five events, and a notice of the new key, which is sealed to the one before it.
+    assert [attempt["code"] for attempt in attempts] == ["accepted"] * 6 * len(tenants)
+    notices = [attempt for attempt in attempts if attempt["event_id"].startswith("evt_key_")]
+    assert [notice["kid"] for notice in notices] == [kid_of(OLD)] * len(tenants)
     assert await provider.dead_letters() == []
 
 
