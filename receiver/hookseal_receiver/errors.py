@@ -12,7 +12,23 @@ Bytes from outside raise nothing but `VerificationError`: a leaked `ValueError` 
 
 from __future__ import annotations
 
-__all__ = ["ReceiverError", "SetupError", "StoreError", "VerificationError"]
+from typing import Literal
+
+__all__ = ["Reason", "ReceiverError", "SetupError", "StoreError", "VerificationError"]
+
+Reason = Literal[
+    "headers_invalid",
+    "body_too_large",
+    "timestamp_refused",
+    "signature_invalid",
+    "body_invalid",
+    "algorithm_refused",
+    "key_unknown",
+    "not_opened",
+    "event_invalid",
+    "id_differs",
+    "endpoint_differs",
+]
 
 
 class ReceiverError(Exception):
@@ -51,13 +67,11 @@ class VerificationError(ReceiverError):
     tell which check it failed.
 
     Attributes:
-        reason: Which check failed, for the log of the receiver and never for an answer:
-            `headers_invalid`, `body_too_large`, `timestamp_refused`,
-            `signature_invalid`, `body_invalid`, `algorithm_refused`, `key_unknown`,
-            `not_opened`, `event_invalid`, `id_differs`, `endpoint_differs`.
+        reason: Which check failed, in the order in which they are made. For the log of
+            the receiver, and never for an answer.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__("not_verified", "The request could not be verified and opened.")
         self.reason = reason
 
