@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from hookseal.domain.command import AddPublicKey, RotateSecret
-from hookseal.kafka.tenants import TenantsFollower
+from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY
 from tests.e2e.conftest import closed_port
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
+    from hookseal.domain.tenant import Tenant as Document
     from tests.e2e.conftest import Provider
     from tests.e2e.worker import Worker
 
@@ -115,13 +117,17 @@ async def rotate(provider: Provider, tenants: list[Tenant]) -> None:
             )
         )
     rotations = {tenant.name: uuid4().hex for tenant in tenants}
-    async with TenantsFollower(provider.settings.cluster) as table:
+    async with TenantsModel(provider.settings.cluster) as table:
         for name, command in rotations.items():
             await provider.commands.submit(
                 RotateSecret(id=command, customer_id=name, at=0.0, endpoint_id="ep_1")
             )
         for name, command in rotations.items():
-            assert await table.result_of(name, command, existed=True, timeout_s=30) == "ok"
+            await table.changed(name, partial(applied, command), timeout_s=30)
+
+
+def applied(command: str, tenant: Document | None) -> bool:
+    return tenant is not None and tenant.result_of(command) == "ok"
 
 
 async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(

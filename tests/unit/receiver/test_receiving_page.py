@@ -145,6 +145,15 @@ class TestPackage:
 
         assert always == {"cryptography", "joserfc", "standardwebhooks"}
 
+    def test_has_all_it_needs_in_the_providers_lock(self) -> None:
+        # It is installed beside hookseal without its dependencies, which come from there.
+        locked = re.findall(
+            r"^([\w-]+)(?:\[.*\])?==", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE
+        )
+        wanted = importlib.metadata.requires("hookseal-receiver") or []
+
+        assert {re.split(r"[><=;\[ ]", one)[0] for one in wanted} <= set(locked)
+
     def test_imports_no_framework_unless_it_is_used(self) -> None:
         program = (
             "import sys, hookseal_receiver, hookseal_receiver.asgi, hookseal_receiver.wsgi;"
