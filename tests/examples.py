@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import pytest
-
+from tests.e2e.process import Process
 from tests.oracles import npm_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["EXAMPLES", "Example", "node_is_there"]
 
@@ -28,20 +26,16 @@ _READY_S = 30
 
 
 def node_is_there() -> bool:
-    """Install the libraries of the Node example; skip, or fail, where there is no Node."""
+    """Install the libraries of the Node example; return whether there is Node at all."""
     return npm_installed(FOLDER / "node")
 
 
-class Example:
-    """One example, running; an asynchronous context manager.
-
-    Attributes:
-        lines: What it printed so far.
-    """
+class Example(Process):
+    """One example, running; an asynchronous context manager."""
 
     def __init__(
         self,
-        command: Sequence[str],
+        name: str,
         *,
         port: int,
         keys: Sequence[bytes],
@@ -50,57 +44,42 @@ class Example:
         node_options: str = "",
     ) -> None:
         """Prepare; keys and what it has seen are files of the folder."""
-        self.lines: list[str] = []
-        self.port = port
-        self._command = command
         files = [folder / f"key-{number}.pem" for number in range(len(keys))]
         for file, key in zip(files, keys, strict=True):
             file.write_bytes(key)
-        self._env = {
-            "PATH": os.environ["PATH"],
+        env = {
             "SIGNING_SECRETS": " ".join(secrets),
             "PRIVATE_KEYS": " ".join(map(str, files)),
             "PORT": str(port),
             "SEEN": str(folder / "seen.db"),
             "NODE_OPTIONS": node_options,
         }
-        self._changed = asyncio.Condition()
+        super().__init__(name, env, folder, *EXAMPLES[name])
+        self.port = port
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=self._env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=1 << 20,
-        )
-        self._reading = asyncio.create_task(self._read())
+        await self.start()
         try:
             await self._listening()
         except BaseException:
-            await self._end()
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._end()
+        # By force: what it has accepted must be safe even so.
+        if self.returncode is None:
+            self.kill()
+        await self.ended()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hooks"
 
-    def events(self) -> list[str]:
-        """Return the ids of the events that it handled."""
+    def handled(self) -> list[str]:
+        """Return the ids of the events that it printed."""
         words = [line.split() for line in self.lines]
         return [one[0] for one in words if len(one) > 1 and one[1] == "order.paid"]
-
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 60) -> None:
-        """Wait until the condition holds; it is looked at after each line."""
-        try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(condition)
-        except TimeoutError:
-            pytest.fail(f"{self._command[-1]} did not get there:\n" + "\n".join(self.lines))
 
     async def _listening(self) -> None:
         async with asyncio.timeout(_READY_S):
@@ -108,27 +87,9 @@ class Example:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 except OSError:
-                    if self._process.returncode is not None:
-                        await self._reading
-                        pytest.fail("it ended:\n" + "\n".join(self.lines))
+                    assert self.returncode is None, self.tail()
                     # Nothing tells when another process listens; so it is asked again.
                     await asyncio.sleep(0.02)
                     continue
                 writer.close()
                 return
-
-    async def _end(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        await self._reading
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for raw in self._process.stdout:
-            async with self._changed:
-                line = raw.decode("utf-8", "replace").rstrip()
-                # Shown by pytest when the test fails.
-                print(f"[{self._command[-1]}] {line}")  # noqa: T201
-                self.lines.append(line)
-                self._changed.notify_all()

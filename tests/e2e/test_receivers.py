@@ -44,7 +44,7 @@ class Tenant:
     def running(self, *, keys: Iterable[str], versions: Iterable[int]) -> Example:
         secrets = SigningSecrets(MASTER_KEY)
         return Example(
-            EXAMPLES[self.name],
+            self.name,
             port=self.port,
             keys=[vectors()[key].private_key for key in keys],
             secrets=[secrets.show(self.name, "ep_1", version) for version in versions],
@@ -56,7 +56,10 @@ PYTHON = tuple(name for name in EXAMPLES if name != "node")
 
 
 @pytest.fixture(
-    params=[pytest.param(PYTHON, id="python"), pytest.param(("node",), marks=pytest.mark.node)]
+    params=[
+        pytest.param(PYTHON, id="python"),
+        pytest.param(("node",), id="node", marks=pytest.mark.node),
+    ]
 )
 def tenants(request: pytest.FixtureRequest, tmp_path: Path) -> list[Tenant]:
     if "node" in request.param and not node_is_there():
@@ -80,6 +83,13 @@ async def receivers(
         yield list(await asyncio.gather(*starting))
 
 
+async def delivering_to(provider: Provider, tenants: list[Tenant]) -> Worker:
+    for tenant in tenants:
+        url = f"http://127.0.0.1:{tenant.port}/hooks"
+        await provider.tenant(tenant.name, url, key=vectors()[OLD].public_key)
+    return await provider.worker("a")
+
+
 async def published(
     provider: Provider,
     worker: Worker,
@@ -94,7 +104,7 @@ async def published(
     # By the worker: a receiver that is ended between its work and its answer gets a repeat.
     await worker.until(lambda: last <= accepted(worker))
     for example in examples:
-        await example.until(lambda handled=example.events: not last.isdisjoint(handled()))  # type: ignore[misc]
+        await example.until(lambda handled=example.handled: not last.isdisjoint(handled()))  # type: ignore[misc]
 
 
 def accepted(worker: Worker) -> set[str]:
@@ -133,10 +143,7 @@ def applied(command: str, tenant: Document | None) -> bool:
 async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(
     provider: Provider, tenants: list[Tenant]
 ) -> None:
-    for tenant in tenants:
-        url = f"http://127.0.0.1:{tenant.port}/hooks"
-        await provider.tenant(tenant.name, url, key=vectors()[OLD].public_key)
-    worker = await provider.worker("a")
+    worker = await delivering_to(provider, tenants)
 
     async with receivers(tenants, keys=[OLD], versions=[1]) as first:
         # Event 0 comes twice: a lane has one delivery at a time, so that once 1 is there
@@ -151,7 +158,7 @@ async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(
         await published(provider, worker, tenants, third, 3)
 
     for number, tenant in enumerate(tenants):
-        handled = [run[number].events() for run in (first, second, third)]
+        handled = [run[number].handled() for run in (first, second, third)]
         name = tenant.name
         assert handled == [[f"{name}-0", f"{name}-1"], [f"{name}-2"], [f"{name}-3"]]
     attempts = worker.events("delivery.attempted")
@@ -167,14 +174,11 @@ async def test_each_example_opens_drops_a_repeat_and_outlives_a_rotation(
 async def test_what_was_seen_before_a_restart_is_dropped_after_it(
     provider: Provider, tenants: list[Tenant]
 ) -> None:
-    for tenant in tenants:
-        url = f"http://127.0.0.1:{tenant.port}/hooks"
-        await provider.tenant(tenant.name, url, key=vectors()[OLD].public_key)
-    worker = await provider.worker("a")
+    worker = await delivering_to(provider, tenants)
 
     async with receivers(tenants, keys=[OLD], versions=[1]) as first:
         await published(provider, worker, tenants, first, 0)
     async with receivers(tenants, keys=[OLD], versions=[1]) as second:
         await published(provider, worker, tenants, second, 0, 1)
 
-    assert [example.events() for example in second] == [[f"{one.name}-1"] for one in tenants]
+    assert [example.handled() for example in second] == [[f"{one.name}-1"] for one in tenants]
