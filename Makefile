@@ -30,6 +30,7 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy receiver/examples/python
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/deptry --config receiver/pyproject.toml receiver/hookseal_receiver

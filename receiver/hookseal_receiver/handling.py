@@ -69,7 +69,8 @@ async def answer_async(
 ) -> Answer:
     """Do the same with an asynchronous handler.
 
-    The store runs in threads: one on a disk would hold up the event loop.
+    The store runs in threads: one on a disk would hold up the event loop. A task that is
+    cancelled while its claim is under way leaves it to its lease.
     """
     event = _opened(webhook, headers, body)
     if event is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,28 @@ class Book:
         if self.failures:
             self.failures -= 1
             raise RuntimeError("the handler failed")
+
+
+class SlowStore(MemoryStore):
+    """Waits at each step until it is told to go on, as one on a busy disk does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Semaphore(0)
+        self.asked = asyncio.Semaphore(0)
+        self._loop = asyncio.get_running_loop()
+
+    def claim(self, delivery: str) -> Claim:
+        self._wait()
+        return super().claim(delivery)
+
+    def finish(self, claim: Claim) -> None:
+        self._wait()
+        super().finish(claim)
+
+    def _wait(self) -> None:
+        self._loop.call_soon_threadsafe(self.asked.release)
+        assert self.go_on.acquire(timeout=5), "nobody could tell it to go on"
 
 
 class BrokenStore(MemoryStore):
@@ -185,6 +208,19 @@ async def test_what_was_seen_may_be_kept_in_a_file(glue: Glue, tmp_path: Path) -
         store.close()
 
     assert len(book.events) == 1
+
+
+async def test_a_slow_store_does_not_hold_up_the_loop(glue: Glue) -> None:
+    book = Book()
+    store = SlowStore()
+
+    async with glue(a_webhook(), book.handle, store) as post, asyncio.TaskGroup() as tasks:
+        posting = tasks.create_task(post(*a_request()))
+        for _ in ("claim", "finish"):
+            await store.asked.acquire()
+            store.go_on.release()
+
+    assert posting.result().status == 204
 
 
 async def test_without_its_store_nothing_is_handled(glue: Glue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 async def handle(event: Event) -> None:
     raise AssertionError("nothing of this is to be handled")
+
+
+async def hang(started: asyncio.Queue[Event], event: Event) -> None:
+    started.put_nowait(event)
+    await asyncio.Event().wait()
 
 
 class TestAsgi:
@@ -42,6 +48,17 @@ class TestAsgi:
         await app(scope, receive, send)
 
         assert sent[0]["status"] == 400
+
+    async def test_a_request_that_is_cut_off_gives_its_event_back(self) -> None:
+        started: asyncio.Queue[Event] = asyncio.Queue()
+        app = SealedWebhooks(a_webhook(), lambda event: hang(started, event))
+
+        for _ in range(2):
+            posting = asyncio.create_task(call_asgi(app, *a_request()))
+            await started.get()
+            posting.cancel()
+            await asyncio.wait([posting])
+            assert posting.cancelled()
 
     async def test_another_method_is_refused(self) -> None:
         app = SealedWebhooks(a_webhook(), handle)
