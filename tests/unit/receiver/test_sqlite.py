@@ -115,9 +115,12 @@ def test_a_forked_child_has_a_connection_of_its_own(store: SQLiteStore) -> None:
     if child == 0:
         # Nothing of pytest may run here a second time, whatever happens.
         try:
+            parents = store._connection
             seen = store.claim("before").standing is Standing.SEEN
             store.finish(store.claim("child's"))
-            os._exit(0 if seen else 3)
+            # Kept, since closing it would drop the parent's locks; but used no more.
+            left_alone = store._connection is not parents and parents in store._inherited
+            os._exit(0 if seen and left_alone else 3)
         finally:
             os._exit(4)
 
@@ -143,6 +146,33 @@ def test_a_file_that_another_process_holds_is_an_error_of_ours(path: Path) -> No
         other.execute("ROLLBACK")
         store.finish(claim)
         assert store.claim("b").standing is Standing.NEW
+
+
+def test_while_another_process_makes_the_file_it_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLite itself gives up at once here, however long it was told to wait.
+    with (
+        closing(SQLiteStore(path)) as store,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("CREATE TABLE theirs (n)")
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("time.sleep", lambda _: other.execute("ROLLBACK"))
+
+        assert store.claim("a").standing is Standing.NEW
+
+
+def test_it_does_not_wait_for_ever(path: Path) -> None:
+    with (
+        closing(SQLiteStore(path, busy_s=0.0)) as store,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("CREATE TABLE theirs (n)")
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(StoreError):
+            store.claim("a")
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
