@@ -30,8 +30,10 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy receiver/examples/python
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	$(BIN)/deptry --config receiver/pyproject.toml receiver/hookseal_receiver
 	$(BIN)/codespell
 
 bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent
@@ -46,7 +48,8 @@ lock: $(VENV)/.dev   ## pin every dependency again, with hashes
 	  --no-header --no-strip-extras --quiet --constraint requirements.txt --extra dev -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules \
+	  receiver/examples/node/node_modules receiver/dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,9 +57,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # What `make demo` needs, and no more: it is somebody's first minute with hookseal.
-$(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.run: requirements.txt pyproject.toml receiver/pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) install --no-deps --no-build-isolation -e . -e receiver
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run

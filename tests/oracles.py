@@ -23,7 +23,16 @@ from standardwebhooks.webhooks import Webhook
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["OPENERS", "REFUSED", "NodeOpener", "NodeRequest", "Opened", "node_opener", "verify"]
+__all__ = [
+    "OPENERS",
+    "REFUSED",
+    "NodeOpener",
+    "NodeRequest",
+    "Opened",
+    "node_opener",
+    "npm_installed",
+    "verify",
+]
 
 REFUSED = (JoseError, jwcrypto.common.JWException)
 ALGORITHMS = ["RSA-OAEP-256", "ECDH-ES", "A256GCM"]
@@ -100,26 +109,34 @@ def _alone(file: Path) -> Iterator[None]:
         yield
 
 
+def npm_installed(folder: Path) -> bool:
+    """Install what a folder's lock names, if need be; False without Node or npm."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return False
+    wanted = folder / "package-lock.json"
+    with _alone(wanted):
+        # npm writes this one last.
+        installed = folder / "node_modules" / ".package-lock.json"
+        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+            subprocess.run(
+                [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                timeout=_NODE_TIMEOUT_S,
+            )
+    return True
+
+
 NodeOpener = Callable[[Sequence[NodeRequest]], list[dict[str, dict[str, Any]]]]
 
 
 def node_opener() -> NodeOpener | None:
     """Return what opens requests with Node, installed if need be; None without Node."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
+    node = shutil.which("node")
+    if node is None or not npm_installed(NODE_FOLDER):
         return None
-    wanted = NODE_FOLDER / "package-lock.json"
-    with _alone(wanted):
-        # npm writes this one last.
-        installed = NODE_FOLDER / "node_modules" / ".package-lock.json"
-        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-            subprocess.run(
-                [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-                cwd=NODE_FOLDER,
-                check=True,
-                capture_output=True,
-                timeout=_NODE_TIMEOUT_S,
-            )
 
     def open_all(requests: Sequence[NodeRequest]) -> list[dict[str, dict[str, Any]]]:
         asked = [

@@ -51,10 +51,10 @@ app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(demo.demo)
 app.command()(publish.publish)
-app.command()(receive.receive)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    worker.worker
-)
+_AS_THEY_ARE = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Its own `--help` is that of the receiver, which has the options.
+app.command(context_settings={**_AS_THEY_ARE, "help_option_names": []})(receive.receive)
+app.command(context_settings=_AS_THEY_ARE)(worker.worker)
 app.command()(api.api)
 app.command()(doctor.doctor)
 app.command()(settings.settings)

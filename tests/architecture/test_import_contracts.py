@@ -9,6 +9,11 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
+PACKAGES = (
+    *(REPOSITORY / name for name in ("hookseal", "agents", "streams")),
+    REPOSITORY / "receiver" / "hookseal_receiver",
+)
+
 VIOLATIONS = {
     "a layer above": ("hookseal/errors.py", "import agents.deliver", "One way only"),
     "a layer above inside hookseal": (
@@ -24,6 +29,21 @@ VIOLATIONS = {
         "Only the streams",
     ),
     "a clock in the rules": ("hookseal/domain/backoff.py", "import time", "The rules are pure"),
+    "the sender in the receiver": (
+        "hookseal_receiver/webhook.py",
+        "import hookseal.seal.sign",
+        "The receiver shares no code",
+    ),
+    "the receiver in the sender": (
+        "hookseal/seal/request.py",
+        "import hookseal_receiver.webhook",
+        "The sender knows the receiver only",
+    ),
+    "glue in the receiver's core": (
+        "hookseal_receiver/webhook.py",
+        "import hookseal_receiver.aiohttp",
+        "Inside the receiver",
+    ),
 }
 
 
@@ -41,9 +61,9 @@ def contracts_broken(tree: Path) -> str:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("hookseal", "agents", "streams"):
+    for package in PACKAGES:
         shutil.copytree(
-            REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+            package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     return tmp_path

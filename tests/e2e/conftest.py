@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from hookseal.config import Settings
     from hookseal.domain.record import Header, Record
+    from hookseal.domain.tenant import PublicKey
     from hookseal.kafka.producer import Position
+    from hookseal.seal.keys import PublicJwk
 
 PARTITIONS = 6
 
@@ -76,9 +78,15 @@ class Provider:
     async def receiver(self) -> Receiver:
         return await self._stack.enter_async_context(Receiver())
 
-    async def tenant(self, customer_id: str, *urls: str, event_types: str = "*") -> None:
+    async def tenant(
+        self,
+        customer_id: str,
+        *urls: str,
+        event_types: str = "*",
+        key: PublicKey | PublicJwk | None = None,
+    ) -> None:
         """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
-        key = public_key()
+        key = key or public_key()
         at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
         await self.commands.submit(CreateTenant(id=uuid4().hex, **at))
         await self.commands.submit(

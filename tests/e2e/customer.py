@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from aiohttp import web
-from hookseal_receiver import Event, Webhook
 
 from hookseal.seal.keys import generate_private_key
+from hookseal_receiver import Event, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable

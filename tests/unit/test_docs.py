@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
-PAGES = (README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md")))
+RECEIVING = REPOSITORY / "docs" / "receiving.md"
+PAGES = (
+    *(README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "receiver" / "README.md"),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+)
 SOURCES = ("hookseal", "agents", "streams")
 # Of the tests and of tools, not of a worker.
 OTHER_SETTINGS = {"HOOKSEAL_TEST_BROKER"}
@@ -61,9 +65,9 @@ def blocks_in(page: Path, language: str) -> list[str]:
     return re.findall(fenced, page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def code_of(language: str) -> str:
-    """Return the README's one block of code in this language."""
-    (block,) = blocks_in(README, language)
+def code_with(text: str, language: str) -> str:
+    """Return the one block of code in this language, on the guide for tenants, with a text."""
+    (block,) = [block for block in blocks_in(RECEIVING, language) if text in block]
     return block
 
 
@@ -178,14 +182,14 @@ class TestReadme:
         ]
 
 
-def test_the_python_code_of_the_readme_opens_a_sealed_request(
+def test_python_with_libraries_alone_opens_a_sealed_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers, body, event = a_request(tmp_path)
     asked = orjson.dumps([headers, body.decode()]).decode()
     script = tmp_path / "open.py"
     script.write_text(
-        f"{code_of('python')}\nimport sys\nheaders, body = json.load(sys.stdin)\n"
+        f"{code_with('joserfc', 'python')}\nimport sys\nheaders, body = json.load(sys.stdin)\n"
         "print(json.dumps(open_event(headers, body.encode())))\n"
     )
     monkeypatch.setenv("SIGNING_SECRETS", " ".join(vectors()["x25519"].signing_secrets))
@@ -196,7 +200,7 @@ def test_the_python_code_of_the_readme_opens_a_sealed_request(
 
 
 @pytest.mark.node
-def test_the_node_code_of_the_readme_opens_a_sealed_request(
+def test_node_with_libraries_alone_opens_a_sealed_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if node_opener() is None:
@@ -205,7 +209,7 @@ def test_the_node_code_of_the_readme_opens_a_sealed_request(
     asked = orjson.dumps([headers, body.decode()]).decode()
     (tmp_path / "node_modules").symlink_to(NODE_FOLDER / "node_modules")
     (tmp_path / "open.mjs").write_text(
-        f'{code_of("js")}\nimport {{ text }} from "node:stream/consumers";\n'
+        f'{code_with("jose", "js")}\nimport {{ text }} from "node:stream/consumers";\n'
         "const asked = JSON.parse(await text(process.stdin));\n"
         "console.log(JSON.stringify(await openEvent(...asked)));\n"
     )
@@ -217,7 +221,7 @@ def test_the_node_code_of_the_readme_opens_a_sealed_request(
 
 
 def a_request(folder: Path) -> tuple[dict[str, str], bytes, dict[str, Any]]:
-    """Seal an event now, and leave its private key where the README looks for it."""
+    """Seal an event now, and leave its private key where the page looks for it."""
     vector = vectors()["x25519"]
     (folder / "acme.pem").write_bytes(vector.private_key)
     event = {"id": "evt_1", "type": "order.paid", "endpoint_id": "ep_1", "data": {"total": 42}}

@@ -5,21 +5,28 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from hookseal.cli.demo.books import Arrival, Book
 from hookseal.cli.demo.plan import Behaviour, is_failing
-from hookseal.cli.example_receiver import ExampleReceiver, Opener, private_keys
+from hookseal_receiver import Webhook
+from hookseal_receiver.listener import Listener
 
 if TYPE_CHECKING:
     from hookseal.cli.demo.plan import Role
-    from hookseal.cli.example_receiver import Opened
-    from hookseal.errors import InvalidInputError
+    from hookseal_receiver import Event, VerificationError
 
-__all__ = ["HOST", "TenantSide"]
+__all__ = ["HOST", "Specimen", "TenantSide"]
 
 HOST = "127.0.0.1"
 _OK, _SERVICE_UNAVAILABLE = 200, 503
+
+
+class Specimen(NamedTuple):
+    """One request: its body, and what was sealed in it."""
+
+    body: bytes
+    plaintext: bytes
 
 
 class TenantSide:
@@ -41,12 +48,12 @@ class TenantSide:
         """
         self.role = role
         self.book = Book(role.customer_id, may_fail=role.behaviour is Behaviour.DOWN)
-        self.specimen: Opened | None = None
+        self.specimen: Specimen | None = None
         self._seed = seed
         self._began_s = began_s
         self._requests = 0
         self._stack = AsyncExitStack()
-        self._receiver = ExampleReceiver(answer=self._answer, refused=self._refused, host=HOST)
+        self._receiver = Listener(answer=self._answer, refused=self._refused, host=HOST)
 
     async def __aenter__(self) -> Self:
         if self.role.behaviour is Behaviour.DOWN:
@@ -69,19 +76,17 @@ class TenantSide:
 
     def can_open(self, private_pem: bytes, secret: str, endpoint_id: str) -> None:
         """Take the private key and what the endpoint's creation returned."""
-        self._receiver.opener = Opener(
-            private_keys([private_pem]), [secret], endpoint_id=endpoint_id
+        self._receiver.webhook = Webhook(
+            secrets=[secret], keys=[private_pem], endpoint_id=endpoint_id
         )
 
-    async def _answer(self, opened: Opened) -> int:
+    async def _answer(self, event: Event, body: bytes) -> int:
         self._requests += 1
         fails = self.role.behaviour is Behaviour.NOW_AND_THEN
         status = _SERVICE_UNAVAILABLE if fails and is_failing(self._requests, self._seed) else _OK
-        self.specimen = self.specimen or opened
-        self.book.arrivals.append(
-            Arrival(opened.event["id"], status, time.monotonic() - self._began_s)
-        )
+        self.specimen = self.specimen or Specimen(body, event.plaintext)
+        self.book.arrivals.append(Arrival(event.id, status, time.monotonic() - self._began_s))
         return status
 
-    def _refused(self, error: InvalidInputError) -> None:
-        self.book.refused.append(error.code)
+    def _refused(self, error: VerificationError) -> None:
+        self.book.refused.append(error.reason)

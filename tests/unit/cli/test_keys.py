@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from hookseal.cli.example_receiver import private_keys
 from hookseal.seal.keys import parse_public_key
+from hookseal_receiver import Webhook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,9 @@ def test_a_pair_is_made_of_which_a_tenant_can_register_the_public_key(
 
     assert result.exit_code == 0
     public = parse_public_key(result.stdout)
-    # The receiver's library and ours name the key alike.
-    assert private_keys([file.read_bytes()]).keys[0].kid == public.kid
+    # The receiver and the sender name the key alike.
+    webhook = Webhook(secrets=[f"whsec_{'A' * 44}"], keys=[file.read_bytes()])
+    assert webhook.key_ids == (public.kid,)
 
 
 def test_the_private_key_is_the_owners_alone(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""For ASGI: Starlette, FastAPI and other frameworks. Needs no library.
+
+In Starlette and FastAPI it is the endpoint of a route:
+`app.router.routes.append(Route("/hooks", SealedWebhooks(webhook, handle), methods=["POST"]))`.
+Do not use `app.mount`: it redirects `/hooks` to `/hooks/`, and redirects are not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from hookseal_receiver.handling import TOO_LARGE, Answer, answer_async
+from hookseal_receiver.repeats.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from hookseal_receiver.handling import AsyncHandler
+    from hookseal_receiver.repeats.port import Store
+    from hookseal_receiver.webhook import Webhook
+
+__all__ = ["SealedWebhooks"]
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+
+
+class SealedWebhooks:
+    """An ASGI application that gives each event to a handler, and answers 204 after it."""
+
+    def __init__(
+        self, webhook: Webhook, handler: AsyncHandler, *, store: Store | None = None
+    ) -> None:
+        """Prepare; without a store repeats are dropped in this process only."""
+        self._webhook = webhook
+        self._handler = handler
+        self._store = MemoryStore() if store is None else store
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise TypeError(f"webhooks come over http, not {scope['type']}")
+        found = await self._answer(scope, receive)
+        headers = [(name.lower().encode(), value.encode()) for name, value in found.headers]
+        if found.status != 204:  # noqa: PLR2004 - which has no length (RFC 9110 section 8.6)
+            headers.append((b"content-length", b"0"))
+        await send({"type": "http.response.start", "status": found.status, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async def _answer(self, scope: _Message, receive: _Receive) -> Answer:
+        if scope["method"] != "POST":
+            return Answer(405, (("Allow", "POST"),))
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            # `http.disconnect` has no body and nothing more: what came does not verify.
+            more = message.get("more_body", False)
+            if len(body) > self._webhook.max_body_bytes:
+                return TOO_LARGE
+        return await answer_async(
+            self._webhook, self._handler, self._store, scope["headers"], bytes(body)
+        )

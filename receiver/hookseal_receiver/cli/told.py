@@ -1,0 +1,33 @@
+"""Errors as a person reads them."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from hookseal_receiver.errors import ReceiverError
+
+__all__ = ["told", "visible"]
+
+_P = ParamSpec("_P")
+_REFUSED = 2
+
+
+def told(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Make an error that is raised on purpose one line on stderr, and exit code 2."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ReceiverError as error:
+            typer.echo(visible(str(error)), err=True)
+            raise typer.Exit(_REFUSED) from None
+
+    return run
+
+
+def visible(text: str) -> str:
+    """Return the text with what would steer a terminal made visible."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
