@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from hookseal.api import bodies
@@ -16,6 +15,7 @@ from hookseal.api.principals import ADMIN
 from hookseal.api.problems import Problem, problem_of
 from hookseal.errors import HooksealError
 from hookseal.telemetry import metrics
+from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -30,7 +30,7 @@ __all__ = ["create_app"]
 
 _JSON = "application/json"
 _OPERATION = web.RequestKey("operation", str)
-_log = structlog.stdlib.get_logger("hookseal.api")
+_log = logger("hookseal.api")
 _encoder = msgspec.json.Encoder()
 
 

@@ -18,6 +18,7 @@ from hookseal.api.schemas import (
     Endpoints,
     EndpointShown,
     Queued,
+    RotateAsked,
     SecretShown,
 )
 from hookseal.api.shown import endpoint_fields, shown_endpoint
@@ -136,6 +137,7 @@ class EndpointOperations:
                 _TAG,
                 self._rotate_secret,
                 scope=_SCOPE,
+                takes=RotateAsked,
                 returns=SecretShown,
                 changes=True,
             ),
@@ -156,7 +158,7 @@ class EndpointOperations:
     async def _add(self, call: Call) -> Reply:
         asked = call.body_as(EndpointNew)
         known_as = command_id(call, call.customer_id)
-        endpoint_id = stable_id("ep", known_as)
+        endpoint_id = stable_id("ep", known_as) if asked.id is UNSET else asked.id
         command = self._changes.command(
             call,
             AddEndpoint,
@@ -232,7 +234,13 @@ class EndpointOperations:
         endpoint_id = call.part("id")
         _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
         after = await self._changes.changed(
-            self._changes.command(call, RotateSecret, call.customer_id, endpoint_id=endpoint_id)
+            self._changes.command(
+                call,
+                RotateSecret,
+                call.customer_id,
+                endpoint_id=endpoint_id,
+                overlap_s=call.body_as(RotateAsked).overlap_s,
+            )
         )
         endpoint = _endpoint(after, endpoint_id)
         shown = shown_endpoint(endpoint, call.principal)

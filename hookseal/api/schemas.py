@@ -29,6 +29,7 @@ __all__ = [
     "Page",
     "PublicKeyNew",
     "Queued",
+    "RotateAsked",
     "SecretShown",
     "TenantChange",
     "TenantMade",
@@ -40,6 +41,8 @@ __all__ = [
 
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 1000
+OVERLAP_DEFAULT_S = 86_400.0
+OVERLAP_MAX_S = 7 * 86_400.0
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 
@@ -48,6 +51,7 @@ CustomerId = Annotated[
 ]
 Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, description="For people.")]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX, description="For people.")]
+EndpointId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[
     str,
     Meta(
@@ -193,9 +197,14 @@ class PublicKeyNew(_Asked, frozen=True):
     ]
 
 
-class EndpointNew(_Asked, frozen=True):
-    """An endpoint to be added."""
+class EndpointNew(_Asked, frozen=True, kw_only=True):
+    """An endpoint to be added.
 
+    Attributes:
+        id: Made when not given; the signing secret follows from it.
+    """
+
+    id: EndpointId | UnsetType = UNSET
     url: Url
     event_types: EventTypes
     headers: Headers = {}
@@ -263,6 +272,16 @@ class TenantShown(_Told, frozen=True):
     api_keys: list[ApiKeyShown]
     public_keys: list[KeyShown]
     endpoints: list[EndpointShown]
+
+
+class RotateAsked(_Asked, frozen=True):
+    """How a signing secret is rotated.
+
+    Attributes:
+        overlap_s: Seconds for which the secret before signs as well.
+    """
+
+    overlap_s: Annotated[float, Meta(ge=0, le=OVERLAP_MAX_S)] = OVERLAP_DEFAULT_S
 
 
 class SecretShown(_Told, frozen=True):

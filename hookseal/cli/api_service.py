@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-import structlog
 from aiohttp import web
 
 from hookseal.api.build import ApiParts, build
@@ -19,13 +18,17 @@ from hookseal.kafka.producer import Producer
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
 from hookseal.seal.sign import SigningSecrets
+from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from hookseal.config import Settings
 
 __all__ = ["ApiService"]
 
-_log = structlog.stdlib.get_logger("hookseal.api")
+_log = logger("hookseal.api")
 
 # A client that keeps its connection open holds the shut-down no longer than this.
 _SHUTDOWN_S = 5.0
@@ -37,8 +40,23 @@ class ApiService:
     Entering needs no broker: until there is one, requests are answered with 503.
     """
 
-    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        socket: Path | None = None,
+        partitions: Iterable[int] | None = None,
+    ) -> None:
         """Prepare.
+
+        Args:
+            settings: Of the API.
+            host: Address to listen on.
+            port: 0 takes any that is free.
+            socket: Listen there instead, on a Unix socket.
+            partitions: Know the tenants of these only, counted from 0; of all when None.
 
         Raises:
             ConfigurationError: `master_key_missing`, `pepper_short`.
@@ -46,7 +64,10 @@ class ApiService:
         self._settings = settings
         self._host = host
         self._port = port
-        self._model = TenantsModel(settings.cluster, stale_s=settings.api_stale_s)
+        self._socket = socket
+        self._model = TenantsModel(
+            settings.cluster, partitions=partitions, stale_s=settings.api_stale_s
+        )
         self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
         self._clock = SystemClock()
         self._events = EventLog(
@@ -63,7 +84,8 @@ class ApiService:
         Raises:
             OSError: The port cannot be listened on.
         """
-        _say_what_is_open(self._settings)
+        if self._socket is None:
+            _say_what_is_open(self._settings)
         async with AsyncExitStack() as stack:
             self._model.start()
             stack.push_async_callback(self._model.close)
@@ -79,10 +101,21 @@ class ApiService:
             )
             await self._runner.setup()
             stack.push_async_callback(self._runner.cleanup)
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            if self._socket is None:
+                await web.TCPSite(self._runner, self._host, self._port).start()
+                _log.info("api.listening", host=self._host, port=self.port)
+            else:
+                await web.UnixSite(self._runner, self._socket).start()
             self._stack = stack.pop_all()
-        _log.info("api.listening", host=self._host, port=self.port)
         return self
+
+    async def known(self) -> None:
+        """Return once the tenants are known.
+
+        Raises:
+            BrokerError: As `TenantsModel.first`.
+        """
+        await self._model.first()
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -20,14 +21,13 @@ def add(
     timeout: Timeout = 10.0,
 ) -> None:
     """Add a public key and seal to it from now on; prints its id."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import AddPublicKey
+    from hookseal.cli.desk import ask_tenant
     from hookseal.seal.keys import parse_public_key
 
+    # Checked before it leaves this machine: it may be a private key.
     key = parse_public_key(read_small(file))
-    command = a_command(AddPublicKey, customer, kid=key.kid, alg=key.alg, jwk=dict(key.jwk))
-    change(command, timeout_s=timeout)
-    ui.say(key.kid)
+    body = {"public_key": key.jwk}
+    ui.say(ask_tenant(customer, "POST", "/public-keys", body, timeout_s=timeout)["kid"])
 
 
 @app.command()
@@ -37,8 +37,7 @@ def remove(
     timeout: Timeout = 10.0,
 ) -> None:
     """Remove a public key. Without an active one nothing can be sealed."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import RemovePublicKey
+    from hookseal.cli.desk import ask_tenant
 
-    change(a_command(RemovePublicKey, customer, kid=kid), timeout_s=timeout)
+    ask_tenant(customer, "DELETE", f"/public-keys/{quote(kid, safe='')}", timeout_s=timeout)
     ui.say(f"Removed {kid}")

@@ -1,19 +1,17 @@
 """`hookseal tenants`: make tenants, look at them, switch them off."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hookseal.cli import tenant_endpoints, tenant_keys, ui
+from hookseal.cli import tenant_api_keys, tenant_endpoints, tenant_keys, ui
 from hookseal.cli.options import AsJson, Customer, Timeout
-
-if TYPE_CHECKING:
-    from hookseal.domain.tenant import Tenant
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Make tenants, look at them, change them.")
+app.add_typer(tenant_api_keys.app, name="api-keys")
 app.add_typer(tenant_keys.app, name="keys")
 app.add_typer(tenant_endpoints.app, name="endpoints")
 
@@ -23,35 +21,34 @@ HIDDEN = "***"
 @app.command()
 def create(
     customer: Customer,
+    *,
     name: Annotated[str, typer.Option(help="For people.")] = "",
+    as_json: AsJson = False,
     timeout: Timeout = 10.0,
 ) -> None:
-    """Create a tenant."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import CreateTenant
+    """Create a tenant; prints its first API key, this once."""
+    from hookseal.cli.desk import create_tenant
     from hookseal.domain.event import check_customer_id
 
-    change(a_command(CreateTenant, check_customer_id(customer), name=name), timeout_s=timeout)
+    api_key = create_tenant(check_customer_id(customer), name, timeout_s=timeout)
+    if as_json:
+        ui.json({"customer_id": customer, "api_key": api_key})
+        return
     ui.say(f"Created {customer}")
+    ui.say(f"API key: {api_key}")
 
 
 @app.command()
 def enable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Deliver the tenant's events again."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import EnableTenant
-
-    change(a_command(EnableTenant, customer), timeout_s=timeout)
+    _switch(customer, timeout, enabled=True)
     ui.say(f"Enabled {customer}")
 
 
 @app.command()
 def disable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Dead-letter the tenant's events from now on."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import DisableTenant
-
-    change(a_command(DisableTenant, customer), timeout_s=timeout)
+    _switch(customer, timeout, enabled=False)
     ui.say(f"Disabled {customer}")
 
 
@@ -62,30 +59,30 @@ def delete(
     timeout: Timeout = 10.0,
 ) -> None:
     """Forget the tenant, its keys and its endpoints."""
-    from hookseal.cli.changes import a_command, change
-    from hookseal.domain.command import DeleteTenant
+    from hookseal.cli.desk import ask_tenant
 
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Forget {customer}, its keys and its endpoints?", abort=True)
-    change(a_command(DeleteTenant, customer), timeout_s=timeout)
+    ask_tenant(customer, "DELETE", timeout_s=timeout)
     ui.say(f"Deleted {customer}")
 
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
     """List all tenants."""
-    with ui.working("Reading the tenants"):
-        tenants = ui.run(_read(None))
+    from hookseal.cli.desk import every_tenant
+
+    tenants = every_tenant()
     if as_json:
-        ui.json([described(tenant) for tenant in tenants])
+        ui.json(tenants)
         return
     rows = [
         (
-            tenant.customer_id,
-            tenant.name,
-            "enabled" if tenant.enabled else "disabled",
-            len(tenant.public_keys),
-            len(tenant.endpoints),
+            tenant["customer_id"],
+            tenant["name"],
+            "enabled" if tenant["enabled"] else "disabled",
+            tenant["public_keys"],
+            tenant["endpoints"],
         )
         for tenant in tenants
     ]
@@ -100,19 +97,19 @@ def show(
         bool, typer.Option("--reveal", help="Print the values of custom headers.")
     ] = False,
 ) -> None:
-    """Show a tenant with its public keys and endpoints."""
-    from hookseal.cli.changes import unknown_tenant
+    """Show a tenant with its keys and endpoints."""
+    from hookseal.cli.desk import ask_tenant
 
-    with ui.working("Reading the tenant"):
-        tenants = ui.run(_read(customer))
-    if not tenants:
-        raise unknown_tenant(customer)
-    document = described(tenants[0], reveal=reveal)
+    document = described(ask_tenant(customer, "GET"), reveal=reveal)
     if as_json:
         ui.json(document)
         return
     for name in ("customer_id", "name", "enabled", "revision"):
         ui.say(f"{name}: {document[name]}")
+    ui.table(
+        ("API key", "scopes"),
+        [(key["id"], ",".join(key["scopes"])) for key in document["api_keys"]],
+    )
     ui.table(
         ("public key", "alg", "state"),
         [(key["kid"], key["alg"], key["state"]) for key in document["public_keys"]],
@@ -133,51 +130,28 @@ def show(
     )
 
 
-def described(tenant: "Tenant", *, reveal: bool = False) -> dict[str, Any]:
+def described(tenant: dict[str, Any], *, reveal: bool = False) -> dict[str, Any]:
     """Return the tenant for printing.
 
     Args:
-        tenant: The tenant.
+        tenant: As the API tells of it.
         reveal: Whether to include the values of custom headers: they may be secrets.
     """
     return {
-        "customer_id": tenant.customer_id,
-        "name": tenant.name,
-        "enabled": tenant.enabled,
-        "revision": tenant.revision,
+        **tenant,
         "public_keys": [
-            {"kid": key.kid, "alg": key.alg, "state": key.state} for key in tenant.public_keys
+            {name: key[name] for name in ("kid", "alg", "state")} for key in tenant["public_keys"]
         ],
         "endpoints": [
-            {
-                "id": endpoint.id,
-                "url": endpoint.url,
-                "event_types": list(endpoint.event_types),
-                "headers": {
-                    name: value if reveal else HIDDEN for name, value in endpoint.headers.items()
-                },
-                "description": endpoint.description,
-                "enabled": endpoint.enabled,
-                "disabled_reason": endpoint.disabled_reason,
-                "secret_version": endpoint.secret_version,
-                "retry_delays_s": endpoint.retry_delays_s,
-            }
-            for endpoint in tenant.endpoints
+            endpoint
+            if reveal
+            else {**endpoint, "headers": dict.fromkeys(endpoint["headers"], HIDDEN)}
+            for endpoint in tenant["endpoints"]
         ],
     }
 
 
-async def _read(customer_id: str | None) -> "list[Tenant]":
-    from hookseal.config import load
-    from hookseal.kafka.partitioner import partition_of
-    from hookseal.kafka.tenants import TenantsModel
-    from hookseal.kafka.topics import partition_count
+def _switch(customer: str, timeout_s: float, *, enabled: bool) -> None:
+    from hookseal.cli.desk import ask_tenant
 
-    cluster = load().cluster
-    if customer_id is None:
-        async with TenantsModel(cluster) as model:
-            return model.page()
-    partition = partition_of(customer_id, await partition_count(cluster))
-    async with TenantsModel(cluster, partitions=[partition]) as model:
-        found = model.get(customer_id)
-        return [] if found is None else [found]
+    ask_tenant(customer, "PATCH", body={"enabled": enabled}, timeout_s=timeout_s)

@@ -53,7 +53,7 @@ class TenantsModel:
         """
         self.start()
         try:
-            await self._feed.first()
+            await self.first()
         except BaseException:
             await self.close()
             raise
@@ -65,6 +65,15 @@ class TenantsModel:
     def start(self) -> None:
         """Begin to read; return at once. Without a broker it is tried again and again."""
         self._feed.start()
+
+    async def first(self) -> None:
+        """Return once everything that stood in the changelog is read.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`: what is in
+                the way; it is tried again all the same.
+        """
+        await self._feed.first()
 
     async def close(self) -> None:
         """Disconnect."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 import structlog
 
-__all__ = ["logging_config"]
+__all__ = ["logger", "logging_config"]
 
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
@@ -18,6 +19,17 @@ _SHARED: list[Any] = [
 # What these say at their own pace is of use only to whoever debugs them.
 # (`streams` is Faust's services under our names; our own lines are under `hookseal`.)
 _LIBRARIES = ("aiokafka", "faust", "mode", "streams")
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger that is quiet where nobody has set logging up.
+
+    structlog alone would print on stdout, and there is what a command prints.
+    """
+    wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger
+    )
+    return wrapped
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:

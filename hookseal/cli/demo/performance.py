@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hookseal.cli.changes import TenantChanges
 from hookseal.cli.demo.cluster import remove_topics
 from hookseal.cli.demo.environment import demo_environment
 from hookseal.cli.demo.letters import LettersFollower
@@ -19,6 +18,7 @@ from hookseal.cli.demo.registration import make_keys, register
 from hookseal.cli.demo.verdict import Claim, judge
 from hookseal.cli.demo.watch import Watch, stage
 from hookseal.cli.demo.workers import Worker, share_all
+from hookseal.cli.desk import client
 from hookseal.cli.pipeline import Pipeline
 from hookseal.config import load
 from hookseal.domain.draft import DraftReader
@@ -105,14 +105,9 @@ async def perform(
             for worker in hands
         )
         stage(began_s, f"workers share the partitions: {shares}")
-        async with TenantChanges(
-            settings.cluster, [role.customer_id for role in CAST], timeout_s=_READY_S
-        ) as changes:
+        async with client(settings, timeout_s=_READY_S) as api:
             await asyncio.gather(
-                *(
-                    register(changes, tenant, key, settings)
-                    for tenant, key in zip(tenants, keys, strict=True)
-                )
+                *(register(api, tenant, key) for tenant, key in zip(tenants, keys, strict=True))
             )
         stage(began_s, f"{len(tenants)} tenants, each with a key and an endpoint of its own")
         books = {tenant.role.customer_id: tenant.book for tenant in tenants}
