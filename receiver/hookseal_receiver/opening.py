@@ -90,7 +90,8 @@ def _parts(body: bytes) -> list[str]:
     if (
         not isinstance(members, dict)
         or not _REQUIRED_MEMBERS <= members.keys() <= set(_MEMBERS)
-        or not all(isinstance(value, str) for value in members.values())
+        # None of them empty: such a one has to be absent (RFC 7516 section 7.2.1).
+        or not all(isinstance(value, str) and value for value in members.values())
     ):
         raise VerificationError("body_invalid")
     return [members.get(name, "") for name in _MEMBERS]

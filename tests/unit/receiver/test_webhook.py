@@ -155,6 +155,8 @@ class TestRefusal:
             {"aad": "QQ"},
             {"recipients": []},
             {"tag": None},
+            {"tag": ""},
+            {"encrypted_key": ""},
             {"iv": 7},
             {"protected": "e30"[:2]},
             {"protected": "W10"},
@@ -175,7 +177,6 @@ class TestRefusal:
         [
             {"iv": "AAAA"},
             {"tag": "AAAAAAAA"},
-            {"tag": ""},
             {"ciphertext": "A.B"},
             {"ciphertext": "+/=="},
             {"encrypted_key": "AAAA"},
