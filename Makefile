@@ -24,7 +24,7 @@ test: $(VENV)/.dev   ## all tests, on Apache Kafka where Java and Maven are
 	$(BIN)/pytest
 
 fast: $(VENV)/.dev   ## unit tests and properties only
-	$(BIN)/pytest tests/unit tests/properties tests/architecture
+	$(BIN)/pytest -n 2 tests/unit tests/properties tests/architecture
 
 lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/ruff check .
