@@ -281,6 +281,7 @@ class RecordingObserver:
         self.commands: list[tuple[str, str]] = []
         self.invalid: list[str] = []
         self.moved: list[str] = []
+        self.bury_failures: list[int] = []
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -307,6 +308,12 @@ class RecordingObserver:
 
     def buried(self, letter: DeadLetter) -> None:
         pass
+
+    def bury_failed(self, times: int) -> None:
+        self.bury_failures.append(times)
+
+    def bury_ended(self) -> None:
+        self.bury_failures.append(0)
 
     def crashed(self, event_id: str, error: Exception) -> None:
         self.crashes.append(error)

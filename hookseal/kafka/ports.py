@@ -31,14 +31,30 @@ class KafkaDeadLetters:
         self._observer = observer
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write the letter beside its event: same partition number, bytes untouched."""
-        await self._producer.publish_surely(
-            self._topic,
-            key=letter.key,
-            value=letter.record.value,
-            headers=letter.headers(),
-            partition=letter.record.partition,
-        )
+        """Write the letter beside its event: same partition number, bytes untouched.
+
+        Tries again for as long as the topic takes no writes: the partition waits, and
+        nothing is dropped.
+        """
+        failures = 0
+
+        def failed() -> None:
+            nonlocal failures
+            failures += 1
+            self._observer.bury_failed(failures)
+
+        try:
+            await self._producer.publish_surely(
+                self._topic,
+                on_failure=failed,
+                key=letter.key,
+                value=letter.record.value,
+                headers=letter.headers(),
+                partition=letter.record.partition,
+            )
+        finally:
+            if failures:
+                self._observer.bury_ended()
         self._observer.buried(letter)
 
 
