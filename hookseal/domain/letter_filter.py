@@ -34,6 +34,7 @@ class LetterFilter:
         until_ms: Given up before this moment.
         replayed: Whether it was published again.
         places: Partition and offset, one of these.
+        has_customer: Only letters with a key, and so with somebody to deliver to.
     """
 
     customer_id: str | None = None
@@ -45,6 +46,7 @@ class LetterFilter:
     until_ms: int | None = None
     replayed: bool | None = None
     places: tuple[tuple[int, int], ...] | None = None
+    has_customer: bool = False
 
 
 def reasons_of(

@@ -1,0 +1,295 @@
+"""The index of dead letters: lists, counts, and what a replay has to do."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hookseal.domain.dead_letter import category_of, rfc3339
+from hookseal.errors import InvalidInputError
+from hookseal.kafka.index.file import IndexFile
+from hookseal.kafka.index.follower import Follower
+from hookseal.kafka.index.letter_query import listing, query_of
+from hookseal.kafka.index.letter_rows import LetterSource, ReplaySource
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["Letter", "LetterCursor", "LetterIndex", "Listed", "file_name"]
+
+_VERSION = 1
+_STATS_ROWS = 1000
+
+
+class LetterCursor(NamedTuple):
+    """The last letter of a page, from which the next one goes on."""
+
+    at_ms: int
+    partition: int
+    offset: int
+
+
+class Letter(NamedTuple):
+    """A letter as the index knows it: all but its headers and its payload.
+
+    Attributes:
+        partition: Where it stands on `dead-letters`.
+        offset: Where it stands on `dead-letters`.
+        at_ms: When the delivery was given up; milliseconds since the Unix epoch.
+        customer_id: The record's key, whatever it is.
+        endpoint_id: The endpoint that gave up, if it came to that.
+        reason: One of `REASONS`, or of a later release.
+        error: One line for a person.
+        event_id: The event's.
+        event_type: The event's, as far as it can be told.
+        attempts: Attempts made.
+        status: The last HTTP status, if there was any.
+        replayed_at_ms: When it was published again; None = it was not.
+    """
+
+    partition: int
+    offset: int
+    at_ms: int
+    customer_id: str | None
+    endpoint_id: str | None
+    reason: str | None
+    error: str | None
+    event_id: str | None
+    event_type: str | None
+    attempts: int | None
+    status: int | None
+    replayed_at_ms: int | None
+
+    @property
+    def cursor(self) -> LetterCursor:
+        """Where a page that ends with this letter goes on."""
+        return LetterCursor(self.at_ms, self.partition, self.offset)
+
+    def document(self) -> dict[str, Any]:
+        """Return the letter for JSON."""
+        replayed = self.replayed_at_ms
+        return {
+            "id": f"{self.partition}/{self.offset}",
+            "partition": self.partition,
+            "offset": self.offset,
+            "customer_id": self.customer_id,
+            "endpoint_id": self.endpoint_id,
+            "reason": self.reason,
+            "category": category_of(self.reason or ""),
+            "error": self.error,
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "attempts": self.attempts,
+            "status": self.status,
+            "failed_at": rfc3339(self.at_ms / 1000),
+            "replayed_at": None if replayed is None else rfc3339(replayed / 1000),
+        }
+
+
+class Listed(NamedTuple):
+    """One page of a list, and where the next one begins; None = that was the last."""
+
+    letters: list[Letter]
+    next_cursor: LetterCursor | None
+
+
+class LetterIndex:
+    """Follows `dead-letters` and `replays` in a file of its own.
+
+    Start it once and keep it: it goes on following until it is closed.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topics are.
+            folder: For the file; other processes may share it.
+        """
+        names = TopicNames(cluster.topic_prefix)
+        self._letters = LetterSource(names.dead_letters)
+        sources = (self._letters, ReplaySource(names.replays))
+        self._file = IndexFile(folder / file_name("dead-letters", cluster), _VERSION, sources)
+        self._follower = Follower(cluster, self._file, sources)
+
+    async def start(self) -> None:
+        """Begin to follow.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`.
+            ConfigurationError: `index_unusable`.
+        """
+        await self._follower.start()
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self._follower.close()
+
+    async def catch_up(
+        self,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        """Wait until the index has what stands on the topics now.
+
+        Args:
+            timeout_s: Seconds to wait; None = as long as it takes.
+            on_progress: Told how many records are read, and of how many.
+
+        Raises:
+            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
+        """
+        await self._follower.catch_up(timeout_s=timeout_s, on_progress=on_progress)
+
+    async def page(
+        self,
+        wanted: LetterFilter,
+        *,
+        order: Order = "newest",
+        limit: int,
+        cursor: LetterCursor | None = None,
+    ) -> Listed:
+        """Return a page of letters."""
+
+        def read(connection: sqlite3.Connection) -> list[Letter]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            return [Letter(*row) for row in listing(connection, query, order, limit + 1, cursor)]
+
+        found = await self._read(read)
+        more = len(found) > limit
+        letters = found[:limit]
+        return Listed(letters, letters[-1].cursor if more else None)
+
+    async def cursor_at(self, partition: int, offset: int) -> LetterCursor:
+        """Return the cursor behind the letter of this place.
+
+        Raises:
+            InvalidInputError: `unknown_dead_letter`.
+        """
+        found = await self._read(
+            lambda connection: connection.execute(
+                "SELECT at FROM letters WHERE partition = ? AND offset = ?", (partition, offset)
+            ).fetchone()
+        )
+        if found is None:
+            raise InvalidInputError(
+                "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
+            )
+        return LetterCursor(found[0], partition, offset)
+
+    async def counts(self, wanted: LetterFilter) -> dict[int, int]:
+        """Return how many letters there are, by partition."""
+        return dict(
+            await self._grouped(
+                wanted, "SELECT l.partition, count(*) FROM letters l", "l.partition"
+            )
+        )
+
+    async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
+        """Return how many letters there are by customer, endpoint and reason, most first."""
+        rows = await self._grouped(
+            wanted,
+            "SELECT (SELECT text FROM texts WHERE id = l.customer), "
+            "(SELECT text FROM texts WHERE id = l.endpoint), "
+            "(SELECT text FROM texts WHERE id = l.reason), count(*), min(l.at), max(l.at), "
+            "count((SELECT 1 FROM replayed r WHERE r.partition = l.partition "
+            "AND r.offset = l.offset AND r.ts = l.ts)) FROM letters l",
+            f"l.customer, l.endpoint, l.reason ORDER BY 4 DESC LIMIT {_STATS_ROWS}",
+        )
+        return [
+            {
+                "customer_id": customer,
+                "endpoint_id": endpoint,
+                "reason": reason,
+                "category": category_of(reason or ""),
+                "count": count,
+                "replayed": replayed,
+                "first_failed_at": rfc3339(first / 1000),
+                "last_failed_at": rfc3339(last / 1000),
+            }
+            for customer, endpoint, reason, count, first, last, replayed in rows
+        ]
+
+    async def places(
+        self, wanted: LetterFilter, partition: int, *, after: int, before: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return offset and timestamp (ms) of letters of one partition, in their order.
+
+        Args:
+            wanted: Which.
+            partition: Counted from 0.
+            after: Only those behind this offset.
+            before: Only those in front of this offset.
+            limit: At most so many.
+        """
+
+        def read(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            statement = (
+                "SELECT l.offset, l.ts FROM letters l NOT INDEXED "  # noqa: S608 - bound values
+                "WHERE l.partition = ? AND l.offset > ? AND l.offset < ? "
+                f"AND {query.where} ORDER BY l.offset LIMIT ?"
+            )
+            values = (partition, after, before, *query.values, limit)
+            return connection.execute(statement, values).fetchall()
+
+        found: list[tuple[int, int]] = await self._read(read)
+        return found
+
+    async def job(self, job: str, partition: int) -> tuple[int, int]:
+        """Return how far a job is, and up to where it goes: offsets on `events`.
+
+        The first is that of the last record that was published again, the second lies
+        behind the last one that is meant; -1 = nothing is known.
+        """
+        found = await self._read(
+            lambda connection: connection.execute(
+                "SELECT upto, goes_to FROM jobs WHERE job = ? AND partition = ?", (job, partition)
+            ).fetchone()
+        )
+        return (-1, -1) if found is None else (int(found[0]), int(found[1]))
+
+    async def letter_ends(self) -> dict[int, int]:
+        """Return where each partition of `dead-letters` ends.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        ends = await self._follower.ends()
+        return {
+            place.partition: end
+            for place, end in ends.items()
+            if place.topic == self._letters.topic
+        }
+
+    async def _grouped(self, wanted: LetterFilter, select: str, by: str) -> list[Any]:
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            return connection.execute(
+                f"{select} WHERE {query.where} GROUP BY {by}", query.values
+            ).fetchall()
+
+        found: list[Any] = await self._read(read)
+        return found
+
+    async def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        return await self._follower.run(lambda: work(self._file.connection()))
+
+
+def file_name(kind: str, cluster: Cluster) -> str:
+    """Return a file name of this kind of index, another one for each cluster and prefix."""
+    where = f"{cluster.bootstrap}\n{cluster.topic_prefix}"
+    return f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:16]}.sqlite"
