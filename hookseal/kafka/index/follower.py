@@ -18,7 +18,7 @@ from hookseal.kafka.index.file import Batch, Behind, fingerprint
 from hookseal.kafka.reader import places_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.index.file import IndexFile, Known, Source
@@ -97,12 +97,14 @@ class Follower:
         *,
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] = lambda *_: None,
+        at_least: Mapping[TopicPartition, int] | None = None,
     ) -> None:
         """Wait until everything that stands on the topics now is in the index.
 
         Args:
             timeout_s: Seconds to wait; None = as long as it takes.
             on_progress: Told how many offsets are read, and of how many.
+            at_least: Offsets to be reached, even if the topics do not seem to go so far.
 
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
@@ -110,6 +112,8 @@ class Follower:
         try:
             async with asyncio.timeout(timeout_s):
                 ends = await self.ends()
+                for place, offset in (at_least or {}).items():
+                    ends[place] = max(ends[place], offset)
                 first: dict[TopicPartition, int] = {}
 
                 def done() -> bool:

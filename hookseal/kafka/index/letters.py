@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aiokafka import TopicPartition
+
 from hookseal.domain.dead_letter import category_of, rfc3339
 from hookseal.errors import InvalidInputError
 from hookseal.kafka.index.file import IndexFile
@@ -15,7 +17,7 @@ from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from hookseal.domain.letter_filter import LetterFilter, Order
@@ -114,7 +116,8 @@ class LetterIndex:
         """
         names = TopicNames(cluster.topic_prefix)
         self._letters = LetterSource(names.dead_letters)
-        sources = (self._letters, ReplaySource(names.replays))
+        self._replays = ReplaySource(names.replays)
+        sources = (self._letters, self._replays)
         self._file = IndexFile(folder / file_name("dead-letters", cluster), _VERSION, sources)
         self._follower = Follower(cluster, self._file, sources)
 
@@ -136,17 +139,25 @@ class LetterIndex:
         *,
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] = lambda *_: None,
+        ledger_to: Mapping[int, int] | None = None,
     ) -> None:
         """Wait until the index has what stands on the topics now.
 
         Args:
             timeout_s: Seconds to wait; None = as long as it takes.
             on_progress: Told how many records are read, and of how many.
+            ledger_to: Offsets of `replays`, by partition, to be reached as well.
 
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
         """
-        await self._follower.catch_up(timeout_s=timeout_s, on_progress=on_progress)
+        at_least = {
+            TopicPartition(self._replays.topic, partition): offset
+            for partition, offset in (ledger_to or {}).items()
+        }
+        await self._follower.catch_up(
+            timeout_s=timeout_s, on_progress=on_progress, at_least=at_least
+        )
 
     async def page(
         self,

@@ -94,6 +94,16 @@ class ReplayLine:
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._producer: AIOKafkaProducer | None = None
         self._events_to = 0
+        self._ledger_to = 0
+
+    @property
+    def ledger_to(self) -> int:
+        """The offset on `replays` behind the last entry of this holder.
+
+        Whoever decides by the ledger reads up to here: a commit is acknowledged before
+        readers of committed records can see it, and so the topic's end says too little.
+        """
+        return self._ledger_to
 
     async def claim(
         self, *, wait_s: float | None = None, on_wait: Callable[[int], None] = lambda _: None
@@ -140,8 +150,7 @@ class ReplayLine:
         """
         replayed = [(item.offset, item.timestamp_ms) for item in items]
         try:
-            async with asyncio.timeout(_KAFKA_S):
-                await self._commit(items, [self._entry(job=job, replayed=replayed, job_to=job_to)])
+            await self._commit(items, [self._entry(job=job, replayed=replayed, job_to=job_to)])
         except ProducerFenced:
             await self.close()
             raise ReplayFencedError from None
@@ -272,6 +281,10 @@ class ReplayLine:
             found.setdefault(mark.job, []).append((mark.offset, mark.timestamp_ms))
 
     async def _commit(self, items: Sequence[Item], entries: Iterable[ReplayEntry]) -> None:
+        async with asyncio.timeout(_KAFKA_S):
+            await self._transact(items, entries)
+
+    async def _transact(self, items: Sequence[Item], entries: Iterable[ReplayEntry]) -> None:
         client = self._producer
         if client is None:
             raise self._failed(None)
@@ -292,11 +305,12 @@ class ReplayLine:
                 raise result
             self._events_to = max(self._events_to, result.offset + 1)
         for entry in entries:
-            await client.send_and_wait(
+            written = await client.send_and_wait(
                 self._ledger.topic,
                 partition=self._ledger.partition,
                 value=encode(_at(entry, self._events_to if items else entry.events_to)),
             )
+            self._ledger_to = written.offset + 1
         if self._cluster.idempotence:
             await client.commit_transaction()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +38,8 @@ _AT_A_TIME = 500
 _PARTITIONS_AT_A_TIME = 6
 _TRIES = 6
 _PAUSE_S = 1.0
+_ASIDE_S = 0.5
+_chance = random.SystemRandom()
 
 _REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
 
@@ -217,6 +220,9 @@ class Replayer:
                 await publish(line)
             except ReplayFencedError:
                 _log.info("Another process took partition %d over.", partition)
+                # Two that claim at once fence each other; a moment that differs ends that,
+                # and whoever is second finds the other one's sign of life.
+                await asyncio.sleep(_ASIDE_S * (1 + _chance.random()))
             except BrokerError as error:
                 tries += 1
                 if tries >= _TRIES:
@@ -232,7 +238,7 @@ class Replayer:
         self, line: ReplayLine, todo: LetterFilter, partition: int, end: int, run: _Run
     ) -> None:
         # Only now: what an earlier holder had published stands in the ledger by now.
-        await self._index.catch_up()
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
         async with reading(self._cluster) as letters:
@@ -242,7 +248,7 @@ class Replayer:
                         todo, partition, after=after, before=end, limit=room
                     )
                     if not places:
-                        return
+                        break
                     records = await records_at(letters, place, [offset for offset, _ in places])
                     for batch in letter_items(records, dict(places)).batches():
                         await run.pace.take(len(batch))
@@ -254,11 +260,13 @@ class Replayer:
                 finally:
                     run.give_back(room)
                 after = places[-1][0]
+        # So that whoever asks the index next hears of it.
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
 
     async def _events(
         self, line: ReplayLine, wanted: EventsWanted, partition: int, run: _Run
     ) -> None:
-        await self._index.catch_up()
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
         place = TopicPartition(self._names.events, partition)
         async with reading(self._cluster) as events:
             events.assign([place])

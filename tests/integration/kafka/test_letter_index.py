@@ -224,11 +224,11 @@ def spoil(folder: Path) -> None:
     file.write_bytes(b"not a database, whatever it is called" * 100)
 
 
-async def make_anew(settings: Settings) -> None:
+async def make_anew(settings: Settings, partitions: int = PARTITIONS) -> None:
     admin = AIOKafkaAdminClient(**settings.cluster.arguments())
     await admin.start()
     await admin.delete_topics([settings.names.dead_letters])
     while settings.names.dead_letters in await admin.list_topics():
         pass
     await admin.close()
-    await topics.create(settings.cluster, partitions=PARTITIONS)
+    await topics.create(settings.cluster, partitions=partitions)
