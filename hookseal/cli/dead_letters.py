@@ -22,9 +22,9 @@ from hookseal.cli.options import AsJson
 
 if TYPE_CHECKING:
     from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.letter import LettersListed
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.record import Record
-    from hookseal.kafka.index.letters import Listed
 
 __all__ = ["app"]
 
@@ -193,7 +193,9 @@ def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -
     }
 
 
-async def _page(wanted: "LetterFilter", order: "Order", limit: int, after: str | None) -> "Listed":
+async def _page(
+    wanted: "LetterFilter", order: "Order", limit: int, after: str | None
+) -> "LettersListed":
     from hookseal.config import load
     from hookseal.domain.letter_filter import parse_place
 

@@ -199,11 +199,11 @@ async def _events_wanted(
     from hookseal.cli.changes import unknown_endpoint, unknown_tenant
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.replay import EventsWanted
-    from hookseal.kafka.tenants import TenantsFollower
+    from hookseal.kafka.tenants import TenantsModel
 
     customer_id, endpoint_id = wanted.customer_id or "", wanted.endpoint_id or ""
     followed_partitions = (partition_of(customer_id, partitions),)
-    async with TenantsFollower(settings.cluster, partitions=followed_partitions) as tenants:
+    async with TenantsModel(settings.cluster, partitions=followed_partitions) as tenants:
         tenant = tenants.get(customer_id)
     if tenant is None:
         raise unknown_tenant(customer_id)

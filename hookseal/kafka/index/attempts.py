@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from hookseal.domain.attempt_record import AttemptRecord, decode
-from hookseal.domain.dead_letter import rfc3339
+from hookseal.domain.letter import Attempted, AttemptsListed
 from hookseal.kafka.index.file import IndexFile
 from hookseal.kafka.index.follower import Follower
 from hookseal.kafka.index.letters import file_name
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.index.file import Batch
 
-__all__ = ["AttemptCursor", "AttemptIndex", "Attempted"]
+__all__ = ["AttemptIndex"]
 
 _VERSION = 1
 _COLUMNS = """
@@ -34,58 +35,6 @@ _COLUMNS = """
     (SELECT text FROM texts WHERE id = a.kid),
     (SELECT text FROM texts WHERE id = a.worker)
 """
-
-
-class AttemptCursor(NamedTuple):
-    """The last attempt of a page, from which the next one goes on."""
-
-    at_ms: int
-    partition: int
-    offset: int
-
-
-class Attempted(NamedTuple):
-    """One attempt; the fields are those of `AttemptRecord`.
-
-    Attributes:
-        at_ms: When it ended; milliseconds since the Unix epoch.
-        duration_us: Microseconds from connect to last byte.
-    """
-
-    partition: int
-    offset: int
-    at_ms: int
-    customer_id: str
-    event_id: str
-    event_type: str
-    endpoint_id: str
-    attempt: int
-    attempt_max: int
-    code: str
-    status: int | None
-    duration_us: int
-    kid: str
-    worker: str
-
-    @property
-    def cursor(self) -> AttemptCursor:
-        """Where a page that ends with this attempt goes on."""
-        return AttemptCursor(self.at_ms, self.partition, self.offset)
-
-    def document(self) -> dict[str, Any]:
-        """Return the attempt for JSON: without the worker, which is the platform's affair."""
-        return {
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "endpoint_id": self.endpoint_id,
-            "attempt": self.attempt,
-            "attempt_max": self.attempt_max,
-            "code": self.code,
-            "status": self.status,
-            "duration_s": self.duration_us / 1_000_000,
-            "kid": self.kid,
-            "at": rfc3339(self.at_ms / 1000),
-        }
 
 
 class AttemptSource:
@@ -190,14 +139,18 @@ class AttemptIndex:
         self._file = IndexFile(folder / file_name("deliveries", cluster), _VERSION, (source,))
         self._follower = Follower(cluster, self._file, (source,))
 
-    async def start(self) -> None:
+    async def start(self, *, patient: bool = False) -> None:
         """Begin to follow.
 
+        Args:
+            patient: Return at once, whatever is not there yet: it is tried again and again,
+                and whoever asks meanwhile is told.
+
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`.
-            ConfigurationError: `index_unusable`.
+            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
+            ConfigurationError: `index_unusable`; not if it is patient.
         """
-        await self._follower.start()
+        await self._follower.start(patient=patient)
 
     async def close(self) -> None:
         """Stop following."""
@@ -223,8 +176,8 @@ class AttemptIndex:
         event_id: str | None = None,
         endpoint_id: str | None = None,
         limit: int,
-        cursor: AttemptCursor | None = None,
-    ) -> tuple[list[Attempted], AttemptCursor | None]:
+        cursor: LogCursor | None = None,
+    ) -> AttemptsListed:
         """Return a page of a tenant's attempts, newest first, and where the next one begins."""
 
         def read() -> list[Attempted]:
@@ -251,4 +204,4 @@ class AttemptIndex:
 
         found = await self._follower.run(read)
         attempts = found[:limit]
-        return attempts, attempts[-1].cursor if len(found) > limit else None
+        return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)

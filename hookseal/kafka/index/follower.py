@@ -51,23 +51,32 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
 
-    async def start(self) -> None:
+    async def start(self, *, patient: bool = False) -> None:
         """Open the file, connect, and begin to follow in the background.
 
+        Args:
+            patient: Return at once, whatever is not there yet: it is tried again and again,
+                and whoever asks meanwhile is told.
+
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`.
-            ConfigurationError: `index_unusable`.
+            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
+            ConfigurationError: `index_unusable`; not if it is patient.
         """
+        if not patient:
+            await self._open()
+        self._task = asyncio.create_task(self._follow())
+
+    async def _open(self) -> None:
         await self.run(self._file.make)
-        self._questions = await self._client()
+        questions = await self._client()
         try:
             self._places = [
                 place for topic in self._sources for place in await places_of(self._cluster, topic)
             ]
         except BaseException:
-            await self._questions.stop()
+            await questions.stop()
             raise
-        self._task = asyncio.create_task(self._follow())
+        self._questions = questions
 
     async def close(self) -> None:
         """Stop following and close the file."""
@@ -143,7 +152,7 @@ class Follower:
             BrokerError: `broker_unreachable`.
         """
         if self._questions is None:
-            raise self._cluster.unreachable()
+            raise self._failure or self._cluster.unreachable()
         try:
             found: dict[TopicPartition, int] = await self._questions.end_offsets(self._places)
         except (KafkaError, OSError) as error:
@@ -170,6 +179,8 @@ class Follower:
         pause_s = _RECONNECT_S
         while True:
             try:
+                if self._questions is None:
+                    await self._open()
                 client = await self._client(max_poll_records=_RECORDS_AT_A_TIME)
                 try:
                     pause_s = _RECONNECT_S

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
 from hookseal.domain.dead_letter import category_of, rfc3339
+from hookseal.domain.letter import Letter, LettersListed, LogCursor
 from hookseal.errors import InvalidInputError
 from hookseal.kafka.index.file import IndexFile
 from hookseal.kafka.index.follower import Follower
@@ -23,82 +24,10 @@ if TYPE_CHECKING:
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["Letter", "LetterCursor", "LetterIndex", "Listed", "file_name"]
+__all__ = ["LetterIndex", "file_name"]
 
 _VERSION = 1
 _STATS_ROWS = 1000
-
-
-class LetterCursor(NamedTuple):
-    """The last letter of a page, from which the next one goes on."""
-
-    at_ms: int
-    partition: int
-    offset: int
-
-
-class Letter(NamedTuple):
-    """A letter as the index knows it: all but its headers and its payload.
-
-    Attributes:
-        partition: Where it stands on `dead-letters`.
-        offset: Where it stands on `dead-letters`.
-        at_ms: When the delivery was given up; milliseconds since the Unix epoch.
-        customer_id: The record's key, whatever it is.
-        endpoint_id: The endpoint that gave up, if it came to that.
-        reason: One of `REASONS`, or of a later release.
-        error: One line for a person.
-        event_id: The event's.
-        event_type: The event's, as far as it can be told.
-        attempts: Attempts made.
-        status: The last HTTP status, if there was any.
-        replayed_at_ms: When it was published again; None = it was not.
-    """
-
-    partition: int
-    offset: int
-    at_ms: int
-    customer_id: str | None
-    endpoint_id: str | None
-    reason: str | None
-    error: str | None
-    event_id: str | None
-    event_type: str | None
-    attempts: int | None
-    status: int | None
-    replayed_at_ms: int | None
-
-    @property
-    def cursor(self) -> LetterCursor:
-        """Where a page that ends with this letter goes on."""
-        return LetterCursor(self.at_ms, self.partition, self.offset)
-
-    def document(self) -> dict[str, Any]:
-        """Return the letter for JSON."""
-        replayed = self.replayed_at_ms
-        return {
-            "id": f"{self.partition}/{self.offset}",
-            "partition": self.partition,
-            "offset": self.offset,
-            "customer_id": self.customer_id,
-            "endpoint_id": self.endpoint_id,
-            "reason": self.reason,
-            "category": category_of(self.reason or ""),
-            "error": self.error,
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "attempts": self.attempts,
-            "status": self.status,
-            "failed_at": rfc3339(self.at_ms / 1000),
-            "replayed_at": None if replayed is None else rfc3339(replayed / 1000),
-        }
-
-
-class Listed(NamedTuple):
-    """One page of a list, and where the next one begins; None = that was the last."""
-
-    letters: list[Letter]
-    next_cursor: LetterCursor | None
 
 
 class LetterIndex:
@@ -121,14 +50,18 @@ class LetterIndex:
         self._file = IndexFile(folder / file_name("dead-letters", cluster), _VERSION, sources)
         self._follower = Follower(cluster, self._file, sources)
 
-    async def start(self) -> None:
+    async def start(self, *, patient: bool = False) -> None:
         """Begin to follow.
 
+        Args:
+            patient: Return at once, whatever is not there yet: it is tried again and again,
+                and whoever asks meanwhile is told.
+
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`.
-            ConfigurationError: `index_unusable`.
+            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
+            ConfigurationError: `index_unusable`; not if it is patient.
         """
-        await self._follower.start()
+        await self._follower.start(patient=patient)
 
     async def close(self) -> None:
         """Stop following."""
@@ -165,8 +98,8 @@ class LetterIndex:
         *,
         order: Order = "newest",
         limit: int,
-        cursor: LetterCursor | None = None,
-    ) -> Listed:
+        cursor: LogCursor | None = None,
+    ) -> LettersListed:
         """Return a page of letters."""
 
         def read(connection: sqlite3.Connection) -> list[Letter]:
@@ -178,9 +111,9 @@ class LetterIndex:
         found = await self._read(read)
         more = len(found) > limit
         letters = found[:limit]
-        return Listed(letters, letters[-1].cursor if more else None)
+        return LettersListed(letters, letters[-1].cursor if more else None)
 
-    async def cursor_at(self, partition: int, offset: int) -> LetterCursor:
+    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
         """Return the cursor behind the letter of this place.
 
         Raises:
@@ -195,7 +128,7 @@ class LetterIndex:
             raise InvalidInputError(
                 "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
             )
-        return LetterCursor(found[0], partition, offset)
+        return LogCursor(found[0], partition, offset)
 
     async def counts(self, wanted: LetterFilter) -> dict[int, int]:
         """Return how many letters there are, by partition."""

@@ -7,12 +7,13 @@ import hashlib
 import logging
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.letter import ReplayPlan
 from hookseal.domain.replay import NOT_REPLAYABLE
 from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hookseal.kafka.index.letters import LetterIndex
     from hookseal.kafka.replay.items import Wants
 
-__all__ = ["EventsWanted", "Plan", "Replayer"]
+__all__ = ["EventsWanted", "Replayer"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,20 +43,6 @@ _ASIDE_S = 0.5
 _chance = random.SystemRandom()
 
 _REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
-
-
-class Plan(NamedTuple):
-    """What a replay of dead letters would do now.
-
-    Attributes:
-        to_replay: Letters that would be published.
-        replayed: Letters that match and were published before; they stay as they are.
-        not_replayable: Letters that match and would fail again: they are no events.
-    """
-
-    to_replay: int
-    replayed: int
-    not_replayable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +88,7 @@ class Replayer:
         self._index = index
         self._event_max_bytes = event_max_bytes
 
-    async def plan(self, wanted: LetterFilter) -> Plan:
+    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
         """Return what `replay` would do; does not wait for the index.
 
         Letters that were replayed are counted apart, whatever the filter says of them.
@@ -112,7 +99,7 @@ class Replayer:
             narrowed = replace(wanted, reasons=of, replayed=replayed, has_customer=True)
             return sum((await self._index.counts(narrowed)).values())
 
-        return Plan(
+        return ReplayPlan(
             to_replay=await count(reasons & _REPLAYABLE, replayed=False),
             replayed=await count(reasons & _REPLAYABLE, replayed=True),
             not_replayable=await count(reasons & NOT_REPLAYABLE, replayed=None),
