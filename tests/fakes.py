@@ -376,6 +376,7 @@ class RecordingObserver:
         self.invalid: list[str] = []
         self.moved: list[str] = []
         self.bury_failures: list[int] = []
+        self.held = asyncio.Event()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -405,6 +406,8 @@ class RecordingObserver:
 
     def bury_failed(self, times: int) -> None:
         self.bury_failures.append(times)
+        if times > 1:
+            self.held.set()
 
     def bury_ended(self) -> None:
         self.bury_failures.append(0)

@@ -42,7 +42,8 @@ DEAD_LETTERS = Counter(
     ["reason", "category"],
 )
 DEAD_LETTER_WRITE_FAILURES = Counter(
-    "hookseal_dead_letter_write_failures_total", "Times that a dead letter could not be written."
+    "hookseal_dead_letter_write_failures_total",
+    "Times that a dead letter was refused, or not acknowledged within 5 s.",
 )
 DEAD_LETTER_WRITES_HELD = Gauge(
     "hookseal_dead_letter_writes_held", "Dead letters that wait to be written, and hold a lane."

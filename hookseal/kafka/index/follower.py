@@ -283,7 +283,7 @@ class Follower:
             places = [place for place in self._places if place.topic == topic]
             share = None if source.rows_max is None else source.rows_max // len(places)
             below = {
-                place.partition: max(starts[place], 0 if share is None else at[place] - share)
+                place.partition: max(starts[place], 0 if share is None else ends[place] - share)
                 for place in places
             }
             await self.run(partial(self._file.drop_below, topic, below))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hookseal.domain.replay import Mark
     from hookseal.kafka.ends import LogEnds
 
-__all__ = ["PARTITIONS", "Books", "Replay", "books", "published", "write_letters"]
+__all__ = ["PARTITIONS", "Books", "Replay", "books", "published", "write_events", "write_letters"]
 
 PARTITIONS = 3
 HOOKSEAL = Path(sys.executable).with_name("hookseal")
@@ -112,6 +112,26 @@ async def write_letters(
                     partition=partition,
                 )
             )
+        await asyncio.gather(*sent)
+    finally:
+        await client.stop()
+
+
+async def write_events(
+    settings: Settings, count: int, *, customers: Sequence[str], event_type: str = "order.paid"
+) -> None:
+    """Write events, in turns for each customer."""
+    client = AIOKafkaProducer(**settings.cluster.arguments(), acks="all", linger_ms=5)
+    await client.start()
+    try:
+        sent = [
+            await client.send(
+                settings.names.events,
+                key=customers[number % len(customers)].encode(),
+                value=orjson.dumps({"type": event_type, "data": number}),
+            )
+            for number in range(count)
+        ]
         await asyncio.gather(*sent)
     finally:
         await client.stop()

@@ -11,11 +11,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from hookseal.domain.attempt_record import AttemptRecord, encode
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.letter_filter import LetterFilter
 from hookseal.errors import BrokerError
 from hookseal.kafka import topics
-from hookseal.kafka.index import LetterIndex
+from hookseal.kafka.index import AttemptIndex, LetterIndex
 from hookseal.kafka.producer import Producer
 from tests.builders import a_record
 
@@ -35,7 +36,7 @@ class Letters:
 
     def __init__(self, settings: Settings, producer: Producer) -> None:
         self._topic = settings.names.dead_letters
-        self._producer = producer
+        self.producer = producer
 
     async def write(self, number: int, **what: Any) -> None:
         fields: dict[str, Any] = {
@@ -64,7 +65,7 @@ class Letters:
             attempts=5,
             status=fields["status"],
         )
-        await self._producer.publish(
+        await self.producer.publish(
             self._topic,
             key=letter.key,
             value=record.value,
@@ -222,6 +223,68 @@ async def test_it_says_so_where_no_broker_answers(settings: Settings, tmp_path: 
 def spoil(folder: Path) -> None:
     (file,) = folder.glob("*.sqlite")
     file.write_bytes(b"not a database, whatever it is called" * 100)
+
+
+async def test_the_delivery_log_s_index_holds_the_latest_and_no_more(
+    settings: Settings, letters: Letters, tmp_path: Path
+) -> None:
+    for number in range(40):
+        await write_attempt(settings, letters, number)
+
+    async with an_attempt_index(settings, tmp_path / "cold", rows_max=20) as index:
+        page = await index.page("acme", limit=100)
+        assert [one.event_id for one in page.attempts] == [f"evt_{n}" for n in range(39, 19, -1)]
+        first = await index.page("acme", limit=15)
+        rest = await index.page("acme", limit=15, cursor=first.next_cursor)
+        assert [*first.attempts, *rest.attempts] == page.attempts
+        assert [
+            one.attempt for one in (await index.page("acme", event_id="evt_30", limit=9))[0]
+        ] == [1]
+        assert (await index.page("acme", endpoint_id="ep_2", limit=9)).attempts == []
+        assert (await index.page("other", limit=9)).attempts == []
+
+    async with an_attempt_index(settings, tmp_path / "warm", rows_max=1000) as index:
+        assert len((await index.page("acme", limit=100)).attempts) == 40
+    async with an_attempt_index(settings, tmp_path / "warm", rows_max=20) as index:
+        assert len((await index.page("acme", limit=100)).attempts) == 20
+
+
+@asynccontextmanager
+async def an_attempt_index(
+    settings: Settings, folder: Path, *, rows_max: int
+) -> AsyncIterator[AttemptIndex]:
+    index = AttemptIndex(settings.cluster, folder, rows_max=rows_max)
+    await index.start()
+    try:
+        await index.catch_up(timeout_s=30)
+        yield index
+    finally:
+        await index.close()
+
+
+async def write_attempt(settings: Settings, letters: Letters, number: int) -> None:
+    record = AttemptRecord(
+        at=1_700_000_000.0 + number,
+        customer_id="acme",
+        event_id=f"evt_{number}",
+        event_type="order.paid",
+        endpoint_id="ep_1",
+        attempt=1,
+        attempt_max=5,
+        code="accepted",
+        status=200,
+        duration_s=0.01,
+        kid="key-1",
+        partition=number % PARTITIONS,
+        offset=number,
+        worker="host:1",
+    )
+    await letters.producer.publish(
+        settings.names.deliveries,
+        key=b"acme",
+        value=encode(record),
+        partition=number % PARTITIONS,
+    )
 
 
 async def make_anew(settings: Settings, partitions: int = PARTITIONS) -> None:

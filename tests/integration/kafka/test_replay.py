@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.domain.event import parse_event
+from hookseal.domain.tenant import encode as encode_tenant
 from hookseal.kafka import topics
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.partitioner import partition_of
-from tests.builders import MAX_BYTES
+from hookseal.kafka.producer import Producer
+from tests.builders import MAX_BYTES, a_tenant, an_endpoint
 from tests.integration.kafka.replaying import (
     PARTITIONS,
     Replay,
     books,
     published,
+    write_events,
     write_letters,
 )
 from tests.integration.kafka.test_letter_index import make_anew
@@ -179,6 +182,45 @@ async def test_only_what_is_asked_for_is_replayed_and_what_is_no_event_never(
     assert rest == {"replayed": 1, "replayed_before": 6, "not_replayable": 2}
     found = await books(settings)
     assert {record.key for record in found.records} == {b"acme"}
+
+
+async def test_accepted_events_are_replayed_once_though_the_replay_is_killed(
+    replays: Replays,
+) -> None:
+    settings = replays.settings
+    endpoint = an_endpoint("ep_1", event_types=("order.*",))
+    async with Producer(settings.cluster) as producer:
+        await producer.publish(
+            settings.names.tenants_changelog,
+            key=b"acme",
+            value=encode_tenant(a_tenant("acme", endpoint)),
+        )
+    await write_events(settings, 1000, customers=["acme", "c0"])
+    await write_events(settings, 10, customers=["acme"], event_type="invoice.paid")
+    asked = ("--accepted", "--customer", "acme", "--endpoint", "ep_1", "--since", "2023-11-14")
+    begun = await replays.published()
+
+    for point in (100, 250):
+        cut_off = await replays.start(*asked, "--rate", "200")
+        await replays.reach(begun + point, cut_off)
+        cut_off.signal(signal.SIGKILL)
+        await cut_off.gone()
+    await write_events(settings, 5, customers=["acme"])
+    await (await replays.start(*asked, "--rate", "0")).figures()
+
+    found = await books(settings)
+    assert set(found.marks.values()) == {1}
+    # What came after it was begun has been delivered by then, and is no part of it.
+    assert len(found.marks) == 500
+    assert found.in_order()
+    events = [parse_event(record, max_bytes=MAX_BYTES) for record in found.records]
+    assert {event.customer_id for event in events} == {"acme"}
+    assert {event.type for event in events} == {"order.paid"}
+    assert {event.only_endpoint for event in events} == {"ep_1"}
+    assert len({event.id for event in events}) == 500
+    assert (await (await replays.start(*asked)).figures())["replayed"] == 0
+    again = await (await replays.start(*asked, "--again", "lost twice", "--rate", "0")).figures()
+    assert again["replayed"] == 505
 
 
 async def test_a_topic_that_is_made_anew_knows_nothing_of_older_replays(
