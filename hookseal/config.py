@@ -111,7 +111,8 @@ class Settings(BaseSettings):
         description="Where a worker keeps its part of the tenants table between records.",
     )
     data_dir: Path = Field(
-        default=Path("hookseal-data"), description="Folder of the RocksDB files."
+        default=Path("hookseal-data"),
+        description="Folder of the RocksDB files and of the indexes of dead letters.",
     )
     master_key: SecretStr = Field(
         default=SecretStr(""),
@@ -240,6 +241,27 @@ class Settings(BaseSettings):
         ge=0,
         le=120,
         description="Seconds a running attempt may still take when the worker stops.",
+    )
+
+    # -- Delivery log and dead letters ----------------------------------------
+    delivery_log: bool = Field(
+        default=True,
+        description="Write a record of each attempt to `deliveries`.",
+    )
+    delivery_index_rows: int = Field(
+        default=2_000_000,
+        ge=1000,
+        le=1_000_000_000,
+        description=(
+            "Attempts that one index of the delivery log holds, the latest; "
+            "about 200 bytes of disk each."
+        ),
+    )
+    storm_dead_letters_per_minute: int = Field(
+        default=60,
+        ge=1,
+        le=1_000_000,
+        description="Dead letters of one tenant in a minute from which on it is in a storm.",
     )
 
     # -- Egress --------------------------------------------------------------

@@ -42,6 +42,20 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         return client
 
 
+class NothingRead(dict[Any, Any]):
+    """Faust's note of the last record it handed over in each partition: always none.
+
+    Faust hands a batch over to its end although the position went back meanwhile, notes
+    its last offset, and then drops what is read again up to there. A gap at the head of
+    a batch would stand still until something new comes. What repeats is passed over by
+    the lanes.
+    """
+
+    def __getitem__(self, _: Any) -> None:
+        """Return that nothing was handed over."""
+        return
+
+
 class FinishedConsumer(driver.Consumer):
     """Commits the low-water mark of finished events, per partition.
 
@@ -54,9 +68,18 @@ class FinishedConsumer(driver.Consumer):
         self._finished: dict[TP, int] = {}
         self._revoking = False
         super().__init__(*args, **kwargs)
+        self._read_offset = NothingRead()
 
     def _new_consumer_thread(self) -> PromptThread:
         return PromptThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def go_back(self, tp: TP, offset: int) -> None:
+        """Read the partition from this offset again.
+
+        In the client's own thread: from here it might cross a fetch that is just handed
+        out, whose end would become the position again.
+        """
+        await self._thread.seek_wait({tp: offset})
 
     def finish(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""

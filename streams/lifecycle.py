@@ -13,6 +13,7 @@ from hookseal.kafka.topics import partition_count
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
+    from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.ends import LogEnds
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
@@ -42,12 +43,14 @@ class Lifecycle:
         producer: Producer,
         ends: LogEnds,
         transport: HttpTransport,
+        attempts: KafkaAttemptLog | None,
     ) -> None:
         self._settings = settings
         self._names = names
         self._producer = producer
         self._ends = ends
         self._transport = transport
+        self._attempts = attempts
         self._partitions = settings.partitions
 
     def partitions(self) -> int:
@@ -65,6 +68,8 @@ class Lifecycle:
         await self._producer.start()
         await self._ends.start()
         await self._transport.start()
+        if self._attempts is not None:
+            await self._attempts.start()
         if self._settings.metrics_port is not None:
             start_http_server(self._settings.metrics_port, self._settings.metrics_host)
         if (
@@ -107,5 +112,7 @@ class Lifecycle:
     async def close(self) -> None:
         """Disconnect."""
         await self._transport.close()
+        if self._attempts is not None:
+            await self._attempts.close()
         await self._ends.close()
         await self._producer.close()

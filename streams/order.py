@@ -37,5 +37,5 @@ class Order:
         go_back_to = sequence.gap_before(message.offset, finished=finished, now=self._clock.now())
         if go_back_to is not None:
             self._observer.gap(message.partition, go_back_to, message.offset)
-            await self._consumer().seek(message.tp, go_back_to)
+            await self._consumer().go_back(message.tp, go_back_to)
         return sequence.is_next

@@ -11,6 +11,7 @@ from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
+from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.ports import (
     KafkaCommands,
@@ -22,6 +23,7 @@ from hookseal.kafka.producer import Producer
 from hookseal.outbound.client import HttpTransport
 from hookseal.outbound.guard import EgressPolicy
 from hookseal.seal.sign import SigningSecrets
+from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
@@ -55,7 +57,10 @@ def create_app(settings: Settings) -> HooksealApp:
         return cast("FinishedConsumer", app.consumer)
 
     clock = SystemClock()
-    observer = TelemetryObserver()
+    attempts = _attempt_log(settings)
+    observer = TelemetryObserver(
+        attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
+    )
     producer = Producer(settings.cluster)
     ends = LogEnds(settings.cluster)
     transport = HttpTransport(
@@ -67,7 +72,12 @@ def create_app(settings: Settings) -> HooksealApp:
         on_blocked=observer.blocked,
     )
     lifecycle = Lifecycle(
-        settings=settings, names=names, producer=producer, ends=ends, transport=transport
+        settings=settings,
+        names=names,
+        producer=producer,
+        ends=ends,
+        transport=transport,
+        attempts=attempts,
     )
     tenants = FaustTenants(
         _tenants_table(app, settings),
@@ -122,6 +132,14 @@ def create_app(settings: Settings) -> HooksealApp:
     app.lifecycle = lifecycle
     _bind_agents(app, names, lifecycle)
     return app
+
+
+def _attempt_log(settings: Settings) -> KafkaAttemptLog | None:
+    if not settings.delivery_log:
+        return None
+    return KafkaAttemptLog(
+        settings.cluster, settings.names, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc
+    )
 
 
 def _bind_agents(app: HooksealApp, names: TopicNames, lifecycle: Lifecycle) -> None:

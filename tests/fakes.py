@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Answer, SealedRequest
 from hookseal.domain.command import ChangeEndpoint, apply
+from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
 from hookseal.domain.record import Position
 from hookseal.domain.refusals import refusal
 from hookseal.errors import EventIdReusedError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.draft import Draft
     from hookseal.domain.event import Event
+    from hookseal.domain.letter import Attempted, Letter, LogCursor
+    from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
@@ -192,6 +195,97 @@ class FakeEvents:
         return self._first[name][1]
 
 
+class FakeLetters:
+    """Dead letters in a list, and their replays."""
+
+    def __init__(self) -> None:
+        self.held: list[Letter] = []
+        self.replayed: list[Letter] = []
+        self.limits: list[int | None] = []
+        self.error: HooksealError | None = None
+
+    async def catch_up(self, *, timeout_s: float | None = None) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def page(
+        self,
+        wanted: LetterFilter,
+        *,
+        order: Order = "newest",
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> LettersListed:
+        newest = order == "newest"
+        found = sorted(self._matching(wanted), key=lambda one: one.cursor, reverse=newest)
+        if cursor is not None:
+            found = [
+                one for one in found if (one.cursor < cursor if newest else one.cursor > cursor)
+            ]
+        page = found[:limit]
+        return LettersListed(page, page[-1].cursor if len(found) > limit else None)
+
+    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
+        return ReplayPlan(len(self._todo(wanted)), 0, 0)
+
+    async def replay(
+        self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
+    ) -> int:
+        todo = self._todo(wanted)[:limit]
+        self.replayed += todo
+        self.limits.append(limit)
+        return len(todo)
+
+    def _todo(self, wanted: LetterFilter) -> list[Letter]:
+        return [one for one in self._matching(wanted) if one not in self.replayed]
+
+    def _matching(self, wanted: LetterFilter) -> list[Letter]:
+        return [
+            one
+            for one in self.held
+            if wanted.customer_id in (None, one.customer_id)
+            and wanted.endpoint_id in (None, one.endpoint_id)
+            and wanted.event_type in (None, one.event_type)
+            and wanted.status in (None, one.status)
+            and (wanted.reasons is None or one.reason in wanted.reasons)
+            and (wanted.since_ms is None or one.at_ms >= wanted.since_ms)
+            and (wanted.until_ms is None or one.at_ms < wanted.until_ms)
+            and (wanted.places is None or (one.partition, one.offset) in wanted.places)
+        ]
+
+
+class FakeAttempts:
+    """Attempts in a list, newest last."""
+
+    def __init__(self) -> None:
+        self.held: list[Attempted] = []
+        self.error: HooksealError | None = None
+
+    async def catch_up(self, *, timeout_s: float | None = None) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def page(
+        self,
+        customer_id: str,
+        *,
+        event_id: str | None = None,
+        endpoint_id: str | None = None,
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> AttemptsListed:
+        found = [
+            one
+            for one in reversed(self.held)
+            if one.customer_id == customer_id
+            and event_id in (None, one.event_id)
+            and endpoint_id in (None, one.endpoint_id)
+            and (cursor is None or one.cursor < cursor)
+        ]
+        page = found[:limit]
+        return AttemptsListed(page, page[-1].cursor if len(found) > limit else None)
+
+
 class FakeModel:
     """The API's read model in a dictionary; says when it is not ready."""
 
@@ -281,6 +375,8 @@ class RecordingObserver:
         self.commands: list[tuple[str, str]] = []
         self.invalid: list[str] = []
         self.moved: list[str] = []
+        self.bury_failures: list[int] = []
+        self.held = asyncio.Event()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -307,6 +403,14 @@ class RecordingObserver:
 
     def buried(self, letter: DeadLetter) -> None:
         pass
+
+    def bury_failed(self, times: int) -> None:
+        self.bury_failures.append(times)
+        if times > 1:
+            self.held.set()
+
+    def bury_ended(self) -> None:
+        self.bury_failures.append(0)
 
     def crashed(self, event_id: str, error: Exception) -> None:
         self.crashes.append(error)

@@ -9,6 +9,8 @@ from hookseal import __version__
 from hookseal.api.app import create_app
 from hookseal.api.auth import Authentication
 from hookseal.api.changing import TenantChanges
+from hookseal.api.dead_letters import DeadLetterOperations
+from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
 from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from hookseal.api.operations import Operation
-    from hookseal.api.ports import Changes, Clock, Events, Notices, Readiness, TenantsModel
+    from hookseal.api.ports import (
+        AttemptPages,
+        Changes,
+        Clock,
+        Events,
+        LetterPages,
+        Notices,
+        Readiness,
+        Replays,
+        TenantsModel,
+    )
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
 
@@ -44,6 +56,9 @@ class ApiParts:
         admin_key: The operator's; None = nobody has its rights.
         secrets: The endpoints' signing secrets.
         check_url: Returns a URL's canonical form, if an endpoint may have it.
+        letters: The dead letters.
+        attempts: The delivery log.
+        replays: The way of dead letters back to the log.
         clock: Time.
         needed: What must be ready besides the model and the log.
     """
@@ -57,6 +72,9 @@ class ApiParts:
     admin_key: str | None
     secrets: SigningSecrets
     check_url: Callable[[str], str]
+    letters: LetterPages
+    attempts: AttemptPages
+    replays: Replays
     clock: Clock
     needed: Sequence[Readiness] = ()
 
@@ -89,6 +107,8 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         EventOperations(
             events=parts.events, model=parts.model, event_max_bytes=parts.event_max_bytes
         ),
+        DeliveryOperations(changes=changes, attempts=parts.attempts),
+        DeadLetterOperations(changes=changes, letters=parts.letters, replays=parts.replays),
         HealthOperations((parts.model, parts.events, *parts.needed)),
     )
     return [operation for resource in resources for operation in resource.operations()]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from hookseal.domain.letter import LogCursor
 from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_place", "write", "write_place"]
+
+_PLACE = re.compile(r"(-?\d{1,18})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
 def write(place: str) -> str:
@@ -24,6 +29,30 @@ def read(cursor: str | None) -> str | None:
     try:
         return base64url.decode(cursor).decode()
     except ValueError:
-        raise InvalidInputError(
-            "cursor_invalid", "Give the `next_cursor` of the page before.", field="cursor"
-        ) from None
+        raise _invalid() from None
+
+
+def write_place(place: LogCursor | None) -> str | None:
+    """Return the cursor of a place on a log; None is the end."""
+    return None if place is None else write("/".join(map(str, place)))
+
+
+def read_place(cursor: str | None) -> LogCursor | None:
+    """Return the place on a log that a cursor stands for; None is the start.
+
+    Raises:
+        InvalidInputError: `cursor_invalid`.
+    """
+    place = read(cursor)
+    if place is None:
+        return None
+    parts = _PLACE.fullmatch(place)
+    if parts is None:
+        raise _invalid()
+    return LogCursor(*map(int, parts.groups()))
+
+
+def _invalid() -> InvalidInputError:
+    return InvalidInputError(
+        "cursor_invalid", "Give the `next_cursor` of the page before.", field="cursor"
+    )

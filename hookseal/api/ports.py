@@ -9,12 +9,24 @@ if TYPE_CHECKING:
 
     from hookseal.domain.command import Command
     from hookseal.domain.draft import Draft
+    from hookseal.domain.letter import AttemptsListed, LettersListed, LogCursor, ReplayPlan
+    from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Position
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 
-__all__ = ["Changes", "Clock", "Events", "Notices", "Readiness", "TenantsModel"]
+__all__ = [
+    "AttemptPages",
+    "Changes",
+    "Clock",
+    "Events",
+    "LetterPages",
+    "Notices",
+    "Readiness",
+    "Replays",
+    "TenantsModel",
+]
 
 
 class Clock(Protocol):
@@ -104,5 +116,73 @@ class Notices(Protocol):
 
         Raises:
             BrokerError: `publish_failed`.
+        """
+        ...
+
+
+class LetterPages(Protocol):
+    """The dead letters, as a list."""
+
+    async def catch_up(self, *, timeout_s: float | None = None) -> None:
+        """Wait until the list has what was given up before the call.
+
+        Raises:
+            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
+            ConfigurationError: `index_unusable`.
+        """
+        ...
+
+    async def page(
+        self,
+        wanted: LetterFilter,
+        *,
+        order: Order = "newest",
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> LettersListed:
+        """Return so many letters, behind the cursor."""
+        ...
+
+
+class AttemptPages(Protocol):
+    """The delivery log, as a list."""
+
+    async def catch_up(self, *, timeout_s: float | None = None) -> None:
+        """Wait until the list has what was logged before the call.
+
+        Raises:
+            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
+            ConfigurationError: `index_unusable`.
+        """
+        ...
+
+    async def page(
+        self,
+        customer_id: str,
+        *,
+        event_id: str | None = None,
+        endpoint_id: str | None = None,
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> AttemptsListed:
+        """Return so many attempts of a tenant, newest first, behind the cursor."""
+        ...
+
+
+class Replays(Protocol):
+    """The way of dead letters back to the log."""
+
+    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
+        """Return what `replay` would do."""
+        ...
+
+    async def replay(
+        self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
+    ) -> int:
+        """Publish the letters' events again, each once; return how many were published.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: `replay_busy`, after `wait_s` seconds.
         """
         ...

@@ -37,6 +37,8 @@ _DETAILS = {
         "in a moment."
     ),
     "event_ids_recovering": "The latest event ids are still being read from Kafka.",
+    "index_behind": "The list is still being read from Kafka; try again in a moment.",
+    "index_unusable": "The list cannot be kept just now; the operator's log says why.",
     "tenants_recovering": "The tenants are still being read from Kafka; try again in a moment.",
 }
 

@@ -13,8 +13,10 @@ from hookseal.delivery.clock import SystemClock
 from hookseal.domain.endpoint_url import check_url
 from hookseal.kafka.changes import KafkaChanges
 from hookseal.kafka.event_log import EventLog
+from hookseal.kafka.index import AttemptIndex, LetterIndex
 from hookseal.kafka.ports import KafkaCommands
 from hookseal.kafka.producer import Producer
+from hookseal.kafka.replay import Replayer
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
 from hookseal.seal.sign import SigningSecrets
@@ -76,6 +78,10 @@ class ApiService:
             timeout_s=settings.api_write_timeout_s,
             ids_max=settings.api_event_ids,
         )
+        self._letters = LetterIndex(settings.cluster, settings.data_dir)
+        self._attempts = AttemptIndex(
+            settings.cluster, settings.data_dir, rows_max=settings.delivery_index_rows
+        )
         self._app = build(self._parts())
 
     async def __aenter__(self) -> Self:
@@ -92,6 +98,9 @@ class ApiService:
             stack.push_async_callback(self._producer.close)
             await self._events.start()
             stack.push_async_callback(self._events.close)
+            for index in (self._letters, self._attempts):
+                await index.start(patient=True)
+                stack.push_async_callback(index.close)
             # Bodies are not unpacked: what unpacks to more than it is has no bound.
             self._runner = web.AppRunner(
                 self._app,
@@ -153,6 +162,11 @@ class ApiService:
                 allow_ports=settings.egress_allow_ports,
                 allow_cidrs=settings.egress_allow_cidrs,
                 own_hosts=frozenset(settings.api_public_hosts),
+            ),
+            letters=self._letters,
+            attempts=self._attempts,
+            replays=Replayer(
+                settings.cluster, self._letters, event_max_bytes=settings.event_max_bytes
             ),
             clock=self._clock,
         )

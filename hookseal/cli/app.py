@@ -79,4 +79,5 @@ def _hookseal(
     Settings are taken from HOOKSEAL_* variables; `hookseal settings` lists them.
     """
     # The clients log what we say in one line of our own.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).addHandler(logging.NullHandler())

@@ -1,39 +1,81 @@
-"""`hookseal dead-letters`: what was given up, and why."""
+"""`hookseal dead-letters`: what was given up, why, and doing it again."""
 
-import heapq
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hookseal.cli import ui
+from hookseal.cli import replays, ui
+from hookseal.cli.letter_options import (
+    Category,
+    Customer,
+    Endpoint,
+    EventType,
+    Reason,
+    SetAside,
+    Since,
+    Status,
+    Until,
+    followed,
+    letter_filter,
+)
 from hookseal.cli.options import AsJson
-from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.letter import LettersListed
+    from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.record import Record
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="What was given up, and why.")
+app = typer.Typer(no_args_is_help=True, help="What was given up, why, and doing it again.")
+app.command()(replays.replay)
 
-_COLUMNS = ("partition", "offset", "customer_id", "reason", "endpoint_id", "event_id")
-_MORE = ("attempts", "status", "failed_at")
-_PLACE = re.compile(r"(\d{1,9})/(\d{1,18})", re.ASCII)
+_COLUMNS = ("id", "failed_at", "customer_id", "endpoint_id", "reason", "category", "event_type")
+_MORE = ("event_id", "attempts", "status", "replayed_at")
 _ADDED = "hookseal-"
 
 
 @app.command(name="list")
 def list_(
-    customer: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only those of this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The latest so many.")] = 50,
+    *,
+    customer: Customer = None,
+    endpoint: Endpoint = None,
+    reason: Reason = None,
+    category: Category = None,
+    set_aside: SetAside = False,
+    event_type: EventType = None,
+    status: Status = None,
+    since: Since = None,
+    until: Until = None,
+    replayed: Annotated[
+        bool | None,
+        typer.Option("--replayed/--not-replayed", help="Only those that were, or were not."),
+    ] = None,
+    order: Annotated[
+        Literal["newest", "oldest"], typer.Option(help="Which come first.")
+    ] = "newest",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on behind this one: the next page.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, the latest last."""
-    _check_reason(reason)
-    with ui.working("Reading the dead letters"):
-        letters = ui.run(_latest(customer, reason, limit))
+    """List dead letters."""
+    wanted = letter_filter(
+        customer=customer,
+        endpoint=endpoint,
+        reason=reason,
+        category=category,
+        set_aside=set_aside,
+        event_type=event_type,
+        status=status,
+        since=since,
+        until=until,
+        replayed=replayed,
+    )
+    page = ui.run(_page(wanted, order, limit, after))
+    letters = [letter.document() for letter in page.letters]
     if as_json:
         ui.json(letters)
         return
@@ -42,46 +84,81 @@ def list_(
         [column.replace("_", " ") for column in columns],
         [[letter[column] for column in columns] for letter in letters],
     )
+    if page.next_cursor is not None:
+        ui.err.print(f"There are more: --after {letters[-1]['id']}", style="dim")
+
+
+@app.command()
+def stats(
+    *,
+    customer: Customer = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count dead letters by customer, endpoint and reason; most first."""
+    wanted = letter_filter(
+        customer=customer,
+        endpoint=None,
+        reason=None,
+        category=None,
+        set_aside=False,
+        event_type=None,
+        status=None,
+        since=since,
+        until=until,
+    )
+    found = ui.run(_stats(wanted))
+    if as_json:
+        ui.json(found)
+        return
+    columns = ("count", "replayed", "category", "reason", "customer_id", "endpoint_id")
+    ui.table(
+        [*(column.replace("_", " ") for column in columns), "last failed at"],
+        [[*(row[column] for column in columns), row["last_failed_at"]] for row in found],
+    )
 
 
 @app.command()
 def show(
-    place: Annotated[
-        str, typer.Argument(metavar="PARTITION/OFFSET", help="As `list` prints them.")
-    ],
+    place: Annotated[str, typer.Argument(metavar="ID", help="PARTITION/OFFSET, as listed.")],
     reveal: Annotated[
         bool, typer.Option("--reveal", help="Print the event and its own headers as well.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one dead letter with its headers; the event itself only when asked."""
-    parts = _PLACE.fullmatch(place)
-    if parts is None:
-        raise InvalidInputError("place_invalid", "Write PARTITION/OFFSET, 3/118.", field=place)
-    with ui.working("Reading the dead letters"):
-        found = ui.run(_at(int(parts[1]), int(parts[2])))
-    if found is None:
-        raise InvalidInputError("unknown_dead_letter", "There is none at this place.", field=place)
-    document = _shown(found, reveal=reveal)
+    """Show one dead letter, and the attempts before it; the event itself only when asked."""
+    from hookseal.domain.letter_filter import parse_place
+
+    with ui.working("Reading the dead letter"):
+        letter, attempts = ui.run(_at(*parse_place(place)))
+    document = _shown(letter, attempts, reveal=reveal)
     if as_json:
         ui.json(document)
         return
     for name, value in document["headers"]:
         ui.say(ui.printable(f"{name}: {value}"))
     ui.say()
+    if attempts:
+        columns = ("at", "attempt", "code", "status", "duration_s", "worker", "kid")
+        rows = [[attempt[column] for column in columns] for attempt in document["history"]]
+        ui.table([column.replace("_", " ") for column in columns], rows)
+        ui.say()
     ui.say(ui.printable(document["event"]))
 
 
 def summary_of(record: "Record") -> dict[str, Any]:
     """Return what is worth knowing of a dead letter, without a payload."""
-    from hookseal.domain.dead_letter import added_headers
+    from hookseal.domain.dead_letter import added_headers, category_of
 
     added = added_headers(record.headers)
     return {
+        "id": f"{record.partition}/{record.offset}",
         "partition": record.partition,
         "offset": record.offset,
         "customer_id": None if record.key is None else record.key.decode("utf-8", "replace"),
         "reason": added.get("reason"),
+        "category": category_of(added.get("reason", "")),
         "error": added.get("error"),
         "endpoint_id": added.get("endpoint-id"),
         "event_id": added.get("event-id"),
@@ -91,8 +168,12 @@ def summary_of(record: "Record") -> dict[str, Any]:
     }
 
 
-def _shown(record: "Record", *, reveal: bool) -> dict[str, Any]:
+def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -> dict[str, Any]:
     """Return the letter for printing; what its producer wrote is masked unless revealed."""
+    import msgspec
+
+    from hookseal.domain.dead_letter import rfc3339
+
     size = len(record.value or b"")
     return {
         **summary_of(record),
@@ -105,54 +186,36 @@ def _shown(record: "Record", *, reveal: bool) -> dict[str, Any]:
             )
             for name, value in record.headers
         ],
+        "history": [{**msgspec.structs.asdict(one), "at": rfc3339(one.at)} for one in attempts],
         "event": (record.value or b"").decode("utf-8", "replace")
         if reveal
         else f"({size} bytes; --reveal prints them)",
     }
 
 
-def _check_reason(reason: str | None) -> None:
-    from hookseal.domain.dead_letter import REASONS
-
-    if reason is not None and reason not in REASONS:
-        raise InvalidInputError(
-            "reason_unknown", f"Give one of {', '.join(sorted(REASONS))}.", field="reason"
-        )
-
-
-async def _latest(customer_id: str | None, reason: str | None, limit: int) -> list[dict[str, Any]]:
+async def _page(
+    wanted: "LetterFilter", order: "Order", limit: int, after: str | None
+) -> "LettersListed":
     from hookseal.config import load
-    from hookseal.kafka.reader import read_all
-    from hookseal.kafka.topics import TopicNames
+    from hookseal.domain.letter_filter import parse_place
 
-    settings = load()
-    # A heap of the latest: the topic may hold more than memory does.
-    kept: list[tuple[tuple[int, int, int], dict[str, Any]]] = []
-    async for record in read_all(settings.cluster, TopicNames(settings.topic_prefix).dead_letters):
-        letter = summary_of(record)
-        if customer_id not in (None, letter["customer_id"]) or reason not in (
-            None,
-            letter["reason"],
-        ):
-            continue
-        entry = ((record.timestamp_ms, record.partition, record.offset), letter)
-        if len(kept) < limit:
-            heapq.heappush(kept, entry)
-        else:
-            heapq.heappushpop(kept, entry)
-    return [letter for _, letter in sorted(kept, key=lambda entry: entry[0])]
+    behind = None if after is None else parse_place(after, field="after")
+    async with followed(load()) as index:
+        cursor = None if behind is None else await index.cursor_at(*behind)
+        return await index.page(wanted, order=order, limit=limit, cursor=cursor)
 
 
-async def _at(partition: int, offset: int) -> "Record | None":
+async def _stats(wanted: "LetterFilter") -> list[dict[str, Any]]:
     from hookseal.config import load
-    from hookseal.kafka.reader import read_all
-    from hookseal.kafka.topics import TopicNames, partition_count
 
-    settings = load()
-    if partition >= await partition_count(settings.cluster):
-        return None
-    records = read_all(
-        settings.cluster, TopicNames(settings.topic_prefix).dead_letters, partition=partition
-    )
-    found = [record async for record in records if record.offset == offset]
-    return found[0] if found else None
+    async with followed(load()) as index:
+        return await index.stats(wanted)
+
+
+async def _at(partition: int, offset: int) -> "tuple[Record, list[AttemptRecord]]":
+    from hookseal.config import load
+    from hookseal.kafka.letter_at import attempts_of, letter_at
+
+    cluster = load().cluster
+    letter = await letter_at(cluster, partition, offset)
+    return letter, await attempts_of(cluster, letter)

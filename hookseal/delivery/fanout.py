@@ -44,27 +44,33 @@ class Fanout:
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
-        endpoints = [endpoint for endpoint in tenant.endpoints if _is_for(event, endpoint)]
-        if not endpoints:
+        if event.only_endpoint is not None:
+            # A replay goes where it failed, a test where it was asked for, whatever the
+            # endpoint subscribes to. If it was removed meanwhile the deliverer says so: a
+            # dead letter.
+            endpoint_ids = [event.only_endpoint]
+        else:
+            endpoint_ids = [one.id for one in tenant.endpoints if _wants(event, one)]
+        if not endpoint_ids:
             self._observer.skipped(event)
-        elif len(endpoints) == 1:
+        elif len(endpoint_ids) == 1:
             # The common case, spared the cost of a task.
-            await self._deliver_to(event, tenant.customer_id, endpoints[0], lane)
+            await self._deliver_to(event, tenant.customer_id, endpoint_ids[0], lane)
         else:
             await all_done(
-                self._deliver_to(event, tenant.customer_id, endpoint, lane)
-                for endpoint in endpoints
+                self._deliver_to(event, tenant.customer_id, endpoint_id, lane)
+                for endpoint_id in endpoint_ids
             )
 
     async def _deliver_to(
-        self, event: Event, customer_id: str, endpoint: Endpoint, lane: Lane
+        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
     ) -> None:
-        outcome = await self._deliverer.deliver(event, customer_id, endpoint.id, lane)
+        outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, lane)
         if not outcome.accepted:
             # Awaited before the delivery counts as done: the offset may only move once
             # the dead letter is on the broker, or a crash here loses the event.
-            await self._dead_letters.bury(self._letter(event, customer_id, endpoint.id, outcome))
-        self._observer.delivered(event, customer_id, endpoint.id, outcome)
+            await self._dead_letters.bury(self._letter(event, customer_id, endpoint_id, outcome))
+        self._observer.delivered(event, customer_id, endpoint_id, outcome)
 
     def _letter(
         self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome
@@ -83,11 +89,7 @@ class Fanout:
         )
 
 
-def _is_for(event: Event, endpoint: Endpoint) -> bool:
-    if event.only_endpoint is not None:
-        # A replay goes where it failed, a test where it was asked for, whatever the
-        # endpoint subscribes to.
-        return endpoint.id == event.only_endpoint
+def _wants(event: Event, endpoint: Endpoint) -> bool:
     if is_reserved(event.type):
         return endpoint.enabled
     return endpoint.wants(event.type)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "AttemptLog",
     "Clock",
     "Commands",
     "DeadLetters",
@@ -143,6 +144,14 @@ class Commands(Protocol):
         ...
 
 
+class AttemptLog(Protocol):
+    """Where attempts are noted one by one; must neither raise nor wait."""
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        """One HTTP request ended."""
+        ...
+
+
 class Observer(Protocol):
     """Hears of what happens; must neither raise nor wait."""
 
@@ -176,6 +185,14 @@ class Observer(Protocol):
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
+        ...
+
+    def bury_failed(self, times: int) -> None:
+        """A dead letter could not be stored, for the so-manieth time; its lane holds on."""
+        ...
+
+    def bury_ended(self) -> None:
+        """A letter that could not be stored at first is stored now, or its lane stopped."""
         ...
 
     def crashed(self, event_id: str, error: Exception) -> None:

@@ -6,12 +6,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hookseal.domain.event import EVENT_TIMESTAMP_HEADER
+from hookseal.domain.record import last_header
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hookseal.domain.record import Header, Headers, Record
 
-__all__ = ["REASONS", "DeadLetter", "added_headers"]
+__all__ = [
+    "CATEGORIES",
+    "REASONS",
+    "SET_ASIDE",
+    "DeadLetter",
+    "added_headers",
+    "category_of",
+    "rfc3339",
+]
 
 REASONS: Mapping[str, str] = {
     "attempts_exhausted": "The endpoint accepted none of the attempts.",
@@ -44,6 +55,48 @@ REASONS: Mapping[str, str] = {
     "internal_error": "hookseal failed on this record; see the worker's log.",
 }
 
+CATEGORIES: Mapping[str, frozenset[str]] = {
+    "receiver": frozenset({"attempts_exhausted", "endpoint_gone"}),
+    "configuration": frozenset(
+        {
+            "endpoint_disabled",
+            "endpoint_removed",
+            "blocked_address",
+            "request_invalid",
+            "no_public_key",
+            "key_unusable",
+            "tenant_disabled",
+        }
+    ),
+    "event": frozenset(
+        {
+            "key_missing",
+            "customer_id_invalid",
+            "value_missing",
+            "payload_too_large",
+            "body_empty",
+            "body_not_object",
+            "json_invalid",
+            "json_invalid_utf8",
+            "json_too_deep",
+            "data_missing",
+            "data_not_json",
+            "id_invalid",
+            "type_missing",
+            "type_invalid",
+            "timestamp_invalid",
+            "cloudevents_version",
+        }
+    ),
+    "platform": frozenset({"unknown_tenant", "misrouted", "internal_error"}),
+}
+"""Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
+event, or us. Only the last is worth waking someone."""
+
+# What is delivered once somebody enables the endpoint or the tenant again.
+SET_ASIDE = frozenset({"endpoint_disabled", "endpoint_gone", "tenant_disabled"})
+
+_CATEGORY_OF = {reason: name for name, reasons in CATEGORIES.items() for reason in reasons}
 _PREFIX = "hookseal-"
 _ERROR_MAX = 500
 
@@ -88,13 +141,26 @@ class DeadLetter:
             ("topic", self.record.topic),
             ("partition", str(self.record.partition)),
             ("offset", str(self.record.offset)),
-            ("first-attempt-at", _rfc3339(self.first_attempt_at)),
-            ("failed-at", _rfc3339(self.failed_at)),
+            ("first-attempt-at", _optional_rfc3339(self.first_attempt_at)),
+            ("failed-at", _optional_rfc3339(self.failed_at)),
+            ("event-timestamp", self._event_timestamp()),
         ]
         encoded: list[Header] = [
             (_PREFIX + name, text.encode()) for name, text in added if text is not None
         ]
         return (*self.record.headers, *encoded)
+
+    def _event_timestamp(self) -> str | None:
+        # A letter has a time of its own on the log. An event that brings no timestamp has
+        # that of its record: noted here, so that a replay does not change it.
+        kept = last_header(self.record.headers, EVENT_TIMESTAMP_HEADER)
+        if kept is not None:
+            return kept.decode("utf-8", "replace")
+        try:
+            return rfc3339(self.record.timestamp_ms / 1000)
+        except (ValueError, OverflowError, OSError):
+            # Producers may write any 64 bits.
+            return None
 
 
 def added_headers(headers: Headers) -> dict[str, str]:
@@ -110,8 +176,19 @@ def added_headers(headers: Headers) -> dict[str, str]:
     }
 
 
-def _rfc3339(moment: float | None) -> str | None:
-    if moment is None:
-        return None
+def category_of(reason: str) -> str:
+    """Return the category of a reason: `receiver`, `configuration`, `event`, `platform`.
+
+    One that is not known, of a newer release, counts as ours.
+    """
+    return _CATEGORY_OF.get(reason, "platform")
+
+
+def rfc3339(moment: float) -> str:
+    """Return Unix seconds as RFC 3339, in UTC, with milliseconds."""
     text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _optional_rfc3339(moment: float | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

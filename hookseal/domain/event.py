@@ -30,6 +30,7 @@ __all__ = [
     "CUSTOMER_ID_MAX",
     "ENDPOINT_ID_HEADER",
     "EVENT_ID_HEADER",
+    "EVENT_TIMESTAMP_HEADER",
     "REPLAY_HEADER",
     "REROUTED_HEADER",
     "SEAL_TO_HEADER",
@@ -49,6 +50,7 @@ __all__ = [
 BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
+EVENT_TIMESTAMP_HEADER = "hookseal-event-timestamp"
 REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
 SEAL_TO_HEADER = "hookseal-seal-to"
@@ -321,6 +323,8 @@ def _event(
     aimed_at: str | None = None
     if reserved or last_header(record.headers, REPLAY_HEADER) is not None:
         aimed_at = _text_of(record, ENDPOINT_ID_HEADER)
+        if timestamp is None:
+            timestamp = _text_of(record, EVENT_TIMESTAMP_HEADER)
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
         type=checked_type,

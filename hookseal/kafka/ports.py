@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from hookseal.domain import command as commands
@@ -21,25 +22,80 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
 
+_HELD_AFTER_S = 5.0
+
 
 class KafkaDeadLetters:
     """`DeadLetters` on the topic `dead-letters`."""
 
-    def __init__(self, producer: Producer, names: TopicNames, observer: Observer) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        names: TopicNames,
+        observer: Observer,
+        *,
+        held_after_s: float = _HELD_AFTER_S,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            producer: Started by its owner.
+            names: The topics' names.
+            observer: Told of what is written, and of what cannot be.
+            held_after_s: Seconds without an acknowledgement that count as a failure.
+        """
         self._producer = producer
         self._topic = names.dead_letters
         self._observer = observer
+        self._held_after_s = held_after_s
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write the letter beside its event: same partition number, bytes untouched."""
-        await self._producer.publish_surely(
-            self._topic,
-            key=letter.key,
-            value=letter.record.value,
-            headers=letter.headers(),
-            partition=letter.record.partition,
-        )
+        """Write the letter beside its event: same partition number, bytes untouched.
+
+        Tries again for as long as the topic takes no writes: the partition waits, and
+        nothing is dropped.
+        """
+        hold = _Hold(self._observer, self._held_after_s)
+        try:
+            await self._producer.publish_surely(
+                self._topic,
+                on_failure=hold.failed,
+                key=letter.key,
+                value=letter.record.value,
+                headers=letter.headers(),
+                partition=letter.record.partition,
+            )
+        finally:
+            hold.end()
         self._observer.buried(letter)
+
+
+class _Hold:
+    """Tells of a letter that waits to be written.
+
+    The client tries by itself for as long as it takes, and says nothing: hence a timer.
+    """
+
+    def __init__(self, observer: Observer, after_s: float) -> None:
+        self._observer = observer
+        self._after_s = after_s
+        self._failures = 0
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._late)
+
+    def failed(self) -> None:
+        """It was refused, or is late."""
+        self._failures += 1
+        self._observer.bury_failed(self._failures)
+
+    def end(self) -> None:
+        """It is written, or its lane stopped."""
+        self._timer.cancel()
+        if self._failures:
+            self._observer.bury_ended()
+
+    def _late(self) -> None:
+        self.failed()
+        self._timer = asyncio.get_running_loop().call_later(self._after_s, self._late)
 
 
 class KafkaCommands:

@@ -13,6 +13,8 @@ from hookseal.domain.record import Position
 from hookseal.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
 
@@ -121,14 +123,27 @@ class Producer:
             ) from error
         return Position(sent.partition, sent.offset)
 
-    async def publish_surely(self, topic: str, **record: Unpack[NewRecord]) -> Position:
-        """Write one record as `publish` does, trying again for as long as it takes."""
+    async def publish_surely(
+        self,
+        topic: str,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+        **record: Unpack[NewRecord],
+    ) -> Position:
+        """Write one record as `publish` does, trying again for as long as it takes.
+
+        Args:
+            topic: The topic's name, prefix included.
+            on_failure: Called each time that it could not be written.
+            record: As for `publish`.
+        """
         pause_s = _PAUSE_S
         while True:
             try:
                 return await self.publish(topic, **record)
             except BrokerError as error:
                 _log.error("%s Trying again in %.1f s.", error.message, pause_s)
+                on_failure()
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 

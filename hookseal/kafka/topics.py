@@ -66,6 +66,11 @@ class TopicNames:
         """One record per attempt, keyed by customer id."""
         return f"{self.prefix}deliveries"
 
+    @property
+    def replays(self) -> str:
+        """What was published again: the ledger of replays, by partition."""
+        return f"{self.prefix}replays"
+
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """Return each topic's configuration, by name."""
         return {
@@ -79,6 +84,9 @@ class TopicNames:
                 "max.message.bytes": str(2 * _MIB),
             },
             self.deliveries: {"retention.ms": str(7 * _DAY_MS)},
+            # Longer than `dead-letters`: an entry that went before its letter would let
+            # the letter be replayed once more.
+            self.replays: {"retention.ms": str(120 * _DAY_MS)},
         }
 
 

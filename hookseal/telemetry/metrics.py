@@ -11,13 +11,17 @@ __all__ = [
     "ATTEMPT_SECONDS",
     "COMMANDS",
     "DEAD_LETTERS",
+    "DEAD_LETTER_WRITES_HELD",
+    "DEAD_LETTER_WRITE_FAILURES",
     "DELIVERIES",
+    "DELIVERY_LOG_DROPPED",
     "DELIVERY_SECONDS",
     "GAPS",
     "IN_BACKOFF",
     "MISROUTED",
     "PUBLISHED",
     "SKIPPED",
+    "TENANTS_IN_STORM",
 ]
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
@@ -32,7 +36,24 @@ DELIVERY_SECONDS = Histogram(
     "Seconds from the record's timestamp to acceptance.",
     buckets=_LATENCY_S,
 )
-DEAD_LETTERS = Counter("hookseal_dead_letters_total", "Dead letters, by reason.", ["reason"])
+DEAD_LETTERS = Counter(
+    "hookseal_dead_letters_total",
+    "Dead letters, by reason and by whose it is to mend.",
+    ["reason", "category"],
+)
+DEAD_LETTER_WRITE_FAILURES = Counter(
+    "hookseal_dead_letter_write_failures_total",
+    "Times that a dead letter was refused, or not acknowledged within 5 s.",
+)
+DEAD_LETTER_WRITES_HELD = Gauge(
+    "hookseal_dead_letter_writes_held", "Dead letters that wait to be written, and hold a lane."
+)
+TENANTS_IN_STORM = Gauge(
+    "hookseal_tenants_in_storm", "Tenants with more dead letters in a minute than is usual."
+)
+DELIVERY_LOG_DROPPED = Counter(
+    "hookseal_delivery_log_dropped_total", "Attempts missing from the delivery log."
+)
 IN_BACKOFF = Gauge("hookseal_in_backoff", "Deliveries that wait in backoff.", ["partition"])
 MISROUTED = Counter(
     "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from hookseal.domain.dead_letter import category_of
 from hookseal.telemetry import metrics
+from hookseal.telemetry.storms import STORM_PER_MINUTE, StormWatch
 
 if TYPE_CHECKING:
+    from hookseal.delivery.ports import AttemptLog
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
@@ -25,7 +28,18 @@ __all__ = ["TelemetryObserver"]
 class TelemetryObserver:
     """`Observer` of the engine and `TenantsWatcher` of the commands."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, attempts: AttemptLog | None = None, storm_per_minute: int = STORM_PER_MINUTE
+    ) -> None:
+        """Begin.
+
+        Args:
+            attempts: Where attempts are noted one by one, if anywhere.
+            storm_per_minute: Dead letters of one tenant in a minute that are a storm.
+        """
+        self._attempts = attempts
+        self._storms = StormWatch(storm_per_minute)
+        metrics.TENANTS_IN_STORM.set_function(self._storms.count)
         self._log = structlog.stdlib.get_logger("hookseal")
         # Looked up once: a labelled child costs a lock and a dictionary each time.
         self._accepted = metrics.ATTEMPTS.labels("accepted")
@@ -52,6 +66,8 @@ class TelemetryObserver:
             partition=event.record.partition,
             offset=event.record.offset,
         )
+        if self._attempts is not None:
+            self._attempts.attempted(event, customer_id, attempt)
 
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         """One delivery ended, accepted or given up."""
@@ -97,7 +113,12 @@ class TelemetryObserver:
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
-        metrics.DEAD_LETTERS.labels(letter.reason).inc()
+        metrics.DEAD_LETTERS.labels(letter.reason, category_of(letter.reason)).inc()
+        customer_id = (letter.key or b"").decode("utf-8", "replace")
+        if self._storms.note(customer_id):
+            self._log.warning(
+                "tenant.storm", customer_id=customer_id, per_minute=self._storms.per_minute
+            )
         if letter.endpoint_id is None:
             self._log.warning(
                 "event.dead_lettered",
@@ -106,6 +127,16 @@ class TelemetryObserver:
                 partition=letter.record.partition,
                 offset=letter.record.offset,
             )
+
+    def bury_failed(self, times: int) -> None:
+        """A dead letter could not be stored; its lane holds on."""
+        metrics.DEAD_LETTER_WRITE_FAILURES.inc()
+        if times == 1:
+            metrics.DEAD_LETTER_WRITES_HELD.inc()
+
+    def bury_ended(self) -> None:
+        """It is stored now, or its lane stopped."""
+        metrics.DEAD_LETTER_WRITES_HELD.dec()
 
     def blocked(self, address: str, port: int, reason: str) -> None:
         """An address was refused; the tenant is not told which, the operator is."""

@@ -400,8 +400,45 @@ class TestDeadLetters:
         listing = ("dead-letters", "list", "--customer", customer_id)
         letters = until(lambda: len(found := deployed.json(*listing)) == 3 and found)
 
-        assert deployed.json(*listing, "--limit", "2") == letters[1:]
+        assert deployed.json(*listing, "--limit", "2") == letters[:2]
+        assert deployed.json(*listing, "--order", "oldest") == letters[::-1]
+        after = ("--limit", "2", "--after", letters[0]["id"])
+        assert deployed.json(*listing, *after) == letters[1:]
         assert deployed.json(*listing, "--reason", "attempts_exhausted") == []
+
+    def test_they_are_counted(self, deployed: Deployment) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+        for _ in range(2):
+            deployed.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
+
+        counting = ("dead-letters", "stats", "--customer", customer_id)
+        (row,) = until(
+            lambda: (found := deployed.json(*counting)) and found[0]["count"] == 2 and found
+        )
+
+        assert (row["reason"], row["category"]) == ("unknown_tenant", "platform")
+        assert row["replayed"] == 0
+        assert "2  " in deployed.run(*counting).stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("list", "--reason", "bad"), "reason_unknown"),
+            (("list", "--category", "bad"), "category_unknown"),
+            (("list", "--since", "yesterday"), "time_invalid"),
+            (("list", "--after", "7"), "place_invalid"),
+            (("list", "--after", "0/999999"), "unknown_dead_letter"),
+            (("replay",), "filter_missing"),
+            (("replay", "3-7"), "place_invalid"),
+            (("replay", "--accepted", "--customer", "acme"), "option_missing"),
+        ],
+    )
+    def test_what_is_wrong_is_said(
+        self, deployed: Deployment, arguments: tuple[str, ...], code: str
+    ) -> None:
+        result = deployed.run("dead-letters", *arguments, code=2)
+
+        assert result.stderr.startswith(code)
 
     def test_there_is_none_where_there_is_none(self, deployed: Deployment) -> None:
         for place in ("0/999999", "77/0"):

@@ -16,7 +16,16 @@ from hookseal.domain.endpoint_url import check_url
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
-from tests.fakes import NOW, FakeChanges, FakeClock, FakeEvents, FakeModel, FakeNotices
+from tests.fakes import (
+    NOW,
+    FakeAttempts,
+    FakeChanges,
+    FakeClock,
+    FakeEvents,
+    FakeLetters,
+    FakeModel,
+    FakeNotices,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +48,8 @@ class Api:
         self.changes = FakeChanges(self.model)
         self.events = FakeEvents()
         self.notices = FakeNotices()
+        self.letters = FakeLetters()
+        self.attempts = FakeAttempts()
         self.api_keys = ApiKeys({}, master_key=MASTER_KEY)
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
@@ -51,6 +62,9 @@ class Api:
             admin_key=ADMIN_KEY,
             secrets=self.secrets,
             check_url=partial(check_url, own_hosts=frozenset({OWN_HOST})),
+            letters=self.letters,
+            attempts=self.attempts,
+            replays=self.letters,
             clock=self.clock,
         )
 

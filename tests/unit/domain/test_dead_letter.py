@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hookseal.domain.dead_letter import DeadLetter, added_headers
+import pytest
+
+from hookseal.domain.dead_letter import (
+    CATEGORIES,
+    REASONS,
+    SET_ASIDE,
+    DeadLetter,
+    added_headers,
+    category_of,
+)
 from tests.builders import a_record
 
 if TYPE_CHECKING:
@@ -44,6 +54,7 @@ class TestHeaders:
             "offset": "7",
             "first-attempt-at": "2023-11-14T22:13:20.000Z",
             "failed-at": "2023-11-14T22:15:00.500Z",
+            "event-timestamp": "2023-11-14T22:13:20.123Z",
         }
 
     def test_leave_out_what_there_was_not(self) -> None:
@@ -64,3 +75,28 @@ class TestHeaders:
         headers = a_letter(("hookseal-reason", b"tenant_disabled")).headers()
 
         assert added_headers(headers)["reason"] == "attempts_exhausted"
+
+    def test_keep_the_event_s_own_time_over_a_replay(self) -> None:
+        first = a_letter().headers()
+        again = a_letter(*first, record=a_record(None, *first)).headers()
+
+        assert added_headers(again)["event-timestamp"] == "2023-11-14T22:13:20.123Z"
+
+    @pytest.mark.parametrize("timestamp_ms", [-(2**63), 2**63 - 1])
+    def test_leave_out_a_time_that_is_none(self, timestamp_ms: int) -> None:
+        record = replace(a_record(), timestamp_ms=timestamp_ms)
+
+        assert "event-timestamp" not in added_headers(a_letter(record=record).headers())
+
+
+class TestCategories:
+    def test_every_reason_has_exactly_one(self) -> None:
+        assert sorted(reason for reasons in CATEGORIES.values() for reason in reasons) == sorted(
+            REASONS
+        )
+
+    def test_one_that_is_not_known_is_ours(self) -> None:
+        assert category_of("of_a_later_release") == "platform"
+
+    def test_what_is_set_aside_is_not_ours(self) -> None:
+        assert {category_of(reason) for reason in SET_ASIDE} == {"configuration", "receiver"}

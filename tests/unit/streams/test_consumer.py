@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from faust.types import TP
+from faust.types import TP, Message
 
 if TYPE_CHECKING:
     from streams.consumer import FinishedConsumer
@@ -93,3 +95,45 @@ class TestFetches:
         client._closed = True
 
         assert client._fetch_max_wait_ms == 100
+
+
+class Fetcher:
+    """Stands for Faust's service that drains the consumer."""
+
+    def __init__(self) -> None:
+        self._stopped = asyncio.Event()
+
+
+class TestGoingBack:
+    """The position goes back while a batch is handed over, from its first record on."""
+
+    async def test_faust_drops_what_is_read_again(self, consumer: FinishedConsumer) -> None:
+        consumer._read_offset = defaultdict(lambda: None)
+
+        assert await handed_over(consumer) == [52, 53, 54, 54]
+
+    async def test_ours_hands_it_over(self, consumer: FinishedConsumer) -> None:
+        assert await handed_over(consumer) == [52, 53, 54, 52, 53, 54]
+
+
+async def handed_over(consumer: FinishedConsumer) -> list[int]:
+    """Return the offsets that are handed over of a batch that is fetched twice."""
+    fetcher, found, batches = Fetcher(), list[int](), [[52, 53, 54]] * 2
+
+    async def getmany(timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        if not batches:
+            fetcher._stopped.set()
+            return
+        for offset in batches.pop():
+            yield EVENTS, Message("events", 0, offset, 0.0, 0, {}, None, b"", b"", None)
+
+    async def take(message: Message) -> None:
+        if not found:
+            consumer._read_offset[EVENTS] = 51
+        found.append(message.offset)
+
+    standing_in: Any = consumer
+    standing_in.getmany = getmany
+    standing_in.callback = take
+    await standing_in._drain_messages(fetcher)
+    return found

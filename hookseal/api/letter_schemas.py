@@ -1,0 +1,173 @@
+"""Dead letters, their replay and the delivery log: what goes in and what comes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from hookseal.api.schemas import PAGE_DEFAULT, PAGE_MAX, Page
+from hookseal.api.schemas import _Asked as Asked
+from hookseal.api.schemas import _Told as Told
+
+__all__ = [
+    "DeadLetterShown",
+    "DeadLetters",
+    "DeadLettersAsked",
+    "Deliveries",
+    "DeliveriesAsked",
+    "DeliveryShown",
+    "LettersWanted",
+    "ReplayDone",
+    "ReplayNew",
+]
+
+TEXT_MAX = 255
+# What one request may do within seconds.
+REPLAY_MAX = 1000
+
+
+class DeliveriesAsked(Page, frozen=True):
+    """Which attempts.
+
+    Attributes:
+        event_id: Only those of this event.
+        endpoint_id: Only those at this endpoint.
+    """
+
+    event_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    endpoint_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+
+
+class DeliveryShown(Told, frozen=True):
+    """One attempt to deliver an event to an endpoint.
+
+    Attributes:
+        attempt: Counted from 1.
+        attempt_max: Attempts that the schedule allowed.
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status, or null when no answer came.
+        duration_s: Seconds from connect to last byte.
+        kid: The public key it was sealed to.
+        at: RFC 3339, when it ended.
+    """
+
+    event_id: str
+    event_type: str
+    endpoint_id: str
+    attempt: int
+    attempt_max: int
+    code: str
+    status: int | None
+    duration_s: float
+    kid: str
+    at: str
+
+
+class Deliveries(Told, frozen=True):
+    """A page of attempts, newest first."""
+
+    items: list[DeliveryShown]
+    next_cursor: str | None = None
+
+
+class LettersWanted(Asked, frozen=True):
+    """Which dead letters; what is left out says nothing.
+
+    Attributes:
+        endpoint_id: The endpoint that gave up.
+        reason: A code.
+        category: Whose it is to mend.
+        set_aside: Only what was set aside since the endpoint or the tenant were disabled.
+        event_type: Exactly this.
+        status: The last HTTP status.
+        since: RFC 3339 or a day: given up then or later.
+        until: RFC 3339 or a day: given up before then.
+    """
+
+    endpoint_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    reason: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    category: Literal["receiver", "configuration", "event", "platform"] | None = None
+    set_aside: bool = False
+    event_type: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    since: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    until: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+
+
+class DeadLettersAsked(LettersWanted, frozen=True):
+    """Which part of the list of dead letters.
+
+    Attributes:
+        replayed: Only those that were published again, or were not.
+        order: Which come first.
+        limit: Items at most.
+        cursor: The `next_cursor` of the page before.
+    """
+
+    replayed: bool | None = None
+    order: Literal["newest", "oldest"] = "newest"
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    cursor: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class DeadLetterShown(Told, frozen=True):
+    """One delivery that was given up.
+
+    Attributes:
+        id: Names it in a replay.
+        reason: A code.
+        category: Whose it is to mend.
+        error: One sentence.
+        attempts: Attempts made.
+        status: The last HTTP status, if there was any.
+        failed_at: RFC 3339.
+        replayed_at: RFC 3339: when its event was published again, if it was.
+    """
+
+    id: str
+    event_id: str | None
+    event_type: str | None
+    endpoint_id: str | None
+    reason: str | None
+    category: str
+    error: str | None
+    attempts: int | None
+    status: int | None
+    failed_at: str
+    replayed_at: str | None
+
+
+class DeadLetters(Told, frozen=True):
+    """A page of dead letters."""
+
+    items: list[DeadLetterShown]
+    next_cursor: str | None = None
+
+
+class ReplayNew(LettersWanted, frozen=True):
+    """Which dead letters are to be published again; all of them if nothing is said.
+
+    Attributes:
+        ids: These, as listed.
+        limit: At most so many; ask again for the rest.
+        dry_run: Only count.
+    """
+
+    ids: Annotated[tuple[str, ...], Meta(max_length=REPLAY_MAX)] | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=REPLAY_MAX)] = REPLAY_MAX
+    dry_run: bool = False
+
+
+class ReplayDone(Told, frozen=True):
+    """What a replay did.
+
+    Attributes:
+        replayed: Events that were published again; with `dry_run` those that would be.
+        remaining: Letters that match and are still to be replayed: ask again.
+        not_replayable: Letters that match and would fail again, since they are no events.
+    """
+
+    replayed: int
+    remaining: int
+    not_replayable: int

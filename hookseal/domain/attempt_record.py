@@ -1,0 +1,63 @@
+"""One attempt as it stands on the topic `deliveries`: JSON with a version."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["AttemptRecord", "decode", "encode"]
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
+    """What an attempt was and what came of it. Never a payload, a URL or a secret.
+
+    Attributes:
+        at: Unix seconds at which it ended.
+        customer_id: Whose.
+        event_id: Of the event.
+        event_type: Of the event.
+        endpoint_id: Where to.
+        attempt: Counted from 1.
+        attempt_max: Attempts that the schedule allows.
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status, or None when no answer came.
+        duration_s: Seconds from connect to last byte.
+        kid: The public key it was sealed to.
+        partition: Where the event stood.
+        offset: Where the event stood.
+        worker: The process that made it, `host:pid`.
+        v: Version of this form.
+    """
+
+    at: float
+    customer_id: str
+    event_id: str
+    event_type: str
+    endpoint_id: str
+    attempt: int
+    attempt_max: int
+    code: str
+    status: int | None
+    duration_s: float
+    kid: str
+    partition: int
+    offset: int
+    worker: str
+    v: int = 1
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AttemptRecord)
+
+
+def encode(record: AttemptRecord) -> bytes:
+    """Return the record's JSON."""
+    return _encoder.encode(record)
+
+
+def decode(value: bytes) -> AttemptRecord | None:
+    """Return the record; None if it is none, or of another version."""
+    try:
+        record = _decoder.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return None
+    return record if record.v == 1 else None

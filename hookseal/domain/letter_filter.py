@@ -1,0 +1,113 @@
+"""Which dead letters somebody asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from hookseal.domain.dead_letter import CATEGORIES, REASONS, SET_ASIDE
+from hookseal.errors import InvalidInputError
+
+__all__ = ["LetterFilter", "Order", "parse_moment", "parse_place", "reasons_of"]
+
+Order = Literal["newest", "oldest"]
+
+_PLACE = re.compile(r"(\d{1,9})/(\d{1,18})", re.ASCII)
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})?)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """What must hold for a letter; None = anything.
+
+    Attributes:
+        customer_id: Whose.
+        endpoint_id: The endpoint that gave up.
+        reasons: One of these.
+        event_type: Exactly this.
+        status: The last HTTP status.
+        since_ms: Given up at this moment or later; milliseconds since the Unix epoch.
+        until_ms: Given up before this moment.
+        replayed: Whether it was published again.
+        places: Partition and offset, one of these.
+        has_customer: Only letters with a key, and so with somebody to deliver to.
+    """
+
+    customer_id: str | None = None
+    endpoint_id: str | None = None
+    reasons: frozenset[str] | None = None
+    event_type: str | None = None
+    status: int | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    replayed: bool | None = None
+    places: tuple[tuple[int, int], ...] | None = None
+    has_customer: bool = False
+
+
+def reasons_of(
+    reason: str | None = None, category: str | None = None, *, set_aside: bool = False
+) -> frozenset[str] | None:
+    """Return the reasons that are meant, or None for all.
+
+    Args:
+        reason: One of `REASONS`.
+        category: One of `CATEGORIES`.
+        set_aside: Only what was not attempted since tenant or endpoint were disabled.
+
+    Raises:
+        InvalidInputError: `reason_unknown`, `category_unknown`.
+    """
+    if reason is not None and reason not in REASONS:
+        raise InvalidInputError(
+            "reason_unknown", f"Give one of {', '.join(sorted(REASONS))}.", field="reason"
+        )
+    if category is not None and category not in CATEGORIES:
+        raise InvalidInputError(
+            "category_unknown", f"Give one of {', '.join(CATEGORIES)}.", field="category"
+        )
+    meant = [frozenset({reason})] if reason is not None else []
+    if category is not None:
+        meant.append(CATEGORIES[category])
+    if set_aside:
+        meant.append(SET_ASIDE)
+    return frozenset.intersection(*meant) if meant else None
+
+
+def parse_moment(text: str, *, field: str) -> int:
+    """Return milliseconds since the Unix epoch of RFC 3339, or of a day, in UTC.
+
+    Raises:
+        InvalidInputError: `time_invalid`.
+    """
+    if _MOMENT.fullmatch(text):
+        try:
+            moment = datetime.fromisoformat(text.upper())
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return round(moment.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            pass
+    raise InvalidInputError(
+        "time_invalid",
+        "Write a time as RFC 3339, 2026-11-24T10:00:00Z, or a day, 2026-11-24.",
+        field=field,
+    )
+
+
+def parse_place(text: str, *, field: str | None = None) -> tuple[int, int]:
+    """Return the partition and offset of `3/118`.
+
+    Raises:
+        InvalidInputError: `place_invalid`.
+    """
+    parts = _PLACE.fullmatch(text)
+    if parts is None:
+        raise InvalidInputError(
+            "place_invalid", "Write PARTITION/OFFSET, 3/118.", field=field or text
+        )
+    return int(parts[1]), int(parts[2])

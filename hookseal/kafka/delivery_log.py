@@ -1,0 +1,200 @@
+"""The delivery log: one record per attempt on `deliveries`, written beside the deliveries.
+
+It must cost them nothing they would notice. So an attempt is encoded and put into a buffer;
+a task of its own takes the buffer every quarter of a second and hands whole batches to the
+client. Nobody waits for an acknowledgement: where Kafka does not take them in time, records
+are dropped and counted. The log is best effort, deliveries are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from hookseal.domain.attempt_record import AttemptRecord, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.domain.attempt import Attempt
+    from hookseal.domain.event import Event
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.topics import TopicNames
+
+__all__ = ["KafkaAttemptLog"]
+
+_log = logging.getLogger(__name__)
+
+_LINGER_S = 0.25
+_BATCH_BYTES = 256 * 1024
+# Some 10 s of a busy worker, some 5 MB.
+_BUFFER_RECORDS = 20_000
+_ACKNOWLEDGED_WITHIN_S = 5.0
+_FLUSH_AT_CLOSE_S = 5.0
+_RECONNECT_S = 5.0
+
+_Waiting = tuple[int, bytes, bytes]
+
+
+class KafkaAttemptLog:
+    """`AttemptLog` on the topic `deliveries`."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        names: TopicNames,
+        *,
+        on_dropped: Callable[[int], None],
+        buffer_records: int = _BUFFER_RECORDS,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where to write.
+            names: The topics' names.
+            on_dropped: Told how many records were dropped.
+            buffer_records: Records that may wait in memory; what comes beyond is dropped.
+        """
+        self._cluster = cluster
+        self._topic = names.deliveries
+        self._on_dropped = on_dropped
+        self._room = buffer_records
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._buffers: dict[int, list[_Waiting]] = defaultdict(list)
+        self._buffered = 0
+        self._client: AIOKafkaProducer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to write. Never fails: without a broker records are dropped, not deliveries."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Write what waits, for a few seconds at most, then disconnect."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        await asyncio.wait((self._task,))
+        self._task = None
+        if self._buffered:
+            await self._flush()
+        await self._disconnect()
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        """Note one attempt; returns at once."""
+        if self._buffered >= self._room:
+            self._on_dropped(1)
+            return
+        now = time.time()
+        record = event.record
+        value = encode(
+            AttemptRecord(
+                at=round(now, 3),
+                customer_id=customer_id,
+                event_id=event.id,
+                event_type=event.type,
+                endpoint_id=attempt.endpoint_id,
+                attempt=attempt.number,
+                attempt_max=attempt.of,
+                code=attempt.code,
+                status=attempt.status,
+                duration_s=round(attempt.duration_s, 4),
+                kid=attempt.kid,
+                partition=record.partition,
+                offset=record.offset,
+                worker=self._worker,
+            )
+        )
+        # The event's partition, also where its key belongs to another one: what is told of
+        # an event stands under the same number as the event.
+        self._buffers[record.partition].append((int(now * 1000), customer_id.encode(), value))
+        self._buffered += 1
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            await self._pause(_LINGER_S)
+            if self._buffered and not await self._flush():
+                # The buffer keeps what it can meanwhile.
+                await self._pause(_RECONNECT_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _flush(self) -> bool:
+        """Write what waits; return whether Kafka is there."""
+        client = await self._connected()
+        if client is None:
+            return False
+        buffers, self._buffers, self._buffered = self._buffers, defaultdict(list), 0
+        taken = sum(map(len, buffers.values()))
+        written = 0
+        try:
+            async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
+                sent = []
+                for partition, records in buffers.items():
+                    for batch in self._batches(client, records):
+                        future = await client.send_batch(batch, self._topic, partition=partition)
+                        future.add_done_callback(_heard)
+                        sent.append((batch.record_count(), future))
+                for count, future in sent:
+                    await future
+                    written += count
+        except (KafkaError, TimeoutError, ValueError, AssertionError) as error:
+            # A partition that is not there is a ValueError or an AssertionError of the client's.
+            _log.warning("The delivery log was not written: %s", type(error).__name__)
+            await self._disconnect()
+        if taken > written:
+            self._on_dropped(taken - written)
+        return written > 0
+
+    def _batches(self, client: AIOKafkaProducer, records: list[_Waiting]) -> list[Any]:
+        batches = [client.create_batch()]
+        for timestamp_ms, key, value in records:
+            if batches[-1].append(key=key, value=value, timestamp=timestamp_ms) is None:
+                batches.append(client.create_batch())
+                batches[-1].append(key=key, value=value, timestamp=timestamp_ms)
+        for batch in batches:
+            batch.close()
+        return batches
+
+    async def _connected(self) -> AIOKafkaProducer | None:
+        if self._client is None:
+            client = AIOKafkaProducer(
+                **self._cluster.arguments(),
+                # The leader's word is enough for a log that may have gaps.
+                acks=1,
+                max_batch_size=_BATCH_BYTES,
+                request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
+            )
+            try:
+                await client.start()
+            except (KafkaError, OSError):
+                await client.stop()
+                return None
+            self._client = client
+        return self._client
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_FLUSH_AT_CLOSE_S):
+                    await client.stop()
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Take notice of a failure that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()

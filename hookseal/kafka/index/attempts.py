@@ -1,0 +1,207 @@
+"""The index of the delivery log: the attempts of an event, or of an endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookseal.domain.attempt_record import AttemptRecord, decode
+from hookseal.domain.letter import Attempted, AttemptsListed
+from hookseal.kafka.index.file import IndexFile
+from hookseal.kafka.index.follower import Follower
+from hookseal.kafka.index.letters import file_name
+from hookseal.kafka.index.texts import TEXTS, Texts, ids_of
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hookseal.domain.letter import LogCursor
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.index.file import Batch
+
+__all__ = ["AttemptIndex"]
+
+_VERSION = 1
+_COLUMNS = """
+    a.partition, a.offset, a.at,
+    (SELECT text FROM texts WHERE id = a.customer), a.event_id,
+    (SELECT text FROM texts WHERE id = a.type),
+    (SELECT text FROM texts WHERE id = a.endpoint),
+    a.attempt, a.attempt_max,
+    (SELECT text FROM texts WHERE id = a.code),
+    a.status, a.duration_us,
+    (SELECT text FROM texts WHERE id = a.kid),
+    (SELECT text FROM texts WHERE id = a.worker)
+"""
+
+
+class AttemptSource:
+    """The topic `deliveries`."""
+
+    schema = (
+        TEXTS
+        + """
+CREATE TABLE IF NOT EXISTS attempts (
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    customer INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    type INTEGER NOT NULL,
+    endpoint INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    attempt_max INTEGER NOT NULL,
+    code INTEGER NOT NULL,
+    status INTEGER,
+    duration_us INTEGER NOT NULL,
+    kid INTEGER NOT NULL,
+    worker INTEGER NOT NULL,
+    PRIMARY KEY (partition, offset)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempts_by_event ON attempts (customer, event_id);
+CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
+    (customer, at, partition, offset, endpoint);
+"""
+    )
+
+    def __init__(self, topic: str, rows_max: int) -> None:
+        self.topic = topic
+        self.rows_max: int | None = rows_max
+        self._texts = Texts()
+
+    def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        """Enter the attempts."""
+        rows = [
+            self._row(connection, batch.partition, record.offset, attempt)
+            for record in batch.records
+            if (attempt := decode(record.value or b"")) is not None
+        ]
+        connection.executemany(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    def drop_below(
+        self, connection: sqlite3.Connection, partition: int, offset: int | None
+    ) -> None:
+        """Remove attempts."""
+        connection.execute(
+            "DELETE FROM attempts WHERE partition = ? AND offset < ?",
+            (partition, 2**63 - 1 if offset is None else offset),
+        )
+
+    def forget(self) -> None:
+        """Forget what is cached of the file."""
+        self._texts.forget()
+
+    def _row(
+        self, connection: sqlite3.Connection, partition: int, offset: int, attempt: AttemptRecord
+    ) -> tuple[object, ...]:
+        def text_id(text: str) -> int | None:
+            return self._texts.id_of(connection, text)
+
+        return (
+            partition,
+            offset,
+            round(attempt.at * 1000),
+            text_id(attempt.customer_id),
+            attempt.event_id,
+            text_id(attempt.event_type),
+            text_id(attempt.endpoint_id),
+            attempt.attempt,
+            attempt.attempt_max,
+            text_id(attempt.code),
+            attempt.status,
+            round(attempt.duration_s * 1_000_000),
+            text_id(attempt.kid),
+            text_id(attempt.worker),
+        )
+
+
+class AttemptIndex:
+    """Follows `deliveries` in a file of its own, and holds the latest attempts.
+
+    Start it once and keep it: it goes on following until it is closed.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topic is.
+            folder: For the file; other processes may share it.
+            rows_max: Attempts that are held, the latest; older ones stand on the topic
+                until its retention ends.
+        """
+        source = AttemptSource(TopicNames(cluster.topic_prefix).deliveries, rows_max)
+        self._file = IndexFile(folder / file_name("deliveries", cluster), _VERSION, (source,))
+        self._follower = Follower(cluster, self._file, (source,))
+
+    async def start(self, *, patient: bool = False) -> None:
+        """Begin to follow.
+
+        Args:
+            patient: Return at once, whatever is not there yet: it is tried again and again,
+                and whoever asks meanwhile is told.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
+            ConfigurationError: `index_unusable`; not if it is patient.
+        """
+        await self._follower.start(patient=patient)
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self._follower.close()
+
+    async def catch_up(
+        self,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        """Wait until the index has what stands on the topic now.
+
+        Raises:
+            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
+        """
+        await self._follower.catch_up(timeout_s=timeout_s, on_progress=on_progress)
+
+    async def page(
+        self,
+        customer_id: str,
+        *,
+        event_id: str | None = None,
+        endpoint_id: str | None = None,
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> AttemptsListed:
+        """Return a page of a tenant's attempts, newest first, and where the next one begins."""
+
+        def read() -> list[Attempted]:
+            connection = self._file.connection()
+            parts, values = ["a.customer = ?"], ids_of(connection, (customer_id,))
+            bound: list[object] = [*values]
+            if endpoint_id is not None:
+                parts.append("a.endpoint = ?")
+                bound += ids_of(connection, (endpoint_id,))
+            if len(bound) != len(parts):
+                return []
+            if event_id is not None:
+                parts.append("a.event_id = ?")
+                bound.append(event_id)
+            if cursor is not None:
+                parts.append("(a.at, a.partition, a.offset) < (?, ?, ?)")
+                bound += cursor
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM attempts a WHERE {' AND '.join(parts)} "  # noqa: S608
+                "ORDER BY a.at DESC, a.partition DESC, a.offset DESC LIMIT ?",
+                (*bound, limit + 1),
+            )
+            return [Attempted(*row) for row in rows]
+
+        found = await self._follower.run(read)
+        attempts = found[:limit]
+        return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)

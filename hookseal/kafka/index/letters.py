@@ -1,0 +1,239 @@
+"""The index of dead letters: lists, counts, and what a replay has to do."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+
+from hookseal.domain.dead_letter import category_of, rfc3339
+from hookseal.domain.letter import Letter, LettersListed, LogCursor
+from hookseal.errors import InvalidInputError
+from hookseal.kafka.index.file import IndexFile
+from hookseal.kafka.index.follower import Follower
+from hookseal.kafka.index.letter_query import listing, query_of
+from hookseal.kafka.index.letter_rows import LetterSource, ReplaySource
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.kafka.cluster import Cluster
+
+__all__ = ["LetterIndex", "file_name"]
+
+_VERSION = 1
+_STATS_ROWS = 1000
+
+
+class LetterIndex:
+    """Follows `dead-letters` and `replays` in a file of its own.
+
+    Start it once and keep it: it goes on following until it is closed.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topics are.
+            folder: For the file; other processes may share it.
+        """
+        names = TopicNames(cluster.topic_prefix)
+        self._letters = LetterSource(names.dead_letters)
+        self._replays = ReplaySource(names.replays)
+        sources = (self._letters, self._replays)
+        self._file = IndexFile(folder / file_name("dead-letters", cluster), _VERSION, sources)
+        self._follower = Follower(cluster, self._file, sources)
+
+    async def start(self, *, patient: bool = False) -> None:
+        """Begin to follow.
+
+        Args:
+            patient: Return at once, whatever is not there yet: it is tried again and again,
+                and whoever asks meanwhile is told.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
+            ConfigurationError: `index_unusable`; not if it is patient.
+        """
+        await self._follower.start(patient=patient)
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self._follower.close()
+
+    async def catch_up(
+        self,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+        ledger_to: Mapping[int, int] | None = None,
+    ) -> None:
+        """Wait until the index has what stands on the topics now.
+
+        Args:
+            timeout_s: Seconds to wait; None = as long as it takes.
+            on_progress: Told how many records are read, and of how many.
+            ledger_to: Offsets of `replays`, by partition, to be reached as well.
+
+        Raises:
+            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
+        """
+        at_least = {
+            TopicPartition(self._replays.topic, partition): offset
+            for partition, offset in (ledger_to or {}).items()
+        }
+        await self._follower.catch_up(
+            timeout_s=timeout_s, on_progress=on_progress, at_least=at_least
+        )
+
+    async def page(
+        self,
+        wanted: LetterFilter,
+        *,
+        order: Order = "newest",
+        limit: int,
+        cursor: LogCursor | None = None,
+    ) -> LettersListed:
+        """Return a page of letters."""
+
+        def read(connection: sqlite3.Connection) -> list[Letter]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            return [Letter(*row) for row in listing(connection, query, order, limit + 1, cursor)]
+
+        found = await self._read(read)
+        more = len(found) > limit
+        letters = found[:limit]
+        return LettersListed(letters, letters[-1].cursor if more else None)
+
+    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
+        """Return the cursor behind the letter of this place.
+
+        Raises:
+            InvalidInputError: `unknown_dead_letter`.
+        """
+        found = await self._read(
+            lambda connection: connection.execute(
+                "SELECT at FROM letters WHERE partition = ? AND offset = ?", (partition, offset)
+            ).fetchone()
+        )
+        if found is None:
+            raise InvalidInputError(
+                "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
+            )
+        return LogCursor(found[0], partition, offset)
+
+    async def counts(self, wanted: LetterFilter) -> dict[int, int]:
+        """Return how many letters there are, by partition."""
+        return dict(
+            await self._grouped(
+                wanted, "SELECT l.partition, count(*) FROM letters l", "l.partition"
+            )
+        )
+
+    async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
+        """Return how many letters there are by customer, endpoint and reason, most first."""
+        rows = await self._grouped(
+            wanted,
+            "SELECT (SELECT text FROM texts WHERE id = l.customer), "
+            "(SELECT text FROM texts WHERE id = l.endpoint), "
+            "(SELECT text FROM texts WHERE id = l.reason), count(*), min(l.at), max(l.at), "
+            "count((SELECT 1 FROM replayed r WHERE r.partition = l.partition "
+            "AND r.offset = l.offset AND r.ts = l.ts)) FROM letters l",
+            f"l.customer, l.endpoint, l.reason ORDER BY 4 DESC LIMIT {_STATS_ROWS}",
+        )
+        return [
+            {
+                "customer_id": customer,
+                "endpoint_id": endpoint,
+                "reason": reason,
+                "category": category_of(reason or ""),
+                "count": count,
+                "replayed": replayed,
+                "first_failed_at": rfc3339(first / 1000),
+                "last_failed_at": rfc3339(last / 1000),
+            }
+            for customer, endpoint, reason, count, first, last, replayed in rows
+        ]
+
+    async def places(
+        self, wanted: LetterFilter, partition: int, *, after: int, before: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return offset and timestamp (ms) of letters of one partition, in their order.
+
+        Args:
+            wanted: Which.
+            partition: Counted from 0.
+            after: Only those behind this offset.
+            before: Only those in front of this offset.
+            limit: At most so many.
+        """
+
+        def read(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            statement = (
+                "SELECT l.offset, l.ts FROM letters l NOT INDEXED "  # noqa: S608 - bound values
+                "WHERE l.partition = ? AND l.offset > ? AND l.offset < ? "
+                f"AND {query.where} ORDER BY l.offset LIMIT ?"
+            )
+            values = (partition, after, before, *query.values, limit)
+            return connection.execute(statement, values).fetchall()
+
+        found: list[tuple[int, int]] = await self._read(read)
+        return found
+
+    async def job(self, job: str, partition: int) -> tuple[int, int]:
+        """Return how far a job is, and up to where it goes: offsets on `events`.
+
+        The first is that of the last record that was published again, the second lies
+        behind the last one that is meant; -1 = nothing is known.
+        """
+        found = await self._read(
+            lambda connection: connection.execute(
+                "SELECT upto, goes_to FROM jobs WHERE job = ? AND partition = ?", (job, partition)
+            ).fetchone()
+        )
+        return (-1, -1) if found is None else (int(found[0]), int(found[1]))
+
+    async def letter_ends(self) -> dict[int, int]:
+        """Return where each partition of `dead-letters` ends.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        ends = await self._follower.ends()
+        return {
+            place.partition: end
+            for place, end in ends.items()
+            if place.topic == self._letters.topic
+        }
+
+    async def _grouped(self, wanted: LetterFilter, select: str, by: str) -> list[Any]:
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            query = query_of(connection, wanted)
+            if query is None:
+                return []
+            return connection.execute(
+                f"{select} WHERE {query.where} GROUP BY {by}", query.values
+            ).fetchall()
+
+        found: list[Any] = await self._read(read)
+        return found
+
+    async def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        return await self._follower.run(lambda: work(self._file.connection()))
+
+
+def file_name(kind: str, cluster: Cluster) -> str:
+    """Return a file name of this kind of index, another one for each cluster and prefix."""
+    where = f"{cluster.bootstrap}\n{cluster.topic_prefix}"
+    return f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:16]}.sqlite"

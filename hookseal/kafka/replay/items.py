@@ -1,0 +1,105 @@
+"""From the records of a topic to what is published of them."""
+
+from __future__ import annotations
+
+from collections import UserList
+from typing import TYPE_CHECKING, Protocol
+
+from hookseal.domain.dead_letter import added_headers
+from hookseal.domain.event import REPLAY_HEADER, event_id_if_any, is_broadcast, parse_event
+from hookseal.domain.record import last_header
+from hookseal.domain.replay import Mark, replayed_headers
+from hookseal.errors import InvalidEventError
+from hookseal.kafka.reader import record_from
+from hookseal.kafka.replay.line import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.kafka.replay.replayer import EventsWanted
+
+__all__ = ["Items", "Wants", "event_items", "letter_items"]
+
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Wants(Protocol):
+    """An endpoint's subscription."""
+
+    def __call__(self, event_type: str, /) -> bool:
+        """Return whether it subscribes to the event type."""
+        ...
+
+
+class Items(UserList[Item]):
+    """What is published, in this order."""
+
+    def batches(self) -> Iterator[Sequence[Item]]:
+        """Yield them in parts of a few MB at most: each part is one transaction."""
+        batch: list[Item] = []
+        size = 0
+        for item in self.data:
+            if batch and size + len(item.value) > _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(item)
+            size += len(item.value)
+        if batch:
+            yield batch
+
+
+def letter_items(records: Sequence[ConsumerRecord], expected: Mapping[int, int]) -> Items:
+    """Return the replays of dead letters.
+
+    Args:
+        records: Of one partition of `dead-letters`.
+        expected: Their timestamps by offset: a record of another time is of another topic.
+    """
+    items = Items()
+    for found in records:
+        record = record_from(found)
+        if expected.get(record.offset) != record.timestamp_ms or not record.key:
+            continue
+        added = added_headers(record.headers)
+        headers = replayed_headers(
+            record.headers,
+            Mark(record.topic, record.partition, record.offset, record.timestamp_ms),
+            event_id=added.get("event-id") or event_id_if_any(record),
+            endpoint_id=added.get("endpoint-id") or None,
+            timestamp=added.get("event-timestamp"),
+        )
+        items.append(
+            Item(record.offset, record.timestamp_ms, record.key, record.value or b"", headers)
+        )
+    return items
+
+
+def event_items(records: Sequence[ConsumerRecord], wanted: EventsWanted, max_bytes: int) -> Items:
+    """Return the replays of those events that the endpoint subscribes to."""
+    items = Items()
+    key = wanted.customer_id.encode()
+    for found in records:
+        record = record_from(found)
+        is_old = record.timestamp_ms < wanted.since_ms
+        is_late = wanted.until_ms is not None and record.timestamp_ms >= wanted.until_ms
+        if is_old or is_late or last_header(record.headers, REPLAY_HEADER) is not None:
+            continue
+        if record.key != key and not is_broadcast(record):
+            continue
+        try:
+            event = parse_event(record, max_bytes=max_bytes)
+        except InvalidEventError:
+            continue
+        if not wanted.wants(event.type):
+            continue
+        headers = replayed_headers(
+            record.headers,
+            Mark(record.topic, record.partition, record.offset, record.timestamp_ms, wanted.job),
+            event_id=event.id,
+            endpoint_id=wanted.endpoint_id,
+            timestamp=event.timestamp,
+        )
+        items.append(Item(record.offset, record.timestamp_ms, key, record.value or b"", headers))
+    return items

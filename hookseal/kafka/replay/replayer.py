@@ -1,0 +1,308 @@
+"""What is replayed: dead letters by a filter, or an endpoint's events since a time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.letter import ReplayPlan
+from hookseal.domain.replay import NOT_REPLAYABLE
+from hookseal.errors import BrokerError
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.replay.items import event_items, letter_items
+from hookseal.kafka.replay.line import ReplayFencedError, ReplayLine
+from hookseal.kafka.replay.pace import Pace
+from hookseal.kafka.replay.reading import reading, records_at
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookseal.domain.letter_filter import LetterFilter
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.index.letters import LetterIndex
+    from hookseal.kafka.replay.items import Wants
+
+__all__ = ["EventsWanted", "Replayer"]
+
+_log = logging.getLogger(__name__)
+
+_AT_A_TIME = 500
+_PARTITIONS_AT_A_TIME = 6
+_TRIES = 6
+_PAUSE_S = 1.0
+_ASIDE_S = 0.5
+_chance = random.SystemRandom()
+
+_REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
+
+
+@dataclass(frozen=True, slots=True)
+class EventsWanted:
+    """An endpoint's events, accepted ones included, from a time on.
+
+    Attributes:
+        customer_id: Whose.
+        endpoint_id: Where to, whether they came there before or not.
+        since_ms: Written at this moment or later; milliseconds since the Unix epoch.
+        until_ms: Written before this moment; None = what stands there when it begins.
+        wants: Whether the endpoint subscribes to an event type.
+        again: Any name: another replay of the same, after one that is done.
+    """
+
+    customer_id: str
+    endpoint_id: str
+    since_ms: int
+    wants: Wants
+    until_ms: int | None = None
+    again: str = ""
+
+    @property
+    def job(self) -> str:
+        """The id under which it goes on after an interruption."""
+        asked = (self.customer_id, self.endpoint_id, self.since_ms, self.until_ms, self.again)
+        return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
+
+
+class Replayer:
+    """Replays on a cluster. Holds no connection between two replays."""
+
+    def __init__(self, cluster: Cluster, index: LetterIndex, *, event_max_bytes: int) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topics are.
+            index: Started; it stays its owner's.
+            event_max_bytes: As workers have it; larger events are passed over.
+        """
+        self._cluster = cluster
+        self._names = TopicNames(cluster.topic_prefix)
+        self._index = index
+        self._event_max_bytes = event_max_bytes
+
+    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
+        """Return what `replay` would do; does not wait for the index.
+
+        Letters that were replayed are counted apart, whatever the filter says of them.
+        """
+        reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
+
+        async def count(of: frozenset[str], *, replayed: bool | None) -> int:
+            narrowed = replace(wanted, reasons=of, replayed=replayed, has_customer=True)
+            return sum((await self._index.counts(narrowed)).values())
+
+        return ReplayPlan(
+            to_replay=await count(reasons & _REPLAYABLE, replayed=False),
+            replayed=await count(reasons & _REPLAYABLE, replayed=True),
+            not_replayable=await count(reasons & NOT_REPLAYABLE, replayed=None),
+        )
+
+    async def replay(
+        self,
+        wanted: LetterFilter,
+        *,
+        limit: int | None = None,
+        per_s: float | None = None,
+        wait_s: float | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
+        on_wait: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Publish the letters' events again; return how many were published.
+
+        Each letter once, ever; in the order of their partition; aimed at the endpoint that
+        gave up. Letters that come while it runs are left alone.
+
+        Args:
+            wanted: Which letters; those that were replayed already are passed over.
+            limit: At most so many.
+            per_s: At most so many a second, over all partitions; None = no bound.
+            wait_s: Seconds to wait where another replay is under way; None = until it ends.
+            on_progress: Told how many more were published.
+            on_wait: Told a partition on which another replay is under way.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: `replay_busy`.
+        """
+        reasons = _REPLAYABLE if wanted.reasons is None else wanted.reasons & _REPLAYABLE
+        todo = replace(wanted, reasons=reasons, replayed=False, has_customer=True)
+        await self._index.catch_up()
+        ends = await self._index.letter_ends()
+        run = _Run(limit, Pace(per_s), on_progress)
+        room = asyncio.Semaphore(_PARTITIONS_AT_A_TIME)
+
+        async def letters_of(partition: int) -> None:
+            async def publish(line: ReplayLine) -> None:
+                await self._letters(line, todo, partition, ends[partition], run)
+
+            async with room:
+                if run.left != 0:
+                    await self._holding(partition, publish, wait_s, on_wait)
+
+        # Each to its end: one partition's trouble is no reason to cut another one off.
+        partitions = sorted(await self._index.counts(todo))
+        results = await asyncio.gather(*map(letters_of, partitions), return_exceptions=True)
+        for result in results:
+            if result is not None:
+                raise result
+        return run.done
+
+    async def replay_events(
+        self,
+        wanted: EventsWanted,
+        *,
+        partitions: int,
+        per_s: float | None = None,
+        wait_s: float | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
+        on_wait: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Publish an endpoint's events again; return how many were published.
+
+        Each of them once for the same `EventsWanted`, up to where the topic ended when it
+        was begun first; in their order. Replays among them are passed over.
+
+        Args:
+            wanted: Which.
+            partitions: Of the topic `events`.
+            per_s: As for `replay`.
+            wait_s: As for `replay`.
+            on_progress: As for `replay`.
+            on_wait: As for `replay`.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: `replay_busy`.
+        """
+        partition = partition_of(wanted.customer_id, partitions)
+        run = _Run(None, Pace(per_s), on_progress)
+
+        async def publish(line: ReplayLine) -> None:
+            await self._events(line, wanted, partition, run)
+
+        await self._holding(partition, publish, wait_s, on_wait)
+        return run.done
+
+    async def _holding(
+        self,
+        partition: int,
+        publish: Callable[[ReplayLine], Awaitable[None]],
+        wait_s: float | None,
+        on_wait: Callable[[int], None],
+    ) -> None:
+        """Claim the partition and publish; begin again when Kafka or the claim was lost."""
+        tries = 0
+        while True:
+            line = ReplayLine(self._cluster, self._names, partition)
+            try:
+                await line.claim(wait_s=wait_s, on_wait=on_wait)
+                await publish(line)
+            except ReplayFencedError:
+                _log.info("Another process took partition %d over.", partition)
+                # Two that claim at once fence each other; a moment that differs ends that,
+                # and whoever is second finds the other one's sign of life.
+                await asyncio.sleep(_ASIDE_S * (1 + _chance.random()))
+            except BrokerError as error:
+                tries += 1
+                if tries >= _TRIES:
+                    raise
+                _log.warning("%s", error.message)
+                await asyncio.sleep(_PAUSE_S * 2**tries / 2)
+            else:
+                return
+            finally:
+                await line.release()
+
+    async def _letters(
+        self, line: ReplayLine, todo: LetterFilter, partition: int, end: int, run: _Run
+    ) -> None:
+        # Only now: what an earlier holder had published stands in the ledger by now.
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+        place = TopicPartition(self._names.dead_letters, partition)
+        after = -1
+        async with reading(self._cluster) as letters:
+            while room := run.reserve():
+                try:
+                    places = await self._index.places(
+                        todo, partition, after=after, before=end, limit=room
+                    )
+                    if not places:
+                        break
+                    records = await records_at(letters, place, [offset for offset, _ in places])
+                    for batch in letter_items(records, dict(places)).batches():
+                        await run.pace.take(len(batch))
+                        await line.publish(batch)
+                        run.published(len(batch))
+                        room -= len(batch)
+                except KafkaError as error:
+                    raise self._cluster.unreachable() from error
+                finally:
+                    run.give_back(room)
+                after = places[-1][0]
+        # So that whoever asks the index next hears of it.
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+
+    async def _events(
+        self, line: ReplayLine, wanted: EventsWanted, partition: int, run: _Run
+    ) -> None:
+        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+        place = TopicPartition(self._names.events, partition)
+        async with reading(self._cluster) as events:
+            events.assign([place])
+            upto, to = await self._index.job(wanted.job, partition)
+            try:
+                if to < 0:
+                    to = (await events.end_offsets([place]))[place]
+                    await line.publish((), job=wanted.job, job_to=to)
+                found = (await events.offsets_for_times({place: wanted.since_ms}))[place]
+                if found is None:
+                    return
+                start = (await events.beginning_offsets([place]))[place]
+                events.seek(place, max(found.offset, upto + 1, start))
+                while await events.position(place) < to:
+                    batches = await events.getmany(timeout_ms=1000, max_records=_AT_A_TIME)
+                    records = [one for one in batches.get(place, ()) if one.offset < to]
+                    items = event_items(records, wanted, self._event_max_bytes)
+                    for batch in items.batches():
+                        await run.pace.take(len(batch))
+                        await line.publish(batch, job=wanted.job, job_to=to)
+                        run.published(len(batch))
+            except KafkaError as error:
+                raise self._cluster.unreachable() from error
+
+
+class _Run:
+    """How far one replay is, over all its partitions."""
+
+    def __init__(self, limit: int | None, pace: Pace, on_progress: Callable[[int], None]) -> None:
+        self.left = limit
+        self.pace = pace
+        self.done = 0
+        self._on_progress = on_progress
+        # No batch takes longer than about a second, so that the ledger shows a sign of life.
+        slowest = _AT_A_TIME if pace.per_s is None else max(1, int(pace.per_s))
+        self._at_a_time = min(_AT_A_TIME, slowest)
+
+    def reserve(self) -> int:
+        """Return how many may be published next; 0 = no more."""
+        room = self._at_a_time if self.left is None else min(self._at_a_time, self.left)
+        self.give_back(-room)
+        return room
+
+    def give_back(self, count: int) -> None:
+        """Leave so many of those that were reserved to others."""
+        if self.left is not None:
+            self.left += count
+
+    def published(self, count: int) -> None:
+        """Count what is safe."""
+        self.done += count
+        self._on_progress(count)

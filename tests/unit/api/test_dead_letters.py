@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from hookseal.domain.letter import Attempted, Letter
+from hookseal.errors import BrokerError
+
+if TYPE_CHECKING:
+    from tests.unit.api.conftest import Api
+
+ACME = "/v1/tenants/acme/dead-letters"
+LOG = "/v1/tenants/acme/deliveries"
+
+
+def a_letter(number: int, **changes: Any) -> Letter:
+    letter = Letter(
+        partition=3,
+        offset=number,
+        at_ms=1_700_000_000_000 + number,
+        customer_id="acme",
+        endpoint_id="ep_1",
+        reason="attempts_exhausted",
+        error="It failed.",
+        event_id=f"evt_{number}",
+        event_type="order.paid",
+        attempts=5,
+        status=503,
+        replayed_at_ms=None,
+    )
+    return letter._replace(**changes)
+
+
+def an_attempt(number: int, **changes: Any) -> Attempted:
+    attempt = Attempted(
+        partition=3,
+        offset=number,
+        at_ms=1_700_000_000_000 + number,
+        customer_id="acme",
+        event_id=f"evt_{number}",
+        event_type="order.paid",
+        endpoint_id="ep_1",
+        attempt=1,
+        attempt_max=5,
+        code="http_503",
+        status=503,
+        duration_us=1500,
+        kid="key-1",
+        worker="internal-host:7",
+    )
+    return attempt._replace(**changes)
+
+
+class TestListing:
+    async def test_pages_newest_first_through_all_of_them(self, api: Api) -> None:
+        key = api.tenant()
+        api.letters.held = [a_letter(number) for number in range(5)]
+        found: list[str] = []
+        cursor = ""
+
+        while True:
+            page = await api.json("GET", f"{ACME}?limit=2{cursor}", key=key)
+            found += [item["event_id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+
+        assert found == [f"evt_{number}" for number in reversed(range(5))]
+
+    async def test_says_all_but_the_payload(self, api: Api) -> None:
+        api.letters.held = [a_letter(7)]
+        api.tenant()
+
+        (item,) = (await api.json("GET", ACME))["items"]
+
+        assert item == {
+            "id": "3/7",
+            "event_id": "evt_7",
+            "event_type": "order.paid",
+            "endpoint_id": "ep_1",
+            "reason": "attempts_exhausted",
+            "category": "receiver",
+            "error": "It failed.",
+            "attempts": 5,
+            "status": 503,
+            "failed_at": "2023-11-14T22:13:20.007Z",
+            "replayed_at": None,
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("endpoint_id=ep_2", [1]),
+            ("reason=endpoint_gone", [2]),
+            ("category=configuration", [3]),
+            ("set_aside=true", [3, 2]),
+            ("event_type=order.void", [4]),
+            ("status=404", [5]),
+            ("since=2023-11-14T22:13:20.004Z", [5, 4]),
+            ("until=2023-11-14T22:13:20.001Z", [0]),
+            ("order=oldest&limit=2", [0, 1]),
+        ],
+    )
+    async def test_is_filtered(self, api: Api, query: str, expected: list[int]) -> None:
+        api.tenant()
+        api.letters.held = [
+            a_letter(0),
+            a_letter(1, endpoint_id="ep_2"),
+            a_letter(2, reason="endpoint_gone"),
+            a_letter(3, reason="endpoint_disabled"),
+            a_letter(4, event_type="order.void"),
+            a_letter(5, status=404),
+        ]
+
+        page = await api.json("GET", f"{ACME}?{query}")
+
+        assert [item["event_id"] for item in page["items"]] == [f"evt_{n}" for n in expected]
+
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ("since=yesterday", "time_invalid"),
+            ("reason=bad", "reason_unknown"),
+            ("category=bad", "field_invalid"),
+            ("status=99", "field_invalid"),
+            ("order=random", "field_invalid"),
+            ("limit=0", "field_invalid"),
+            ("limit=1001", "field_invalid"),
+            ("cursor=%21", "cursor_invalid"),
+            ("cursor=YWNtZQ", "cursor_invalid"),
+            ("customer_id=other", "field_unknown"),
+        ],
+    )
+    async def test_says_what_is_wrong_with_what_is_asked(
+        self, api: Api, query: str, code: str
+    ) -> None:
+        api.tenant()
+
+        assert await api.problem("GET", f"{ACME}?{query}") == (422, code)
+
+    async def test_waits_until_the_index_is_there(self, api: Api) -> None:
+        api.tenant()
+        api.letters.error = BrokerError("index_behind", "On 10.0.0.7 it is behind.")
+
+        response = await api.ask("GET", ACME)
+
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "2"
+        assert "10.0.0.7" not in await response.text()
+
+
+class TestForeignTenants:
+    @pytest.mark.parametrize(
+        ("method", "path"), [("GET", ACME), ("POST", f"{ACME}/replay"), ("GET", LOG)]
+    )
+    async def test_see_nothing(self, api: Api, method: str, path: str) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(1)]
+        api.attempts.held = [an_attempt(1)]
+        foreign = api.tenant("other")
+
+        assert await api.problem(method, path, key=foreign) == (404, "unknown_tenant")
+        assert api.letters.replayed == []
+
+    async def test_cannot_replay_by_another_one_s_id(self, api: Api) -> None:
+        foreign = api.tenant("other")
+        api.letters.held = [a_letter(1), a_letter(2, customer_id="other")]
+
+        refused = await api.problem(
+            "POST",
+            "/v1/tenants/other/dead-letters/replay",
+            {"ids": ["3/2", "3/1"]},
+            key=foreign,
+        )
+
+        assert refused == (404, "unknown_dead_letter")
+        assert api.letters.replayed == []
+
+    async def test_an_unknown_endpoint_is_a_404_unless_it_has_a_history(self, api: Api) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(1, endpoint_id="ep_removed")]
+        api.attempts.held = [an_attempt(1, endpoint_id="ep_removed")]
+
+        for path in (ACME, LOG):
+            refused = await api.problem("GET", f"{path}?endpoint_id=ep_foreign")
+            assert refused == (404, "unknown_endpoint")
+            page = await api.json("GET", f"{path}?endpoint_id=ep_removed")
+            assert len(page["items"]) == 1
+
+
+class TestReplaying:
+    async def test_publishes_what_matches_and_says_how_many(self, api: Api) -> None:
+        key = api.tenant("acme", "replay")
+        api.letters.held = [a_letter(1), a_letter(2, endpoint_id="ep_2"), a_letter(3)]
+
+        answer = await api.ask("POST", f"{ACME}/replay", {"endpoint_id": "ep_1"}, key=key)
+
+        assert answer.status == 202
+        assert await answer.json() == {"replayed": 2, "remaining": 0, "not_replayable": 0}
+        assert [one.offset for one in api.letters.replayed] == [1, 3]
+
+    async def test_a_dry_run_only_counts(self, api: Api) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(1), a_letter(2)]
+
+        answer = await api.json("POST", f"{ACME}/replay", {"dry_run": True})
+
+        assert answer["replayed"] == 2
+        assert api.letters.replayed == []
+
+    async def test_one_request_does_a_bounded_part(self, api: Api) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(number) for number in range(5)]
+
+        answer = await api.json("POST", f"{ACME}/replay", {"limit": 2})
+
+        assert answer == {"replayed": 2, "remaining": 3, "not_replayable": 0}
+        assert api.letters.limits == [2]
+        assert await api.problem("POST", f"{ACME}/replay", {"limit": 1001}) == (
+            422,
+            "field_invalid",
+        )
+
+    async def test_again_replays_nothing_twice(self, api: Api) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(1)]
+
+        first = await api.json("POST", f"{ACME}/replay", {"ids": ["3/1"]})
+        second = await api.json("POST", f"{ACME}/replay", {"ids": ["3/1"]})
+
+        assert (first["replayed"], second["replayed"]) == (1, 0)
+
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            ({"ids": ["3-1"]}, "place_invalid"),
+            ({"since": "soon"}, "time_invalid"),
+            ({"reason": "bad"}, "reason_unknown"),
+            ({"customer_id": "other"}, "field_unknown"),
+            ({"dry_run": "yes"}, "field_invalid"),
+        ],
+    )
+    async def test_says_what_is_wrong_with_what_is_asked(
+        self, api: Api, body: dict[str, Any], code: str
+    ) -> None:
+        api.tenant()
+        api.letters.held = [a_letter(1)]
+
+        assert await api.problem("POST", f"{ACME}/replay", body) == (422, code)
+        assert api.letters.replayed == []
+
+    async def test_needs_its_scope(self, api: Api) -> None:
+        key = api.tenant("acme", "deliveries:read")
+
+        assert await api.problem("POST", f"{ACME}/replay", key=key) == (403, "scope_missing")
+
+
+class TestDeliveries:
+    async def test_are_listed_by_event_and_by_endpoint(self, api: Api) -> None:
+        key = api.tenant("acme", "deliveries:read")
+        api.attempts.held = [
+            an_attempt(1),
+            an_attempt(2, event_id="evt_1", attempt=2, code="accepted", status=200),
+            an_attempt(3, endpoint_id="ep_2"),
+        ]
+
+        by_event = await api.json("GET", f"{LOG}?event_id={quote('evt_1')}", key=key)
+        by_endpoint = await api.json("GET", f"{LOG}?endpoint_id=ep_2", key=key)
+
+        assert [item["attempt"] for item in by_event["items"]] == [2, 1]
+        assert [item["event_id"] for item in by_endpoint["items"]] == ["evt_3"]
+
+    async def test_say_nothing_of_the_platform(self, api: Api) -> None:
+        api.tenant()
+        api.attempts.held = [an_attempt(1)]
+
+        answer = await api.ask("GET", LOG)
+
+        assert "internal-host" not in await answer.text()
+        assert (await answer.json())["items"] == [
+            {
+                "event_id": "evt_1",
+                "event_type": "order.paid",
+                "endpoint_id": "ep_1",
+                "attempt": 1,
+                "attempt_max": 5,
+                "code": "http_503",
+                "status": 503,
+                "duration_s": 0.0015,
+                "kid": "key-1",
+                "at": "2023-11-14T22:13:20.001Z",
+            }
+        ]
+
+    async def test_are_paged(self, api: Api) -> None:
+        api.tenant()
+        api.attempts.held = [an_attempt(number) for number in range(3)]
+
+        first = await api.json("GET", f"{LOG}?limit=2")
+        rest = await api.json("GET", f"{LOG}?limit=2&cursor={first['next_cursor']}")
+
+        assert [item["event_id"] for item in first["items"]] == ["evt_2", "evt_1"]
+        assert [item["event_id"] for item in rest["items"]] == ["evt_0"]
+        assert rest["next_cursor"] is None
+
+    async def test_need_their_scope(self, api: Api) -> None:
+        key = api.tenant("acme", "replay")
+
+        for path in (LOG, ACME):
+            assert await api.problem("GET", path, key=key) == (403, "scope_missing")
