@@ -196,7 +196,7 @@ async def _accepted(
 async def _events_wanted(
     settings: "Settings", wanted: "LetterFilter", partitions: int, again: str
 ) -> "EventsWanted":
-    from hookseal.cli.changes import unknown_endpoint, unknown_tenant
+    from hookseal.domain.refusals import refusal
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.replay import EventsWanted
     from hookseal.kafka.tenants import TenantsModel
@@ -206,10 +206,10 @@ async def _events_wanted(
     async with TenantsModel(settings.cluster, partitions=followed_partitions) as tenants:
         tenant = tenants.get(customer_id)
     if tenant is None:
-        raise unknown_tenant(customer_id)
+        raise refusal("unknown_tenant", field=customer_id)
     endpoint = tenant.endpoint(endpoint_id)
     if endpoint is None:
-        raise unknown_endpoint(endpoint_id)
+        raise refusal("unknown_endpoint", field=endpoint_id)
     return EventsWanted(
         customer_id, endpoint_id, wanted.since_ms or 0, endpoint.wants, wanted.until_ms, again
     )
