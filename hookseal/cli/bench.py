@@ -23,6 +23,7 @@ __all__ = ["bench"]
 
 _Broker = Literal["embedded", "apache", "docker"]
 _WAITING = 100_000
+_REPLAYS_MAX = 100_000
 _SMOKE_EVENTS = 500
 _SMOKE_SEALS = 20
 
@@ -44,6 +45,13 @@ def bench(
     tenants: Annotated[
         int, typer.Option(min=0, help="Measure nothing but the read model of so many tenants.")
     ] = 0,
+    letters: Annotated[
+        int,
+        typer.Option(min=0, help="Measure nothing but listing and replaying so many letters."),
+    ] = 0,
+    log: Annotated[
+        bool, typer.Option("--log", help="Measure nothing but what the delivery log costs.")
+    ] = False,
     publish: Annotated[
         bool, typer.Option("--publish", help="Measure nothing but publishing over the API.")
     ] = False,
@@ -80,6 +88,12 @@ def bench(
         if tenants:
             _measure_model(running, tenants, _Stages(progress), json)
             return
+        if letters:
+            _measure_letters(running, letters, _Stages(progress), json)
+            return
+        if log:
+            _measure_log(running, scenario.events, scenario.rounds, _Stages(progress), json)
+            return
         if publish:
             took = (1.0, 1) if smoke else (seconds, rounds)
             _measure_publishing(running, *took, _Stages(progress), json)
@@ -103,6 +117,36 @@ def _measure_model(broker: "Broker", tenants: int, stages: "_Stages", json: Path
     ui.say(f"{model_line(run)}; {broker.kind} broker, one process")
     if json is not None:
         _write(json, {"broker": broker.kind, **asdict(run)})
+
+
+def _measure_letters(broker: "Broker", letters: int, stages: "_Stages", json: Path | None) -> None:
+    from dataclasses import asdict
+
+    from hookseal.bench.letters_run import letters_line, run_letters
+
+    replays = min(letters, _REPLAYS_MAX)
+    run = run_letters(broker, os.environ, stages, letters=letters, replays=replays)
+    ui.say(f"{letters_line(run)}; {broker.kind} broker, one process")
+    if json is not None:
+        _write(json, {"broker": broker.kind, **asdict(run)})
+    if not run.exact:
+        ui.err.print("A letter was not replayed exactly once; look at the figures.")
+        raise typer.Exit(1)
+
+
+def _measure_log(
+    broker: "Broker", events: int, rounds: int, stages: "_Stages", json: Path | None
+) -> None:
+    from hookseal.bench.log_run import log_figures, log_line, run_log
+
+    runs = run_log(broker, os.environ, stages, events=events, rounds=rounds)
+    figures = log_figures(runs, broker.kind, events)
+    ui.say(f"{log_line(figures)}; {broker.kind} broker, medians of {rounds} rounds")
+    if json is not None:
+        _write(json, figures)
+    if not figures["exact"]:
+        ui.err.print("An event was not delivered, or not logged, exactly once.")
+        raise typer.Exit(1)
 
 
 def _measure_publishing(

@@ -17,7 +17,7 @@ import typer
 
 from hookseal.cli.app import app
 from hookseal.config import Settings
-from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.dead_letter import REASONS, category_of
 from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
 from hookseal.telemetry import metrics
@@ -105,9 +105,11 @@ def understood(words: list[str]) -> str:
 
 class TestTables:
     def test_every_reason_has_its_row(self) -> None:
-        table = [(row[0].strip("`"), row[1]) for row in rows(OPERATIONS, "Dead-letter reasons")]
+        table = [
+            (row[0].strip("`"), row[1], row[2]) for row in rows(OPERATIONS, "Dead-letter reasons")
+        ]
 
-        assert table == list(REASONS.items())
+        assert table == [(code, text, category_of(code)) for code, text in REASONS.items()]
 
     def test_every_metric_has_its_row(self) -> None:
         declared = []
