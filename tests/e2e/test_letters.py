@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,8 +17,11 @@ from hookseal.kafka.reader import read_all
 from hookseal.seal.keys import generate_private_key, parse_public_key
 from tests.builders import public_key
 from tests.e2e.conftest import PARTITIONS, closed_port
+from tests.e2e.process import BIN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.api import Api
     from tests.e2e.conftest import Provider
 
@@ -195,6 +199,40 @@ async def test_the_delivery_log_has_each_attempt_and_nothing_of_the_payload(
     written = b"".join(record.value or b"" for record in records)
     for canary in (CANARY, "token", "127.0.0.1"):
         assert canary.encode() not in written
+
+
+async def test_a_letter_is_shown_with_the_attempts_before_it(
+    provider: Provider, tmp_path: Path
+) -> None:
+    await provider.tenant("acme", f"http://127.0.0.1:{closed_port()}/in")
+    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.1,0.1")
+    value = {"type": "order.paid", "id": "evt_1", "data": CANARY}
+    where = await provider.raw(b"acme", orjson.dumps(value))
+    await provider.dead_letters_reach(1)
+
+    async def shown() -> dict[str, Any]:
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "hookseal"),
+            "dead-letters",
+            "show",
+            f"{where.partition}/0",
+            "--json",
+            env={**os.environ, **provider.env, "HOOKSEAL_DATA_DIR": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert CANARY.encode() not in out
+        document: dict[str, Any] = orjson.loads(out)
+        return document
+
+    # The log is written a moment after the letter.
+    async with asyncio.timeout(30):
+        while len((letter := await shown())["history"]) < 3:
+            pass
+
+    history = [(one["attempt"], one["code"]) for one in letter["history"]]
+    assert history == [(number, "connection_refused") for number in (1, 2, 3)]
+    assert (letter["reason"], letter["category"]) == ("attempts_exhausted", "receiver")
 
 
 async def test_without_the_delivery_log_nothing_is_written_to_it(provider: Provider) -> None:

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from hookseal.domain.attempt import Attempt
+from hookseal.domain.dead_letter import DeadLetter
+from hookseal.telemetry.observer import TelemetryObserver
+from tests.builders import a_record, an_event
+
+
+def value_of(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def a_letter(reason: str) -> DeadLetter:
+    return DeadLetter(a_record(), reason, "It failed.", "evt_7", 1.0, key=b"acme")
+
+
+class AttemptNotes:
+    """Keeps which attempts it was told of."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, int]] = []
+
+    def attempted(self, event: object, customer_id: str, attempt: Attempt) -> None:
+        self.noted.append((customer_id, attempt.number))
+
+
+class TestDeadLetters:
+    def test_count_under_whose_they_are_to_mend(self) -> None:
+        labels = {"reason": "misrouted", "category": "platform"}
+        before = value_of("hookseal_dead_letters_total", **labels)
+
+        TelemetryObserver().buried(a_letter("misrouted"))
+
+        assert value_of("hookseal_dead_letters_total", **labels) == before + 1
+
+    def test_that_cannot_be_written_are_held_until_they_are(self) -> None:
+        failures = value_of("hookseal_dead_letter_write_failures_total")
+        observer = TelemetryObserver()
+
+        observer.bury_failed(1)
+        observer.bury_failed(2)
+        assert value_of("hookseal_dead_letter_writes_held") == 1
+        observer.bury_ended()
+
+        assert value_of("hookseal_dead_letter_writes_held") == 0
+        assert value_of("hookseal_dead_letter_write_failures_total") == failures + 2
+
+    def test_of_one_tenant_in_great_number_are_a_storm(self) -> None:
+        observer = TelemetryObserver(storm_per_minute=3)
+
+        for _ in range(2):
+            observer.buried(a_letter("endpoint_disabled"))
+        assert value_of("hookseal_tenants_in_storm") == 0
+        observer.buried(a_letter("endpoint_disabled"))
+
+        assert value_of("hookseal_tenants_in_storm") == 1
+
+
+class TestAttempts:
+    def test_are_noted_one_by_one(self) -> None:
+        notes = AttemptNotes()
+        observer = TelemetryObserver(attempts=notes)
+
+        observer.attempted(an_event(), "acme", Attempt("ep_1", 2, 5, "http_503", 503, 0.1, "key-1"))
+
+        assert notes.noted == [("acme", 2)]
