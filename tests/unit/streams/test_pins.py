@@ -36,6 +36,7 @@ REPLACED = {
     Agent.on_isolated_partitions_revoked: "9d8853499579",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     AIOKafkaConsumerThread._commit: "932852ce7a23",
+    AIOKafkaConsumerThread._seek_wait: "9d221e816d94",
     Recovery.on_recovery_completed: "6ef567acf072",
     SupervisorStrategy.restart_service: "0300dfce8a4a",
     faust.App._on_partitions_revoked: "d5c895bbe57d",
