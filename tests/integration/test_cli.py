@@ -40,6 +40,7 @@ pytestmark = pytest.mark.broker
 T = TypeVar("T")
 
 PARTITIONS = 6
+TOPICS = 6
 PATIENCE_S = 40.0
 HOOKSEAL = Path(sys.executable).with_name("hookseal")
 URL = "https://hooks.acme.com/in"
@@ -123,7 +124,7 @@ class TestTopics:
         first = bare.json("topics", "create")
         second = bare.json("topics", "create")
 
-        assert len(first["created"]) == 5
+        assert len(first["created"]) == TOPICS
         assert second == {"created": []}
         assert set(bare.json("topics", "check").values()) == {PARTITIONS}
 
@@ -131,12 +132,12 @@ class TestTopics:
         result = bare.run("topics", "check", code=2)
 
         assert result.stderr.startswith("topic_missing")
-        assert result.stdout.count("missing") == 5
+        assert result.stdout.count("missing") == TOPICS
 
     def test_a_check_creates_nothing(self, bare: Deployment) -> None:
         bare.run("topics", "check", code=2)
 
-        assert len(bare.json("topics", "create")["created"]) == 5
+        assert len(bare.json("topics", "create")["created"]) == TOPICS
 
 
 class TestTenants:
