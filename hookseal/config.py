@@ -182,7 +182,10 @@ class Settings(BaseSettings):
         default="",
         # With a name or a password in it, it would end in errors and logs.
         pattern=r"^(https?://[^\s@?#]+)?$",
-        description="Where `hookseal tenants` and `publish` find the API; Kafka itself when unset.",
+        description=(
+            "Where `hookseal tenants`, `publish` and `doctor` find the API; "
+            "Kafka itself when unset."
+        ),
     )
     api_key: SecretStr = Field(
         default=SecretStr(""),

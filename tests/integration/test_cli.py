@@ -390,11 +390,7 @@ class TestPublish:
         assert report["records"] == 3000
         found = events(settings, 3000)
         for customer_id in customers:
-            numbers = [
-                json.loads(record.value or b"")["data"][0]
-                for record in found
-                if record.key == customer_id.encode()
-            ]
+            numbers = numbers_of(customer_id, found)
             assert numbers == sorted(numbers)
             assert len(numbers) == 250
 
@@ -448,11 +444,7 @@ class TestPublishByApi:
         assert report["records"] == 3000
         found = events_of(by_api, 3000, *customers)
         for customer_id in customers:
-            numbers = [
-                json.loads(record.value or b"")["data"][0]
-                for record in found
-                if record.key == customer_id.encode()
-            ]
+            numbers = numbers_of(customer_id, found)
             assert numbers == sorted(numbers)
             assert len(numbers) == 1000
 
@@ -645,6 +637,15 @@ def events_of(deployment: Deployment, count: int, *customer_ids: str) -> list[Re
     found = asyncio.run(_read(settings, count, lambda record: record.key in keys))
     assert len(found) == count
     return found
+
+
+def numbers_of(customer_id: str, records: list[Record]) -> list[int]:
+    """Return the first datum of each event of this customer, as they stand on the log."""
+    return [
+        json.loads(record.value or b"")["data"][0]
+        for record in records
+        if record.key == customer_id.encode()
+    ]
 
 
 async def _read(settings: Settings, count: int, wanted: Callable[[Record], bool]) -> list[Record]:
