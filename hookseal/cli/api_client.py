@@ -104,7 +104,13 @@ class ApiClient:
         await self._session.close()
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, content_type: str = _JSON
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = _JSON,
+        idempotency_key: str | None = None,
     ) -> Any:
         """Return the answer's JSON, None where there is none.
 
@@ -117,6 +123,7 @@ class ApiClient:
             path: From the root of the API.
             body: Sent as JSON, or as it is if it is bytes.
             content_type: Of the body.
+            idempotency_key: For a request that another one has a part in; a new one if None.
 
         Raises:
             InvalidInputError: The API refuses the request.
@@ -127,7 +134,7 @@ class ApiClient:
         """
         headers, data = {}, None
         if method != "GET":
-            headers["Idempotency-Key"] = uuid4().hex
+            headers["Idempotency-Key"] = idempotency_key or uuid4().hex
         if body is not None:
             data = body if isinstance(body, bytes) else orjson.dumps(body)
             headers["Content-Type"] = content_type

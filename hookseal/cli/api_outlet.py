@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from uuid import uuid4
 
 import orjson
 
@@ -141,12 +142,17 @@ class ApiOutlet:
 
     async def _send(self, batch: list[_Line]) -> None:
         refused: HooksealError | None = None
+        # An attempt that nobody knows the end of may come before the refusal: ids follow from
+        # the key and the place in the batch, so that what was written is known again.
+        key = uuid4().hex
         while batch:
             body = b"\n".join(line.text for line in batch)
             try:
-                answer = await self._api.ask("POST", _PATH, body, content_type=_LINES)
+                answer = await self._api.ask(
+                    "POST", _PATH, body, content_type=_LINES, idempotency_key=key
+                )
             except HooksealError as error:
-                # Nothing of the batch was written. Without a line it is about all of it.
+                # Without a line it is about all of the batch.
                 index = _index(error, batch)
                 refused = _at(error, batch, index)
                 if index is None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from hookseal.cli.api_client import ApiClient
 from hookseal.cli.api_outlet import ApiOutlet
 from hookseal.domain.draft import DraftReader
 from hookseal.errors import BrokerError, ConflictError, HooksealError
 from hookseal.kafka.producer import Position
 from tests.builders import MAX_BYTES, a_tenant
 from tests.fakes import FakeClock, FakeEvents
-from tests.unit.api.conftest import Api
+from tests.unit.api.conftest import ADMIN_KEY, Api
 from tests.unit.cli.asking import asking, client_of, refusal_of, something_else
 
 if TYPE_CHECKING:
@@ -195,6 +196,28 @@ class TestErrors:
         assert str(error).startswith("unknown_tenant (line 8, customer_id): ")
         assert isinstance(error, ConflictError)
         assert data_of(api.events.published) == ["1", "2"]
+        assert outlet.acknowledged == {1: 2}
+
+    async def test_what_was_written_before_a_refusal_is_not_written_again(self) -> None:
+        events, clock = ForgetfulEvents(), FakeClock()
+        api = Api(events)
+        api.model.put("acme", a_tenant("acme"))
+        api.model.put("b", a_tenant("b"))
+        await api.start()
+
+        async def forget(seconds: float) -> None:
+            # Between the attempt whose end nobody knows and the next one.
+            await clock.sleep(seconds)
+            api.model.put("b", None)
+
+        client = ApiClient(api.url, ADMIN_KEY, timeout_s=60, monotonic=clock.now, sleep=forget)
+        async with client, ApiOutlet(client) as outlet:
+            await put(outlet, [*drafts(1, 2), *drafts(3, customer_id="b")])
+            error = await refusal_of(outlet.drain())
+        await api.close()
+
+        assert str(error).startswith("unknown_tenant (line 3, customer_id): ")
+        assert data_of(events.published) == ["1", "2", "3"]
         assert outlet.acknowledged == {1: 2}
 
     async def test_the_first_of_several_is_named(self, api: Api) -> None:
