@@ -42,6 +42,7 @@ pytestmark = pytest.mark.broker
 T = TypeVar("T")
 
 PARTITIONS = 6
+TOPICS = 6
 PATIENCE_S = 40.0
 HOOKSEAL = Path(sys.executable).with_name("hookseal")
 URL = "https://hooks.acme.com/in"
@@ -152,7 +153,7 @@ class TestTopics:
         first = bare.json("topics", "create")
         second = bare.json("topics", "create")
 
-        assert len(first["created"]) == 5
+        assert len(first["created"]) == TOPICS
         assert second == {"created": []}
         assert set(bare.json("topics", "check").values()) == {PARTITIONS}
 
@@ -160,12 +161,12 @@ class TestTopics:
         result = bare.run("topics", "check", code=2)
 
         assert result.stderr.startswith("topic_missing")
-        assert result.stdout.count("missing") == 5
+        assert result.stdout.count("missing") == TOPICS
 
     def test_a_check_creates_nothing(self, bare: Deployment) -> None:
         bare.run("topics", "check", code=2)
 
-        assert len(bare.json("topics", "create")["created"]) == 5
+        assert len(bare.json("topics", "create")["created"]) == TOPICS
 
 
 class TestTenants:
@@ -229,6 +230,13 @@ class TestTenants:
         deployed.run("tenants", "create", customer_id)
 
         assert deployed.json("tenants", "show", customer_id)["revision"] == 1
+
+    def test_a_look_leaves_nothing_on_disk(self, directly: Deployment, tmp_path: Path) -> None:
+        elsewhere = Deployment({**directly.env, "HOOKSEAL_DATA_DIR": str(tmp_path / "data")})
+
+        elsewhere.json("tenants", "list")
+
+        assert list(tmp_path.iterdir()) == []
 
     def test_without_a_worker_the_command_says_so(self, bare: Deployment) -> None:
         bare.run("topics", "create")
