@@ -140,7 +140,7 @@ async def client(
         socket = Path(folder) / "api"
         partitions = None if customer_id is None else [partition_of(customer_id, count)]
         async with AsyncExitStack() as stack:
-            service = ApiService(own, socket=socket, partitions=partitions)
+            service = ApiService(own, socket=socket, partitions=partitions, indexed=False)
             try:
                 await stack.enter_async_context(service)
             except OSError as error:
