@@ -20,12 +20,13 @@ from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
 
-__all__ = ["Settings", "load"]
+__all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
 Network = IPv4Network | IPv6Network
 CommaSeparated = NoDecode
 MASTER_KEY_BYTES = 32
 ADMIN_KEY_MIN = 8
+EVENT_BYTES_MAX = 262_144
 PORT_MAX = 65_535
 RETRY_DELAY_MAX_S = 3600
 
@@ -179,8 +180,12 @@ class Settings(BaseSettings):
     )
     api_url: str = Field(
         default="",
-        pattern=r"^(https?://[^\s]+)?$",
-        description="Where `hookseal tenants` and `publish` find the API; Kafka itself when unset.",
+        # With a name or a password in it, it would end in errors and logs.
+        pattern=r"^(https?://[^\s@?#]+)?$",
+        description=(
+            "Where `hookseal tenants`, `publish` and `doctor` find the API; "
+            "Kafka itself when unset."
+        ),
     )
     api_key: SecretStr = Field(
         default=SecretStr(""),
@@ -191,7 +196,7 @@ class Settings(BaseSettings):
     event_max_bytes: int = Field(
         default=32_768,
         ge=256,
-        le=262_144,
+        le=EVENT_BYTES_MAX,
         description=(
             "Bytes of an event's value. Above 49,152 receivers with default limits "
             "(joserfc, authlib) cannot open it."

@@ -327,6 +327,8 @@ class FakeChanges:
     def __init__(self, model: FakeModel) -> None:
         self.submitted: list[Command] = []
         self.failing: HooksealError | None = None
+        # Raised once, by a change that is made all the same.
+        self.forgets: HooksealError | None = None
         self._model = model
 
     async def submit(self, command: Command) -> Tenant | None:
@@ -336,6 +338,9 @@ class FakeChanges:
         self.submitted.append(command)
         after = apply(self._model.get(command.customer_id), command)
         self._model.put(command.customer_id, after)
+        if (forgets := self.forgets) is not None:
+            self.forgets = None
+            raise forgets
         if after is None:
             return None
         result = after.recent_of(command.id)

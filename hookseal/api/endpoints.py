@@ -29,6 +29,7 @@ from hookseal.domain.command import (
     RotateSecret,
     check_retry_delays,
 )
+from hookseal.domain.endpoint import check_endpoint_id
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.notice import endpoint_test
 from hookseal.domain.subscription import check_event_types
@@ -133,7 +134,7 @@ class EndpointOperations:
                 "POST",
                 f"{_ONE}/rotate-secret",
                 "rotateSecret",
-                "Sign with a new secret, and for 24 hours with the one before it as well.",
+                "Sign with a new secret, and for a while with the one before it as well.",
                 _TAG,
                 self._rotate_secret,
                 scope=_SCOPE,
@@ -158,7 +159,9 @@ class EndpointOperations:
     async def _add(self, call: Call) -> Reply:
         asked = call.body_as(EndpointNew)
         known_as = command_id(call, call.customer_id)
-        endpoint_id = stable_id("ep", known_as) if asked.id is UNSET else asked.id
+        endpoint_id = (
+            stable_id("ep", known_as) if asked.id is UNSET else check_endpoint_id(asked.id)
+        )
         command = self._changes.command(
             call,
             AddEndpoint,

@@ -50,6 +50,7 @@ class ApiService:
         port: int = 0,
         socket: Path | None = None,
         partitions: Iterable[int] | None = None,
+        indexed: bool = True,
     ) -> None:
         """Prepare.
 
@@ -59,6 +60,8 @@ class ApiService:
             port: 0 takes any that is free.
             socket: Listen there instead, on a Unix socket.
             partitions: Know the tenants of these only, counted from 0; of all when None.
+            indexed: Read dead letters and attempts, and keep them on disk. Otherwise requests
+                for them are answered with 503.
 
         Raises:
             ConfigurationError: `master_key_missing`, `pepper_short`.
@@ -67,6 +70,7 @@ class ApiService:
         self._host = host
         self._port = port
         self._socket = socket
+        self._indexed = indexed
         self._model = TenantsModel(
             settings.cluster, partitions=partitions, stale_s=settings.api_stale_s
         )
@@ -98,7 +102,7 @@ class ApiService:
             stack.push_async_callback(self._producer.close)
             await self._events.start()
             stack.push_async_callback(self._events.close)
-            for index in (self._letters, self._attempts):
+            for index in (self._letters, self._attempts) if self._indexed else ():
                 await index.start(patient=True)
                 stack.push_async_callback(index.close)
             # Bodies are not unpacked: what unpacks to more than it is has no bound.

@@ -12,8 +12,8 @@ __all__ = ["doctor"]
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check settings, versions, broker, topics and clock; exit 1 if something fails."""
-    from hookseal.cli import checks
+    """Check settings, versions, broker, topics, clock and API; exit 1 if something fails."""
+    from hookseal.cli import api_checks, checks
     from hookseal.config import load
 
     found = checks.environment_checks()
@@ -25,6 +25,8 @@ def doctor(*, as_json: AsJson = False) -> None:
         found += checks.settings_checks(settings)
         with ui.working("Asking the broker"):
             found += ui.run(checks.cluster_checks(settings))
+        with ui.working("Asking the API"):
+            found += ui.run(api_checks.api_checks(settings))
     if as_json:
         ui.json([asdict(check) for check in found])
     else:

@@ -1,5 +1,6 @@
 """`hookseal publish`: put events on the log, one or a file of them."""
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -11,7 +12,9 @@ from hookseal.cli.options import AsJson
 from hookseal.errors import HooksealError, InvalidInputError
 
 if TYPE_CHECKING:
-    from hookseal.cli.pipeline import Pipeline
+    from collections.abc import AsyncGenerator
+
+    from hookseal.cli.outlet import Outlet
     from hookseal.config import Settings
     from hookseal.domain.draft import Draft, DraftReader
 
@@ -39,13 +42,13 @@ def publish(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put events on the log; data keep their bytes.
+    """Put events on the log, by the API if HOOKSEAL_API_URL names one; data keep their bytes.
 
     A line is `{"customer_id": …, "type": …, "data": …, "id": …, "timestamp": …}`, of which
     only the data must be there if --customer and --type are given. Publishing stops at the
-    first line that is no event.
+    first line that is refused.
     """
-    from hookseal.config import load
+    from hookseal.config import EVENT_BYTES_MAX, load
     from hookseal.domain.draft import DraftReader
 
     if (file is None) == (data is None) or (event_id is not None and data is None):
@@ -53,16 +56,16 @@ def publish(
             "arguments_conflict", "Give a file (`-` is stdin), or --data for one event."
         )
     settings = load()
-    reader = DraftReader(
-        settings.event_max_bytes, customer, event_type, "every" if broadcast else "none"
-    )
+    # How many bytes an API takes it knows itself.
+    max_bytes = EVENT_BYTES_MAX if settings.api_url else settings.event_max_bytes
+    reader = DraftReader(max_bytes, customer, event_type, "every" if broadcast else "none")
     if file is not None:
         ui.run(_publish_file(settings, reader, file, as_json=as_json))
         return
     draft = reader.draft(
         data=_checked_data(data or ""), event_id=event_id, spare_id=_spare_id(reader)
     )
-    ui.run(_publish_one(settings, draft, as_json=as_json))
+    ui.run(_publish_one(settings, reader, draft, as_json=as_json))
 
 
 def _spare_id(reader: "DraftReader") -> str | None:
@@ -78,58 +81,48 @@ def _checked_data(text: str) -> bytes:
     return content
 
 
-async def _publish_one(settings: "Settings", draft: "Draft", *, as_json: bool) -> None:
-    pipeline, partitions = await _pipeline(settings)
-    async with pipeline:
-        await _put(pipeline, 1, draft, partitions)
-        await pipeline.drain()
-    _report(pipeline, as_json=as_json)
+async def _publish_one(
+    settings: "Settings", reader: "DraftReader", draft: "Draft", *, as_json: bool
+) -> None:
+    from hookseal.cli.outlet import outlet
+
+    async with outlet(settings, broadcast=reader.broadcast == "every") as events:
+        await events.put_alone(draft)
+    _report(events, as_json=as_json)
 
 
 async def _publish_file(
     settings: "Settings", reader: "DraftReader", file: Path, *, as_json: bool
 ) -> None:
+    from hookseal.cli.outlet import outlet
+
+    events: Outlet | None = None
+    try:
+        async with outlet(settings, broadcast=reader.broadcast == "every") as events:
+            async with aclosing(_drafts(reader, file)) as drafts:
+                async for number, draft in drafts:
+                    await events.put(number, draft)
+            await events.drain()
+    finally:
+        if events is not None:
+            _report(events, as_json=as_json)
+
+
+async def _drafts(reader: "DraftReader", file: Path) -> "AsyncGenerator[tuple[int, Draft]]":
+    """Yield the events of a file, each with the number of its line, from 1."""
     from hookseal.cli.lines import lines_of, size_of
 
-    pipeline, partitions = await _pipeline(settings)
-    number = 0
-    try:
-        async with pipeline:
-            with ui.progress() as progress:
-                task = progress.add_task("Publishing (bytes)", total=size_of(file))
-                try:
-                    async for line in lines_of(file):
-                        number += 1
-                        progress.advance(task, len(line))
-                        if line.strip():
-                            await _put(
-                                pipeline,
-                                number,
-                                reader.read(line, spare_id=_spare_id(reader)),
-                                partitions,
-                            )
-                except InvalidInputError as error:
-                    raise _at_line(error, number) from None
-                await pipeline.drain()
-    finally:
-        _report(pipeline, as_json=as_json)
-
-
-async def _pipeline(settings: "Settings") -> "tuple[Pipeline, int]":
-    from hookseal.cli.pipeline import Pipeline
-    from hookseal.kafka.topics import TopicNames, partition_count
-
-    # Before the first record: a broker may make a topic that it does not know, its own way.
-    partitions = await partition_count(settings.cluster)
-    return Pipeline(settings.cluster, TopicNames(settings.topic_prefix).events), partitions
-
-
-async def _put(pipeline: "Pipeline", number: int, draft: "Draft", partitions: int) -> None:
-    where = [None] if draft.key is not None else range(partitions)
-    for partition in where:
-        await pipeline.put(
-            number, key=draft.key, value=draft.value, headers=draft.headers, partition=partition
-        )
+    number = 1
+    with ui.progress() as progress:
+        task = progress.add_task("Publishing (bytes)", total=size_of(file))
+        try:
+            async for line in lines_of(file):
+                progress.advance(task, len(line))
+                if line.strip():
+                    yield number, reader.read(line, spare_id=_spare_id(reader))
+                number += 1
+        except InvalidInputError as error:
+            raise _at_line(error, number) from None
 
 
 def _at_line(error: HooksealError, number: int) -> HooksealError:
@@ -137,16 +130,16 @@ def _at_line(error: HooksealError, number: int) -> HooksealError:
     return type(error)(error.code, error.message, field=place)
 
 
-def _report(pipeline: "Pipeline", *, as_json: bool) -> None:
-    partitions = dict(sorted(pipeline.acknowledged.items()))
+def _report(events: "Outlet", *, as_json: bool) -> None:
+    partitions = dict(sorted(events.acknowledged.items()))
     records = sum(partitions.values())
     if as_json:
         report: dict[str, Any] = {
             "records": records,
             "partitions": {str(partition): count for partition, count in partitions.items()},
         }
-        if records == 1 and pipeline.last is not None:
-            report["position"] = pipeline.last._asdict()
+        if records == 1 and events.last is not None:
+            report["position"] = events.last._asdict()
         ui.json(report)
         return
     listing = ", ".join(f"partition {number}: {count}" for number, count in partitions.items())

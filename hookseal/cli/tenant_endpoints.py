@@ -1,6 +1,5 @@
 """`hookseal tenants endpoints`: the webhook URLs of a tenant."""
 
-import re
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from hookseal.cli.options import (
     parse_headers,
     parse_retry_delays,
 )
-from hookseal.errors import InvalidInputError
+from hookseal.domain.endpoint import check_endpoint_id
 
 __all__ = ["app"]
 
@@ -26,8 +25,6 @@ EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Endpoint id
 EventTypes = "Event types, `order.*,invoice.paid`; `*` is all."
 RetryDelays = "Waits between attempts in seconds, `1,2,4`, instead of the operator's."
 Header = "Custom header sent along, `Name: value`; may be repeated."
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @app.command()
@@ -56,7 +53,7 @@ def add(
         "retry_delays_s": parse_retry_delays(retry_delays),
     }
     if endpoint_id is not None:
-        body["id"] = _checked_id(endpoint_id)
+        body["id"] = check_endpoint_id(endpoint_id)
     made = ask_tenant(customer, "POST", "/endpoints", body, timeout_s=timeout)
     _say_secret(made["id"], made, as_json=as_json)
 
@@ -155,13 +152,3 @@ def _checked_url(url: str) -> str:
     settings = load()
     # What another API allows it knows itself.
     return url if settings.api_url else checked_url(url, settings)
-
-
-def _checked_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise InvalidInputError(
-            "endpoint_id_invalid",
-            "Build an endpoint id of 1 to 64 letters, digits, hyphens and underscores.",
-            field="id",
-        )
-    return text

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from hookseal.domain.subscription import subscribes
+from hookseal.errors import InvalidCommandError
 
-__all__ = ["DisabledReason", "Endpoint"]
+__all__ = ["ENDPOINT_ID", "DisabledReason", "Endpoint", "check_endpoint_id"]
 
 DisabledReason = str
+
+ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
+_ENDPOINT_ID = re.compile(ENDPOINT_ID)
+
+
+def check_endpoint_id(text: str) -> str:
+    """Return the endpoint id that somebody chose, if it is one.
+
+    Raises:
+        InvalidCommandError: `endpoint_id_invalid`.
+    """
+    if not _ENDPOINT_ID.fullmatch(text):
+        raise InvalidCommandError(
+            "endpoint_id_invalid",
+            "Build an endpoint id of 1 to 64 letters, digits, hyphens and underscores.",
+            field="id",
+        )
+    return text
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,12 +1,14 @@
-"""The commands against a real broker and a real worker."""
+"""The commands against a real broker and a real worker, alone and by way of a real API."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner
 
 from hookseal.cli.app import app
+from hookseal.config import Settings
 from hookseal.domain.event import BROADCAST_HEADER
 from hookseal.domain.record import last_header
 from hookseal.kafka.partitioner import partition_of
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-    from hookseal.config import Settings
     from hookseal.domain.record import Record
     from hookseal.kafka.broker import Broker
 
@@ -44,6 +46,8 @@ TOPICS = 6
 PATIENCE_S = 40.0
 HOOKSEAL = Path(sys.executable).with_name("hookseal")
 URL = "https://hooks.acme.com/in"
+ADMIN_KEY = "wha_CANARYadminkeyofthetests"
+A_PORT = re.compile(r'"port": ?(\d+)')
 
 
 class Deployment:
@@ -94,7 +98,7 @@ def bare(settings_env: dict[str, str]) -> Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def directly(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Topics and one worker, for all tests of this file."""
     folder = tmp_path_factory.mktemp("worker")
     deployment = Deployment(
@@ -117,6 +121,31 @@ def deployed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with a_process(str(HOOKSEAL), "worker", env=deployment.env, log=log):
         until(lambda: f'"partitions": {list(range(PARTITIONS))}' in log.read_text())
         yield deployment
+
+
+@pytest.fixture(scope="module")
+def by_api(directly: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The same, asked by way of an API process."""
+    log = tmp_path_factory.mktemp("api") / "log"
+    env = {**directly.env, "HOOKSEAL_ADMIN_KEY": ADMIN_KEY}
+    with a_process(str(HOOKSEAL), "api", "--port", "0", env=env, log=log):
+        port = until(lambda: (said := A_PORT.search(log.read_text())) and said[1])
+        asking = Deployment({**env, "HOOKSEAL_API_URL": f"http://127.0.0.1:{port}"})
+        until(lambda: is_ready(asking))
+        yield asking
+
+
+@pytest.fixture(params=["directly", "by_api"])
+def deployed(request: pytest.FixtureRequest) -> Deployment:
+    """Topics and a worker; the commands go to Kafka, or ask an API."""
+    deployment: Deployment = request.getfixturevalue(request.param)
+    return deployment
+
+
+def is_ready(deployment: Deployment) -> bool:
+    result = CliRunner().invoke(app, ["doctor", "--json"], env=deployment.env)
+    checks = {check["name"]: check["status"] for check in json.loads(result.stdout)}
+    return checks.get("api") == "ok"
 
 
 class TestTopics:
@@ -202,12 +231,33 @@ class TestTenants:
 
         assert deployed.json("tenants", "show", customer_id)["revision"] == 1
 
+    def test_a_look_leaves_nothing_on_disk(self, directly: Deployment, tmp_path: Path) -> None:
+        elsewhere = Deployment({**directly.env, "HOOKSEAL_DATA_DIR": str(tmp_path / "data")})
+
+        elsewhere.json("tenants", "list")
+
+        assert list(tmp_path.iterdir()) == []
+
     def test_without_a_worker_the_command_says_so(self, bare: Deployment) -> None:
         bare.run("topics", "create")
 
         result = bare.run("tenants", "create", "acme", "--timeout", "0.5", code=1)
 
         assert result.stderr.startswith("no_worker_answered: ")
+        assert "within 0.5 s" in result.stderr
+
+    def test_a_folder_whose_name_is_too_long_for_a_socket_is_said(
+        self, bare: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bare.run("topics", "create")
+        folder = tmp_path / ("x" * 120)
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+        result = bare.run("tenants", "show", "acme", code=2)
+
+        assert result.stderr.startswith("socket_unavailable (TMPDIR): ")
+        assert list(folder.iterdir()) == []
 
 
 class TestKeys:
@@ -303,6 +353,18 @@ class TestEndpoints:
         assert deployed.json("tenants", "show", customer_id)["endpoints"] == []
         assert again.stderr.startswith("unknown_endpoint")
 
+    def test_a_test_event_is_put_on_the_log(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        endpoint = ("tenants", "endpoints")
+        deployed.run(
+            *(*endpoint, "add", customer_id, URL, "--event-types", "*", "--id", "ep_1"),
+        )
+
+        event_id = deployed.run(*endpoint, "test", customer_id, "ep_1").stdout.strip()
+
+        (record,) = events_of(deployed, 1, customer_id)
+        assert json.loads(record.value or b"")["id"] == event_id
+
 
 class TestPublish:
     def test_data_stand_on_the_log_as_they_were_written(
@@ -336,11 +398,7 @@ class TestPublish:
         assert report["records"] == 3000
         found = events(settings, 3000)
         for customer_id in customers:
-            numbers = [
-                json.loads(record.value or b"")["data"][0]
-                for record in found
-                if record.key == customer_id.encode()
-            ]
+            numbers = numbers_of(customer_id, found)
             assert numbers == sorted(numbers)
             assert len(numbers) == 250
 
@@ -377,49 +435,136 @@ class TestPublish:
         assert result.stderr.startswith("topic_missing")
 
 
+class TestPublishByApi:
+    def test_events_of_a_customer_keep_the_order_of_the_file(
+        self, by_api: Deployment, tmp_path: Path
+    ) -> None:
+        customers = [by_api.tenant() for _ in range(3)]
+        file = tmp_path / "events.jsonl"
+        lines = [
+            {"customer_id": customers[number % 3], "type": "a.b", "data": [number, "x" * 300]}
+            for number in range(3000)
+        ]
+        file.write_text("\n\n".join(map(json.dumps, lines)))
+
+        report = by_api.json("publish", str(file))
+
+        assert report["records"] == 3000
+        found = events_of(by_api, 3000, *customers)
+        for customer_id in customers:
+            numbers = numbers_of(customer_id, found)
+            assert numbers == sorted(numbers)
+            assert len(numbers) == 1000
+
+    def test_data_stand_on_the_log_as_they_were_written(self, by_api: Deployment) -> None:
+        customer_id = by_api.tenant()
+        data = '{"big": 18446744073709551617,\n  "a":1, "a":2}'
+        where = ("--customer", customer_id, "--type", "order.paid", "--id", "evt_1")
+
+        first = by_api.json("publish", *where, "--data", data)
+        again = by_api.json("publish", *where, "--data", data)
+
+        (record,) = events_of(by_api, 1, customer_id)
+        assert data.encode() in (record.value or b"")
+        assert first["position"] == {"partition": record.partition, "offset": record.offset}
+        assert again == first
+
+    def test_publishing_stops_at_a_line_that_is_refused(self, by_api: Deployment) -> None:
+        customer_id = by_api.tenant()
+        good = json.dumps({"customer_id": customer_id, "type": "a.b", "data": 1}) + "\n"
+        foreign = good.replace(customer_id, f"c-{uuid4().hex}")
+
+        result = by_api.run("publish", "-", code=2, stdin=f"{good}{good}\n{foreign}{good}")
+
+        assert result.stderr.startswith("unknown_tenant (line 4, customer_id): ")
+        assert result.stdout.startswith("Published 2 record(s)")
+        assert len(events_of(by_api, 2, customer_id)) == 2
+
+    def test_a_broadcast_stands_once_on_each_partition(self, by_api: Deployment) -> None:
+        event_id = f"evt_{uuid4().hex}"
+        where = ("--broadcast", "--type", "a.b", "--id", event_id)
+
+        report = by_api.json("publish", *where, "--data", "1")
+
+        assert report["partitions"] == {str(number): 1 for number in range(PARTITIONS)}
+
+
+class TestApiKeys:
+    def test_the_first_one_is_printed_and_more_are_made_and_revoked(
+        self, deployed: Deployment
+    ) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+        command = ("tenants", "api-keys")
+
+        first = deployed.json("tenants", "create", customer_id)["api_key"]
+        made = deployed.json(*command, "add", customer_id, "--scope", "events:write")
+
+        assert first.startswith("whk_live_")
+        assert made["api_key"] != first
+        listed = deployed.json(*command, "list", customer_id)
+        assert [key["scopes"] for key in listed][1:] == [["events:write"]]
+        deployed.run(*command, "revoke", customer_id, made["id"])
+        assert [key["id"] for key in deployed.json(*command, "list", customer_id)] == [
+            listed[0]["id"]
+        ]
+
+    def test_a_tenant_needs_no_other_key_than_its_own(self, by_api: Deployment) -> None:
+        customer_id = f"c-{uuid4().hex[:8]}"
+        key = by_api.json("tenants", "create", customer_id)["api_key"]
+        tenant = Deployment({**by_api.env, "HOOKSEAL_ADMIN_KEY": "", "HOOKSEAL_API_KEY": key})
+
+        tenant.run("tenants", "endpoints", "add", customer_id, URL, "--event-types", "*")
+        tenant.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
+
+        assert tenant.json("tenants", "show", customer_id)["customer_id"] == customer_id
+        other = by_api.tenant()
+        assert tenant.run("tenants", "show", other, code=2).stderr.startswith("unknown_tenant")
+        assert tenant.run("tenants", "list", code=2).stderr.startswith("admin_only")
+
+
 class TestDeadLetters:
-    def test_a_dead_letter_is_listed_and_shown_masked(self, deployed: Deployment) -> None:
+    def test_a_dead_letter_is_listed_and_shown_masked(self, directly: Deployment) -> None:
         customer_id = f"c-{uuid4().hex[:8]}"
         where = ("--customer", customer_id, "--type", "a.b", "--data", '"canary-7"')
-        deployed.run("publish", *where)
+        directly.run("publish", *where)
 
         listing = ("dead-letters", "list", "--customer", customer_id)
-        (letter,) = until(lambda: deployed.json(*listing))
+        (letter,) = until(lambda: directly.json(*listing))
 
         assert letter["reason"] == "unknown_tenant"
         place = f"{letter['partition']}/{letter['offset']}"
-        masked = deployed.run("dead-letters", "show", place).stdout
-        revealed = deployed.run("dead-letters", "show", place, "--reveal").stdout
+        masked = directly.run("dead-letters", "show", place).stdout
+        revealed = directly.run("dead-letters", "show", place, "--reveal").stdout
         assert "hookseal-reason: unknown_tenant" in masked
         assert "canary-7" not in masked
         assert "canary-7" in revealed
 
-    def test_only_those_asked_for_are_listed(self, deployed: Deployment) -> None:
+    def test_only_those_asked_for_are_listed(self, directly: Deployment) -> None:
         customer_id = f"c-{uuid4().hex[:8]}"
         for _ in range(3):
-            deployed.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
+            directly.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
         listing = ("dead-letters", "list", "--customer", customer_id)
-        letters = until(lambda: len(found := deployed.json(*listing)) == 3 and found)
+        letters = until(lambda: len(found := directly.json(*listing)) == 3 and found)
 
-        assert deployed.json(*listing, "--limit", "2") == letters[:2]
-        assert deployed.json(*listing, "--order", "oldest") == letters[::-1]
+        assert directly.json(*listing, "--limit", "2") == letters[:2]
+        assert directly.json(*listing, "--order", "oldest") == letters[::-1]
         after = ("--limit", "2", "--after", letters[0]["id"])
-        assert deployed.json(*listing, *after) == letters[1:]
-        assert deployed.json(*listing, "--reason", "attempts_exhausted") == []
+        assert directly.json(*listing, *after) == letters[1:]
+        assert directly.json(*listing, "--reason", "attempts_exhausted") == []
 
-    def test_they_are_counted(self, deployed: Deployment) -> None:
+    def test_they_are_counted(self, directly: Deployment) -> None:
         customer_id = f"c-{uuid4().hex[:8]}"
         for _ in range(2):
-            deployed.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
+            directly.run("publish", "--customer", customer_id, "--type", "a.b", "--data", "1")
 
         counting = ("dead-letters", "stats", "--customer", customer_id)
         (row,) = until(
-            lambda: (found := deployed.json(*counting)) and found[0]["count"] == 2 and found
+            lambda: (found := directly.json(*counting)) and found[0]["count"] == 2 and found
         )
 
         assert (row["reason"], row["category"]) == ("unknown_tenant", "platform")
         assert row["replayed"] == 0
-        assert "2  " in deployed.run(*counting).stdout
+        assert "2  " in directly.run(*counting).stdout
 
     @pytest.mark.parametrize(
         ("arguments", "code"),
@@ -435,15 +580,15 @@ class TestDeadLetters:
         ],
     )
     def test_what_is_wrong_is_said(
-        self, deployed: Deployment, arguments: tuple[str, ...], code: str
+        self, directly: Deployment, arguments: tuple[str, ...], code: str
     ) -> None:
-        result = deployed.run("dead-letters", *arguments, code=2)
+        result = directly.run("dead-letters", *arguments, code=2)
 
         assert result.stderr.startswith(code)
 
-    def test_there_is_none_where_there_is_none(self, deployed: Deployment) -> None:
+    def test_there_is_none_where_there_is_none(self, directly: Deployment) -> None:
         for place in ("0/999999", "77/0"):
-            result = deployed.run("dead-letters", "show", place, code=2)
+            result = directly.run("dead-letters", "show", place, code=2)
 
             assert result.stderr.startswith(f"unknown_dead_letter ({place}): ")
 
@@ -484,10 +629,34 @@ def test_the_doctor_finds_all_well(deployed: Deployment) -> None:
 
 def events(settings: Settings, count: int) -> list[Record]:
     """Return what stands on `events`: so many records, and no more."""
-    return asyncio.run(_read(settings, count))
+    return asyncio.run(_read(settings, count, lambda _: True))
 
 
-async def _read(settings: Settings, count: int) -> list[Record]:
+def events_of(deployment: Deployment, count: int, *customer_ids: str) -> list[Record]:
+    """Return what stands on `events` for these customers: so many records, and no more."""
+    settings = Settings.model_validate(
+        {
+            name.removeprefix("HOOKSEAL_").lower(): value
+            for name, value in deployment.env.items()
+            if name.startswith("HOOKSEAL_")
+        }
+    )
+    keys = {customer_id.encode() for customer_id in customer_ids}
+    found = asyncio.run(_read(settings, count, lambda record: record.key in keys))
+    assert len(found) == count
+    return found
+
+
+def numbers_of(customer_id: str, records: list[Record]) -> list[int]:
+    """Return the first datum of each event of this customer, as they stand on the log."""
+    return [
+        json.loads(record.value or b"")["data"][0]
+        for record in records
+        if record.key == customer_id.encode()
+    ]
+
+
+async def _read(settings: Settings, count: int, wanted: Callable[[Record], bool]) -> list[Record]:
     # Not to the end as the broker names it: the embedded one's lags its last batch.
     places = await places_of(settings.cluster, TopicNames(settings.topic_prefix).events)
     found: list[Record] = []
@@ -498,5 +667,6 @@ async def _read(settings: Settings, count: int) -> list[Record]:
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         while (batches := await consumer.getmany(timeout_ms=500)) or len(found) < count:
-            found += [record_from(one) for batch in batches.values() for one in batch]
+            records = [record_from(one) for batch in batches.values() for one in batch]
+            found += [record for record in records if wanted(record)]
     return found

@@ -30,7 +30,7 @@ from tests.fakes import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aiohttp import ClientResponse
+    from aiohttp import ClientResponse, web
 
     from hookseal.api.ports import Events
     from hookseal.domain.tenant import Tenant
@@ -44,6 +44,7 @@ class Api:
 
     def __init__(self, events: Events | None = None) -> None:
         self.clock = FakeClock()
+        self.idempotency_keys: list[str | None] = []
         self.model = FakeModel()
         self.changes = FakeChanges(self.model)
         self.events = FakeEvents()
@@ -69,11 +70,20 @@ class Api:
         )
 
     async def start(self) -> None:
-        self._client = TestClient(TestServer(build(self.parts)))
+        app = build(self.parts)
+        app.on_response_prepare.append(self._note)
+        self._client = TestClient(TestServer(app))
         await self._client.start_server()
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _note(self, request: web.Request, _: web.StreamResponse) -> None:
+        self.idempotency_keys.append(request.headers.get("Idempotency-Key"))
+
+    @property
+    def url(self) -> str:
+        return str(self._client.make_url("/"))
 
     def tenant(self, customer_id: str = "acme", *scopes: str, **fields: Any) -> str:
         """Have a tenant there already; return an API key of it with these scopes, or all."""

@@ -114,6 +114,26 @@ class TestEndpoints:
         listed = await api.json("GET", "/v1/tenants/acme/endpoints", key=key)
         assert listed == {"items": [shown], "next_cursor": None}
 
+    async def test_whoever_adds_one_may_choose_its_id(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=())
+        path, body = "/v1/tenants/acme/endpoints", {**ENDPOINT, "id": "Orders_1-a"}
+
+        made = await api.json("POST", path, body, key=key)
+
+        assert made["id"] == "Orders_1-a"
+        assert made["signing_secret"] == api.secrets.show("acme", "Orders_1-a", 1)
+        assert await api.problem("POST", path, body, key=key) == (409, "endpoint_exists")
+
+    @pytest.mark.parametrize("endpoint_id", ["", "a b", "x" * 65, "ep_1\n", "a/b", "\u00e9"])
+    async def test_an_id_that_is_none_is_refused(self, api: Api, endpoint_id: str) -> None:
+        key = api.tenant("acme")
+        body = {**ENDPOINT, "id": endpoint_id}
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints", body, key=key)
+
+        assert refused == (422, "endpoint_id_invalid")
+        assert api.changes.submitted == []
+
     async def test_adding_one_again_adds_none(self, api: Api) -> None:
         key = api.tenant("acme", endpoints=())
         again = {"key": key, "headers": {"Idempotency-Key": '"a b"'}}
@@ -160,6 +180,26 @@ class TestEndpoints:
         assert rotated["signing_secret"] == api.secrets.show("acme", "ep_1", 2)
         assert endpoint.secret_versions(api.clock.now() + 86_399) == (2, 1)
         assert endpoint.secret_versions(api.clock.now() + 86_401) == (2,)
+
+    @pytest.mark.parametrize("overlap_s", [0, 60, 604_800])
+    async def test_the_overlap_may_be_chosen(self, api: Api, overlap_s: int) -> None:
+        key = api.tenant("acme")
+        path = "/v1/tenants/acme/endpoints/ep_1/rotate-secret"
+
+        await api.json("POST", path, {"overlap_s": overlap_s}, key=key)
+
+        (endpoint,) = api.model.held["acme"].endpoints
+        assert endpoint.previous_secret_until == api.clock.now() + overlap_s
+
+    @pytest.mark.parametrize("overlap_s", [-1, 604_801, "60", None])
+    async def test_an_overlap_out_of_bounds_is_refused(self, api: Api, overlap_s: Any) -> None:
+        key = api.tenant("acme")
+        path = "/v1/tenants/acme/endpoints/ep_1/rotate-secret"
+
+        refused = await api.problem("POST", path, {"overlap_s": overlap_s}, key=key)
+
+        assert refused == (422, "field_invalid")
+        assert api.changes.submitted == []
 
     async def test_rotating_again_under_the_same_key_rotates_once(self, api: Api) -> None:
         key = api.tenant("acme")

@@ -1,0 +1,302 @@
+"""The commands where HOOKSEAL_API_URL names an API, which stands over fakes here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hookseal.cli.api_checks import reached
+from hookseal.errors import BrokerError
+from tests.fakes import NOW
+from tests.hostile import a_closed_port
+from tests.unit.api.conftest import ADMIN_KEY, Api
+from tests.unit.cli.asking import asking
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from typer.testing import Result
+
+    from tests.unit.cli.conftest import Run
+
+URL = "https://hooks.acme.com/in"
+PUBLISH = ("publish", "--customer", "acme", "--type", "a.b", "--data")
+
+
+class Shell:
+    """Runs commands against the API."""
+
+    def __init__(self, run: Run, api: Api) -> None:
+        self.api = api
+        self._run = run
+
+    async def run(self, *arguments: str, code: int = 0, **more: Any) -> Result:
+        settings = {
+            "HOOKSEAL_API_URL": self.api.url,
+            "HOOKSEAL_ADMIN_KEY": ADMIN_KEY,
+            # The one of the command before would stay.
+            "HOOKSEAL_API_KEY": "",
+            "HOOKSEAL_KAFKA_BOOTSTRAP": "127.0.0.1:9",
+            **more,
+        }
+        result = await asyncio.to_thread(self._run, *arguments, **settings)
+        assert result.exit_code == code, result.output
+        return result
+
+    async def json(self, *arguments: str, **more: Any) -> Any:
+        return json.loads((await self.run(*arguments, "--json", **more)).stdout)
+
+
+@pytest.fixture
+async def shell(run: Run) -> AsyncIterator[Shell]:
+    async with asking() as api:
+        yield Shell(run, api)
+
+
+class TestTenants:
+    async def test_a_tenant_is_made_with_its_first_api_key(self, shell: Shell) -> None:
+        made = await shell.json("tenants", "create", "acme")
+        said = await shell.run("tenants", "create", "b/ö c")
+
+        assert made.keys() == {"customer_id", "api_key"}
+        assert made["api_key"].startswith("whk_live_")
+        first, second = said.stdout.splitlines()
+        assert first == "Created b/ö c"
+        assert second.startswith("API key: whk_live_")
+        shown = await shell.json("tenants", "show", "acme", HOOKSEAL_API_KEY=made["api_key"])
+        assert shown["customer_id"] == "acme"
+
+    async def test_all_are_listed_page_by_page(self, shell: Shell) -> None:
+        for number in range(1001):
+            shell.api.tenant(f"c{number:04}")
+
+        listed = await shell.json("tenants", "list")
+
+        assert [one["customer_id"] for one in listed] == [f"c{n:04}" for n in range(1001)]
+        assert len(shell.api.idempotency_keys) == 2
+
+    async def test_api_keys_are_made_listed_and_revoked(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+        command = ("tenants", "api-keys")
+
+        made = await shell.json(*command, "add", "acme", "--scope", "events:write")
+
+        listed = await shell.json(*command, "list", "acme")
+        assert made["scopes"] == ["events:write"]
+        assert made["api_key"].startswith("whk_live_")
+        assert [key["id"] for key in listed][1:] == [made["id"]]
+        await shell.run(*command, "revoke", "acme", made["id"])
+        assert len(await shell.json(*command, "list", "acme")) == 1
+        again = await shell.run(*command, "revoke", "acme", made["id"], code=2)
+        assert again.stderr.startswith("unknown_api_key")
+
+    async def test_a_key_is_printed_where_it_is_found(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+
+        printed = (await shell.run("tenants", "api-keys", "add", "acme")).stdout.splitlines()
+
+        assert printed[0].startswith("Id: ")
+        assert printed[1].startswith("API key: whk_live_")
+
+    async def test_a_test_event_goes_to_one_endpoint(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+
+        said = await shell.run("tenants", "endpoints", "test", "acme", "ep_1")
+
+        (notice,) = shell.api.notices.published
+        assert said.stdout.strip() == notice.event_id
+        missing = await shell.run("tenants", "endpoints", "test", "acme", "ep_2", code=2)
+        assert missing.stderr.startswith("unknown_endpoint (acme): ")
+
+    async def test_the_id_and_the_overlap_are_taken_along(self, shell: Shell) -> None:
+        shell.api.tenant("acme", endpoints=())
+        command = ("tenants", "endpoints")
+
+        added = await shell.json(
+            *(*command, "add", "acme", URL, "--event-types", "*", "--id", "orders")
+        )
+        await shell.run(*command, "rotate-secret", "acme", "orders", "--overlap", "60")
+
+        (endpoint,) = shell.api.model.held["acme"].endpoints
+        assert added["id"] == endpoint.id == "orders"
+        assert endpoint.previous_secret_until == NOW + 60
+
+    async def test_what_urls_are_allowed_the_api_knows(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+        where = ("http://hooks.acme.com/", "--event-types", "*")
+
+        refused = await shell.run("tenants", "endpoints", "add", "acme", *where, code=2)
+
+        assert refused.stderr.startswith("url_scheme (url): ")
+
+
+class TestPublish:
+    async def test_an_event_is_told_its_place(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+
+        report = await shell.json(*PUBLISH, '{"a":\n1}', "--id", "evt_1")
+
+        (draft,) = shell.api.events.published
+        assert draft.event_id == "evt_1"
+        assert report == {
+            "records": 1,
+            "partitions": {"1": 1},
+            "position": {"partition": 1, "offset": 0},
+        }
+
+    async def test_it_stops_at_the_first_line_that_is_refused(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+        good = '{"customer_id": "acme", "type": "a.b", "data": 1}\n'
+
+        here = await shell.run(
+            "publish", "-", code=2, stdin=f'{good}\n{{"data": 2}}\n{good}'.encode()
+        )
+        there = await shell.run(
+            "publish", "-", code=2, stdin=(good * 2 + good.replace("acme", "nobody")).encode()
+        )
+
+        assert here.stderr.startswith("customer_id_missing (line 3, customer_id): ")
+        assert here.stdout.startswith("Published 1 record(s) (partition 1: 1)")
+        assert there.stderr.startswith("unknown_tenant (line 3, customer_id): ")
+        assert there.stdout.startswith("Published 2 record(s) (partition 1: 2)")
+
+    async def test_an_event_that_names_no_customer_is_no_broadcast(self, shell: Shell) -> None:
+        refused = await shell.run("publish", "--type", "a.b", "--data", "1", code=2)
+
+        assert refused.stderr.startswith("customer_id_missing (customer_id): ")
+        assert shell.api.events.published == []
+
+    async def test_a_broadcast_is_the_operator_s(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+        command = ("publish", "--broadcast", "--type", "a.b", "--data", "1")
+
+        refused = await shell.run(*command, code=2, HOOKSEAL_API_KEY=key)
+        report = await shell.json(*command)
+
+        assert refused.stderr.startswith("admin_only (HOOKSEAL_API_KEY): ")
+        assert report == {"records": 3, "partitions": {"0": 1, "1": 1, "2": 1}}
+
+    async def test_how_large_an_event_may_be_the_api_knows(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+
+        await shell.run(*PUBLISH, '"' + "x" * 300 + '"', HOOKSEAL_EVENT_MAX_BYTES="256")
+        refused = await shell.run(*PUBLISH, '"' + "x" * 40_000 + '"', code=2)
+
+        assert refused.stderr.startswith("payload_too_large: ")
+
+
+COMMANDS = [
+    ("tenants", "list"),
+    ("tenants", "show", "acme"),
+    ("tenants", "create", "acme"),
+    (*PUBLISH, "1"),
+    ("publish", "-"),
+]
+
+
+class TestKeys:
+    @pytest.mark.parametrize("command", COMMANDS)
+    async def test_a_key_that_is_not_taken_exits_2(
+        self, shell: Shell, command: tuple[str, ...]
+    ) -> None:
+        event = b'{"customer_id": "acme", "type": "a.b", "data": 1}'
+
+        refused = await shell.run(
+            *command, code=2, HOOKSEAL_API_KEY="wha_of_somebody_else", stdin=event
+        )
+
+        assert refused.stderr.startswith("unauthorized: ")
+        assert "somebody" not in refused.output
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_without_one_it_is_said(self, run: Run, command: tuple[str, ...]) -> None:
+        result = run(*command, HOOKSEAL_API_URL="http://127.0.0.1:9")
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("api_key_missing (HOOKSEAL_API_KEY): ")
+
+    def test_a_url_with_a_password_in_it_is_refused_unseen(self, run: Run) -> None:
+        result = run("tenants", "list", HOOKSEAL_API_URL="https://me:canary@api.provider.com")
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("settings_invalid: HOOKSEAL_API_URL: ")
+        assert "canary" not in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_api_that_is_not_there_is_one_line_and_exit_1(
+    run: Run, command: tuple[str, ...]
+) -> None:
+    event = b'{"customer_id": "acme", "type": "a.b", "data": 1}'
+    with a_closed_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        settings = {"HOOKSEAL_API_URL": url, "HOOKSEAL_ADMIN_KEY": ADMIN_KEY}
+        result = run(*command, stdin=event, **settings)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("api_unreachable (HOOKSEAL_API_URL): ")
+    assert result.stderr.count("\n") == 1
+
+
+class TestDoctor:
+    async def test_finds_the_api_and_whose_key_it_takes(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+
+        assert await self.found(shell) == {
+            "api": ("ok", f"ready at {shell.api.url}"),
+            "api key": ("ok", "taken, as the operator's"),
+        }
+        assert (await self.found(shell, HOOKSEAL_API_KEY=key))["api key"] == (
+            "ok",
+            "taken, as a tenant's",
+        )
+
+    async def test_names_what_is_wrong(self, shell: Shell) -> None:
+        refused = await self.found(shell, HOOKSEAL_API_KEY="wha_of_somebody_else")
+        missing = await self.found(shell, HOOKSEAL_ADMIN_KEY="")
+        with a_closed_port() as port:
+            away = await self.found(shell, HOOKSEAL_API_URL=f"http://127.0.0.1:{port}")
+
+        assert refused["api key"][0] == "fail"
+        assert refused["api key"][1].startswith("unauthorized: ")
+        assert missing["api key"][0] == "fail"
+        assert away.keys() == {"api"}
+        assert away["api"][1].startswith("api_unreachable: ")
+
+    async def test_tells_that_the_api_is_not_ready(self, shell: Shell) -> None:
+        shell.api.model.not_ready = BrokerError("tenants_recovering", "They are read.")
+
+        found = await self.found(shell)
+
+        assert found["api"][0] == "fail"
+        assert found["api"][1].startswith("tenants_recovering: ")
+        assert found["api key"][0] == "warn"
+
+    def test_looks_at_none_where_none_is_named(self, run: Run) -> None:
+        found = json.loads(run("doctor", "--json", HOOKSEAL_KAFKA_BOOTSTRAP="127.0.0.1:9").stdout)
+
+        assert not [check for check in found if check["name"].startswith("api")]
+
+    async def found(self, shell: Shell, **settings: str) -> dict[str, tuple[str, str]]:
+        # There is no broker, which fails as well.
+        checks = await shell.json("doctor", code=1, **settings)
+        return {
+            check["name"]: (check["status"], check["message"])
+            for check in checks
+            if check["name"].startswith("api")
+        }
+
+
+def test_keys_in_the_clear_are_warned_of() -> None:
+    for url, status in (
+        ("http://127.0.0.1:8000", "ok"),
+        ("http://localhost:8000", "ok"),
+        ("http://[::1]:8000", "ok"),
+        ("https://api.provider.com", "ok"),
+        ("http://api.provider.com", "warn"),
+        ("http://10.0.0.1:8000", "warn"),
+    ):
+        assert reached(url).status == status, url
