@@ -9,6 +9,7 @@ reason. `docs/faust.md` has the experiments.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from faust.transport.conductor import Conductor
@@ -66,6 +67,8 @@ class FinishedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._finished: dict[TP, int] = {}
+        self._starts: dict[TP, int] = {}
+        self._sought = asyncio.Event()
         self._revoking = False
         super().__init__(*args, **kwargs)
         self._read_offset = NothingRead()
@@ -81,19 +84,38 @@ class FinishedConsumer(driver.Consumer):
         """
         await self._thread.seek_wait({tp: offset})
 
+    async def start_known(self, tp: TP) -> None:
+        """Wait until it is known where the partition, as it is assigned now, is to be read from.
+
+        What comes before that is no measure: Faust fetches a partition, drops what it
+        fetched, and only then asks what is committed. Taken for the first that is due, the
+        next record would leave a hole that nobody knows of.
+        """
+        while tp not in self._starts:
+            self._sought.clear()
+            await self._sought.wait()
+
     def finish(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""
         if offset >= self._finished.get(tp, 0):
             self._finished[tp] = offset + 1
 
     def finished(self, tp: TP) -> int:
-        """Return the offset below which every event is finished; 0 if nothing is known."""
-        return max(self._finished.get(tp, 0), self._committed_offset[tp] or 0)
+        """Return the offset below which every event is finished; 0 if nothing is known.
+
+        Nothing is known only before `start_known`: a partition without a commit is finished
+        below the start of its log.
+        """
+        return max(
+            self._finished.get(tp, 0), self._committed_offset[tp] or 0, self._starts.get(tp, 0)
+        )
 
     def forget(self, tp: TP, end: int) -> None:
-        """Drop a mark beyond the partition's end: the topic was deleted and made anew."""
+        """Drop marks beyond the partition's end: the topic was deleted and made anew."""
         if self._finished.get(tp, 0) > end:
             del self._finished[tp]
+        if self._starts.get(tp, 0) > end:
+            self._starts[tp] = 0
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         # A worker that was refused at its start has no assignment to ask for.
@@ -123,14 +145,15 @@ class FinishedConsumer(driver.Consumer):
             # not leave the group: its partitions would wait for the session to time out.
             return
         await super().perform_seek()
-        fresh = {
-            tp
-            for tp in self.assignment()
-            if not self._committed_offset[tp] and not self._is_changelog_tp(tp)
-        }
+        held = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        fresh = {tp for tp in held if not self._committed_offset[tp]}
+        starts = {tp: self._committed_offset[tp] or 0 for tp in held - fresh}
         if fresh:
             for tp, start in (await self.earliest_offsets(*fresh)).items():
-                await self._seek(tp, max(start, self._finished.get(tp, 0)))
+                starts[tp] = max(start, self._finished.get(tp, 0))
+                await self.go_back(tp, starts[tp])
+        self._starts.update(starts)
+        self._sought.set()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
         """Commit what is finished, unless the group is between two generations.
@@ -155,6 +178,8 @@ class FinishedConsumer(driver.Consumer):
             self.log.warning("commit on revocation failed: %r", error)
         finally:
             self._revoking = False
+            for tp in revoked:
+                self._starts.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - mode's

@@ -32,7 +32,7 @@ class Order:
         Args:
             message: The record that came.
             sequence: What is known of its partition.
-            finished: The offset below which everything is handled; 0 = nothing known.
+            finished: The offset below which everything is handled.
         """
         go_back_to = sequence.gap_before(message.offset, finished=finished, now=self._clock.now())
         if go_back_to is not None:

@@ -15,9 +15,14 @@ class Sequence:
     Handling what comes behind such a gap would commit it away. So a gap is read again
     once: if the records are there now, nothing was lost but a moment; if the same offset
     comes again, the gap is the log's own (compaction, a transaction's marker, retention).
+
+    Attributes:
+        is_new: Whether no record came yet.
+        is_next: Whether the record that came last is to be handled.
     """
 
     def __init__(self) -> None:
+        self.is_new = True
         self.is_next = False
         self._gap_at: int | None = None
         self._since = 0.0
@@ -29,20 +34,20 @@ class Sequence:
 
         Args:
             offset: The record's.
-            finished: The offset below which everything is finished; 0 = nothing known.
+            finished: The offset below which everything is finished; that of the record that is due.
             now: Seconds, of any clock that goes on.
 
         Returns:
             The offset to read from again, or None.
         """
-        self.is_next = False
+        self.is_new = self.is_next = False
         if offset < finished:
             # Faust reads a partition that stays over a rebalance again from the last
             # commit, while its lane has gone on.
             return None
         if self._gap_at is not None:
             return self._after_going_back(offset, finished, now)
-        if offset > finished > 0:
+        if offset > finished:
             self._gap_at, self._since = offset, now
             return finished
         self.is_next = True

@@ -87,6 +87,69 @@ class TestFinished:
         assert consumer.finished(EVENTS) == 0
 
 
+class TestStart:
+    """Where a partition is read from, as it is assigned now."""
+
+    @pytest.fixture
+    async def sought(
+        self, consumer: FinishedConsumer, monkeypatch: pytest.MonkeyPatch
+    ) -> list[tuple[TP, int]]:
+        """Where the position was set; the log begins at 3, and what is committed is at hand."""
+        places: list[tuple[TP, int]] = []
+
+        async def seek_to_committed() -> dict[TP, int]:
+            return {tp: offset for tp, offset in consumer._committed_offset.items() if offset}
+
+        async def earliest_offsets(*tps: TP) -> dict[TP, int]:
+            return dict.fromkeys(tps, 3)
+
+        async def go_back(tp: TP, offset: int) -> None:
+            places.append((tp, offset))
+
+        for name, stand_in in (
+            ("seek_to_committed", seek_to_committed),
+            ("earliest_offsets", earliest_offsets),
+            ("go_back", go_back),
+        ):
+            monkeypatch.setattr(consumer, name, stand_in)
+        return places
+
+    async def test_is_waited_for(
+        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+    ) -> None:
+        consumer._committed_offset[EVENTS] = 42
+        waiting = asyncio.create_task(consumer.start_known(EVENTS))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        await consumer.perform_seek()
+        await waiting
+
+        assert consumer.finished(EVENTS) == 42
+        assert sought == []
+
+    async def test_is_the_start_of_the_log_where_nothing_is_committed(
+        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+    ) -> None:
+        await consumer.perform_seek()
+        await consumer.start_known(EVENTS)
+
+        assert consumer.finished(EVENTS) == 3
+        assert sought == [(EVENTS, 3)]
+
+    async def test_is_asked_anew_with_each_assignment(
+        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+    ) -> None:
+        await consumer.perform_seek()
+        await consumer.on_partitions_revoked({EVENTS})
+        waiting = asyncio.create_task(consumer.start_known(EVENTS))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        await consumer.perform_seek()
+        await waiting
+
+
 class TestFetches:
     async def test_come_back_soon(self, consumer: FinishedConsumer) -> None:
         client = consumer._thread._create_worker_consumer(consumer.transport)  # type: ignore[arg-type]

@@ -17,8 +17,17 @@ class TestSequence:
         assert feed(sequence, 5, 5) == (True, None)
         assert feed(sequence, 6, 6) == (True, None)
 
-    def test_takes_the_first_record_wherever_the_log_begins(self) -> None:
-        assert feed(Sequence(), 1000, 0) == (True, None)
+    def test_takes_the_first_record_if_it_is_the_one_that_is_due(self) -> None:
+        assert feed(Sequence(), 0, 0) == (True, None)
+        assert feed(Sequence(), 1000, 1000) == (True, None)
+
+    def test_goes_back_before_a_gap_at_the_very_start(self) -> None:
+        sequence = Sequence()
+
+        assert sequence.is_new
+        assert feed(sequence, 5, 0) == (False, 0)
+        assert not sequence.is_new
+        assert feed(sequence, 0, 0) == (True, None)
 
     def test_skips_what_is_finished(self) -> None:
         assert feed(Sequence(), 4, 5) == (False, None)
