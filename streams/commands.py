@@ -55,8 +55,8 @@ class CommandLine:
             async for event in events:
                 message = event.message
                 tp = message.tp
-                if self._sequences[tp].is_new:
-                    await self._consumer().start_known(tp)
+                if self._sequences[tp].is_new and not await self._consumer().start_known(tp):
+                    continue
                 if not await self._order.admits(
                     message, self._sequences[tp], finished=self.applied(tp)
                 ):

@@ -84,16 +84,22 @@ class FinishedConsumer(driver.Consumer):
         """
         await self._thread.seek_wait({tp: offset})
 
-    async def start_known(self, tp: TP) -> None:
+    async def start_known(self, tp: TP) -> bool:
         """Wait until it is known where the partition, as it is assigned now, is to be read from.
 
         What comes before that is no measure: Faust fetches a partition, drops what it
         fetched, and only then asks what is committed. Taken for the first that is due, the
         next record would leave a hole that nobody knows of.
+
+        Returns whether it is still ours: a partition that went elsewhere meanwhile would be
+        waited for without end.
         """
         while tp not in self._starts:
             self._sought.clear()
             await self._sought.wait()
+            if tp not in self._starts and tp not in self.assignment():
+                return False
+        return True
 
     def finish(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""

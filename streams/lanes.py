@@ -81,8 +81,9 @@ class EventLanes:
         async with aclosing(raw_events(stream)) as events:
             async for event in events:
                 message = event.message
-                if line.sequence.is_new:
-                    await self._consumer().start_known(message.tp)
+                start_known = self._consumer().start_known
+                if line.sequence.is_new and not await start_known(message.tp):
+                    continue
                 finished = self._consumer().finished(message.tp)
                 if not await self._order.admits(message, line.sequence, finished=finished):
                     continue

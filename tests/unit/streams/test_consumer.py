@@ -149,6 +149,20 @@ class TestStart:
         await consumer.perform_seek()
         await waiting
 
+    async def test_is_not_waited_for_where_the_partition_went_elsewhere(
+        self,
+        consumer: FinishedConsumer,
+        sought: list[tuple[TP, int]],
+    ) -> None:
+        waiting = asyncio.create_task(consumer.start_known(TP("events", 5)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        await consumer.perform_seek()
+
+        assert await waiting is False
+        assert await consumer.start_known(EVENTS) is True
+
 
 class TestFetches:
     async def test_come_back_soon(self, consumer: FinishedConsumer) -> None:
