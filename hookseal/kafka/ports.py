@@ -138,19 +138,6 @@ class KafkaNotices:
             headers=notice.headers,
         )
 
-    async def publish_once(self, notice: Notice) -> None:
-        """Write the notice, or say that it could not be written.
-
-        Raises:
-            BrokerError: `publish_failed`, `broker_unreachable`.
-        """
-        await self._producer.publish(
-            self._topic,
-            key=notice.customer_id.encode(),
-            value=notice.value,
-            headers=notice.headers,
-        )
-
 
 class KafkaRouter:
     """`Router` over a topic's partitions."""
