@@ -52,14 +52,32 @@ class Deliver:
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
 
-    async def __call__(self, record: Record, lane: Lane) -> None:
+    def customers(self, record: Record) -> list[str] | None:
+        """Return the customers that a broadcast is for as things stand; None for others."""
+        if not is_broadcast(record):
+            return None
+        try:
+            parse_event(record, max_bytes=self._event_max_bytes)
+            tenants = self._tenants.of_partition(record.partition)
+        except Exception:  # noqa: BLE001
+            # Handled as a whole it is given up once, and not once for each customer.
+            return None
+        return [tenant.customer_id for tenant in tenants if tenant.enabled]
+
+    async def __call__(self, record: Record, lane: Lane, customer_id: str | None = None) -> None:
         """Return once the record is dealt with for good, so that its offset may move.
+
+        Args:
+            record: As it was read.
+            lane: Its partition's.
+            customer_id: Of a broadcast, whose part to deal with; None = all of the record.
 
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
+        await lane.owned()
         try:
-            await self._handle(record, lane)
+            await self._handle(record, lane, customer_id)
         except InvalidEventError as error:
             await self._bury(record, error.code, error.message)
         except LaneStoppedError:
@@ -68,10 +86,15 @@ class Deliver:
             # A fault of ours must not stop the partition for good: an actor that dies is
             # started again on the same record.
             self._observer.crashed(event_id_if_any(record), error)
-            await self._bury(record, "internal_error", REASONS["internal_error"])
+            await self._bury(record, "internal_error", REASONS["internal_error"], customer_id)
 
-    async def _handle(self, record: Record, lane: Lane) -> None:
+    async def _handle(self, record: Record, lane: Lane, customer_id: str | None) -> None:
         event = parse_event(record, max_bytes=self._event_max_bytes)
+        if customer_id is not None:
+            tenant = self._tenants.get(customer_id)
+            if tenant is not None and tenant.enabled:
+                await self._fanout.deliver(event, tenant, lane)
+            return
         if is_broadcast(record):
             await self._broadcast(event, lane)
             return
@@ -112,7 +135,9 @@ class Deliver:
             if tenant.enabled
         )
 
-    async def _bury(self, record: Record, reason: str, error: str) -> None:
+    async def _bury(
+        self, record: Record, reason: str, error: str, customer_id: str | None = None
+    ) -> None:
         await self._dead_letters.bury(
             DeadLetter(
                 record=record,
@@ -120,6 +145,6 @@ class Deliver:
                 error=error,
                 event_id=event_id_if_any(record),
                 failed_at=self._clock.now(),
-                key=record.key,
+                key=record.key if customer_id is None else customer_id.encode(),
             )
         )

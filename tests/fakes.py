@@ -397,6 +397,9 @@ class RecordingObserver:
     def resumed(self, partition: int) -> None:
         self.in_backoff.discard(partition)
 
+    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
+        pass
+
     def skipped(self, event: Event) -> None:
         self.skips.append(event.id)
 

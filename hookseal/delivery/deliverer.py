@@ -86,13 +86,16 @@ class Deliverer:
         """
         so_far = Outcome(accepted=False, code="")
         while True:
-            lane.go_on()
-            target = self._target(event, customer_id, endpoint_id)
-            if isinstance(target, str):
-                return replace(so_far, code=target, error=REASONS[target])
-            number = so_far.attempts + 1
-            started = self._clock.now()
-            judgement, status = await self._attempt(event, target, number, started)
+            await lane.begin_attempt()
+            try:
+                target = self._target(event, customer_id, endpoint_id)
+                if isinstance(target, str):
+                    return replace(so_far, code=target, error=REASONS[target])
+                number = so_far.attempts + 1
+                started = self._clock.now()
+                judgement, status = await self._attempt(event, target, number, started)
+            finally:
+                lane.end_attempt()
             so_far = replace(
                 so_far,
                 attempts=number,

@@ -67,6 +67,9 @@ class Fanout:
     ) -> None:
         outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, lane)
         if not outcome.accepted:
+            # Whoever froze during the attempt may not own the partition any more: then its
+            # successor decides what becomes of the event.
+            await lane.owned()
             # Awaited before the delivery counts as done: the offset may only move once
             # the dead letter is on the broker, or a crash here loses the event.
             await self._dead_letters.bury(self._letter(event, customer_id, endpoint_id, outcome))

@@ -1,17 +1,18 @@
-"""One sequential line of work: a partition, or its stand-in."""
+"""What one partition's deliveries share: when to start, when to wait, when to let go."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from hookseal.delivery.ports import Clock, Observer
 
-__all__ = ["Lane", "LaneStoppedError"]
+__all__ = ["Gate", "Lane", "LaneStoppedError"]
 
 
 class LaneStoppedError(Exception):
@@ -21,18 +22,61 @@ class LaneStoppedError(Exception):
     """
 
 
-class Lane:
-    """Holds events while they back off, and lets go at once when it is told to stop.
+class Gate(Protocol):
+    """Tells whether this process may still start something on its partitions."""
 
-    A stopped lane lets a running attempt end, but starts no further one and cuts every
+    @property
+    def is_open(self) -> bool:
+        """Whether it may, as far as it can know at this moment."""
+        ...
+
+    async def opened(self) -> None:
+        """Wait until it may."""
+        ...
+
+
+class _Always:
+    is_open = True
+
+    async def opened(self) -> None:
+        """Return at once."""
+
+
+class Lane:
+    """Starts attempts, holds events while they back off, and lets go when it is told to.
+
+    A stopped lane lets running attempts end, but starts no further one and cuts every
     wait short: an attempt that was accepted can still be acknowledged, while a backoff of
     an hour delays nobody's shut-down.
     """
 
-    def __init__(self, partition: int, *, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self,
+        partition: int,
+        *,
+        clock: Clock,
+        observer: Observer,
+        gate: Gate | None = None,
+        at_a_time: int | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            partition: Counted from 0.
+            clock: Time.
+            observer: Hears of backoffs.
+            gate: Closed while the partition may belong to another process already.
+            at_a_time: Attempts on the wire together; None = as many as come.
+        """
         self.partition = partition
         self._clock = clock
         self._observer = observer
+        self._gate: Gate = gate or _Always()
+        self._at_a_time = at_a_time
+        self._in_flight = 0
+        self._in_line: deque[asyncio.Future[None]] = deque()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._stopping = asyncio.Event()
 
     @property
@@ -40,18 +84,55 @@ class Lane:
         """Whether the lane was told to stop."""
         return self._stopping.is_set()
 
+    @property
+    def in_flight(self) -> int:
+        """Attempts that are on the wire now."""
+        return self._in_flight
+
     def stop(self) -> None:
         """Start no further attempt and cut every wait short."""
         self._stopping.set()
+        for waiter in self._in_line:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    def go_on(self) -> None:
-        """Return if the lane may start something new.
+    async def owned(self) -> None:
+        """Return once the partition is known to be ours.
 
         Raises:
-            LaneStoppedError: If it was told to stop.
+            LaneStoppedError: If the lane is told to stop before that is known.
         """
-        if self.stopped:
-            raise LaneStoppedError
+        while not self._gate.is_open:
+            await self.unless_stopped(self._gate.opened())
+
+    async def begin_attempt(self) -> None:
+        """Return once an attempt may be started; `end_attempt` must follow.
+
+        Raises:
+            LaneStoppedError: If the lane was told to stop.
+        """
+        while True:
+            if self.stopped:
+                raise LaneStoppedError
+            if not self._gate.is_open:
+                await self.owned()
+            elif self._at_a_time is not None and self._in_flight >= self._at_a_time:
+                await self._room()
+            else:
+                self._in_flight += 1
+                self._quiet.clear()
+                return
+
+    def end_attempt(self) -> None:
+        """Make room for the next attempt."""
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._quiet.set()
+        self._call_next()
+
+    async def quiet(self) -> None:
+        """Wait until no attempt is on the wire."""
+        await self._quiet.wait()
 
     async def hold(self, seconds: float) -> None:
         """Wait in backoff.
@@ -86,3 +167,23 @@ class Lane:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+    async def _room(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._in_line.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            # It may have been this one's turn: the next must not wait for ever.
+            self._call_next()
+            raise
+        finally:
+            with suppress(ValueError):
+                self._in_line.remove(waiter)
+
+    def _call_next(self) -> None:
+        while self._in_line:
+            waiter = self._in_line.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return

@@ -171,6 +171,17 @@ class Observer(Protocol):
         """A lane comes out of backoff."""
         ...
 
+    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
+        """So much of a partition is in hand; told about once a second.
+
+        Args:
+            partition: Counted from 0.
+            attempts: On the wire now.
+            lines: Lanes that have events.
+            oldest_s: Seconds for which the oldest unfinished event is in hand.
+        """
+        ...
+
     def skipped(self, event: Event) -> None:
         """No endpoint subscribes to the event."""
         ...

@@ -18,7 +18,10 @@ __all__ = [
     "DELIVERY_SECONDS",
     "GAPS",
     "IN_BACKOFF",
+    "IN_FLIGHT",
+    "LANES",
     "MISROUTED",
+    "OLDEST_HOLD_SECONDS",
     "PUBLISHED",
     "SKIPPED",
     "TENANTS_IN_STORM",
@@ -55,6 +58,17 @@ DELIVERY_LOG_DROPPED = Counter(
     "hookseal_delivery_log_dropped_total", "Attempts missing from the delivery log."
 )
 IN_BACKOFF = Gauge("hookseal_in_backoff", "Deliveries that wait in backoff.", ["partition"])
+IN_FLIGHT = Gauge("hookseal_in_flight", "Attempts that are on the wire.", ["partition"])
+LANES = Gauge(
+    "hookseal_lanes",
+    "Lanes with events; none in the order `partition`.",
+    ["partition"],
+)
+OLDEST_HOLD_SECONDS = Gauge(
+    "hookseal_oldest_hold_seconds",
+    "Seconds for which the oldest unfinished event of a partition is in hand.",
+    ["partition"],
+)
 MISROUTED = Counter(
     "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."
 )

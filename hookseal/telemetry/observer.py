@@ -96,6 +96,13 @@ class TelemetryObserver:
         """A lane comes out of backoff."""
         metrics.IN_BACKOFF.labels(str(partition)).dec()
 
+    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
+        """So much of a partition is in hand."""
+        label = str(partition)
+        metrics.IN_FLIGHT.labels(label).set(attempts)
+        metrics.LANES.labels(label).set(lines)
+        metrics.OLDEST_HOLD_SECONDS.labels(label).set(oldest_s)
+
     def skipped(self, event: Event) -> None:
         """No endpoint subscribes to the event."""
         metrics.SKIPPED.inc()

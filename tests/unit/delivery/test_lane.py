@@ -47,7 +47,7 @@ class TestLane:
         lane.stop()
 
         with pytest.raises(LaneStoppedError):
-            lane.go_on()
+            await lane.begin_attempt()
         with pytest.raises(LaneStoppedError):
             await lane.hold(1)
         assert clock.slept == []
@@ -71,3 +71,108 @@ class TestLane:
 
         with pytest.raises(RuntimeError, match="boom"):
             await lane.unless_stopped(fail())
+
+
+class Door:
+    """A gate in the test's hand."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def opened(self) -> None:
+        await self._open.wait()
+
+
+async def steps() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class TestGate:
+    async def test_closed_starts_nothing_until_it_opens(self) -> None:
+        door = Door()
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=door)
+        attempt = asyncio.create_task(lane.begin_attempt())
+        await steps()
+        assert (attempt.done(), lane.in_flight) == (False, 0)
+
+        door.open()
+        await attempt
+
+        assert lane.in_flight == 1
+
+    async def test_closed_does_not_hold_a_lane_that_stops(self) -> None:
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=Door())
+        attempt = asyncio.create_task(lane.begin_attempt())
+        await steps()
+
+        lane.stop()
+
+        with pytest.raises(LaneStoppedError):
+            await attempt
+        with pytest.raises(LaneStoppedError):
+            await lane.owned()
+
+
+class TestRoom:
+    async def test_is_for_so_many_attempts_and_is_given_on_in_turn(self) -> None:
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), at_a_time=2)
+        order: list[int] = []
+
+        async def attempt(number: int) -> None:
+            await lane.begin_attempt()
+            order.append(number)
+
+        tasks = [asyncio.create_task(attempt(number)) for number in range(4)]
+        await steps()
+        assert order == [0, 1]
+        lane.end_attempt()
+        await steps()
+        assert order == [0, 1, 2]
+        lane.end_attempt()
+        await asyncio.gather(*tasks)
+
+        assert (order, lane.in_flight) == ([0, 1, 2, 3], 2)
+
+    async def test_is_not_lost_with_one_that_is_cancelled(self) -> None:
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), at_a_time=1)
+        await lane.begin_attempt()
+        first, second = (asyncio.create_task(lane.begin_attempt()) for _ in range(2))
+        await steps()
+
+        lane.end_attempt()
+        first.cancel()
+        await asyncio.wait((first,))
+
+        await asyncio.wait_for(second, 1)
+
+    async def test_told_to_stop_sends_all_who_wait_away(self) -> None:
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), at_a_time=1)
+        await lane.begin_attempt()
+        waiting = [asyncio.create_task(lane.begin_attempt()) for _ in range(3)]
+        await steps()
+
+        lane.stop()
+
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [LaneStoppedError] * 3
+
+    async def test_is_quiet_when_the_last_attempt_ended(self) -> None:
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver())
+        await lane.quiet()
+        await lane.begin_attempt()
+        quiet = asyncio.create_task(lane.quiet())
+        await steps()
+        assert not quiet.done()
+
+        lane.end_attempt()
+
+        await asyncio.wait_for(quiet, 1)

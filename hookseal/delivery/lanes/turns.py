@@ -1,0 +1,47 @@
+"""Who goes behind whom, for each of the orders there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from hookseal.delivery.lanes.lanes import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from hookseal.domain.record import Record
+
+__all__ = ["Ordering", "turns_of"]
+
+Ordering = Literal["partition", "customer", "unordered"]
+
+
+class Audience(Protocol):
+    """Knows for whom a record is."""
+
+    def customers(self, record: Record) -> Sequence[str] | None:
+        """Return the customers of a broadcast; None for a record of one customer."""
+        ...
+
+
+def turns_of(ordering: Ordering, audience: Audience) -> Callable[[Record], Iterable[Turn]]:
+    """Return what finds a record's places.
+
+    - `partition`: one line for all.
+    - `customer`: one line for each key. A broadcast takes its turn in the line of each
+      tenant it is for, so that none of them waits for another's. Records without a key
+      share a line; they are given up at once.
+    - `unordered`: a line of its own for each record.
+    """
+
+    def by_customer(record: Record) -> Iterable[Turn]:
+        customers = audience.customers(record)
+        if customers is None:
+            return (Turn(record.key),)
+        return [Turn(customer_id.encode(), customer_id) for customer_id in customers]
+
+    if ordering == "customer":
+        return by_customer
+    if ordering == "unordered":
+        return lambda record: (Turn(record.offset),)
+    return lambda _: (Turn(None),)
