@@ -15,6 +15,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hookseal.delivery.lanes import Limits
+from hookseal.delivery.lanes.turns import Ordering
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
@@ -204,6 +206,30 @@ class Settings(BaseSettings):
     )
 
     # -- Delivery ------------------------------------------------------------
+    ordering: Ordering = Field(
+        default="partition",
+        description=(
+            "Who waits for whom: `partition`, one event after the other; `customer`, one event "
+            "of a customer after the other, customers side by side; `unordered`, nobody."
+        ),
+    )
+    max_in_flight: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description=(
+            "Attempts of one partition on the wire together, unless its order is `partition`."
+        ),
+    )
+    lane_limit: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description=(
+            "Events of one customer that wait behind the one in hand before its partition waits "
+            "with them; for the order `customer`."
+        ),
+    )
     attempt_timeout_s: float = Field(
         default=15.0,
         gt=0,
@@ -240,6 +266,15 @@ class Settings(BaseSettings):
     )
     broadcast_concurrency: int = Field(
         default=16, ge=1, le=1000, description="Tenants of one broadcast delivered to at a time."
+    )
+    handover_grace_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=30,
+        description=(
+            "Seconds that a rebalance waits for attempts on the wire; what ends within them is "
+            "not repeated."
+        ),
     )
     shutdown_grace_s: float = Field(
         default=10.0,
@@ -386,6 +421,13 @@ class Settings(BaseSettings):
             max_attempts=self.retry_max_attempts,
             delays_s=self.retry_delays_s,
         )
+
+    @property
+    def lane_limits(self) -> Limits:
+        """How much of a partition is in hand, in the order that is set."""
+        if self.ordering == "partition":
+            return Limits(events=1, waiting=0)
+        return Limits(events=self.buffer_events, waiting=self.lane_limit)
 
     @property
     def longest_hold_s(self) -> float:

@@ -14,33 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode import Service
 
+from hookseal.delivery.lanes import Progress
+from hookseal.delivery.lanes.note import note_of, ranges_in
+from streams.client import PromptThread
 from streams.eager import begin
+from streams.membership import Membership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from faust.types import TP
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["FinishedConsumer", "FinishedTransport", "FixedConductor"]
 
 # What `_drain_messages` waits for: a record handed over, or the flow stopped.
 _RECORD_OR_STOP = 2
-_FETCH_WAIT_MS = 100
-
-
-class PromptThread(driver.AIOKafkaConsumerThread):
-    """A consumer thread whose fetches come back soon.
-
-    One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
-    records. A partition whose buffer has room again meanwhile stands idle as long.
-    """
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        client = super()._create_worker_consumer(transport)
-        client._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001
-        return client
 
 
 class NothingRead(dict[Any, Any]):
@@ -58,20 +47,28 @@ class NothingRead(dict[Any, Any]):
 
 
 class FinishedConsumer(driver.Consumer):
-    """Commits the low-water mark of finished events, per partition.
+    """Commits the low-water mark of finished events, and what is finished above it.
 
-    The mark is a fact about this process: every event below it was finished, here or by
-    an earlier owner of the partition. It survives a rebalance, so that a partition that
-    stays, or comes back, does not do the same work twice.
+    Both are facts: every such event was finished, here or by an earlier owner of the
+    partition. They survive a rebalance, so that a partition that stays, or comes back,
+    does not do the same work twice.
     """
 
+    _thread: PromptThread
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._finished: dict[TP, int] = {}
+        self._progress: dict[TP, Progress] = {}
+        self._noted: dict[TP, str] = {}
+        self._unknown: set[TP] = set()
         self._starts: dict[TP, int] = {}
         self._sought = asyncio.Event()
         self._revoking = False
+        self.notes: dict[TP, str] = {}
         super().__init__(*args, **kwargs)
         self._read_offset = NothingRead()
+        self.membership = Membership(
+            self.app.conf.broker_session_timeout, rebalancing=lambda: self.app.rebalancing
+        )
 
     def _new_consumer_thread(self) -> PromptThread:
         return PromptThread(self, loop=self.loop, beacon=self.beacon)
@@ -101,10 +98,15 @@ class FinishedConsumer(driver.Consumer):
                 return False
         return True
 
+    def progress(self, tp: TP) -> Progress:
+        """Return how far the partition is finished, to be read and to be told."""
+        if tp not in self._progress:
+            self._progress[tp] = Progress()
+        return self._progress[tp]
+
     def finish(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""
-        if offset >= self._finished.get(tp, 0):
-            self._finished[tp] = offset + 1
+        self.progress(tp).finish_below(offset + 1)
 
     def finished(self, tp: TP) -> int:
         """Return the offset below which every event is finished; 0 if nothing is known.
@@ -112,28 +114,54 @@ class FinishedConsumer(driver.Consumer):
         Nothing is known only before `start_known`: a partition without a commit is finished
         below the start of its log.
         """
-        return max(
-            self._finished.get(tp, 0), self._committed_offset[tp] or 0, self._starts.get(tp, 0)
-        )
+        return max(self._mark(tp), self._committed_offset[tp] or 0, self._starts.get(tp, 0))
 
-    def forget(self, tp: TP, end: int) -> None:
-        """Drop marks beyond the partition's end: the topic was deleted and made anew."""
-        if self._finished.get(tp, 0) > end:
-            del self._finished[tp]
+    def forget(self, tp: TP, end: int) -> bool:
+        """Drop marks beyond the partition's end: the topic was deleted and made anew.
+
+        Returns whether it was.
+        """
         if self._starts.get(tp, 0) > end:
             self._starts[tp] = 0
+        if self._mark(tp) <= end:
+            return False
+        self._progress[tp].forget()
+        return True
+
+    def _mark(self, tp: TP) -> int:
+        return self._progress[tp].mark if tp in self._progress else 0
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         # A worker that was refused at its start has no assignment to ask for.
-        held = self.assignment() if self._finished else ()
+        held = self.assignment() if self._progress else set()
         return (
             tp
-            for tp in self._finished
-            if tp in held and (topics is None or tp in topics or tp.topic in topics)
+            for tp in self._progress
+            # Until it is known what is committed, a commit might go back.
+            if tp in held - self._unknown and (topics is None or tp in topics or tp.topic in topics)
         )
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._finished.get(tp)
+        return self._mark(tp) or None
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        # Mark and note in one moment: the note counts from the mark.
+        committable = {}
+        for tp in tps:
+            progress = self.progress(tp)
+            note = note_of(progress.mark, progress.above)
+            committed = self._committed_offset[tp] or 0
+            is_news = progress.mark == committed and note != self._noted.get(tp, "")
+            if progress.mark > committed or is_news:
+                committable[tp] = progress.mark
+                self.notes[tp] = note
+        return committable
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        done = await super()._commit(offsets)
+        if done:
+            self._noted.update({tp: self.notes[tp] for tp in offsets})
+        return done
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps in the log (compaction, transaction markers) mean nothing here."""
@@ -156,10 +184,24 @@ class FinishedConsumer(driver.Consumer):
         starts = {tp: self._committed_offset[tp] or 0 for tp in held - fresh}
         if fresh:
             for tp, start in (await self.earliest_offsets(*fresh)).items():
-                starts[tp] = max(start, self._finished.get(tp, 0))
+                starts[tp] = max(start, self._mark(tp))
                 await self.go_back(tp, starts[tp])
         self._starts.update(starts)
         self._sought.set()
+
+    async def seek_to_committed(self) -> Any:
+        """Seek to the committed offsets, and learn what is finished above them."""
+        found: dict[TP, int | None] = {}
+        for place, committed in (await self._thread.committed()).items():
+            tp = TP(*place)
+            found[tp] = None
+            if committed is not None:
+                found[tp] = committed.offset
+                above = ranges_in(committed.metadata, committed.offset)
+                self.progress(tp).learn(committed.offset, above)
+                self._noted[tp] = committed.metadata
+            self._unknown.discard(tp)
+        return found
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
         """Commit what is finished, unless the group is between two generations.
@@ -175,15 +217,21 @@ class FinishedConsumer(driver.Consumer):
         """Commit what is finished before the partitions go.
 
         Faust drops what was acked since the last commit, of all partitions, at each
-        rebalance (upstream issue 502): the new owner would repeat it.
+        rebalance (upstream issue 502): the new owner would repeat it. Nothing new is
+        started from here on, and what is on the wire is given a moment to end, so that it
+        is committed too.
         """
+        lifecycle = getattr(self.app, "lifecycle", None)
         self._revoking = True
         try:
+            if lifecycle is not None:
+                await lifecycle.hand_over()
             await self.commit()
         except Exception as error:  # noqa: BLE001 - a failed commit costs repeats, no more
             self.log.warning("commit on revocation failed: %r", error)
         finally:
             self._revoking = False
+            self._unknown |= revoked
             for tp in revoked:
                 self._starts.pop(tp, None)
         await super().on_partitions_revoked(revoked)

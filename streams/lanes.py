@@ -1,20 +1,23 @@
-"""One lane per partition of `events`: takes a record, sees it done, says so, goes on."""
+"""The lanes of each partition of `events`: feeds them, and lets them go."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
+from hookseal.delivery.lanes import Lanes, Limits
+from hookseal.delivery.lanes.turns import turns_of
 from streams.codecs import record_of
 from streams.sequence import Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from faust.types import TP, Message, StreamT
+    from faust.types import TP, StreamT
 
+    from hookseal.delivery.lanes.turns import Ordering
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
@@ -22,15 +25,37 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLanes", "raw_events"]
 
+_SETTLE_S = 0.01
+
+
+class Delivery(Protocol):
+    """The agent: what is done with a record, and for whom it is."""
+
+    def customers(self, record: Record) -> list[str] | None:
+        """Return the customers of a broadcast; None for a record of one customer."""
+        ...
+
+    async def __call__(self, record: Record, lane: Lane, customer_id: str | None = None) -> None:
+        """Return once the record, or one customer's part of it, is dealt with for good."""
+        ...
+
 
 class _Line:
     """What runs for one partition."""
 
     def __init__(self) -> None:
         self.tp: TP | None = None
-        self.lane: Lane | None = None
+        self.lanes: Lanes | None = None
         self.task: asyncio.Task[None] | None = None
         self.sequence = Sequence()
+        self.waits_for_record = True
+
+    async def ended(self) -> None:
+        """Wait until neither the feed nor anything it fed runs any more."""
+        assert self.task is not None  # noqa: S101 - set before the line is reachable
+        await asyncio.wait((self.task,))
+        if self.lanes is not None:
+            await self.lanes.ended()
 
 
 class EventLanes:
@@ -39,12 +64,15 @@ class EventLanes:
     def __init__(
         self,
         *,
-        deliver: Callable[[Record, Lane], Awaitable[None]],
+        deliver: Delivery,
         catch_up: Callable[[int], Coroutine[Any, Any, None]],
         consumer: Callable[[], FinishedConsumer],
         observer: Observer,
         clock: Clock,
         order: Order,
+        ordering: Ordering,
+        limits: Limits,
+        at_a_time: int | None,
         grace_s: float,
     ) -> None:
         self._deliver = deliver
@@ -53,13 +81,16 @@ class EventLanes:
         self._observer = observer
         self._clock = clock
         self._order = order
+        self._turns = turns_of(ordering, deliver)
+        self._limits = limits
+        self._at_a_time = at_a_time
         self._grace_s = grace_s
         self._lines: set[_Line] = set()
 
     async def run(self, stream: StreamT[bytes]) -> None:
         """Be the agent of one partition, until the partition goes or the worker stops."""
         line = _Line()
-        line.task = asyncio.create_task(self._work(stream, line))
+        line.task = asyncio.create_task(self._feed(stream, line))
         self._lines.add(line)
         try:
             await asyncio.shield(line.task)
@@ -67,6 +98,8 @@ class EventLanes:
             await self._end([line])
         finally:
             self._lines.discard(line)
+            if line.tp is not None:
+                self._observer.in_hand(line.tp.partition, attempts=0, lines=0, oldest_s=0.0)
 
     async def stop(self, partitions: Iterable[TP] | None = None) -> None:
         """Stop the lanes of these partitions, or all, side by side.
@@ -77,51 +110,94 @@ class EventLanes:
         gone = None if partitions is None else set(partitions)
         await self._end([line for line in self._lines if gone is None or line.tp in gone])
 
-    async def _work(self, stream: StreamT[bytes], line: _Line) -> None:
-        async with aclosing(raw_events(stream)) as events:
-            async for event in events:
-                message = event.message
-                start_known = self._consumer().start_known
-                if line.sequence.is_new and not await start_known(message.tp):
-                    continue
-                finished = self._consumer().finished(message.tp)
-                if not await self._order.admits(message, line.sequence, finished=finished):
-                    continue
-                if not await self._done(message, line):
-                    return
+    async def quiet(self, timeout_s: float) -> None:
+        """Wait until no attempt is on the wire, up to so many seconds."""
+        lanes = [line.lanes.lane for line in self._lines if line.lanes is not None]
+        waiting = [asyncio.ensure_future(lane.quiet()) for lane in lanes if lane.in_flight]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            # What an attempt decided takes a few steps of the loop to be noted.
+            await asyncio.sleep(_SETTLE_S)
 
-    async def _done(self, message: Message, line: _Line) -> bool:
-        """Handle the record; return whether to go on with the next."""
-        line.lane = Lane(message.partition, clock=self._clock, observer=self._observer)
+    def forget(self, tp: TP) -> None:
+        """Begin the partition anew: its log is another one."""
+        for line in self._lines:
+            if line.tp == tp and line.lanes is not None:
+                line.lanes.next_offset = 0
+
+    def report(self) -> None:
+        """Tell how much is in hand, for each partition."""
+        for line in self._lines:
+            if line.tp is not None and line.lanes is not None:
+                self._observer.in_hand(
+                    line.tp.partition,
+                    attempts=line.lanes.lane.in_flight,
+                    lines=line.lanes.lines,
+                    oldest_s=line.lanes.oldest_s,
+                )
+
+    async def _feed(self, stream: StreamT[bytes], line: _Line) -> None:
         try:
-            if line.tp is None:
-                # Commands that stand in front of the first event must be seen by it: a
-                # tenant whose endpoint is not added yet would skip it.
-                line.tp = message.tp
-                await line.lane.unless_stopped(self._catch_up(message.partition))
-            await self._deliver(record_of(message), line.lane)
+            async with aclosing(raw_events(stream)) as events:
+                async for event in events:
+                    tp = event.message.tp
+                    if line.sequence.is_new and not await self._consumer().start_known(tp):
+                        continue
+                    line.waits_for_record = False
+                    lanes = await self._lanes_for(line, tp)
+                    # What an earlier owner committed may have become known meanwhile.
+                    due = max(lanes.next_offset, self._consumer().finished(tp))
+                    if await self._order.admits(event.message, line.sequence, finished=due):
+                        await lanes.take(record_of(event.message))
+                        if lanes.lane.stopped:
+                            return
+                    line.waits_for_record = True
         except LaneStoppedError:
-            return False
-        self._consumer().finish(message.tp, message.offset)
-        stopped, line.lane = line.lane.stopped, None
-        return not stopped
+            return
+
+    async def _lanes_for(self, line: _Line, tp: TP) -> Lanes:
+        if line.lanes is not None:
+            return line.lanes
+        line.tp = tp
+        line.lanes = lanes = Lanes(
+            Lane(
+                tp.partition,
+                clock=self._clock,
+                observer=self._observer,
+                gate=self._consumer().membership,
+                at_a_time=self._at_a_time,
+            ),
+            progress=self._consumer().progress(tp),
+            work=self._deliver,
+            turns=self._turns,
+            limits=self._limits,
+            now=self._clock.now,
+        )
+        # Commands that stand in front of the first event must be seen by it: a tenant whose
+        # endpoint is not added yet would skip it.
+        await lanes.lane.unless_stopped(self._catch_up(tp.partition))
+        return lanes
 
     async def _end(self, lines: list[_Line]) -> None:
-        tasks: list[asyncio.Task[Any]] = []
         for line in lines:
             assert line.task is not None  # noqa: S101 - set before the line is reachable
-            if line.lane is None:
-                # It waits for a record: there is nothing to let end.
+            if line.lanes is not None:
+                line.lanes.stop()
+            if line.waits_for_record:
+                # There is nothing to let end but what it fed already.
                 line.task.cancel()
-            else:
-                line.lane.stop()
-            tasks.append(line.task)
-        if not tasks:
+        if not lines:
             return
-        _, late = await asyncio.wait(tasks, timeout=self._grace_s)
-        for task in late:
-            task.cancel()
+        endings = [asyncio.ensure_future(line.ended()) for line in lines]
+        _, late = await asyncio.wait(endings, timeout=self._grace_s)
         if late:
+            for line in lines:
+                if line.task is not None:
+                    line.task.cancel()
+                if line.lanes is not None:
+                    line.lanes.cancel()
             await asyncio.wait(late)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from streams.tables import FaustTenants
 
 __all__ = ["Lifecycle"]
+
+_REPORT_EVERY_S = 1.0
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
@@ -52,6 +55,7 @@ class Lifecycle:
         self._transport = transport
         self._attempts = attempts
         self._partitions = settings.partitions
+        self._reporting: asyncio.Task[None] | None = None
 
     def partitions(self) -> int:
         """Return the number of partitions; as the broker has it, once started."""
@@ -64,6 +68,7 @@ class Lifecycle:
             BrokerError: `broker_unreachable`.
             ConfigurationError: `topic_missing`, `partitions_differ`.
         """
+        self._reporting = asyncio.create_task(self._report())
         self._partitions = await partition_count(self._settings.cluster)
         await self._producer.start()
         await self._ends.start()
@@ -93,7 +98,8 @@ class Lifecycle:
         try:
             for topic in (self._names.events, self._names.commands):
                 for partition, end in (await self._ends.of(topic, held)).items():
-                    consumer.forget(TP(topic, partition), end)
+                    if consumer.forget(TP(topic, partition), end):
+                        self.lanes.forget(TP(topic, partition))
         except BrokerError as error:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
@@ -104,13 +110,24 @@ class Lifecycle:
         """Stop the lanes of partitions that go to another worker."""
         await self.lanes.stop(revoked)
 
+    async def hand_over(self) -> None:
+        """Give what is on the wire a moment to end, before the partitions are shared anew."""
+        await self.lanes.quiet(self._settings.handover_grace_s)
+
     async def drain(self) -> None:
         """Stop all lanes."""
         _log.info("worker.draining")
         await self.lanes.stop()
 
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_EVERY_S)
+            self.lanes.report()
+
     async def close(self) -> None:
         """Disconnect."""
+        if self._reporting is not None:
+            self._reporting.cancel()
         await self._transport.close()
         if self._attempts is not None:
             await self._attempts.close()

@@ -121,6 +121,9 @@ def create_app(settings: Settings) -> HooksealApp:
         observer=observer,
         clock=clock,
         order=order,
+        ordering=settings.ordering,
+        limits=settings.lane_limits,
+        at_a_time=None if settings.ordering == "partition" else settings.max_in_flight,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(

@@ -80,3 +80,7 @@ class Progress:
         self.finish_below(mark)
         for start, end in above:
             self.finish_range(start, end)
+
+    def forget(self) -> None:
+        """Begin anew: the log is another one."""
+        self._mark, self._above = 0, []

@@ -166,7 +166,7 @@ class TestStart:
 
 class TestFetches:
     async def test_come_back_soon(self, consumer: FinishedConsumer) -> None:
-        client = consumer._thread._create_worker_consumer(consumer.transport)  # type: ignore[arg-type]
+        client = consumer._thread._create_worker_consumer(consumer.transport)
 
         # It never started: nothing is to be closed when it goes.
         client._closed = True

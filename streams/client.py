@@ -1,0 +1,94 @@
+"""The thread with aiokafka's consumer: quick fetches, notes with commits, known heartbeats."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import OffsetMetadataTooLargeError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faust.types import TP
+
+    from streams.consumer import FinishedConsumer
+
+__all__ = ["PromptThread"]
+
+_FETCH_WAIT_MS = 100
+# Answers in which the coordinator counts us as a member: none wrong, or a rebalance that
+# we are about to join.
+_MEMBER = (0, 27)
+_SHOWS_MEMBERSHIP = ("HeartbeatRequest", "SyncGroupRequest")
+
+
+class PromptThread(driver.AIOKafkaConsumerThread):
+    """A consumer thread whose fetches come back soon, and which tells of its heartbeats.
+
+    One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
+    records. A partition whose buffer has room again meanwhile stands idle as long.
+    """
+
+    consumer: FinishedConsumer
+    _notes_fit = True
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        client = super()._create_worker_consumer(transport)
+        client._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001
+        commit = client.commit
+
+        async def commit_with_notes(offsets: Mapping[TP, OffsetAndMetadata]) -> None:
+            try:
+                await commit(self._noted(offsets))
+            except OffsetMetadataTooLargeError:
+                # The broker allows less than we keep to: repeats, but no worker that dies.
+                self._notes_fit = False
+                self.log.warning("offset.metadata.max.bytes is too small for what is finished")
+                await commit(offsets)
+
+        client.commit = commit_with_notes
+        return client
+
+    async def on_start(self) -> None:
+        """Start the client, and listen to what its coordinator answers."""
+        await super().on_start()
+        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
+        ask = coordinator._send_req  # noqa: SLF001
+
+        async def ask_and_note(request: Any) -> Any:
+            # Before it is sent: the group counts from when it arrives, which is later.
+            asked_at = time.monotonic()
+            answer = await ask(request)
+            shows = type(request).__name__ in _SHOWS_MEMBERSHIP
+            if shows and answer.error_code in _MEMBER:
+                self.consumer.membership.confirm(asked_at)
+            return answer
+
+        coordinator._send_req = ask_and_note  # noqa: SLF001
+
+    async def committed(self) -> dict[TP, OffsetAndMetadata | None]:
+        """Seek to what is committed, and return it, with its notes."""
+        found: dict[TP, OffsetAndMetadata | None] = await self.call_thread(self._seek_to_committed)
+        return found
+
+    async def _seek_to_committed(self) -> dict[Any, OffsetAndMetadata | None]:
+        # As aiokafka's, but all in one request, and it keeps the notes.
+        client: Any = self._ensure_consumer()
+        held = client.assignment()
+        found = await client._coordinator.fetch_committed_offsets(list(held))  # noqa: SLF001
+        for tp, committed in found.items():
+            if committed.offset > 0 and tp in client.assignment():
+                client._fetcher.seek_to(tp, committed.offset)  # noqa: SLF001
+        return {tp: found.get(tp) for tp in held}
+
+    def _noted(self, offsets: Mapping[TP, OffsetAndMetadata]) -> dict[TP, OffsetAndMetadata]:
+        if not self._notes_fit:
+            return dict(offsets)
+        notes = self.consumer.notes
+        return {
+            tp: OffsetAndMetadata(committed.offset, notes.get(tp, ""))
+            for tp, committed in offsets.items()
+        }

@@ -1,0 +1,60 @@
+"""Whether this worker may still start something on its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Membership"]
+
+_LOOK_AGAIN_S = 0.05
+
+
+class Membership:
+    """The engine's `Gate`: closed while the partitions may belong to somebody else.
+
+    The group gives a worker's partitions away once it heard nothing of it for the session
+    timeout. A process that was frozen (SIGSTOP, a suspended machine, a long stall) does
+    not notice: it would go on where it was. So each heartbeat that was answered is good
+    for one session timeout from when it was **sent**, on a clock that goes on while the
+    process stands still. It is closed during a rebalance as well, when partitions are on
+    their way.
+    """
+
+    def __init__(
+        self,
+        session_timeout_s: float,
+        *,
+        rebalancing: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin, closed.
+
+        Args:
+            session_timeout_s: Seconds for which the group waits for a heartbeat.
+            rebalancing: Whether the partitions are being shared anew.
+            monotonic: Seconds of a clock that goes on while the process is stopped.
+        """
+        self._session_timeout_s = session_timeout_s
+        self._rebalancing = rebalancing
+        self._monotonic = monotonic
+        self._until = float("-inf")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the group counts this worker as the owner of its partitions."""
+        return self._monotonic() < self._until and not self._rebalancing()
+
+    def confirm(self, asked_at: float) -> None:
+        """Note that the group knew this worker, asked at that second of the clock."""
+        self._until = max(self._until, asked_at + self._session_timeout_s)
+
+    async def opened(self) -> None:
+        """Wait until it is open."""
+        # Heartbeats are answered in another thread, time runs out in none.
+        while not self.is_open:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN_S)
