@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import OffsetMetadataTooLargeError
@@ -10,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from faust.types import TP
 
@@ -56,18 +57,17 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         """Start the client, and listen to what its coordinator answers."""
         await super().on_start()
         coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
-        ask = coordinator._send_req  # noqa: SLF001
+        coordinator._send_req = partial(self.ask_and_note, coordinator._send_req)  # noqa: SLF001
 
-        async def ask_and_note(request: Any) -> Any:
-            # Before it is sent: the group counts from when it arrives, which is later.
-            asked_at = time.monotonic()
-            answer = await ask(request)
-            shows = type(request).__name__ in _SHOWS_MEMBERSHIP
-            if shows and answer.error_code in _MEMBER:
-                self.consumer.membership.confirm(asked_at)
-            return answer
-
-        coordinator._send_req = ask_and_note  # noqa: SLF001
+    async def ask_and_note(self, ask: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
+        """Ask the coordinator; note if the answer shows that we are a member."""
+        # Before it is sent: the group counts from when it arrives, which is later.
+        asked_at = time.monotonic()
+        answer = await ask(request)
+        shows = type(request).__name__ in _SHOWS_MEMBERSHIP
+        if shows and answer.error_code in _MEMBER:
+            self.consumer.membership.confirm(asked_at)
+        return answer
 
     async def committed(self) -> dict[TP, OffsetAndMetadata | None]:
         """Seek to what is committed, and return it, with its notes."""

@@ -5,7 +5,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP, Message
+
+from hookseal.delivery.lanes.note import ranges_in
 
 if TYPE_CHECKING:
     from streams.consumer import FinishedConsumer
@@ -65,6 +68,46 @@ class TestCommittable:
         consumer.finish(EVENTS, 5)
 
         assert consumer._new_offset(EVENTS) == 6
+
+
+class TestNotes:
+    async def test_a_commit_tells_what_is_finished_above_it(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer.finish(EVENTS, 5)
+        consumer.progress(EVENTS).finish(8)
+
+        assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
+        sent = consumer._thread._noted({EVENTS: OffsetAndMetadata(6, "")})
+
+        assert sent[EVENTS].offset == 6
+        assert ranges_in(sent[EVENTS].metadata, 6) == [(8, 9)]
+
+    async def test_what_is_new_above_a_mark_that_stands_still_is_committed(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer.finish(EVENTS, 5)
+        consumer._committed_offset[EVENTS] = 6
+        assert consumer._filter_committable_offsets([EVENTS]) == {}
+
+        consumer.progress(EVENTS).finish(8)
+
+        assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
+
+    async def test_even_where_nothing_was_committed_yet(self, consumer: FinishedConsumer) -> None:
+        consumer.progress(EVENTS).finish(1)
+
+        assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 0}
+
+    async def test_nothing_is_committed_before_it_is_known_what_was(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        consumer.finish(EVENTS, 5)
+        assert list(consumer._filter_tps_with_pending_acks()) == [EVENTS]
+
+        consumer._unknown.add(EVENTS)
+
+        assert list(consumer._filter_tps_with_pending_acks()) == []
 
 
 class TestFinished:

@@ -13,6 +13,8 @@ from importlib.metadata import version
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.agents import Agent
 from faust.tables.recovery import Recovery
 from faust.transport.conductor import Conductor
@@ -35,6 +37,16 @@ REPLACED = {
     FlowControlEvent.resume: "4dcdc1253fd0",
     Agent.on_isolated_partitions_revoked: "9d8853499579",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
+    AIOKafkaConsumerThread.on_start: "38b4e8bd1e10",
+    AIOKafkaConsumerThread.seek_to_committed: "775ab0adc4b0",
+    AIOKafkaConsumer.commit: "79b057d88220",
+    AIOKafkaConsumer.seek_to_committed: "f6cd85c8b70a",
+    GroupCoordinator._send_req: "fa4b12e914ce",
+    GroupCoordinator._heartbeat_routine: "61d010289522",
+    GroupCoordinator._do_heartbeat: "dc1d6632aaa6",
+    GroupCoordinator.commit_offsets: "5cbe31af28d6",
+    GroupCoordinator.fetch_committed_offsets: "6c049c737916",
+    GroupCoordinator._on_join_prepare: "4d9524afc0ee",
     AIOKafkaConsumerThread._commit: "932852ce7a23",
     AIOKafkaConsumerThread._seek_wait: "9d221e816d94",
     Recovery.on_recovery_completed: "6ef567acf072",
@@ -53,6 +65,10 @@ def digest(function: object) -> str:
 )
 def test_what_we_replace_is_what_we_read(function: object, expected: str) -> None:
     assert digest(function) == expected
+
+
+def test_aiokafka_is_the_release_we_read() -> None:
+    assert version("aiokafka") == "0.14.0"
 
 
 def test_faust_is_the_release_we_read() -> None:
