@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOOKSEAL_TEST_BROKER ?= $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
 test bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
 
-.PHONY: help setup demo test fast lint bench ci lock clean
+.PHONY: help setup demo test fast lint bench chaos ci lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -38,6 +38,9 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 
 bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent
 	$(BIN)/hookseal bench
+
+chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--seconds 900 --seed 1"
+	$(BIN)/python -m tests.chaos.run $(ARGS)
 
 ci: lint test        ## what must be green
 

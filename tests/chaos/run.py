@@ -1,0 +1,225 @@
+"""Everything goes wrong, by a seed, and the books are compared at the end.
+
+`make chaos`, or `python -m tests.chaos.run --help`. Apache Kafka with three nodes, three
+workers, an API, receivers with moods; meanwhile workers are killed, frozen, added and
+taken away, nodes of Kafka and the API are killed and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import secrets
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from hookseal.domain.dead_letter import added_headers
+from hookseal.kafka import topics
+from hookseal.kafka.broker import running_broker
+from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.producer import Producer
+from hookseal.kafka.reader import read_all
+from hookseal.kafka.topics import TopicNames
+from tests.builders import MASTER_KEY
+from tests.chaos.crew import Crew
+from tests.chaos.load import Load
+from tests.chaos.picture import picture
+from tests.chaos.plan import faults, moods
+from tests.chaos.receivers import Receivers
+from tests.chaos.report import Done, Report, as_json, judge, pauses
+
+if TYPE_CHECKING:
+    from hookseal.kafka.broker import Broker
+    from tests.chaos.plan import Fault
+
+__all__ = ["Scale", "run"]
+
+PARTITIONS = 6
+WORKERS = 3
+SESSION_TIMEOUT_S = 6.0
+_API_EVERY = 10
+_DRAIN_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much, and for how long.
+
+    Attributes:
+        seed: What goes wrong follows from it.
+        seconds: In which events are published and things go wrong.
+        every_s: Seconds between two faults, about.
+        customers: Each with one endpoint.
+        events: Of all customers together.
+        ordering: `HOOKSEAL_ORDERING`.
+    """
+
+    seed: int = 1
+    seconds: float = 900.0
+    every_s: float = 11.0
+    customers: int = 200
+    events: int = 50_000
+    ordering: str = "customer"
+
+
+def run(scale: Scale, folder: Path) -> Report:
+    """Run it; leave `report.json`, `report.svg` and the logs in the folder."""
+    with running_broker("apache", nodes=3) as broker:
+        report, times, done = asyncio.run(_run(scale, broker, folder))
+    (folder / "report.json").write_bytes(orjson.dumps(as_json(report), option=orjson.OPT_INDENT_2))
+    (folder / "report.svg").write_text(picture(report, times, done))
+    return report
+
+
+async def _run(
+    scale: Scale, broker: Broker, folder: Path
+) -> tuple[Report, list[float], list[Done]]:
+    cluster = Cluster(broker.bootstrap, topic_prefix="chaos.")
+    names = TopicNames(cluster.topic_prefix)
+    await topics.create(cluster, partitions=PARTITIONS, replication=3)
+    customers = [f"c{number}" for number in range(scale.customers)]
+    report = Report(scale.seed, scale.ordering, scale.seconds, len(customers))
+    done: list[Done] = []
+    key = f"wha_{secrets.token_urlsafe(24)}"
+    async with (
+        Receivers(moods(scale.seed, customers, scale.seconds)) as receivers,
+        Producer(cluster) as producer,
+    ):
+        crew = Crew(broker, _environment(scale, broker, key), folder, WORKERS)
+        load = Load(producer, names, api_url=f"http://127.0.0.1:{crew.api_port}", key=key)
+        crew.start()
+        keeping = asyncio.create_task(crew.keep_up())
+        try:
+            await load.register(customers, receivers.url)
+            await load.ready(customers)
+            receivers.begin()
+            suffering = asyncio.create_task(_suffer(scale, crew, receivers, done))
+            await load.publish(
+                customers,
+                each=scale.events // len(customers),
+                seconds=scale.seconds,
+                api_every=_API_EVERY,
+            )
+            await suffering
+            ended_s = receivers.now_s
+            log = await _log(cluster, names)
+            total = sum(len(ids) for ids in log.values())
+
+            async def dead() -> set[str]:
+                letters = read_all(cluster, names.dead_letters)
+                return {added_headers(one.headers)["event-id"] async for one in letters}
+
+            await receivers.until(lambda: receivers.distinct() >= total, _drain_s(receivers, total))
+            buried = await dead()
+            if receivers.distinct() + len(buried) < total:
+                await receivers.until(lambda: receivers.distinct() >= total, _DRAIN_S)
+                buried = await dead()
+            report.drained_s = receivers.now_s - ended_s
+        finally:
+            keeping.cancel()
+            await crew.stop()
+        report.kills, report.died_by_themselves = crew.killed, crew.deaths
+        report.refused = receivers.refused
+        judge(report, log=log, dead=buried, accepted=receivers.accepted)
+        by_partition: dict[int, list[float]] = defaultdict(list)
+        for customer, books in receivers.accepted.items():
+            times = by_partition[partition_of(customer, PARTITIONS)]
+            times += [one.at_s for one in books if one.at_s <= ended_s]
+        pauses(report, {place: sorted(times) for place, times in by_partition.items()}, done)
+        everything = [one.at_s for books in receivers.accepted.values() for one in books]
+        return report, everything, done
+
+
+def _drain_s(receivers: Receivers, total: int) -> float:
+    # At worst what is left is delivered at twenty a second.
+    return 30.0 + (total - receivers.distinct()) / 20
+
+
+async def _suffer(scale: Scale, crew: Crew, receivers: Receivers, done: list[Done]) -> None:
+    async def one(fault: Fault) -> None:
+        await asyncio.sleep(max(0.0, fault.at_s - receivers.now_s))
+        start_s = receivers.now_s
+        _say(f"{start_s:6.1f} s  {fault.kind}  ({receivers.count} accepted)")
+        await crew.suffer(fault)
+        done.append(Done(fault.kind, start_s, receivers.now_s))
+
+    plan = faults(
+        scale.seed, scale.seconds, every_s=scale.every_s, session_timeout_s=SESSION_TIMEOUT_S
+    )
+    await asyncio.gather(*(one(fault) for fault in plan))
+
+
+async def _log(cluster: Cluster, names: TopicNames) -> dict[str, list[str]]:
+    """Return each customer's event ids in the order of the log, each once."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    async for record in read_all(cluster, names.events):
+        if record.key is not None:
+            event_id = orjson.loads(record.value or b"{}").get("id") or _header_id(record.headers)
+            found[record.key.decode()][event_id] = None
+    return {customer: list(ids) for customer, ids in found.items()}
+
+
+def _header_id(headers: tuple[tuple[str, bytes], ...]) -> str:
+    return dict(headers)["ce_id"].decode()
+
+
+def _environment(scale: Scale, broker: Broker, key: str) -> dict[str, str]:
+    return {
+        **broker.settings,
+        "HOOKSEAL_TOPIC_PREFIX": "chaos.",
+        "HOOKSEAL_PARTITIONS": str(PARTITIONS),
+        "HOOKSEAL_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+        "HOOKSEAL_ADMIN_KEY": key,
+        "HOOKSEAL_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+        "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1",
+        "HOOKSEAL_ORDERING": scale.ordering,
+        "HOOKSEAL_ATTEMPT_TIMEOUT_S": "2",
+        "HOOKSEAL_RETRY_BASE_S": "0.2",
+        "HOOKSEAL_RETRY_CAP_S": "2",
+        "HOOKSEAL_RETRY_MAX_ATTEMPTS": "8",
+        "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
+        "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
+        "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",
+    }
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a tool of the command line
+
+
+def main() -> int:
+    """Run as the arguments say; return 1 if a promise was broken."""
+    defaults = Scale()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--seconds", type=float, default=defaults.seconds)
+    parser.add_argument("--every", type=float, default=defaults.every_s)
+    parser.add_argument("--customers", type=int, default=defaults.customers)
+    parser.add_argument("--events", type=int, default=defaults.events)
+    parser.add_argument("--ordering", choices=("partition", "customer"), default=defaults.ordering)
+    parser.add_argument("--out", type=Path, help="a folder for the report and the logs")
+    asked = parser.parse_args()
+    folder = asked.out or Path(tempfile.mkdtemp(prefix="hookseal-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    report = run(
+        Scale(
+            asked.seed, asked.seconds, asked.every, asked.customers, asked.events, asked.ordering
+        ),
+        folder,
+    )
+    for line in report.lines():
+        _say(line)
+    _say(f"{folder}/report.json, {folder}/report.svg")
+    return 0 if report.promises_kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
