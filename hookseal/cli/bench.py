@@ -42,6 +42,9 @@ def bench(
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure a worker all of whose partitions are held.")
     ] = False,
+    waiting: Annotated[
+        int, typer.Option(min=6, help="Events that wait on the broker, for --memory.")
+    ] = _WAITING,
     tenants: Annotated[
         int, typer.Option(min=0, help="Measure nothing but the read model of so many tenants.")
     ] = 0,
@@ -77,7 +80,7 @@ def bench(
     from hookseal.bench.scenario import Scenario
     from hookseal.kafka.broker import choose_kind, running_broker
 
-    scenario = Scenario(events=events, rounds=rounds, waiting=_WAITING if memory else 0)
+    scenario = Scenario(events=events, rounds=rounds, waiting=waiting if memory else 0)
     if smoke:
         scenario = replace(scenario, events=_SMOKE_EVENTS, rounds=1, seals=_SMOKE_SEALS)
     if logs is not None:

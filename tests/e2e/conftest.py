@@ -63,8 +63,8 @@ class Provider:
         finally:
             await admin.close()
 
-    async def worker(self, name: str = "a", **env: str) -> Worker:
-        worker = await Worker(name, {**self.env, **env}, self._folder).start()
+    async def worker(self, name: str = "a", *, app: str = "streams.app", **env: str) -> Worker:
+        worker = await Worker(name, {**self.env, **env}, self._folder, app).start()
         self._stack.push_async_callback(worker.stop)
         return worker
 

@@ -196,3 +196,31 @@ async def test_a_worker_that_was_frozen_starts_nothing_on_what_it_lost(
     for tenant in tenants:
         first_arrivals = list(dict.fromkeys(receiver.accepted(tenant)))
         assert first_arrivals == [f"{tenant}-{number}" for number in range(60)]
+
+
+async def test_a_hold_of_all_partitions_keeps_the_worker_in_its_group(provider: Provider) -> None:
+    receiver = await provider.receiver()
+
+    async def answer(_: str, event_id: str) -> int:
+        seen = [arrival.event_id for arrival in receiver.arrivals].count(event_id)
+        return 503 if event_id.endswith("-0") and seen == 0 else 200
+
+    receiver.answer = answer
+    tenants = [customers(1, partition=partition)[0] for partition in range(PARTITIONS)]
+    for tenant in tenants:
+        await provider.tenant(tenant, receiver.url(tenant))
+    # More than the queues take, so that nothing at all is fetched meanwhile.
+    for number in range(40):
+        await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
+
+    worker = await provider.worker(
+        app="tests.e2e.short_poll",
+        MAX_POLL_INTERVAL_S="4",
+        HOOKSEAL_BUFFER_EVENTS="16",
+        HOOKSEAL_RETRY_DELAYS_S="12",
+    )
+    await receiver.until(lambda: len(receiver.accepted()) == 40 * PARTITIONS)
+
+    assert len(worker.events("worker.assigned")) == 1
+    for tenant in tenants:
+        assert receiver.accepted(tenant) == [f"{tenant}-{number}" for number in range(40)]

@@ -16,8 +16,10 @@ __all__ = ["Worker"]
 class Worker(Process):
     """One worker."""
 
-    def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
-        super().__init__(name, env, folder, str(BIN / "faust"), "-A", "streams.app", "worker")
+    def __init__(
+        self, name: str, env: Mapping[str, str], folder: Path, app: str = "streams.app"
+    ) -> None:
+        super().__init__(name, env, folder, str(BIN / "faust"), "-A", app, "worker")
 
     @property
     def partitions(self) -> list[int] | None:
