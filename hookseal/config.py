@@ -95,6 +95,15 @@ class Settings(BaseSettings):
     heartbeat_interval_s: float = Field(
         default=3.0, ge=0.1, le=60, description="Seconds between heartbeats; a third of the above."
     )
+    group_instance_id: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description=(
+            "A name of this worker's own that it keeps over restarts (static membership): back "
+            "within the session timeout it has its partitions again, and no other worker pauses."
+        ),
+    )
     commit_interval_s: float = Field(
         default=0.5,
         ge=0.05,

@@ -206,6 +206,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "topic_partitions": settings.partitions,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": settings.group_instance_id or None,
         "producer_acks": -1,
         "stream_buffer_maxsize": settings.buffer_events,
         "broker_max_poll_records": max(1, settings.buffer_events // _POLL_FRACTION),

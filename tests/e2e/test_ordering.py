@@ -224,3 +224,34 @@ async def test_a_hold_of_all_partitions_keeps_the_worker_in_its_group(provider: 
     assert len(worker.events("worker.assigned")) == 1
     for tenant in tenants:
         assert receiver.accepted(tenant) == [f"{tenant}-{number}" for number in range(40)]
+
+
+async def test_a_worker_with_a_name_takes_its_partitions_back_and_no_other_pauses(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    tenants = customers(12)
+    for tenant in tenants:
+        await provider.tenant(tenant, receiver.url(tenant))
+    # So long that only the name can bring the partitions back in the time of the test.
+    patient = {"HOOKSEAL_SESSION_TIMEOUT_S": "45", "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1"}
+    first = await provider.worker("a", HOOKSEAL_GROUP_INSTANCE_ID="a", **patient)
+    await first.ready(partitions=PARTITIONS)
+    second = await provider.worker("b", HOOKSEAL_GROUP_INSTANCE_ID="b", **patient)
+    await second.ready(partitions=PARTITIONS // 2)
+    await first.ready(partitions=PARTITIONS // 2)
+    held, assignments = first.partitions, len(second.events("worker.assigned"))
+    await asyncio.gather(*(provider.publish(tenant, 0) for tenant in tenants))
+    await receiver.until(lambda: len(receiver.accepted()) == 12)
+
+    first.terminate()
+    assert await first.ended() == 0
+    await asyncio.gather(*(provider.publish(tenant, 1) for tenant in tenants))
+    again = await provider.worker("a2", HOOKSEAL_GROUP_INSTANCE_ID="a", **patient)
+    await again.ready()
+    await receiver.until(lambda: len(receiver.accepted()) == 24, timeout_s=30)
+
+    assert again.partitions == held
+    assert len(second.events("worker.assigned")) == assignments
+    for tenant in tenants:
+        assert receiver.accepted(tenant) == [f"{tenant}-0", f"{tenant}-1"]
