@@ -55,6 +55,8 @@ class CommandLine:
             async for event in events:
                 message = event.message
                 tp = message.tp
+                if not await self._is_ours(tp):
+                    continue
                 if self._sequences[tp].is_new and not await self._consumer().start_known(tp):
                     continue
                 if not await self._order.admits(
@@ -70,6 +72,14 @@ class CommandLine:
                     written.set_result(None)
                 self._unsafe[tp].append((message.offset, written))
                 written.add_done_callback(partial(self._settled, tp))
+
+    async def _is_ours(self, tp: TP) -> bool:
+        consumer = self._consumer()
+        if consumer.membership.is_open:
+            return True
+        # Whoever was frozen would write what it knew then over what its successor wrote.
+        await consumer.membership.opened()
+        return tp in consumer.assignment()
 
     async def reach(self, tp: TP, offset: int) -> None:
         """Wait until every command of the partition below this offset is applied."""

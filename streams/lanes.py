@@ -95,8 +95,10 @@ class EventLanes:
         try:
             await asyncio.shield(line.task)
         except asyncio.CancelledError:
-            await self._end([line])
+            return
         finally:
+            # Also when the feed failed: what it fed must not run beside its successor's.
+            await self._end([line])
             self._lines.discard(line)
             if line.tp is not None:
                 self._observer.in_hand(line.tp.partition, attempts=0, lines=0, oldest_s=0.0)

@@ -68,7 +68,6 @@ class Lifecycle:
             BrokerError: `broker_unreachable`.
             ConfigurationError: `topic_missing`, `partitions_differ`.
         """
-        self._reporting = asyncio.create_task(self._report())
         self._partitions = await partition_count(self._settings.cluster)
         await self._producer.start()
         await self._ends.start()
@@ -89,6 +88,7 @@ class Lifecycle:
                 http=self._settings.egress_allow_http,
                 ports=self._settings.egress_allow_ports,
             )
+        self._reporting = asyncio.create_task(self._report())
 
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
         """Forget what belongs to partitions of other workers."""

@@ -114,8 +114,7 @@ class Lanes:
         Raises:
             LaneStoppedError: The lane stopped; the record may not be done.
         """
-        if self.lane.stopped:
-            raise LaneStoppedError
+        self._check()
         # Where the log has a hole there is nothing to do.
         self._progress.finish_range(self.next_offset, record.offset)
         self.next_offset = record.offset + 1
@@ -154,10 +153,14 @@ class Lanes:
         while not self._has_room(turns):
             self._changed.clear()
             await self._changed.wait()
-            if self._failure is not None:
-                raise self._failure
-            if self.lane.stopped:
-                raise LaneStoppedError
+            self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            # Its line stands still. Whoever feeds us begins anew, from what is finished.
+            raise self._failure
+        if self.lane.stopped:
+            raise LaneStoppedError
 
     def _has_room(self, turns: list[Turn]) -> bool:
         if len(self._left) >= self._limits.events:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from hookseal.delivery.lanes import Limits
+from streams.lanes import EventLanes
+from streams.order import Order
+from tests.fakes import FakeClock, RecordingObserver
+from tests.unit.streams.fakes import PLACE, Consumer, Stream
+
+if TYPE_CHECKING:
+    from hookseal.delivery.lane import Lane
+    from hookseal.domain.record import Record
+    from streams.consumer import FinishedConsumer
+
+
+class Delivery:
+    """Fails for `b`, takes for ever for `c`, and is done at once with all others."""
+
+    def __init__(self) -> None:
+        self.running: set[bytes | None] = set()
+        self.begun = asyncio.Event()
+
+    def customers(self, _: Record) -> None:
+        return None
+
+    async def __call__(self, record: Record, lane: Lane, customer_id: str | None = None) -> None:
+        self.running.add(record.key)
+        try:
+            if record.key == b"b":
+                raise RuntimeError("boom")
+            if record.key == b"c":
+                self.begun.set()
+                await asyncio.Event().wait()
+        finally:
+            self.running.discard(record.key)
+
+
+async def nothing(_: int) -> None:
+    """Have no commands to catch up with."""
+
+
+def lanes(delivery: Delivery, consumer: Consumer) -> EventLanes:
+    def its_consumer() -> FinishedConsumer:
+        return cast("FinishedConsumer", consumer)
+
+    observer, clock = RecordingObserver(), FakeClock()
+    return EventLanes(
+        deliver=cast("Any", delivery),
+        catch_up=nothing,
+        consumer=its_consumer,
+        observer=observer,
+        clock=clock,
+        order=Order(consumer=its_consumer, observer=observer, clock=clock),
+        ordering="customer",
+        limits=Limits(events=2, waiting=5),
+        at_a_time=4,
+        grace_s=0,
+    )
+
+
+class TestEventLanes:
+    async def test_a_feed_that_fails_leaves_nothing_running_behind_it(self) -> None:
+        delivery, consumer = Delivery(), Consumer()
+
+        with pytest.raises(RuntimeError, match="boom"):
+            await lanes(delivery, consumer).run(cast("Any", Stream(b"c", b"b", b"a", b"a")))
+
+        assert delivery.running == set()
+        assert consumer.finished(PLACE) == 0
+
+    async def test_stopped_cuts_off_what_does_not_end_in_time(self) -> None:
+        delivery, consumer = Delivery(), Consumer()
+        events = lanes(delivery, consumer)
+        running = asyncio.create_task(events.run(cast("Any", Stream(b"c", b"c", b"c"))))
+        await delivery.begun.wait()
+
+        await events.stop({PLACE})
+        await running
+
+        assert delivery.running == set()
+        assert consumer.finished(PLACE) == 0
+
+    async def test_what_is_on_no_partition_that_goes_goes_on(self) -> None:
+        delivery, consumer = Delivery(), Consumer()
+        events = lanes(delivery, consumer)
+        running = asyncio.create_task(events.run(cast("Any", Stream(b"c", b"c", b"c"))))
+        await delivery.begun.wait()
+
+        await events.stop({PLACE._replace(partition=1)})
+        assert delivery.running == {b"c"}
+
+        running.cancel()
+        await running
+        assert delivery.running == set()
