@@ -50,6 +50,14 @@ async def committed_of(
         await admin.close()
 
 
+async def twelve(provider: Provider, receiver: Receiver) -> list[str]:
+    """Make twelve customers; return their ids."""
+    tenants = customers(12)
+    for tenant in tenants:
+        await provider.tenant(tenant, receiver.url(tenant))
+    return tenants
+
+
 async def stuck_beside_others(
     provider: Provider, receiver: Receiver, healed: asyncio.Event, count: int
 ) -> list[str]:
@@ -134,9 +142,7 @@ async def test_partitions_that_move_take_no_event_twice(provider: Provider) -> N
         return 200
 
     receiver.answer = answer
-    tenants = customers(12)
-    for tenant in tenants:
-        await provider.tenant(tenant, receiver.url(tenant))
+    tenants = await twelve(provider, receiver)
     first = await provider.worker("a", **BY_CUSTOMER)
     for number in range(40):
         await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
@@ -164,9 +170,7 @@ async def test_a_worker_that_was_frozen_starts_nothing_on_what_it_lost(
         return 200
 
     receiver.answer = answer
-    tenants = customers(12)
-    for tenant in tenants:
-        await provider.tenant(tenant, receiver.url(tenant))
+    tenants = await twelve(provider, receiver)
     frozen = await provider.worker("a", HOOKSEAL_ORDERING=ordering)
     for number in range(60):
         await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
@@ -230,9 +234,7 @@ async def test_a_worker_with_a_name_takes_its_partitions_back_and_no_other_pause
     provider: Provider,
 ) -> None:
     receiver = await provider.receiver()
-    tenants = customers(12)
-    for tenant in tenants:
-        await provider.tenant(tenant, receiver.url(tenant))
+    tenants = await twelve(provider, receiver)
     # So long that only the name can bring the partitions back in the time of the test.
     patient = {"HOOKSEAL_SESSION_TIMEOUT_S": "45", "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1"}
     first = await provider.worker("a", HOOKSEAL_GROUP_INSTANCE_ID="a", **patient)

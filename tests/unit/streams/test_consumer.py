@@ -5,6 +5,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetMetadataTooLargeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP, Message
 
@@ -108,6 +110,29 @@ class TestNotes:
         consumer._unknown.add(EVENTS)
 
         assert list(consumer._filter_tps_with_pending_acks()) == []
+
+    async def test_a_broker_that_takes_no_such_note_gets_commits_without(
+        self, consumer: FinishedConsumer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken: list[dict[TP, OffsetAndMetadata]] = []
+
+        async def commit(_: AIOKafkaConsumer, offsets: dict[TP, OffsetAndMetadata]) -> None:
+            if any(committed.metadata for committed in offsets.values()):
+                raise OffsetMetadataTooLargeError
+            taken.append(offsets)
+
+        monkeypatch.setattr(AIOKafkaConsumer, "commit", commit)
+        client = consumer._thread._create_worker_consumer(consumer.transport)
+        # It never started: nothing is to be closed when it goes.
+        client._closed = True
+        consumer.progress(EVENTS).finish(1)
+        consumer._filter_committable_offsets([EVENTS])
+        plain = {EVENTS: OffsetAndMetadata(0, "")}
+
+        await client.commit(plain)
+        await client.commit(plain)
+
+        assert taken == [plain, plain]
 
 
 class TestFinished:
