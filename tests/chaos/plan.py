@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-__all__ = ["Fault", "FaultKind", "Mood", "Stretch", "faults", "moods"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["KINDS", "Fault", "FaultKind", "Mood", "Stretch", "faults", "moods"]
 
 FaultKind = Literal[
     "kill_worker", "freeze_worker", "add_worker", "remove_worker", "kill_broker", "kill_api"
 ]
 Mood = Literal["fail", "hang", "reset", "late"]
 
-_KINDS: dict[FaultKind, int] = {
+KINDS: dict[FaultKind, int] = {
     "kill_worker": 10,
     "freeze_worker": 3,
     "add_worker": 1,
@@ -50,12 +53,28 @@ class Stretch(NamedTuple):
     mood: Mood
 
 
-def faults(seed: int, seconds: float, *, every_s: float, session_timeout_s: float) -> list[Fault]:
-    """Return the faults, one about every so many seconds; each kind at least once if it fits."""
+def faults(
+    seed: int,
+    seconds: float,
+    *,
+    every_s: float,
+    session_timeout_s: float,
+    only: Sequence[FaultKind] = (),
+) -> list[Fault]:
+    """Return the faults, one about every so many seconds; each kind at least once if it fits.
+
+    Args:
+        seed: They follow from it.
+        seconds: In which they happen.
+        every_s: Seconds between two, about.
+        session_timeout_s: A frozen worker is frozen for longer.
+        only: Nothing but these; all kinds if empty.
+    """
     chance = random.Random(seed)  # noqa: S311 - to be the same again, not to be secret
     count = int(seconds / every_s)
-    kinds: list[FaultKind] = list(_KINDS)
-    kinds += chance.choices(list(_KINDS), list(_KINDS.values()), k=max(0, count - len(kinds)))
+    kinds: list[FaultKind] = list(only or KINDS)
+    weights = [KINDS[kind] for kind in kinds]
+    kinds += chance.choices(kinds, weights, k=max(0, count - len(kinds)))
     chance.shuffle(kinds)
     return [
         Fault(

@@ -14,7 +14,7 @@ import secrets
 import sys
 import tempfile
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,15 @@ from tests.builders import MASTER_KEY
 from tests.chaos.crew import Crew
 from tests.chaos.load import Load
 from tests.chaos.picture import picture
-from tests.chaos.plan import faults, moods
+from tests.chaos.plan import KINDS, faults, moods
 from tests.chaos.receivers import Receivers
 from tests.chaos.report import Done, Report, as_json, judge, pauses
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hookseal.kafka.broker import Broker
-    from tests.chaos.plan import Fault
+    from tests.chaos.plan import Fault, FaultKind
 
 __all__ = ["Scale", "run"]
 
@@ -60,6 +62,8 @@ class Scale:
         customers: Each with one endpoint.
         events: Of all customers together.
         ordering: `HOOKSEAL_ORDERING`.
+        only: Kinds of faults; all if empty.
+        env: Other settings of workers and API.
     """
 
     seed: int = 1
@@ -68,6 +72,8 @@ class Scale:
     customers: int = 200
     events: int = 50_000
     ordering: str = "customer"
+    only: tuple[FaultKind, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(scale: Scale, folder: Path) -> Report:
@@ -152,7 +158,11 @@ async def _suffer(scale: Scale, crew: Crew, receivers: Receivers, done: list[Don
         done.append(Done(fault.kind, start_s, receivers.now_s))
 
     plan = faults(
-        scale.seed, scale.seconds, every_s=scale.every_s, session_timeout_s=SESSION_TIMEOUT_S
+        scale.seed,
+        scale.seconds,
+        every_s=scale.every_s,
+        session_timeout_s=SESSION_TIMEOUT_S,
+        only=scale.only,
     )
     await asyncio.gather(*(one(fault) for fault in plan))
 
@@ -188,6 +198,7 @@ def _environment(scale: Scale, broker: Broker, key: str) -> dict[str, str]:
         "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
         "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
         "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",
+        **scale.env,
     }
 
 
@@ -205,16 +216,25 @@ def main() -> int:
     parser.add_argument("--customers", type=int, default=defaults.customers)
     parser.add_argument("--events", type=int, default=defaults.events)
     parser.add_argument("--ordering", choices=("partition", "customer"), default=defaults.ordering)
+    parser.add_argument(
+        "--only", choices=list(KINDS), nargs="*", default=[], help="kinds of faults"
+    )
+    parser.add_argument("--env", nargs="*", default=[], help="settings, NAME=VALUE")
     parser.add_argument("--out", type=Path, help="a folder for the report and the logs")
     asked = parser.parse_args()
     folder = asked.out or Path(tempfile.mkdtemp(prefix="hookseal-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    report = run(
-        Scale(
-            asked.seed, asked.seconds, asked.every, asked.customers, asked.events, asked.ordering
-        ),
-        folder,
+    scale = Scale(
+        seed=asked.seed,
+        seconds=asked.seconds,
+        every_s=asked.every,
+        customers=asked.customers,
+        events=asked.events,
+        ordering=asked.ordering,
+        only=tuple(asked.only),
+        env=dict(setting.split("=", 1) for setting in asked.env),
     )
+    report = run(scale, folder)
     for line in report.lines():
         _say(line)
     _say(f"{folder}/report.json, {folder}/report.svg")
