@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Deployment", "deployed", "kept_of"]
 
 _PREFIX = "HOOKSEAL_"
+# What the worker takes over from the shell, to be compared: it is part of the question.
+_COMPARED = ("HOOKSEAL_ORDERING", "HOOKSEAL_COMMIT_INTERVAL_S")
 # What says how to reach a cluster of the operator's own.
 _CLUSTER = (
     "HOOKSEAL_KAFKA_",
@@ -104,6 +106,7 @@ def kept_of(shell: Mapping[str, str], broker: Broker) -> dict[str, str]:
         name: value
         for name, value in shell.items()
         if not name.startswith(_PREFIX)
+        or name in _COMPARED
         or (broker.kind == "bootstrap" and name.startswith(_CLUSTER))
     }
 

@@ -70,7 +70,8 @@ def bench(
     """Measure one worker process, delivering to nginx what was published before it started.
 
     Beside it, in turns: a loop of plain aiohttp requests, and a Faust agent that does
-    nothing. Exits with 1 if an event was not delivered exactly once.
+    nothing. Exits with 1 if an event was not delivered exactly once. Of the shell's
+    settings HOOKSEAL_ORDERING and HOOKSEAL_COMMIT_INTERVAL_S hold for the worker.
     """
     try:
         from hookseal.bench.rounds import Bench
