@@ -31,6 +31,10 @@ class PromptThread(driver.AIOKafkaConsumerThread):
 
     One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
     records. A partition whose buffer has room again meanwhile stands idle as long.
+
+    A fetch may outlast the assignment it was begun under, and what it brings then is read,
+    as far as the position goes, while nobody takes it. Of a table's changelog that would be
+    what its recovery waits for, without end. So it is put back.
     """
 
     consumer: FinishedConsumer
@@ -52,6 +56,25 @@ class PromptThread(driver.AIOKafkaConsumerThread):
 
         client.commit = commit_with_notes
         return client
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> dict[Any, Any]:
+        fetched = dict(
+            await super()._fetch_records(
+                consumer, active_partitions, timeout=timeout, max_records=max_records
+            )
+        )
+        # Nothing may be awaited from here on: a seek that came in between would be undone.
+        for tp in [tp for tp in fetched if not self.consumer.takes(tp)]:
+            first = fetched.pop(tp)[0]
+            if consumer._subscription.is_assigned(tp):  # noqa: SLF001
+                consumer._fetcher.seek_to(tp, first.offset)  # noqa: SLF001
+        return fetched
 
     async def on_start(self) -> None:
         """Start the client, and listen to what its coordinator answers."""

@@ -98,6 +98,18 @@ class FinishedConsumer(driver.Consumer):
                 return False
         return True
 
+    def takes(self, tp: TP) -> bool:
+        """Tell whether what is fetched of the partition would be handed over now."""
+        return self.flow_active and (
+            tp in self._active_partitions or tp in self._buffered_partitions
+        )
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109
+        records, active = await super()._wait_next_records(timeout)
+        # Faust would seek to what is committed if the flow is stopped: in the middle of a
+        # rebalance, for the partitions of before. It seeks once more when that is over.
+        return (records if self.flow_active else None), active
+
     def progress(self, tp: TP) -> Progress:
         """Return how far the partition is finished, to be read and to be told."""
         if tp not in self._progress:

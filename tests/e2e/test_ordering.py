@@ -257,3 +257,24 @@ async def test_a_worker_with_a_name_takes_its_partitions_back_and_no_other_pause
     assert len(second.events("worker.assigned")) == assignments
     for tenant in tenants:
         assert receiver.accepted(tenant) == [f"{tenant}-0", f"{tenant}-1"]
+
+
+async def test_a_table_is_recovered_though_a_fetch_of_before_is_still_under_way(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    tenants = await twelve(provider, receiver)
+    first = await provider.worker("a", app="tests.e2e.slow_recovery")
+    await first.ready(partitions=PARTITIONS)
+    await asyncio.gather(*(provider.publish(tenant, 0) for tenant in tenants))
+    await receiver.until(lambda: len(receiver.accepted()) == 12)
+
+    # Two changes of the assignment for the first; each recovers what it holds anew.
+    second = await provider.worker("b", app="tests.e2e.slow_recovery")
+    await second.ready(partitions=PARTITIONS // 2)
+    await asyncio.gather(*(provider.publish(tenant, 1) for tenant in tenants))
+    await receiver.until(lambda: len(receiver.accepted()) == 24)
+    second.terminate()
+    assert await second.ended() == 0
+    await asyncio.gather(*(provider.publish(tenant, 2) for tenant in tenants))
+    await receiver.until(lambda: len(receiver.accepted()) == 36)

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetMetadataTooLargeError
 from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import Consumer
 from faust.types import TP, Message
 
 from hookseal.delivery.lanes.note import ranges_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.consumer import FinishedConsumer
     from streams.faust_app import HooksealApp
 
@@ -282,3 +288,108 @@ async def handed_over(consumer: FinishedConsumer) -> list[int]:
     standing_in.callback = take
     await standing_in._drain_messages(fetcher)
     return found
+
+
+class Fetched:
+    """aiokafka's client and its fetcher, after a fetch."""
+
+    def __init__(self, **batches: list[int]) -> None:
+        self.positions: dict[TP, int] = {}
+        self.assigned = {TP(topic, 0) for topic in batches}
+        self._batches = {
+            TP(topic, 0): [SimpleNamespace(offset=offset) for offset in offsets]
+            for topic, offsets in batches.items()
+        }
+        self._closed = False
+        self._fetcher = self
+        self._subscription = self
+        self._subscriptions = SimpleNamespace(fetch_context=nullcontext)
+
+    async def fetched_records(self, *_: Any, **__: Any) -> dict[TP, list[Any]]:
+        return dict(self._batches)
+
+    def is_assigned(self, tp: TP) -> bool:
+        return tp in self.assigned
+
+    def seek_to(self, tp: TP, offset: int) -> None:
+        self.positions[tp] = offset
+
+
+class TestFetch:
+    CHANGELOG = TP("changelog", 0)
+
+    async def fetch(
+        self, consumer: FinishedConsumer, client: Fetched, meanwhile: Callable[[], None]
+    ) -> set[TP]:
+        fetched_records = client.fetched_records
+
+        async def fetch_and_wait(*args: Any, **options: Any) -> dict[TP, list[Any]]:
+            meanwhile()
+            return await fetched_records(*args, **options)
+
+        client.fetched_records = fetch_and_wait  # type: ignore[method-assign]
+        consumer.resume_flow()
+        consumer._active_partitions = {EVENTS, self.CHANGELOG}
+        return set(await consumer._thread._fetch_records(client, {EVENTS}))
+
+    async def test_is_handed_over(self, consumer: FinishedConsumer) -> None:
+        client = Fetched(events=[5, 6], changelog=[1])
+
+        assert await self.fetch(consumer, client, lambda: None) == {EVENTS, self.CHANGELOG}
+        assert client.positions == {}
+
+    async def test_is_put_back_if_the_flow_was_stopped_meanwhile(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        client = Fetched(events=[5, 6], changelog=[1])
+
+        assert await self.fetch(consumer, client, consumer.stop_flow) == set()
+        assert client.positions == {EVENTS: 5, self.CHANGELOG: 1}
+
+    async def test_is_put_back_for_a_partition_that_nobody_reads_now(
+        self, consumer: FinishedConsumer
+    ) -> None:
+        client = Fetched(events=[5, 6], changelog=[1])
+
+        def pause() -> None:
+            consumer.pause_partitions([self.CHANGELOG])
+            # Its queue is full, which is no reason: what was fetched still fits.
+            consumer.on_buffer_full(EVENTS)
+
+        assert await self.fetch(consumer, client, pause) == {EVENTS}
+        assert client.positions == {self.CHANGELOG: 1}
+
+    async def test_is_dropped_for_a_partition_that_went(self, consumer: FinishedConsumer) -> None:
+        client = Fetched(events=[5, 6], changelog=[1])
+        client.assigned = {self.CHANGELOG}
+
+        assert await self.fetch(consumer, client, consumer.stop_flow) == set()
+        assert client.positions == {self.CHANGELOG: 1}
+
+    @pytest.mark.parametrize(("kind", "seeks"), [("Faust's", 1), ("ours", 0)])
+    async def test_that_comes_in_a_rebalance_seeks_nothing(
+        self,
+        consumer: FinishedConsumer,
+        monkeypatch: pytest.MonkeyPatch,
+        kind: str,
+        seeks: int,
+    ) -> None:
+        sought: list[bool] = []
+
+        async def perform_seek() -> None:
+            sought.append(True)
+
+        async def fetched(**_: Any) -> dict[TP, list[Any]]:
+            consumer.stop_flow()
+            return {}
+
+        monkeypatch.setattr(consumer, "perform_seek", perform_seek)
+        monkeypatch.setattr(consumer, "_getmany", fetched)
+        if kind == "Faust's":
+            theirs = partial(Consumer._wait_next_records, consumer)
+            monkeypatch.setattr(consumer, "_wait_next_records", theirs)
+        consumer._active_partitions = {EVENTS}
+        consumer.resume_flow()
+
+        assert [message async for message in consumer.getmany(timeout=1.0)] == []
+        assert len(sought) == seeks

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.agents import Agent
 from faust.tables.recovery import Recovery
@@ -50,6 +51,10 @@ REPLACED = {
     AIOKafkaConsumerThread._commit: "932852ce7a23",
     AIOKafkaConsumerThread._seek_wait: "9d221e816d94",
     Recovery.on_recovery_completed: "6ef567acf072",
+    Recovery._seek_offsets: "19598ca63d94",
+    Consumer.getmany: "4b168d84882a",
+    AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1",
+    Fetcher.fetched_records: "be4348896b9b",
     SupervisorStrategy.restart_service: "0300dfce8a4a",
     faust.App._on_partitions_revoked: "d5c895bbe57d",
     faust.App.on_stop: "bfe5a933defb",
