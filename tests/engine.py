@@ -8,6 +8,8 @@ from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.lane import Lane
+from hookseal.delivery.suspension import SuspensionRules, Suspensions
+from hookseal.delivery.trouble import Trouble
 from hookseal.domain.backoff import Backoff
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
@@ -16,6 +18,7 @@ from tests.fakes import (
     FakeCommands,
     FakeDeadLetters,
     FakeRouter,
+    FakeSetAside,
     FakeTenants,
     FakeTransport,
     RecordingObserver,
@@ -29,7 +32,11 @@ class Engine:
     """Everything from a record to its requests and dead letters."""
 
     def __init__(
-        self, *tenants: Tenant, backoff: Backoff | None = None, clock: FakeClock | None = None
+        self,
+        *tenants: Tenant,
+        backoff: Backoff | None = None,
+        clock: FakeClock | None = None,
+        rules: SuspensionRules | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
         self.tenants = FakeTenants(*(tenants or (a_tenant(),)))
@@ -39,6 +46,14 @@ class Engine:
         self.router = FakeRouter()
         self.observer = RecordingObserver()
         self.secrets = SigningSecrets(MASTER_KEY)
+        self.letters = FakeSetAside(self.dead_letters)
+        self._backoff = backoff or Backoff(jitter=0)
+        self._rules = rules or SuspensionRules()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin as a new process does: what stands on topics and in the table stays."""
+        self.trouble = Trouble()
         self.deliverer = Deliverer(
             tenants=self.tenants,
             transport=self.transport,
@@ -46,11 +61,25 @@ class Engine:
             commands=self.commands,
             observer=self.observer,
             clock=self.clock,
-            rules=DeliveryRules(backoff or Backoff(jitter=0)),
+            trouble=self.trouble,
+            rules=DeliveryRules(self._backoff),
         )
+        self.suspensions = Suspensions(
+            tenants=self.tenants,
+            commands=self.commands,
+            letters=self.letters,
+            dead_letters=self.dead_letters,
+            deliverer=self.deliverer,
+            trouble=self.trouble,
+            observer=self.observer,
+            clock=self.clock,
+            rules=self._rules,
+        )
+        self.commands.on_change = self.suspensions.changed
         self.fanout = Fanout(
             deliverer=self.deliverer,
             dead_letters=self.dead_letters,
+            suspensions=self.suspensions,
             observer=self.observer,
             clock=self.clock,
         )

@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.ports import Answer, SealedRequest
-from hookseal.domain.command import ChangeEndpoint, apply
+from hookseal.delivery.ports import Answer, SealedRequest, Stretch
+from hookseal.domain.command import apply
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
-from hookseal.domain.record import Position
+from hookseal.domain.record import Position, Record
 from hookseal.domain.refusals import refusal
-from hookseal.errors import EventIdReusedError
+from hookseal.errors import BrokerError, EventIdReusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from hookseal.domain.letter import Attempted, Letter, LogCursor
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.notice import Notice
-    from hookseal.domain.record import Record
+    from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 
 Response = int | Answer | Exception
 NOW = 1_700_000_000.0
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
 
 
 class FakeClock:
@@ -123,9 +128,11 @@ class FakeTenants:
 @dataclass
 class FakeDeadLetters:
     letters: list[DeadLetter] = field(default_factory=list)
+    going_on: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
 
     async def bury(self, letter: DeadLetter) -> None:
         await asyncio.sleep(0)
+        await self.going_on.wait()
         self.letters.append(letter)
 
     @property
@@ -133,19 +140,67 @@ class FakeDeadLetters:
         return [letter.reason for letter in self.letters]
 
 
+class FakeSetAside:
+    """The dead letters of `FakeDeadLetters` as they would stand on their topic."""
+
+    def __init__(self, dead_letters: FakeDeadLetters, *, at_a_time: int = 3) -> None:
+        self.settled: list[int] = []
+        self.failing = 0
+        self.after_end: Callable[[], Awaitable[None]] | None = None
+        self._dead_letters = dead_letters
+        self._at_a_time = at_a_time
+
+    def record(self, offset: int) -> Record:
+        letter = self._dead_letters.letters[offset]
+        return Record(
+            "dead-letters",
+            letter.record.partition,
+            offset,
+            letter.key,
+            letter.record.value,
+            letter.headers(),
+            int(letter.failed_at * 1000),
+        )
+
+    async def end(self, partition: int) -> int:
+        await asyncio.sleep(0)
+        if self.failing:
+            self.failing -= 1
+            raise BrokerError("broker_unreachable", "No broker answers.")
+        end = len(self._dead_letters.letters)
+        if self.after_end is not None:
+            await self.after_end()
+        return end
+
+    async def read(
+        self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
+    ) -> Stretch:
+        await asyncio.sleep(0)
+        until = min(end, start + self._at_a_time)
+        records = [self.record(offset) for offset in range(start, until)]
+        return Stretch([record for record in records if wanted(record)], until)
+
+    async def settle(self, partition: int, letters: Sequence[Record]) -> None:
+        await asyncio.sleep(0)
+        self.settled += [letter.offset for letter in letters]
+
+
 class FakeCommands:
     """Applies commands to the tenants at once."""
 
     def __init__(self, tenants: FakeTenants) -> None:
         self.submitted: list[Command] = []
+        self.on_change: Callable[[str, int], None] = lambda *_: None
+        self.going_on = _set(asyncio.Event())
         self._tenants = tenants
 
     async def submit(self, command: Command) -> None:
         self.submitted.append(command)
+        await self.going_on.wait()
         after = apply(self._tenants.get(command.customer_id), command)
-        assert isinstance(command, ChangeEndpoint)
         assert after is not None
         self._tenants.held[command.customer_id] = after
+        self.on_change(command.customer_id, 0)
 
 
 @dataclass
@@ -382,6 +437,12 @@ class RecordingObserver:
         self.moved: list[str] = []
         self.bury_failures: list[int] = []
         self.held = asyncio.Event()
+        self.suspended_because: dict[str, Why] = {}
+        self.suspended_count = 0
+        self.probes: list[tuple[str, float]] = []
+        self.drains: list[tuple[str, str, Outcome]] = []
+        self.recoveries: list[str] = []
+        self.accepted: list[str] = []
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -390,6 +451,7 @@ class RecordingObserver:
         self.outcomes.append((endpoint_id, outcome))
         self.first_outcome.set()
         self.ended.append((event.id, endpoint_id, outcome))
+        self._accept(event, outcome)
 
     def waiting(self, partition: int, seconds: float) -> None:
         self.in_backoff.add(partition)
@@ -411,6 +473,26 @@ class RecordingObserver:
 
     def buried(self, letter: DeadLetter) -> None:
         pass
+
+    def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
+        self.suspended_because[endpoint_id] = why
+
+    def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
+        self.probes.append((code, next_in_s))
+
+    def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        self.drains.append((event.id, endpoint_id, outcome))
+        self._accept(event, outcome)
+
+    def _accept(self, event: Event, outcome: Outcome) -> None:
+        if outcome.accepted:
+            self.accepted.append(event.id)
+
+    def recovered(self, customer_id: str, endpoint_id: str) -> None:
+        self.recoveries.append(endpoint_id)
+
+    def suspensions(self, partition: int, count: int) -> None:
+        self.suspended_count = count
 
     def bury_failed(self, times: int) -> None:
         self.bury_failures.append(times)

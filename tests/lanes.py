@@ -10,7 +10,10 @@ from hookseal.delivery.lanes import Lanes, Limits, Progress
 from hookseal.delivery.lanes.note import note_of, ranges_in
 from hookseal.delivery.lanes.turns import Ordering, turns_of
 from hookseal.delivery.ports import Answer
+from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
+from hookseal.domain.command import ChangeEndpoint
+from hookseal.domain.dead_letter import SUSPENDED
 from hookseal.domain.event import BROADCAST_HEADER
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
@@ -64,6 +67,10 @@ class Owner:
         )
         at_a_time = None if partition.ordering == "partition" else partition.at_a_time
         engine = partition.engine
+        engine.restart()
+        self.suspensions = engine.suspensions
+        self._drains = Lane(0, clock=engine.clock, observer=engine.observer, at_a_time=at_a_time)
+        self.suspensions.start(self._drains)
         self.lanes = Lanes(
             Lane(0, clock=engine.clock, observer=engine.observer, at_a_time=at_a_time),
             progress=self.progress,
@@ -71,6 +78,7 @@ class Owner:
             turns=turns_of(partition.ordering, engine.deliver),
             limits=partition.limits,
             now=engine.clock.now,
+            pressure=self.suspensions if partition.ordering == "customer" else None,
         )
         self._partition = partition
         self._feed = asyncio.create_task(self._read())
@@ -90,10 +98,16 @@ class Owner:
 
     def stop(self) -> None:
         self.lanes.stop()
+        self._drains.stop()
 
-    def kill(self) -> None:
+    def stop_reading(self) -> None:
+        self._feed.cancel()
+
+    async def kill(self) -> None:
         self._feed.cancel()
         self.lanes.cancel()
+        self.lanes.stop()
+        await self.suspensions.stop(0, grace_s=0)
 
 
 class Partition:
@@ -107,6 +121,7 @@ class Partition:
         lane_limit: int = 3,
         window: int = 12,
         attempts: int = 3,
+        suspend_after: int = 0,
     ) -> None:
         self.ordering = ordering
         self.at_a_time = at_a_time
@@ -127,7 +142,10 @@ class Partition:
             for name, endpoints in ENDPOINTS.items()
         ]
         self.engine = Engine(
-            *tenants, backoff=Backoff(jitter=0, max_attempts=attempts), clock=self.clock
+            *tenants,
+            backoff=Backoff(jitter=0, max_attempts=attempts),
+            clock=self.clock,
+            rules=SuspensionRules(after=suspend_after),
         )
         self.engine.transport.post = self._post  # type: ignore[method-assign]
         self.owner = Owner(self)
@@ -146,11 +164,13 @@ class Partition:
 
     def _check_attempt(self, endpoint: str, offset: int) -> None:
         # Noted, not raised: to the engine it would be one more failed attempt.
-        if self.is_committed(offset):
+        if self.is_committed(offset) and (endpoint, offset) not in self.set_aside():
             self.violations.append(f"{endpoint}: {offset} was committed as finished")
         if self.ordering == "unordered":
             return
         for earlier in range(offset):
+            if {(endpoint, earlier)} & set(self.deliveries(earlier)) - self.decided_for_good():
+                self.violations.append(f"{endpoint}: {offset} before its {earlier} was decided")
             expected = set(self.deliveries(earlier))
             if self.ordering == "customer":
                 expected = {(name, at) for name, at in expected if name[0] == endpoint[0]}
@@ -176,6 +196,24 @@ class Partition:
         return {
             (endpoint, int(event_id.removeprefix("evt_")))
             for event_id, endpoint, _ in self.engine.observer.ended
+        }
+
+    def decided_for_good(self) -> set[tuple[str, int]]:
+        """Return what was accepted or given up, and not only set aside."""
+        return {
+            (endpoint, int(event_id.removeprefix("evt_")))
+            for event_id, endpoint, outcome in [
+                *self.engine.observer.ended,
+                *self.engine.observer.drains,
+            ]
+            if outcome.code != SUSPENDED
+        }
+
+    def set_aside(self) -> set[tuple[str | None, int]]:
+        return {
+            (letter.endpoint_id, int(letter.event_id.removeprefix("evt_")))
+            for letter in self.engine.dead_letters.letters
+            if letter.reason == SUSPENDED
         }
 
     def is_committed(self, offset: int) -> bool:
@@ -219,7 +257,7 @@ class Partition:
         await self._succeed()
 
     async def _succeed(self) -> None:
-        self.owner.kill()
+        await self.owner.kill()
         await steps()
         assert self.wire == []
         self.owner = Owner(self)
@@ -227,19 +265,36 @@ class Partition:
 
     async def finish(self) -> None:
         """Answer everything with 200 until all is decided, then check that nothing is lost."""
+        expected = {pair for offset in range(len(self.log)) for pair in self.deliveries(offset)}
         for _ in range(20 * len(self.log) + 20):
+            await self._enable_all()
             self.answer_all()
             self.clock.wake()
             await steps()
-            if self.owner.progress.mark == len(self.log):
+            if self.owner.progress.mark == len(self.log) and self.decided_for_good() == expected:
                 break
         self.commit()
         assert self.committed == len(self.log)
-        expected = {pair for offset in range(len(self.log)) for pair in self.deliveries(offset)}
         assert self.decided() == expected
+        assert self.decided_for_good() == expected
         assert self.violations == []
-        self.owner.kill()
+        assert self.engine.observer.crashes == []
+        await self.owner.kill()
         await steps()
+
+    async def _enable_all(self) -> None:
+        """Enable what a 410 disabled: what was set aside before waits for that."""
+        for tenant in list(self.engine.tenants.held.values()):
+            for endpoint in tenant.endpoints:
+                if not endpoint.enabled and endpoint.suspension is not None:
+                    command = ChangeEndpoint(
+                        customer_id=tenant.customer_id,
+                        id=f"enable-{tenant.revision}",
+                        at=0.0,
+                        endpoint_id=endpoint.id,
+                        enabled=True,
+                    )
+                    await self.engine.commands.submit(command)
 
 
 async def steps(count: int = 60) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from hookseal.delivery.ports import SealedRequest
 from hookseal.domain.attempt import Attempt, Outcome
 from hookseal.domain.command import ChangeEndpoint
-from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
 from hookseal.seal.envelope import envelope
@@ -19,13 +19,14 @@ from hookseal.seal.request import seal_request
 if TYPE_CHECKING:
     from hookseal.delivery.lane import Lane
     from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
+    from hookseal.delivery.trouble import Trouble
     from hookseal.domain.backoff import Backoff
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
-    from hookseal.domain.tenant import PublicKey
+    from hookseal.domain.tenant import PublicKey, Tenant
     from hookseal.seal.sign import SigningSecrets
 
-__all__ = ["Deliverer", "DeliveryRules"]
+__all__ = ["Deliverer", "DeliveryRules", "Tried", "exhausted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,40 @@ class _Target(NamedTuple):
     schedule: Backoff
 
 
+class Tried(NamedTuple):
+    """What came of one attempt.
+
+    Attributes:
+        judgement: The verdict.
+        status: HTTP status; None = no answer came.
+        started: Unix seconds.
+        schedule: The endpoint's, as it was at that moment.
+    """
+
+    judgement: Judgement
+    status: int | None
+    started: float
+    schedule: Backoff
+
+
+def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
+    """Return the outcome of a delivery whose attempts are used up."""
+    error = f"{so_far.attempts} attempts failed, the last one with {last.code}."
+    return replace(so_far, code="attempts_exhausted", error=error)
+
+
+def _why_not(
+    tenant: Tenant, endpoint: Endpoint, key: PublicKey | None, *, set_aside: bool
+) -> str | None:
+    if not tenant.enabled:
+        return "tenant_disabled"
+    if not endpoint.enabled:
+        return "endpoint_disabled"
+    if endpoint.suspension is not None and not set_aside:
+        return SUSPENDED
+    return "no_public_key" if key is None else None
+
+
 class Deliverer:
     """Delivers one event to one endpoint.
 
@@ -66,6 +101,7 @@ class Deliverer:
         commands: Commands,
         observer: Observer,
         clock: Clock,
+        trouble: Trouble,
         rules: DeliveryRules,
     ) -> None:
         self._tenants = tenants
@@ -74,6 +110,7 @@ class Deliverer:
         self._commands = commands
         self._observer = observer
         self._clock = clock
+        self._trouble = trouble
         self._rules = rules
 
     async def deliver(
@@ -86,55 +123,85 @@ class Deliverer:
         """
         so_far = Outcome(accepted=False, code="")
         while True:
-            await lane.begin_attempt()
-            try:
-                target = self._target(event, customer_id, endpoint_id)
-                if isinstance(target, str):
-                    return replace(so_far, code=target, error=REASONS[target])
-                number = so_far.attempts + 1
-                started = self._clock.now()
-                judgement, status = await self._attempt(event, target, number, started)
-            finally:
-                lane.end_attempt()
+            number = so_far.attempts + 1
+            tried = await self._try(event, customer_id, endpoint_id, lane, number)
+            if isinstance(tried, str):
+                return replace(so_far, code=tried, error=REASONS[tried])
+            judgement = tried.judgement
             so_far = replace(
                 so_far,
                 attempts=number,
-                status=status or so_far.status,
-                first_attempt_at=so_far.first_attempt_at or started,
+                status=tried.status or so_far.status,
+                first_attempt_at=so_far.first_attempt_at or tried.started,
             )
             if judgement.verdict is Verdict.ACCEPTED:
                 return replace(so_far, accepted=True, code="accepted")
             if judgement.verdict is Verdict.GONE:
-                await self._disable(target)
                 return replace(so_far, code="endpoint_gone", error=REASONS["endpoint_gone"])
             if judgement.verdict is Verdict.HOPELESS:
                 return replace(
                     so_far, code=judgement.code, error=REASONS.get(judgement.code, judgement.code)
                 )
-            if number >= target.schedule.attempts:
-                error = f"{number} attempts failed, the last one with {judgement.code}."
-                return replace(so_far, code="attempts_exhausted", error=error)
-            await lane.hold(
-                target.schedule.delay_after(
+            if number >= tried.schedule.attempts:
+                return exhausted(so_far, judgement)
+            await self._trouble.hold(
+                (customer_id, endpoint_id),
+                lane,
+                tried.schedule.delay_after(
                     number, draw=self._clock.draw(), at_least_s=judgement.wait_s
-                )
+                ),
+                failed=number,
             )
 
-    def _target(self, event: Event, customer_id: str, endpoint_id: str) -> _Target | str:
+    async def try_set_aside(
+        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane, number: int
+    ) -> Tried | str:
+        """Make one attempt at an event that was set aside.
+
+        Returns what came of it, or the reason why none can be made as things stand.
+
+        Raises:
+            LaneStoppedError: The lane stopped before that.
+        """
+        return await self._try(event, customer_id, endpoint_id, lane, number, set_aside=True)
+
+    async def _try(
+        self,
+        event: Event,
+        customer_id: str,
+        endpoint_id: str,
+        lane: Lane,
+        number: int,
+        *,
+        set_aside: bool = False,
+    ) -> Tried | str:
+        await lane.begin_attempt()
+        try:
+            target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
+            if isinstance(target, str):
+                return target
+            started = self._clock.now()
+            judgement, status = await self._attempt(event, target, number, started)
+        finally:
+            lane.end_attempt()
+        if judgement.verdict is Verdict.GONE:
+            await self._disable(target)
+        return Tried(judgement, status, started, target.schedule)
+
+    def _target(
+        self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool
+    ) -> _Target | str:
         """Return where to deliver to as things stand now, or why it cannot be done."""
         tenant = self._tenants.get(customer_id)
         if tenant is None:
             return "unknown_tenant"
-        if not tenant.enabled:
-            return "tenant_disabled"
         endpoint = tenant.endpoint(endpoint_id)
         if endpoint is None:
-            return "endpoint_removed"
-        if not endpoint.enabled:
-            return "endpoint_disabled"
+            return "endpoint_removed" if tenant.enabled else "tenant_disabled"
         key = event.seal_to or tenant.active_key
-        if key is None:
-            return "no_public_key"
+        if reason := _why_not(tenant, endpoint, key, set_aside=set_aside):
+            return reason
+        assert key is not None  # noqa: S101 - that would be a reason
         schedule = self._rules.backoff
         if endpoint.retry_delays_s is not None:
             schedule = replace(schedule, delays_s=endpoint.retry_delays_s)

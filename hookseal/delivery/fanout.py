@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from hookseal.domain.dead_letter import DeadLetter
+from hookseal.domain.dead_letter import SUSPENDED, DeadLetter
 from hookseal.domain.event import is_reserved
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.deliverer import Deliverer
     from hookseal.delivery.lane import Lane
     from hookseal.delivery.ports import Clock, DeadLetters, Observer
+    from hookseal.delivery.suspension import Suspensions
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
@@ -30,11 +31,13 @@ class Fanout:
         *,
         deliverer: Deliverer,
         dead_letters: DeadLetters,
+        suspensions: Suspensions,
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._deliverer = deliverer
         self._dead_letters = dead_letters
+        self._suspensions = suspensions
         self._observer = observer
         self._clock = clock
 
@@ -65,15 +68,35 @@ class Fanout:
     async def _deliver_to(
         self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
     ) -> None:
-        outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, lane)
-        if not outcome.accepted:
+        place = (customer_id, endpoint_id)
+        self._suspensions.begin(place)
+        try:
+            outcome = await self._decided(event, customer_id, endpoint_id, lane)
+        finally:
+            self._suspensions.end(place)
+        self._observer.delivered(event, customer_id, endpoint_id, outcome)
+        if self._suspensions.is_due(place, outcome):
+            await self._suspensions.suspend(place, "exhausted", lane)
+
+    async def _decided(
+        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
+    ) -> Outcome:
+        while True:
+            outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, lane)
+            if outcome.accepted:
+                return outcome
+            letter = self._letter(event, customer_id, endpoint_id, outcome)
+            if outcome.code == SUSPENDED:
+                if await self._suspensions.set_aside(letter, (customer_id, endpoint_id), lane):
+                    return outcome
+                continue
             # Whoever froze during the attempt may not own the partition any more: then its
             # successor decides what becomes of the event.
             await lane.owned()
             # Awaited before the delivery counts as done: the offset may only move once
             # the dead letter is on the broker, or a crash here loses the event.
-            await self._dead_letters.bury(self._letter(event, customer_id, endpoint_id, outcome))
-        self._observer.delivered(event, customer_id, endpoint_id, outcome)
+            await self._dead_letters.bury(letter)
+            return outcome
 
     def _letter(
         self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome

@@ -85,6 +85,11 @@ class Lane:
         return self._stopping.is_set()
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the partition is known to be ours at this moment."""
+        return self._gate.is_open
+
+    @property
     def in_flight(self) -> int:
         """Attempts that are on the wire now."""
         return self._in_flight
@@ -134,17 +139,44 @@ class Lane:
         """Wait until no attempt is on the wire."""
         await self._quiet.wait()
 
-    async def hold(self, seconds: float) -> None:
+    async def hold(self, seconds: float, *, or_until: asyncio.Future[None] | None = None) -> None:
         """Wait in backoff.
+
+        Args:
+            seconds: How long.
+            or_until: Done when there is no use in waiting on.
 
         Raises:
             LaneStoppedError: If the lane is told to stop meanwhile.
         """
         self._observer.waiting(self.partition, seconds)
         try:
-            await self.unless_stopped(self._clock.sleep(seconds))
+            await self.pause(seconds, or_until=or_until)
         finally:
             self._observer.resumed(self.partition)
+
+    async def pause(
+        self, seconds: float | None, *, or_until: asyncio.Future[None] | None = None
+    ) -> None:
+        """Wait, without counting as in backoff; None = until the future is done.
+
+        Raises:
+            LaneStoppedError: If the lane is told to stop meanwhile.
+        """
+        if self.stopped:
+            raise LaneStoppedError
+        sleeping = () if seconds is None else (asyncio.ensure_future(self._clock.sleep(seconds)),)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            until = () if or_until is None else (or_until,)
+            await asyncio.wait((*sleeping, stop, *until), return_when=asyncio.FIRST_COMPLETED)
+            if self.stopped:
+                raise LaneStoppedError
+        finally:
+            for task in (*sleeping, stop):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def unless_stopped(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Await something that may be dropped when the lane stops.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
+    from hookseal.domain.record import Record
+    from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "Observer",
     "Router",
     "SealedRequest",
+    "SetAsideLetters",
+    "Stretch",
     "Tenants",
     "Transport",
 ]
@@ -136,6 +140,44 @@ class DeadLetters(Protocol):
         ...
 
 
+class Stretch(NamedTuple):
+    """A part of a partition of `dead-letters`.
+
+    Attributes:
+        letters: Those that were wanted, in their order.
+        next: The offset behind the part.
+    """
+
+    letters: Sequence[Record]
+    next: int
+
+
+class SetAsideLetters(Protocol):
+    """Reads dead letters back, and notes that they need no replay any more."""
+
+    async def end(self, partition: int) -> int:
+        """Return the offset that the next letter will get.
+
+        Raises:
+            BrokerError: It cannot be asked now.
+        """
+        ...
+
+    async def read(
+        self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
+    ) -> Stretch:
+        """Return what is wanted from `start` on: not all at once, and nothing from `end` on.
+
+        Raises:
+            BrokerError: It cannot be read now.
+        """
+        ...
+
+    async def settle(self, partition: int, letters: Sequence[Record]) -> None:
+        """Enter these letters in the ledger of replays; return only once it is safe."""
+        ...
+
+
 class Commands(Protocol):
     """The way to a change of a tenant."""
 
@@ -196,6 +238,26 @@ class Observer(Protocol):
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
+        ...
+
+    def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
+        """An endpoint is suspended."""
+        ...
+
+    def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
+        """An attempt at what was set aside failed; the next one follows in so many seconds."""
+        ...
+
+    def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        """What was set aside was delivered, or given up."""
+        ...
+
+    def recovered(self, customer_id: str, endpoint_id: str) -> None:
+        """A suspension ended; the endpoint's events are delivered again."""
+        ...
+
+    def suspensions(self, partition: int, count: int) -> None:
+        """So many endpoints of the partition are suspended."""
         ...
 
     def bury_failed(self, times: int) -> None:

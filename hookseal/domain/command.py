@@ -16,6 +16,7 @@ from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import check_customer_id
 from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, refusal
 from hookseal.domain.subscription import check_event_types
+from hookseal.domain.suspension import Suspension, Why
 from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
 from hookseal.errors import HooksealError, InvalidCommandError
 
@@ -27,15 +28,20 @@ __all__ = [
     "AddEndpoint",
     "AddPublicKey",
     "ChangeEndpoint",
+    "ClaimSuspension",
     "Command",
     "CreateTenant",
     "DeleteTenant",
     "DisableTenant",
     "EnableTenant",
+    "EndSuspension",
+    "NoteDrained",
     "RemoveApiKey",
     "RemoveEndpoint",
     "RemovePublicKey",
+    "ResumeEndpoint",
     "RotateSecret",
+    "SuspendEndpoint",
     "apply",
     "check_retry_delays",
     "decode",
@@ -154,6 +160,57 @@ class RotateSecret(_Command, frozen=True, tag="endpoint.rotate_secret"):
     overlap_s: float = 86_400.0
 
 
+class SuspendEndpoint(_Command, frozen=True, tag="endpoint.suspend"):
+    """Set the endpoint's events aside from now on.
+
+    Attributes:
+        why: See `hookseal.domain.suspension`.
+        owner: Who may end it.
+        letters_from: Where `dead-letters` ended before the first of them was set aside.
+    """
+
+    endpoint_id: str
+    why: Why
+    owner: str
+    letters_from: int
+
+
+class ResumeEndpoint(_Command, frozen=True, tag="endpoint.resume"):
+    """Try the endpoint now, and deliver what was set aside if it accepts."""
+
+    endpoint_id: str
+
+
+class EndSuspension(_Command, frozen=True, tag="endpoint.end_suspension"):
+    """Deliver again: nothing that was set aside is left."""
+
+    endpoint_id: str
+    owner: str
+
+
+class _Unnoticed(_Command, frozen=True):
+    """What a worker notes for whoever comes after it; nobody asked for it.
+
+    The tenant's revision stays, so that no change of its own is refused for it, and it
+    takes no place among the recent commands. Applied twice it does nothing more.
+    """
+
+
+class ClaimSuspension(_Unnoticed, frozen=True, tag="endpoint.claim_suspension"):
+    """From now on somebody else owns the partition."""
+
+    endpoint_id: str
+    owner: str
+
+
+class NoteDrained(_Unnoticed, frozen=True, tag="endpoint.note_drained"):
+    """Of what was set aside nothing is left below this offset on `dead-letters`."""
+
+    endpoint_id: str
+    owner: str
+    letters_from: int
+
+
 Command = (
     CreateTenant
     | EnableTenant
@@ -167,6 +224,11 @@ Command = (
     | ChangeEndpoint
     | RemoveEndpoint
     | RotateSecret
+    | SuspendEndpoint
+    | ResumeEndpoint
+    | EndSuspension
+    | ClaimSuspension
+    | NoteDrained
 )
 
 _encoder = msgspec.json.Encoder()
@@ -207,12 +269,15 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
     """
     if tenant is not None and tenant.result_of(command.id) is not None:
         return tenant
+    unnoticed = isinstance(command, _Unnoticed)
     try:
         changed = _change(tenant, command)
     except HooksealError as error:
-        return None if tenant is None else tenant.noting(_result(command, error.code))
-    if changed is None:
-        return None
+        if tenant is None or unnoticed:
+            return tenant
+        return tenant.noting(_result(command, error.code))
+    if changed is None or unnoticed:
+        return changed
     revision = 1 if tenant is None else tenant.revision + 1
     return replace(changed, revision=revision).noting(_result(command, "ok"))
 
@@ -337,6 +402,61 @@ def _rotate_secret(tenant: Tenant, command: RotateSecret) -> Tenant:
     )
 
 
+def _suspend(tenant: Tenant, command: SuspendEndpoint) -> Tenant:
+    def suspended(found: Endpoint) -> Endpoint:
+        if found.suspension is not None:
+            raise refusal("endpoint_suspended_already")
+        return replace(
+            found,
+            suspension=Suspension(command.at, command.why, command.owner, command.letters_from),
+        )
+
+    return _with_endpoint(tenant, command.endpoint_id, suspended)
+
+
+def _resume(tenant: Tenant, command: ResumeEndpoint) -> Tenant:
+    return _with_suspension(
+        tenant, command.endpoint_id, lambda found: replace(found, resume_asked_at=command.at)
+    )
+
+
+def _end_suspension(tenant: Tenant, command: EndSuspension) -> Tenant:
+    def ended(found: Suspension) -> None:
+        _check_owner(found, command.owner)
+
+    return _with_suspension(tenant, command.endpoint_id, ended)
+
+
+def _claim_suspension(tenant: Tenant, command: ClaimSuspension) -> Tenant:
+    return _with_suspension(
+        tenant, command.endpoint_id, lambda found: replace(found, owner=command.owner)
+    )
+
+
+def _note_drained(tenant: Tenant, command: NoteDrained) -> Tenant:
+    def noted(found: Suspension) -> Suspension:
+        _check_owner(found, command.owner)
+        return replace(found, letters_from=max(found.letters_from, command.letters_from))
+
+    return _with_suspension(tenant, command.endpoint_id, noted)
+
+
+def _check_owner(suspension: Suspension, owner: str) -> None:
+    if suspension.owner != owner:
+        raise refusal("suspension_taken_over")
+
+
+def _with_suspension(
+    tenant: Tenant, endpoint_id: str, change: Callable[[Suspension], Suspension | None]
+) -> Tenant:
+    def changed(found: Endpoint) -> Endpoint:
+        if found.suspension is None:
+            raise refusal("endpoint_not_suspended")
+        return replace(found, suspension=change(found.suspension))
+
+    return _with_endpoint(tenant, endpoint_id, changed)
+
+
 def _with_endpoint(
     tenant: Tenant, endpoint_id: str, change: Callable[[Endpoint], Endpoint | None]
 ) -> Tenant:
@@ -375,4 +495,9 @@ _CHANGES: dict[type, Callable[[Tenant, Any], Tenant | None]] = {
     ChangeEndpoint: _change_endpoint,
     RemoveEndpoint: _remove_endpoint,
     RotateSecret: _rotate_secret,
+    SuspendEndpoint: _suspend,
+    ResumeEndpoint: _resume,
+    EndSuspension: _end_suspension,
+    ClaimSuspension: _claim_suspension,
+    NoteDrained: _note_drained,
 }

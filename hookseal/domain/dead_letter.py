@@ -18,17 +18,21 @@ __all__ = [
     "CATEGORIES",
     "REASONS",
     "SET_ASIDE",
+    "SUSPENDED",
     "DeadLetter",
     "added_headers",
     "category_of",
     "rfc3339",
 ]
 
+SUSPENDED = "endpoint_suspended"
+
 REASONS: Mapping[str, str] = {
     "attempts_exhausted": "The endpoint accepted none of the attempts.",
     "endpoint_gone": "The endpoint answered 410; it is disabled.",
     "endpoint_disabled": "The endpoint was disabled when the event was due.",
     "endpoint_removed": "The endpoint was removed while the event waited.",
+    SUSPENDED: "The endpoint is suspended; the event follows when it comes back.",
     "blocked_address": "The endpoint's host leads to an address that deliveries may not reach.",
     "request_invalid": "No HTTP request can be built for the endpoint.",
     "no_public_key": "The tenant has no active public key to seal to.",
@@ -56,7 +60,7 @@ REASONS: Mapping[str, str] = {
 }
 
 CATEGORIES: Mapping[str, frozenset[str]] = {
-    "receiver": frozenset({"attempts_exhausted", "endpoint_gone"}),
+    "receiver": frozenset({"attempts_exhausted", "endpoint_gone", SUSPENDED}),
     "configuration": frozenset(
         {
             "endpoint_disabled",

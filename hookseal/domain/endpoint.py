@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
 from hookseal.domain.subscription import subscribes
+from hookseal.domain.suspension import Suspension
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["ENDPOINT_ID", "DisabledReason", "Endpoint", "check_endpoint_id"]
+__all__ = ["ENDPOINT_ID", "DisabledReason", "Endpoint", "EndpointState", "check_endpoint_id"]
 
 DisabledReason = str
+EndpointState = Literal["active", "suspended", "disabled"]
 
 ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
 _ENDPOINT_ID = re.compile(ENDPOINT_ID)
@@ -46,6 +49,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         secret_version: Which derived signing secret is current, from 1.
         previous_secret_until: Unix seconds until which the secret before it signs as well.
         retry_delays_s: The endpoint's own schedule in seconds; None = the operator's.
+        suspension: While its events are set aside; None = they are delivered.
     """
 
     id: str
@@ -58,6 +62,14 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     secret_version: int = 1
     previous_secret_until: float | None = None
     retry_delays_s: tuple[float, ...] | None = None
+    suspension: Suspension | None = None
+
+    @property
+    def state(self) -> EndpointState:
+        """What becomes of its events."""
+        if not self.enabled:
+            return "disabled"
+        return "active" if self.suspension is None else "suspended"
 
     def wants(self, event_type: str) -> bool:
         """Return whether the endpoint subscribes to the event type."""

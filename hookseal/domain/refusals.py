@@ -30,6 +30,9 @@ REFUSALS: Mapping[str, str] = {
     "too_many_keys": f"A tenant has at most {PUBLIC_KEYS_MAX} public keys; remove one.",
     "endpoint_exists": "The tenant has an endpoint of this id already.",
     "unknown_endpoint": "The tenant has no endpoint of this id.",
+    "endpoint_not_suspended": "The endpoint is not suspended; its events are delivered.",
+    "endpoint_suspended_already": "The endpoint is suspended already.",
+    "suspension_taken_over": "Another worker has the endpoint's suspension in hand.",
     "too_many_endpoints": f"A tenant has at most {ENDPOINTS_MAX} endpoints; remove one.",
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["ReplayEntry", "decode", "encode"]
+__all__ = ["DrainedEntry", "ReplayEntry", "decode", "encode", "settled_in"]
 
 
 class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,11 +34,27 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = 1
 
 
+class DrainedEntry(msgspec.Struct, frozen=True):
+    """What of the same partition of `dead-letters` was delivered without a replay.
+
+    Beside the replays' entries, which it does not disturb: whoever looks for their holder
+    passes it over, since it has a version of its own.
+
+    Attributes:
+        drained: Offset and timestamp of each letter.
+        v: Version of this form.
+    """
+
+    drained: list[tuple[int, int]]
+    v: Literal[2] = 2
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(ReplayEntry)
+_drained = msgspec.json.Decoder(DrainedEntry)
 
 
-def encode(entry: ReplayEntry) -> bytes:
+def encode(entry: ReplayEntry | DrainedEntry) -> bytes:
     """Return the entry's JSON."""
     return _encoder.encode(entry)
 
@@ -48,3 +66,12 @@ def decode(value: bytes) -> ReplayEntry | None:
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
         return None
     return entry if entry.v == 1 else None
+
+
+def settled_in(value: bytes) -> list[tuple[int, int]]:
+    """Return offset and timestamp of the dead letters that an entry says are done with."""
+    try:
+        return _drained.decode(value).drained
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        entry = decode(value)
+        return [] if entry is None or entry.job else entry.replayed

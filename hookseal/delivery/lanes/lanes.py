@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from hookseal.delivery.lanes.progress import Progress
     from hookseal.domain.record import Record
 
-__all__ = ["Lanes", "Limits", "Turn", "Work"]
+__all__ = ["Lanes", "Limits", "Pressure", "Turn", "Work"]
+
+
+_LOOK_AGAIN_S = 0.5
 
 
 class Turn(NamedTuple):
@@ -41,6 +45,26 @@ class Work(Protocol):
             LaneStoppedError: The lane stopped before that.
         """
         ...
+
+
+class Pressure(Protocol):
+    """Hears when a record has to wait for room; told again with each change."""
+
+    def line_full(self, line: Hashable, lane: Lane) -> None:
+        """A line takes no more."""
+        ...
+
+    def window_full(self, length: Callable[[Hashable], int], lane: Lane) -> None:
+        """So much is in hand that no line gets anything; tells how long a line is."""
+        ...
+
+
+class _NoPressure:
+    def line_full(self, line: Hashable, lane: Lane) -> None:
+        """Leave it."""
+
+    def window_full(self, length: Callable[[Hashable], int], lane: Lane) -> None:
+        """Leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +97,7 @@ class Lanes:
         turns: Callable[[Record], Iterable[Turn]],
         limits: Limits,
         now: Callable[[], float],
+        pressure: Pressure | None = None,
     ) -> None:
         """Begin.
 
@@ -83,6 +108,7 @@ class Lanes:
             turns: The record's places, at least one unless there is nothing to do.
             limits: See there.
             now: Seconds, of any clock that goes on.
+            pressure: Hears when there is no room.
         """
         self.lane = lane
         self.next_offset = progress.mark
@@ -91,6 +117,7 @@ class Lanes:
         self._turns = turns
         self._limits = limits
         self._now = now
+        self._pressure: Pressure = pressure or _NoPressure()
         self._lines: dict[Hashable, deque[tuple[Record, Turn]]] = {}
         self._left: dict[int, int] = {}
         self._since: dict[int, float] = {}
@@ -152,7 +179,9 @@ class Lanes:
     async def _room_for(self, turns: list[Turn]) -> None:
         while not self._has_room(turns):
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                # Asked again without a change, too: what is only slow changes nothing.
+                await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
             self._check()
 
     def _check(self) -> None:
@@ -164,10 +193,17 @@ class Lanes:
 
     def _has_room(self, turns: list[Turn]) -> bool:
         if len(self._left) >= self._limits.events:
+            self._pressure.window_full(self._length, self.lane)
             return False
         # The first of a line is in hand and does not wait.
         most = self._limits.waiting + 1
-        return all(len(self._lines.get(turn.line, ())) < most for turn in turns)
+        full = [turn.line for turn in turns if self._length(turn.line) >= most]
+        for line in full:
+            self._pressure.line_full(line, self.lane)
+        return not full
+
+    def _length(self, line: Hashable) -> int:
+        return len(self._lines.get(line, ()))
 
     def _queue(self, record: Record, turn: Turn) -> None:
         line = self._lines.get(turn.line)

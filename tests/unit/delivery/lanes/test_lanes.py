@@ -100,7 +100,7 @@ class OrderingContract:
             partition.log.append(partition.log[0])
         record = partition.publish("c")
         partition.owner.lanes.next_offset = 1
-        partition.owner.kill()
+        partition.owner.stop_reading()
 
         taking = asyncio.create_task(partition.owner.lanes.take(partition.log[record]))
         await steps()

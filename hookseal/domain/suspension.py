@@ -1,0 +1,69 @@
+"""A suspended endpoint: why, since when, and where its events stand meanwhile."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Blame", "Suspension", "Why", "blame"]
+
+Why = Literal["exhausted", "behind"]
+"""`exhausted`: one event after the other was given up. `behind`: more events waited for
+the endpoint than a lane holds."""
+
+_INTERNAL_SERVER_ERROR = 500
+_CLIENT_ERRORS = range(400, 500)
+# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about who asks, where, or how often,
+# and not about what was sent.
+_OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
+
+
+class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the tenants table knows of it.
+
+    Attributes:
+        since: Unix seconds.
+        why: See `Why`.
+        owner: Who may end it: the worker that owns the partition, by a name that is new
+            with each assignment. A worker that was frozen and woke up is told apart by it.
+        letters_from: Offset on `dead-letters`, in the tenant's partition, below which
+            nothing is left to deliver.
+        resume_asked_at: Unix seconds when somebody asked to resume; None = nobody did.
+    """
+
+    since: float
+    why: Why
+    owner: str
+    letters_from: int
+    resume_asked_at: float | None = None
+
+
+class Blame(Enum):
+    """What a failed attempt says about whose fault it is."""
+
+    RECEIVER = "receiver"
+    EVENT = "event"
+    UNCLEAR = "unclear"
+
+
+def blame(status: int | None) -> Blame:
+    """Judge a failed attempt at an event that was set aside.
+
+    An outage must use up no event, however long it lasts; an event that the receiver
+    refuses for what it is must not keep those behind it from ever being delivered.
+
+    Args:
+        status: HTTP status; None = no answer came.
+
+    Returns:
+        `EVENT` for client errors that speak of the content; `UNCLEAR` for 500, which a
+        receiver answers when it trips over an event as well as when it is broken;
+        `RECEIVER` for everything else.
+    """
+    if status == _INTERNAL_SERVER_ERROR:
+        return Blame.UNCLEAR
+    if status in _CLIENT_ERRORS and status not in _OF_THE_RECEIVER:
+        return Blame.EVENT
+    return Blame.RECEIVER

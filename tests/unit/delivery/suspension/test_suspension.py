@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hookseal.delivery.ports import Answer
+from hookseal.delivery.suspension import SuspensionRules
+from hookseal.domain.backoff import Backoff
+from hookseal.domain.command import (
+    ChangeEndpoint,
+    EndSuspension,
+    RemoveEndpoint,
+    ResumeEndpoint,
+)
+from tests.builders import a_record, a_tenant, an_endpoint
+from tests.engine import Engine
+from tests.lanes import HeldClock, steps
+
+
+class Case:
+    """One endpoint of one customer, its events, and what becomes of them."""
+
+    def __init__(self, *, after: int = 2, attempts: int = 2) -> None:
+        self.engine = Engine(
+            a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2", event_types=("x",))),
+            backoff=Backoff(base_s=1, jitter=0, max_attempts=attempts),
+            rules=SuspensionRules(after=after, probe=Backoff(base_s=30, cap_s=3600, jitter=0)),
+            clock=HeldClock(),
+        )
+        self.engine.transport.script("ep_1")
+        self.take_over()
+
+    def take_over(self) -> None:
+        self.lane = self.engine.lane()
+        self.drains = self.engine.lane()
+        self.engine.suspensions.start(self.drains)
+
+    def answers(self, *responses: Any) -> None:
+        self.engine.transport.script("ep_1", *responses)
+
+    @property
+    def clock(self) -> HeldClock:
+        assert isinstance(self.engine.clock, HeldClock)
+        return self.engine.clock
+
+    def begin(self, number: int) -> asyncio.Task[None]:
+        return asyncio.create_task(self.engine.deliver(a_record(offset=number), self.lane))
+
+    async def deliver(self, *numbers: int) -> None:
+        """Deliver events one after the other, with all the waits there are."""
+        for number in numbers:
+            task = self.begin(number)
+            while not task.done():
+                await steps()
+                self.clock.wake()
+            await task
+
+    async def time_passes(self) -> None:
+        await steps()
+        self.clock.wake()
+        await steps()
+
+    async def change(self, kind: Any, **fields: Any) -> None:
+        asked = {"customer_id": "acme", "id": f"asked-{fields}", "at": 1.0, "endpoint_id": "ep_1"}
+        await self.engine.commands.submit(kind(**asked, **fields))
+        await steps()
+
+    async def suspended(self) -> None:
+        """Have it suspended: with `after` events given up, and no more answers to come."""
+        self.answers(*[503] * 100)
+        await self.deliver(0, 1)
+        assert self.state == "suspended"
+
+    @property
+    def state(self) -> str:
+        endpoint = self.engine.tenants.held["acme"].endpoint("ep_1")
+        assert endpoint is not None
+        return endpoint.state
+
+    @property
+    def reasons(self) -> list[str]:
+        return self.engine.dead_letters.reasons
+
+    @property
+    def accepted(self) -> list[str]:
+        return self.engine.observer.accepted
+
+
+@pytest.fixture
+async def case() -> Any:
+    made = Case()
+    yield made
+    made.lane.stop()
+    await made.engine.suspensions.stop(0, grace_s=0)
+    assert made.engine.observer.crashes == []
+
+
+class TestSuspending:
+    async def test_takes_so_many_events_given_up_in_a_row(self, case: Case) -> None:
+        case.answers(503, 503, 200, 503, 503)
+        await case.deliver(0, 1, 2)
+        before = case.state
+        case.answers(503, 503)
+        await case.deliver(3)
+
+        assert (before, case.state) == ("active", "suspended")
+        assert case.engine.observer.suspended_because == {"ep_1": "exhausted"}
+
+    async def test_is_not_for_what_an_endpoint_cannot_help(self, case: Case) -> None:
+        await case.change(ChangeEndpoint, enabled=False)
+
+        await case.deliver(0, 1, 2, 3)
+
+        assert case.engine.observer.suspended_because == {}
+
+    async def test_never_happens_with_0(self) -> None:
+        case = Case(after=0)
+        case.answers(*[503] * 100)
+
+        await case.deliver(*range(10))
+
+        assert (case.state, set(case.reasons)) == ("active", {"attempts_exhausted"})
+
+    async def test_sets_aside_at_once_and_attempts_nothing(self, case: Case) -> None:
+        await case.suspended()
+        asked = len(case.engine.transport.requests)
+
+        await asyncio.wait_for(case.engine.deliver(a_record(offset=2), case.lane), 5)
+
+        assert case.reasons == ["attempts_exhausted"] * 2 + ["endpoint_suspended"]
+        assert len(case.engine.transport.requests) == asked
+
+    async def test_leaves_the_other_endpoints_alone(self, case: Case) -> None:
+        await case.suspended()
+
+        await case.engine.deliver(
+            a_record({"type": "x", "data": 1, "id": "evt_x"}, offset=2), case.lane
+        )
+
+        assert case.engine.transport.urls[-1].endswith("ep_2")
+
+
+class TestProbes:
+    async def test_come_at_growing_intervals_and_use_up_nothing(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        for _ in range(11):
+            await case.time_passes()
+
+        waits = [wait for _, wait in case.engine.observer.probes]
+        assert waits[:10] == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+        assert case.reasons[2:] == ["endpoint_suspended"]
+
+    async def test_wait_before_the_first(self, case: Case) -> None:
+        await case.suspended()
+        await case.begin(2)
+        await steps()
+
+        assert case.engine.observer.probes == []
+        assert case.clock.slept[-1] == 30
+
+    async def test_honour_what_the_endpoint_asks_for(self, case: Case) -> None:
+        await case.suspended()
+        case.answers(Answer(503, "50"))
+        await case.begin(2)
+        await case.time_passes()
+
+        assert case.engine.observer.probes == [("http_503", 50)]
+
+    @pytest.mark.parametrize(
+        "change",
+        [(ResumeEndpoint, {}), (ChangeEndpoint, {"url": "https://other.test/ep_1"})],
+        ids=["resumed", "another URL"],
+    )
+    async def test_come_at_once_when_there_is_a_reason(self, case: Case, change: Any) -> None:
+        await case.suspended()
+        await case.begin(2)
+        case.answers(200)
+
+        await case.change(change[0], **change[1])
+        await steps()
+
+        assert (case.accepted, case.state) == (["evt_2"], "active")
+
+    async def test_wait_for_an_event_to_try_with(self, case: Case) -> None:
+        await case.suspended()
+        for _ in range(5):
+            await case.time_passes()
+        before = case.state
+        case.answers(200)
+
+        await case.begin(2)
+        await steps()
+
+        assert before == "suspended"
+        assert (case.accepted, case.state) == (["evt_2"], "active")
+
+    async def test_resumed_with_nothing_set_aside_it_is_over(self, case: Case) -> None:
+        await case.suspended()
+
+        await case.change(ResumeEndpoint)
+        await steps()
+
+        assert case.state == "active"
+
+
+class TestCatchingUp:
+    async def test_is_in_order_and_ends_the_suspension(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3, 4, 5, 6)
+        case.answers()
+        for _ in range(3):
+            await case.time_passes()
+
+        assert case.accepted == [f"evt_{n}" for n in range(2, 7)]
+        assert case.state == "active"
+        assert case.engine.observer.recoveries == ["ep_1"]
+        # No replay is to send them once more.
+        assert sorted(case.engine.letters.settled) == [2, 3, 4, 5, 6]
+
+    async def test_delivers_newer_events_behind_it_and_live(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3)
+        going_on = asyncio.Event()
+        held: list[str] = []
+
+        async def post(request: Any) -> Any:
+            held.append(request.headers["webhook-id"])
+            if held[-1] == "evt_3":
+                await going_on.wait()
+            return Answer(200)
+
+        case.engine.transport.post = post  # type: ignore[method-assign]
+        await case.time_passes()
+        newer = case.begin(4)
+        await steps()
+        before, letters = list(held), len(case.reasons)
+        going_on.set()
+        await newer
+        await steps()
+        await case.begin(5)
+
+        assert before == ["evt_2", "evt_3"]
+        assert held == ["evt_2", "evt_3", "evt_4", "evt_5"]
+        assert case.state == "active"
+        # What came while the last ones were delivered was set aside, or waited: never both.
+        assert len(case.reasons) - letters <= 1
+
+    async def test_ends_only_when_nothing_more_can_be_set_aside(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        case.answers()
+        newer: list[asyncio.Task[None]] = []
+
+        async def after_end() -> None:
+            # In the very moment when it is known where the letters end.
+            newer.append(case.begin(2 + len(newer) + 1))
+            await steps()
+
+        case.engine.letters.after_end = after_end
+        for _ in range(3):
+            await case.time_passes()
+        await asyncio.gather(*newer)
+        await steps()
+
+        assert case.state == "active"
+        assert case.accepted == [f"evt_{n}" for n in range(2, 3 + len(newer))]
+
+    async def test_waits_for_what_is_being_set_aside(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        case.answers()
+        case.engine.dead_letters.going_on.clear()
+        newer = case.begin(3)
+        for _ in range(3):
+            await case.time_passes()
+        before = (list(case.accepted), case.state)
+        case.engine.dead_letters.going_on.set()
+        await newer
+        await steps()
+
+        assert before == (["evt_2"], "suspended")
+        assert (case.accepted, case.state) == (["evt_2", "evt_3"], "active")
+
+    async def test_delivers_once_what_a_crash_set_aside_twice(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3, 2, 3, 4)
+        case.answers()
+        for _ in range(3):
+            await case.time_passes()
+
+        assert case.accepted == ["evt_2", "evt_3", "evt_4"]
+        assert sorted(case.engine.letters.settled) == [2, 3, 4, 5, 6]
+
+    async def test_goes_back_to_probing_when_it_fails_again(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3, 4)
+        case.answers(200, 503, 503)
+        await case.time_passes()
+        halfway = (list(case.accepted), case.state)
+        await case.deliver(5)
+        case.answers()
+        for _ in range(4):
+            await case.time_passes()
+
+        assert halfway == (["evt_2"], "suspended")
+        assert case.accepted == [f"evt_{n}" for n in range(2, 6)]
+        assert case.state == "active"
+
+    async def test_gives_up_an_event_that_is_refused_for_what_it_is(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3)
+        case.answers(422, 422, 200)
+        for _ in range(4):
+            await case.time_passes()
+
+        assert case.accepted == ["evt_3"]
+        assert case.reasons[4:] == ["attempts_exhausted"]
+        letter = case.engine.dead_letters.letters[4]
+        assert (letter.event_id, letter.endpoint_id) == ("evt_2", "ep_1")
+        assert (letter.attempts, letter.status) == (2, 422)
+        assert letter.record.value == a_record(offset=2).value
+        assert letter.record.offset == 2
+        # The receiver answers, so the event has its usual schedule.
+        assert [wait for _, wait in case.engine.observer.probes] == [1, 0]
+
+    async def test_gives_up_what_is_answered_with_500_at_the_pace_of_probes(
+        self, case: Case
+    ) -> None:
+        await case.suspended()
+        await case.deliver(2, 3)
+        case.answers(500, 500, 200)
+        for _ in range(5):
+            await case.time_passes()
+
+        assert case.accepted == ["evt_3"]
+        assert [wait for _, wait in case.engine.observer.probes] == [30, 60]
+
+    async def test_waits_while_the_endpoint_is_disabled(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3)
+        await case.change(ChangeEndpoint, enabled=False)
+        case.answers()
+        for _ in range(3):
+            await case.time_passes()
+        before = list(case.accepted)
+        await case.change(ChangeEndpoint, enabled=True)
+        await steps()
+
+        assert before == []
+        assert (case.accepted, case.state) == (["evt_2", "evt_3"], "active")
+
+    async def test_a_410_disables_it_and_keeps_what_was_set_aside(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3)
+        case.answers(410)
+        for _ in range(3):
+            await case.time_passes()
+        gone = case.state
+        await case.change(ChangeEndpoint, enabled=True)
+        for _ in range(2):
+            await case.time_passes()
+
+        assert gone == "disabled"
+        assert case.accepted == ["evt_2", "evt_3"]
+
+    async def test_ends_with_the_endpoint(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+
+        await case.change(RemoveEndpoint)
+
+        assert case.engine.observer.suspended_count == 0
+
+    async def test_asks_again_when_no_broker_answers(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        case.engine.letters.failing = 2
+        case.answers()
+        for _ in range(5):
+            await case.time_passes()
+
+        assert (case.accepted, case.state) == (["evt_2"], "active")
+
+
+class TestTakingOver:
+    async def test_goes_on_where_the_last_note_was(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3, 4, 5)
+        case.answers(200, 200, 503)
+        await case.time_passes()
+        await case.engine.suspensions.stop(0, grace_s=1)
+        case.engine.restart()
+        case.answers()
+        case.take_over()
+        await steps()
+
+        # What a polite stop noted is not delivered again.
+        assert case.accepted == ["evt_2", "evt_3", "evt_4", "evt_5"]
+        assert case.state == "active"
+
+    async def test_takes_the_end_out_of_the_hands_of_whoever_had_it(self, case: Case) -> None:
+        await case.suspended()
+        endpoint = case.engine.tenants.held["acme"].endpoint("ep_1")
+        assert endpoint is not None
+        assert endpoint.suspension is not None
+        before = endpoint.suspension.owner
+        await case.engine.suspensions.stop(0, grace_s=1)
+        case.engine.restart()
+        case.take_over()
+        await steps()
+
+        await case.change(EndSuspension, owner=before)
+
+        assert case.state == "suspended"
+
+    async def test_nothing_is_set_aside_before_it_is_in_our_hands(self, case: Case) -> None:
+        await case.suspended()
+        await case.engine.suspensions.stop(0, grace_s=1)
+        case.engine.restart()
+        event = case.begin(2)
+        await steps()
+        case.engine.commands.going_on.clear()
+        case.take_over()
+        await steps()
+        before = len(case.reasons)
+        case.engine.commands.going_on.set()
+        await event
+
+        assert (before, case.reasons[2:]) == (2, ["endpoint_suspended"])
+
+
+class TestPressure:
+    async def test_a_full_line_in_backoff_is_set_aside(self, case: Case) -> None:
+        case.answers(503, 503)
+        event = case.begin(0)
+        await steps()
+
+        case.engine.suspensions.line_full(b"acme", case.lane)
+        await event
+
+        assert case.engine.observer.suspended_because == {"ep_1": "behind"}
+        assert case.reasons == ["endpoint_suspended"]
+
+    async def test_a_full_line_that_moves_on_is_left_alone(self, case: Case) -> None:
+        answered = asyncio.Event()
+        case.engine.transport.before = lambda _: answered.set()
+        event = case.begin(0)
+        await answered.wait()
+
+        case.engine.suspensions.line_full(b"acme", case.lane)
+        await event
+
+        assert case.state == "active"
+
+    async def test_a_full_line_behind_a_slow_receiver_is_set_aside(self, case: Case) -> None:
+        going_on = asyncio.Event()
+
+        async def post(_: Any) -> Any:
+            await going_on.wait()
+            return Answer(200)
+
+        case.engine.transport.post = post  # type: ignore[method-assign, assignment]
+        event = case.begin(0)
+        await steps()
+        case.clock.time += 2
+
+        case.engine.suspensions.line_full(b"acme", case.lane)
+        await steps()
+        state = case.state
+        going_on.set()
+        await event
+
+        assert state == "suspended"
+        # What was on the wire was accepted, and so it is not set aside.
+        assert (case.accepted, case.reasons) == (["evt_0"], [])
+
+    async def test_a_full_window_sets_aside_the_longest_line_in_trouble(self) -> None:
+        case = Case(attempts=5)
+        engine = case.engine
+        engine.tenants.held["other"] = a_tenant("other", an_endpoint("ep_9"))
+        for name in ("ep_1", "ep_9"):
+            engine.transport.script(name, *[503] * 10)
+        events = [
+            asyncio.create_task(engine.deliver(a_record(key=key, offset=0), case.lane))
+            for key in (b"acme", b"other")
+        ]
+        await case.time_passes()
+        lengths = {b"acme": 5, b"other": 7}
+
+        engine.suspensions.window_full(lambda line: lengths[line], case.lane)  # type: ignore[index]
+        await steps()
+
+        assert engine.observer.suspended_because == {"ep_9": "behind"}
+        case.lane.stop()
+        case.drains.stop()
+        await asyncio.gather(*events, return_exceptions=True)
+
+    async def test_one_failed_attempt_is_no_reason_with_a_full_window(self, case: Case) -> None:
+        case.answers(503)
+        event = case.begin(0)
+        await steps()
+
+        case.engine.suspensions.window_full(lambda _: 9, case.lane)
+        await case.time_passes()
+        await event
+
+        assert case.state == "active"
