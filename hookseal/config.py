@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookseal.delivery.lanes import Limits
 from hookseal.delivery.lanes.turns import Ordering
+from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
@@ -235,8 +236,8 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description=(
-            "Events of one customer that wait behind the one in hand before its partition waits "
-            "with them; for the order `customer`."
+            "Events of one customer that wait behind the one in hand before the endpoint they wait "
+            "for is suspended; for the order `customer`."
         ),
     )
     attempt_timeout_s: float = Field(
@@ -272,6 +273,24 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description="A receiver's `Retry-After` is honoured up to this many seconds.",
+    )
+    suspend_after: int = Field(
+        default=10,
+        ge=0,
+        le=100_000,
+        description=(
+            "Events in a row that an endpoint may not accept, each with all its attempts, before "
+            "it is suspended; 0 = never, not even with its lane full."
+        ),
+    )
+    probe_base_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds until a suspended endpoint is tried again; each time twice as long.",
+    )
+    probe_cap_s: float = Field(
+        default=3600.0, gt=0, le=86_400, description="No wait between two tries grows beyond this."
     )
     broadcast_concurrency: int = Field(
         default=16, ge=1, le=1000, description="Tenants of one broadcast delivered to at a time."
@@ -437,6 +456,20 @@ class Settings(BaseSettings):
         if self.ordering == "partition":
             return Limits(events=1, waiting=0)
         return Limits(events=self.buffer_events, waiting=self.lane_limit)
+
+    @property
+    def suspension_rules(self) -> SuspensionRules:
+        """When an endpoint is suspended, and how it is tried meanwhile."""
+        return SuspensionRules(
+            after=self.suspend_after,
+            probe=Backoff(
+                base_s=self.probe_base_s,
+                cap_s=max(self.probe_base_s, self.probe_cap_s),
+                jitter=self.retry_jitter,
+            ),
+            note_every_s=self.commit_interval_s,
+            event_max_bytes=self.event_max_bytes,
+        )
 
     @property
     def longest_hold_s(self) -> float:

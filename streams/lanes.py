@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
-from hookseal.delivery.lanes import Lanes, Limits
+from hookseal.delivery.lanes import Lanes
 from hookseal.delivery.lanes.turns import turns_of
 from streams.codecs import record_of
 from streams.sequence import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP, StreamT
 
+    from hookseal.delivery.lanes import Limits, Pressure
     from hookseal.delivery.lanes.turns import Ordering
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
@@ -72,6 +73,7 @@ class EventLanes:
         order: Order,
         ordering: Ordering,
         limits: Limits,
+        pressure: Pressure | None,
         at_a_time: int | None,
         grace_s: float,
     ) -> None:
@@ -83,6 +85,7 @@ class EventLanes:
         self._order = order
         self._turns = turns_of(ordering, deliver)
         self._limits = limits
+        self._pressure = pressure
         self._at_a_time = at_a_time
         self._grace_s = grace_s
         self._lines: set[_Line] = set()
@@ -176,6 +179,7 @@ class EventLanes:
             turns=self._turns,
             limits=self._limits,
             now=self._clock.now,
+            pressure=self._pressure,
         )
         # Commands that stand in front of the first event must be seen by it: a tenant whose
         # endpoint is not added yet would skip it.

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.ends import LogEnds
     from hookseal.kafka.producer import Producer
+    from hookseal.kafka.set_aside import KafkaSetAside
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
     from streams.commands import CommandLine
     from streams.consumer import FinishedConsumer
+    from streams.drains import Drains
     from streams.lanes import EventLanes
     from streams.tables import FaustTenants
 
@@ -35,6 +37,7 @@ class Lifecycle:
     """Starts, lets go and closes."""
 
     lanes: EventLanes
+    drains: Drains
     commands: CommandLine
     tenants: FaustTenants
 
@@ -46,6 +49,7 @@ class Lifecycle:
         producer: Producer,
         ends: LogEnds,
         transport: HttpTransport,
+        letters: KafkaSetAside,
         attempts: KafkaAttemptLog | None,
     ) -> None:
         self._settings = settings
@@ -53,6 +57,7 @@ class Lifecycle:
         self._producer = producer
         self._ends = ends
         self._transport = transport
+        self._letters = letters
         self._attempts = attempts
         self._partitions = settings.partitions
         self._reporting: asyncio.Task[None] | None = None
@@ -104,20 +109,24 @@ class Lifecycle:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
             _log.warning("worker.ends_unknown", code=error.code)
+        await self.drains.hold(held)
         _log.info("worker.assigned", partitions=sorted(held))
 
     async def let_go(self, revoked: set[TP]) -> None:
         """Stop the lanes of partitions that go to another worker."""
-        await self.lanes.stop(revoked)
+        await asyncio.gather(
+            self.lanes.stop(revoked), self.drains.stop({tp.partition for tp in revoked})
+        )
 
     async def hand_over(self) -> None:
         """Give what is on the wire a moment to end, before the partitions are shared anew."""
-        await self.lanes.quiet(self._settings.handover_grace_s)
+        grace_s = self._settings.handover_grace_s
+        await asyncio.gather(self.lanes.quiet(grace_s), self.drains.quiet(grace_s))
 
     async def drain(self) -> None:
         """Stop all lanes."""
         _log.info("worker.draining")
-        await self.lanes.stop()
+        await asyncio.gather(self.lanes.stop(), self.drains.stop())
 
     async def _report(self) -> None:
         while True:
@@ -131,5 +140,6 @@ class Lifecycle:
         await self._transport.close()
         if self._attempts is not None:
             await self._attempts.close()
+        await self._letters.close()
         await self._ends.close()
         await self._producer.close()

@@ -44,7 +44,11 @@ class ChangelogTable(faust.Table[bytes, bytes]):
 
 
 class FaustTenants:
-    """`Tenants` for the engine and `TenantsTable` for its writer, over the table."""
+    """`Tenants` for the engine and `TenantsTable` for its writer, over the table.
+
+    Attributes:
+        on_change: Told the customer id and the partition of each change, once it is in force.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class FaustTenants:
         self._commands_topic = commands_topic
         self._clock = clock
         self._hold_s = hold_s
+        self.on_change: Callable[[str, int], None] = lambda *_: None
         self._read: dict[str, tuple[bytes, Tenant]] = {}
 
     def get(self, customer_id: str) -> Tenant | None:
@@ -137,6 +142,7 @@ class FaustTenants:
             self._table[key] = document
         written = self._table.last_write
         assert written is not None  # noqa: S101 - both ways send to the changelog
+        self.on_change(customer_id, partition_of(customer_id, self._partitions()))
         return written
 
     def keep_only(self, partitions: set[int]) -> None:

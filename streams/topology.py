@@ -11,6 +11,8 @@ from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.suspension import Suspensions
+from hookseal.delivery.trouble import Trouble
 from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.ports import (
@@ -20,6 +22,7 @@ from hookseal.kafka.ports import (
     KafkaRouter,
 )
 from hookseal.kafka.producer import Producer
+from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.outbound.client import HttpTransport
 from hookseal.outbound.guard import EgressPolicy
 from hookseal.seal.sign import SigningSecrets
@@ -27,6 +30,7 @@ from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
+from streams.drains import Drains
 from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
 from streams.lanes import EventLanes
 from streams.lifecycle import Lifecycle
@@ -63,6 +67,7 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     producer = Producer(settings.cluster)
     ends = LogEnds(settings.cluster)
+    letters = KafkaSetAside(settings.cluster, names, producer)
     transport = HttpTransport(
         EgressPolicy(
             allow_cidrs=settings.egress_allow_cidrs,
@@ -77,6 +82,7 @@ def create_app(settings: Settings) -> HooksealApp:
         producer=producer,
         ends=ends,
         transport=transport,
+        letters=letters,
         attempts=attempts,
     )
     tenants = FaustTenants(
@@ -89,21 +95,40 @@ def create_app(settings: Settings) -> HooksealApp:
         hold_s=settings.unknown_tenant_hold_s,
     )
     dead_letters = KafkaDeadLetters(producer, names, observer)
+    submitting = KafkaCommands(producer, names)
+    trouble = Trouble()
     deliverer = Deliverer(
         tenants=tenants,
         transport=transport,
         secrets=SigningSecrets(settings.master_key_bytes()),
-        commands=KafkaCommands(producer, names),
+        commands=submitting,
         observer=observer,
         clock=clock,
+        trouble=trouble,
         rules=DeliveryRules(
             settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
         ),
     )
+    suspensions = Suspensions(
+        tenants=tenants,
+        commands=submitting,
+        letters=letters,
+        dead_letters=dead_letters,
+        deliverer=deliverer,
+        trouble=trouble,
+        observer=observer,
+        clock=clock,
+        rules=settings.suspension_rules,
+    )
+    tenants.on_change = suspensions.changed
     deliver = Deliver(
         tenants=tenants,
         fanout=Fanout(
-            deliverer=deliverer, dead_letters=dead_letters, observer=observer, clock=clock
+            deliverer=deliverer,
+            dead_letters=dead_letters,
+            suspensions=suspensions,
+            observer=observer,
+            clock=clock,
         ),
         router=KafkaRouter(producer, names, lifecycle.partitions),
         dead_letters=dead_letters,
@@ -123,7 +148,17 @@ def create_app(settings: Settings) -> HooksealApp:
         order=order,
         ordering=settings.ordering,
         limits=settings.lane_limits,
+        pressure=suspensions if settings.ordering == "customer" else None,
         at_a_time=None if settings.ordering == "partition" else settings.max_in_flight,
+        grace_s=settings.shutdown_grace_s,
+    )
+    lifecycle.drains = Drains(
+        suspensions=suspensions,
+        catch_up=tenants.catch_up,
+        consumer=consumer,
+        observer=observer,
+        clock=clock,
+        at_a_time=settings.max_in_flight,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(

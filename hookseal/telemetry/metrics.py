@@ -16,6 +16,8 @@ __all__ = [
     "DELIVERIES",
     "DELIVERY_LOG_DROPPED",
     "DELIVERY_SECONDS",
+    "DRAINED",
+    "FAILED_PROBES",
     "GAPS",
     "IN_BACKOFF",
     "IN_FLIGHT",
@@ -24,6 +26,8 @@ __all__ = [
     "OLDEST_HOLD_SECONDS",
     "PUBLISHED",
     "SKIPPED",
+    "SUSPENDED_ENDPOINTS",
+    "SUSPENSIONS",
     "TENANTS_IN_STORM",
 ]
 
@@ -53,6 +57,17 @@ DEAD_LETTER_WRITES_HELD = Gauge(
 )
 TENANTS_IN_STORM = Gauge(
     "hookseal_tenants_in_storm", "Tenants with more dead letters in a minute than is usual."
+)
+SUSPENDED_ENDPOINTS = Gauge(
+    "hookseal_suspended_endpoints", "Endpoints whose events are set aside.", ["partition"]
+)
+SUSPENSIONS = Counter("hookseal_suspensions_total", "Endpoints that were suspended.", ["why"])
+FAILED_PROBES = Counter(
+    "hookseal_failed_probes_total", "Attempts at suspended endpoints that were not accepted."
+)
+DRAINED = Counter(
+    "hookseal_drained_total",
+    "Events of suspended endpoints that were delivered, or given up, after all.",
 )
 DELIVERY_LOG_DROPPED = Counter(
     "hookseal_delivery_log_dropped_total", "Attempts missing from the delivery log."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hookseal.domain.dead_letter import category_of
+from hookseal.domain.dead_letter import SUSPENDED, category_of
 from hookseal.telemetry import metrics
 from hookseal.telemetry.storms import STORM_PER_MINUTE, StormWatch
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
+    from hookseal.domain.suspension import Why
 
 __all__ = ["TelemetryObserver"]
 
@@ -75,6 +76,17 @@ class TelemetryObserver:
             self._delivered.inc()
             metrics.DELIVERY_SECONDS.observe(time.time() - event.record.timestamp_ms / 1000)
             return
+        if outcome.code == SUSPENDED:
+            metrics.DELIVERIES.labels("set_aside").inc()
+            self._log.info(
+                "delivery.set_aside",
+                customer_id=customer_id,
+                event_id=event.id,
+                endpoint_id=endpoint_id,
+                partition=event.record.partition,
+                offset=event.record.offset,
+            )
+            return
         metrics.DELIVERIES.labels("dead_lettered").inc()
         self._log.warning(
             "delivery.dead_lettered",
@@ -121,6 +133,9 @@ class TelemetryObserver:
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter was stored."""
         metrics.DEAD_LETTERS.labels(letter.reason, category_of(letter.reason)).inc()
+        if letter.reason == SUSPENDED:
+            # It is not given up, and the suspension was told of.
+            return
         customer_id = (letter.key or b"").decode("utf-8", "replace")
         if self._storms.note(customer_id):
             self._log.warning(
@@ -134,6 +149,37 @@ class TelemetryObserver:
                 partition=letter.record.partition,
                 offset=letter.record.offset,
             )
+
+    def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
+        """An endpoint is suspended."""
+        metrics.SUSPENSIONS.labels(why).inc()
+        self._log.warning(
+            "endpoint.suspended", customer_id=customer_id, endpoint_id=endpoint_id, why=why
+        )
+
+    def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
+        """An attempt at what was set aside failed."""
+        metrics.FAILED_PROBES.inc()
+        self._log.info(
+            "endpoint.probed",
+            customer_id=customer_id,
+            endpoint_id=endpoint_id,
+            code=code,
+            next_in_s=round(next_in_s, 3),
+        )
+
+    def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        """What was set aside was delivered, or given up."""
+        metrics.DRAINED.inc()
+        self.delivered(event, customer_id, endpoint_id, outcome)
+
+    def recovered(self, customer_id: str, endpoint_id: str) -> None:
+        """A suspension ended."""
+        self._log.warning("endpoint.recovered", customer_id=customer_id, endpoint_id=endpoint_id)
+
+    def suspensions(self, partition: int, count: int) -> None:
+        """So many endpoints of the partition are suspended."""
+        metrics.SUSPENDED_ENDPOINTS.labels(str(partition)).set(count)
 
     def bury_failed(self, times: int) -> None:
         """A dead letter could not be stored; its lane holds on."""

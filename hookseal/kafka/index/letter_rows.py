@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hookseal.domain.replay_entry import decode
+from hookseal.domain.replay_entry import decode, settled_in
 from hookseal.kafka.index.texts import TEXTS, Texts
 
 if TYPE_CHECKING:
@@ -144,10 +144,9 @@ CREATE TABLE IF NOT EXISTS jobs (
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
         """Enter what was replayed."""
         for record in batch.records:
-            entry = decode(record.value or b"")
-            if entry is None:
-                continue
-            if entry.job:
+            value = record.value or b""
+            entry = decode(value)
+            if entry is not None and entry.job:
                 upto = max((offset for offset, _ in entry.replayed), default=-1)
                 connection.execute(
                     "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4) ON CONFLICT (job, partition) "
@@ -159,7 +158,7 @@ CREATE TABLE IF NOT EXISTS jobs (
                     "INSERT OR IGNORE INTO replayed VALUES (?, ?, ?, ?)",
                     [
                         (batch.partition, offset, ts, record.timestamp)
-                        for offset, ts in entry.replayed
+                        for offset, ts in settled_in(value)
                     ],
                 )
 

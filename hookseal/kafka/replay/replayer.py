@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.letter import ReplayPlan
 from hookseal.domain.replay import NOT_REPLAYABLE
 from hookseal.errors import BrokerError
@@ -93,7 +93,7 @@ class Replayer:
 
         Letters that were replayed are counted apart, whatever the filter says of them.
         """
-        reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
+        reasons = _meant(wanted)
 
         async def count(of: frozenset[str], *, replayed: bool | None) -> int:
             narrowed = replace(wanted, reasons=of, replayed=replayed, has_customer=True)
@@ -132,7 +132,7 @@ class Replayer:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: `replay_busy`.
         """
-        reasons = _REPLAYABLE if wanted.reasons is None else wanted.reasons & _REPLAYABLE
+        reasons = _meant(wanted) & _REPLAYABLE
         todo = replace(wanted, reasons=reasons, replayed=False, has_customer=True)
         await self._index.catch_up()
         ends = await self._index.letter_ends()
@@ -306,3 +306,15 @@ class _Run:
         """Count what is safe."""
         self.done += count
         self._on_progress(count)
+
+
+def _meant(wanted: LetterFilter) -> frozenset[str]:
+    """Return the reasons of what is to be replayed.
+
+    What a suspended endpoint misses it gets by itself; replayed as well it would come
+    twice. So it is meant only where it is asked for, and nothing else.
+    """
+    reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
+    if wanted.places is not None or reasons == {SUSPENDED}:
+        return reasons
+    return reasons - {SUSPENDED}

@@ -57,6 +57,7 @@ def lanes(delivery: Delivery, consumer: Consumer) -> EventLanes:
         order=Order(consumer=its_consumer, observer=observer, clock=clock),
         ordering="customer",
         limits=Limits(events=2, waiting=5),
+        pressure=None,
         at_a_time=4,
         grace_s=0,
     )

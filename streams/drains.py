@@ -1,0 +1,89 @@
+"""Takes suspended endpoints over with their partitions, and lets them go with them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.lane import Lane, LaneStoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.suspension import Suspensions
+    from streams.consumer import FinishedConsumer
+
+__all__ = ["Drains"]
+
+
+class Drains:
+    """Gives each partition of this worker a lane for what was set aside.
+
+    A lane of its own: it delivers whether new events come or not, and does not hold them.
+    """
+
+    def __init__(
+        self,
+        *,
+        suspensions: Suspensions,
+        catch_up: Callable[[int], Coroutine[Any, Any, None]],
+        consumer: Callable[[], FinishedConsumer],
+        observer: Observer,
+        clock: Clock,
+        at_a_time: int,
+        grace_s: float,
+    ) -> None:
+        self._suspensions = suspensions
+        self._catch_up = catch_up
+        self._consumer = consumer
+        self._observer = observer
+        self._clock = clock
+        self._at_a_time = at_a_time
+        self._grace_s = grace_s
+        self._lanes: dict[int, Lane] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+
+    async def hold(self, partitions: set[int]) -> None:
+        """Begin on partitions that came, and let go of those that went."""
+        await self.stop(set(self._lanes) - partitions)
+        for partition in sorted(partitions - set(self._lanes)):
+            self._lanes[partition] = lane = Lane(
+                partition,
+                clock=self._clock,
+                observer=self._observer,
+                gate=self._consumer().membership,
+                at_a_time=self._at_a_time,
+            )
+            task = asyncio.create_task(self._start(lane))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def stop(self, partitions: set[int] | None = None) -> None:
+        """Let go of these partitions, or of all, side by side."""
+        going = set(self._lanes) if partitions is None else partitions & set(self._lanes)
+        for partition in going:
+            self._lanes.pop(partition).stop()
+        await asyncio.gather(
+            *(self._suspensions.stop(partition, grace_s=self._grace_s) for partition in going)
+        )
+
+    async def quiet(self, timeout_s: float) -> None:
+        """Wait until no attempt is on the wire, up to so many seconds."""
+        waiting = [
+            asyncio.ensure_future(lane.quiet()) for lane in self._lanes.values() if lane.in_flight
+        ]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+
+    async def _start(self, lane: Lane) -> None:
+        # The table may be older than its commands: an endpoint may be suspended, or not
+        # any more.
+        try:
+            await lane.unless_stopped(self._catch_up(lane.partition))
+        except LaneStoppedError:
+            return
+        self._suspensions.start(lane)
