@@ -26,6 +26,7 @@ from hookseal.domain.command import (
     AddEndpoint,
     ChangeEndpoint,
     RemoveEndpoint,
+    ResumeEndpoint,
     RotateSecret,
     check_retry_delays,
 )
@@ -144,6 +145,22 @@ class EndpointOperations:
             ),
             Operation(
                 "POST",
+                f"{_ONE}/resume",
+                "resumeEndpoint",
+                "Try a suspended endpoint now instead of at its next probe.",
+                _TAG,
+                self._resume,
+                scope=_SCOPE,
+                returns=EndpointShown,
+                changes=True,
+                description=(
+                    "If it accepts, what was set aside is delivered in its order, and newer "
+                    "events behind it. If not it stays suspended. An endpoint that is not "
+                    "suspended is refused with 409 `endpoint_not_suspended`."
+                ),
+            ),
+            Operation(
+                "POST",
                 f"{_ONE}/test",
                 "testEndpoint",
                 "Send a test event, `hookseal.test`, to this endpoint alone.",
@@ -255,6 +272,14 @@ class EndpointOperations:
             ),
             etag_of(after),
         )
+
+    async def _resume(self, call: Call) -> Reply:
+        endpoint_id = call.part("id")
+        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        after = await self._changes.changed(
+            self._changes.command(call, ResumeEndpoint, call.customer_id, endpoint_id=endpoint_id)
+        )
+        return Reply(shown_endpoint(_endpoint(after, endpoint_id), call.principal), etag_of(after))
 
     async def _test(self, call: Call) -> Reply:
         endpoint = _endpoint(await self._changes.tenant(call.customer_id), call.part("id"))

@@ -235,6 +235,11 @@ class EndpointShown(_Told, frozen=True):
     Attributes:
         headers: Values are masked for keys without the scope `endpoints:write`.
         disabled_reason: `gone` (it answered 410) or `asked`.
+        state: Of a `suspended` endpoint events are set aside, and follow in their order
+            when it accepts again.
+        suspended_since: RFC 3339; null unless it is suspended.
+        suspended_because: `exhausted`, too many events in a row were not accepted;
+            `behind`, more events waited for it than one customer may let wait.
         secret_version: Of the signing secret in force, from 1.
         previous_secret_until: RFC 3339, until when the secret before it signs as well.
     """
@@ -246,6 +251,9 @@ class EndpointShown(_Told, frozen=True):
     description: str
     enabled: bool
     disabled_reason: str | None
+    state: Literal["active", "suspended", "disabled"]
+    suspended_since: str | None
+    suspended_because: Literal["exhausted", "behind"] | None
     secret_version: int
     previous_secret_until: str | None
     retry_delays_s: list[float] | None

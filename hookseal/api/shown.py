@@ -72,6 +72,7 @@ def endpoint_fields(endpoint: Endpoint, principal: Principal) -> dict[str, Any]:
     masked = not principal.may("endpoints:write")
     until = endpoint.previous_secret_until
     delays_s = endpoint.retry_delays_s
+    suspension = endpoint.suspension
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -80,6 +81,9 @@ def endpoint_fields(endpoint: Endpoint, principal: Principal) -> dict[str, Any]:
         "description": endpoint.description,
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
+        "state": endpoint.state,
+        "suspended_since": None if suspension is None else _rfc3339(suspension.since),
+        "suspended_because": None if suspension is None else suspension.why,
         "secret_version": endpoint.secret_version,
         "previous_secret_until": None if until is None else _rfc3339(until),
         "retry_delays_s": None if delays_s is None else list(delays_s),

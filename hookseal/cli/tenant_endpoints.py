@@ -107,6 +107,15 @@ def remove(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0)
     ui.say(f"Removed {endpoint_id}")
 
 
+@app.command()
+def resume(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
+    """Try a suspended endpoint now; what was set aside follows if it accepts."""
+    from hookseal.cli.desk import ask_tenant
+
+    ask_tenant(customer, "POST", f"{_path(endpoint_id)}/resume", timeout_s=timeout)
+    ui.say(f"Trying {endpoint_id}")
+
+
 @app.command(name="test")
 def send_test(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
     """Send a test event to this endpoint alone; prints its event id."""
