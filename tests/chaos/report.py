@@ -30,7 +30,9 @@ class Report:
     """The result of a run.
 
     Attributes:
-        lost: Events on the log that were neither accepted nor dead-lettered.
+        dead_lettered: Events that were given up.
+        set_aside: Events that waited on `dead-letters` for a suspended endpoint.
+        lost: Events on the log that were neither accepted nor given up.
         out_of_order: Events whose first acceptance came after that of a later one of the
             same customer.
         repeats: Acceptances of an event that was accepted before.
@@ -47,6 +49,7 @@ class Report:
     published: int = 0
     accepted: int = 0
     dead_lettered: int = 0
+    set_aside: int = 0
     lost: int = 0
     out_of_order: int = 0
     repeats: int = 0
@@ -76,6 +79,7 @@ class Report:
             f"faults: {self.faults}",
             f"published {self.published}, accepted {self.accepted}",
             f"dead-lettered {self.dead_lettered}; refused attempts {self.refused}",
+            f"set aside while an endpoint was suspended: {self.set_aside}",
             f"lost {self.lost}, out of order {self.out_of_order}",
             f"repeats {self.repeats}, ids kept: {self.unknown_ids == 0}",
             f"longest pause of a partition: {self.longest_pause_s:.1f} s",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from hookseal.domain.dead_letter import added_headers
+from hookseal.domain.dead_letter import SUSPENDED, added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
@@ -119,9 +119,15 @@ async def _run(
             log = await _log(cluster, names)
             total = sum(len(ids) for ids in log.values())
 
-            async def dead() -> set[str]:
-                letters = read_all(cluster, names.dead_letters)
-                return {added_headers(one.headers)["event-id"] async for one in letters}
+            async def dead(*, set_aside: bool = False) -> set[str]:
+                """Return the ids of what was given up, or of what was only set aside."""
+                letters = [
+                    added_headers(one.headers)
+                    async for one in read_all(cluster, names.dead_letters)
+                ]
+                return {
+                    one["event-id"] for one in letters if (one["reason"] == SUSPENDED) is set_aside
+                }
 
             await receivers.until(lambda: receivers.distinct() >= total, _drain_s(receivers, total))
             buried = await dead()
@@ -129,6 +135,7 @@ async def _run(
                 await receivers.until(lambda: receivers.distinct() >= total, _DRAIN_S)
                 buried = await dead()
             report.drained_s = receivers.now_s - ended_s
+            report.set_aside = len(await dead(set_aside=True))
         finally:
             keeping.cancel()
             await crew.stop()
@@ -194,7 +201,10 @@ def _environment(scale: Scale, broker: Broker, key: str) -> dict[str, str]:
         "HOOKSEAL_ATTEMPT_TIMEOUT_S": "2",
         "HOOKSEAL_RETRY_BASE_S": "0.2",
         "HOOKSEAL_RETRY_CAP_S": "2",
-        "HOOKSEAL_RETRY_MAX_ATTEMPTS": "8",
+        "HOOKSEAL_RETRY_MAX_ATTEMPTS": "2",
+        "HOOKSEAL_SUSPEND_AFTER": "1",
+        "HOOKSEAL_PROBE_BASE_S": "0.5",
+        "HOOKSEAL_PROBE_CAP_S": "4",
         "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
         "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
         "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",

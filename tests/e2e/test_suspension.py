@@ -1,0 +1,244 @@
+"""Suspended endpoints: nobody waits for them, and they miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hookseal.domain.dead_letter import added_headers
+from tests.e2e.conftest import customers
+
+if TYPE_CHECKING:
+    from tests.e2e.api import Api
+    from tests.e2e.conftest import Provider
+    from tests.e2e.receiver import Receiver
+    from tests.e2e.worker import Worker
+
+pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(180)]
+
+SOON = {
+    "HOOKSEAL_RETRY_DELAYS_S": "0.01",
+    "HOOKSEAL_SUSPEND_AFTER": "3",
+    "HOOKSEAL_PROBE_BASE_S": "0.2",
+    "HOOKSEAL_PROBE_CAP_S": "0.4",
+}
+LATER = {**SOON, "HOOKSEAL_PROBE_BASE_S": "3600"}
+
+
+class Outage:
+    """A receiver that one customer cannot reach until it heals."""
+
+    def __init__(self, receiver: Receiver, customer: str, *, takes_s: float = 0.0) -> None:
+        self.healed = asyncio.Event()
+        self._customer = customer
+        self._takes_s = takes_s
+        receiver.answer = self._answer
+
+    async def _answer(self, customer: str, _: str) -> int:
+        if customer != self._customer:
+            return 200
+        if not self.healed.is_set():
+            return 503
+        await asyncio.sleep(self._takes_s)
+        return 200
+
+
+def ids(customer: str, *numbers: int) -> list[str]:
+    return [f"{customer}-{number}" for number in range(*numbers)]
+
+
+def in_first_order(event_ids: list[str]) -> list[str]:
+    """Return each id once, where it came first."""
+    return list(dict.fromkeys(event_ids))
+
+
+async def suspended(worker: Worker, customer: str) -> None:
+    """Wait until the worker suspended the customer's endpoint."""
+    await worker.until(
+        lambda: any(line["customer_id"] == customer for line in worker.events("endpoint.suspended"))
+    )
+
+
+async def recovered(worker: Worker, customer: str) -> None:
+    """Wait until the customer's endpoint has its events live again."""
+    await worker.until(
+        lambda: any(line["customer_id"] == customer for line in worker.events("endpoint.recovered"))
+    )
+
+
+async def set_aside(provider: Provider, customer: str, count: int) -> None:
+    """Wait until so many events of the customer are set aside."""
+
+    async def found() -> int:
+        letters = [added_headers(letter.headers) for letter in await provider.dead_letters()]
+        return sum(
+            letter["reason"] == "endpoint_suspended" and letter["event-id"].startswith(customer)
+            for letter in letters
+        )
+
+    async with asyncio.timeout(60):
+        while await found() < count:
+            pass
+
+
+async def endpoint(api: Api, customer: str, state: str) -> dict[str, Any]:
+    """Return the endpoint once the API shows it in this state."""
+    async with asyncio.timeout(30):
+        while True:
+            shown: dict[str, Any] = await api.do("GET", f"/v1/tenants/{customer}/endpoints/ep_1")
+            if shown["state"] == state:
+                return shown
+
+
+@pytest.mark.parametrize("ordering", ["partition", "customer"])
+async def test_a_suspended_endpoint_holds_nobody_and_gets_its_events_in_order_when_it_is_back(
+    provider: Provider, ordering: str
+) -> None:
+    receiver = await provider.receiver()
+    stuck, other = customers(2, partition=2)
+    outage = Outage(receiver, stuck)
+    for customer in (stuck, other):
+        await provider.tenant(customer, receiver.url(customer))
+    worker = await provider.worker(**SOON, HOOKSEAL_ORDERING=ordering)
+    for number in range(40):
+        await provider.publish(stuck, number)
+        await provider.publish(other, number)
+
+    await receiver.until(lambda: len(receiver.accepted(other)) == 40)
+    await set_aside(provider, stuck, 37)
+    outage.healed.set()
+    for number in range(40, 60):
+        await provider.publish(stuck, number)
+    await receiver.until(lambda: len(receiver.accepted(stuck)) >= 57)
+    await recovered(worker, stuck)
+    await provider.publish(stuck, 60)
+    await receiver.until(lambda: f"{stuck}-60" in receiver.accepted(stuck))
+
+    assert receiver.accepted(other) == ids(other, 40)
+    assert receiver.accepted(stuck) == ids(stuck, 3, 61)
+    reasons = await provider.reasons()
+    given_up = {event_id for event_id, reason in reasons.items() if reason == "attempts_exhausted"}
+    assert given_up == set(ids(stuck, 3))
+    assert set(reasons.values()) == {"attempts_exhausted", "endpoint_suspended"}
+
+
+async def test_a_kill_while_it_is_caught_up_with_loses_nothing_and_keeps_the_order(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    (stuck,) = customers(1)
+    outage = Outage(receiver, stuck, takes_s=0.01)
+    await provider.tenant(stuck, receiver.url(stuck))
+    worker = await provider.worker("a", **SOON)
+    for number in range(300):
+        await provider.publish(stuck, number)
+    await set_aside(provider, stuck, 297)
+    outage.healed.set()
+
+    await receiver.until(lambda: len(receiver.accepted()) > 100)
+    worker.kill()
+    await worker.ended()
+    killed_at = len(receiver.accepted())
+    for number in range(300, 320):
+        await provider.publish(stuck, number)
+    successor = await provider.worker("b", **SOON)
+    await recovered(successor, stuck)
+    await receiver.until(lambda: f"{stuck}-319" in receiver.accepted())
+
+    accepted = receiver.accepted()
+    assert in_first_order(accepted) == ids(stuck, 3, 320)
+    repeats = len(accepted) - len(set(accepted))
+    print(f"a kill after {killed_at} of 297 were caught up with: {repeats} repeats")  # noqa: T201
+    # At most what was delivered since the last note, which is half a second of it.
+    assert repeats < 100
+
+
+async def test_a_suspended_endpoint_is_shown_and_resumed_by_hand(provider: Provider) -> None:
+    receiver = await provider.receiver()
+    stuck, other = customers(2)
+    outage = Outage(receiver, stuck)
+    for customer in (stuck, other):
+        await provider.tenant(customer, receiver.url(customer))
+    worker, api = await provider.worker(**LATER), await provider.api()
+    for number in range(20):
+        await provider.publish(stuck, number)
+    await set_aside(provider, stuck, 17)
+    before = await endpoint(api, stuck, "suspended")
+    resume = f"/v1/tenants/{stuck}/endpoints/ep_1/resume"
+
+    # Still away: it is tried at once, and stays suspended.
+    await api.do("POST", resume)
+    await worker.until(lambda: bool(worker.events("endpoint.probed")))
+    still = await endpoint(api, stuck, "suspended")
+    outage.healed.set()
+    await api.do("POST", resume)
+    await receiver.until(lambda: len(receiver.accepted(stuck)) == 17)
+    await recovered(worker, stuck)
+    after = await endpoint(api, stuck, "active")
+    refused = await api.ask("POST", f"/v1/tenants/{other}/endpoints/ep_1/resume")
+
+    assert before["suspended_because"] == "exhausted"
+    assert before["suspended_since"] == still["suspended_since"] != None  # noqa: E711
+    assert (after["suspended_since"], after["suspended_because"]) == (None, None)
+    assert receiver.accepted(stuck) == ids(stuck, 3, 20)
+    assert (refused[0], refused[1]["code"]) == (409, "endpoint_not_suspended")
+
+
+async def test_what_was_caught_up_with_needs_no_replay(provider: Provider) -> None:
+    receiver = await provider.receiver()
+    (stuck,) = customers(1)
+    outage = Outage(receiver, stuck)
+    await provider.tenant(stuck, receiver.url(stuck))
+    worker, api = await provider.worker(**SOON), await provider.api()
+    for number in range(20):
+        await provider.publish(stuck, number)
+    await set_aside(provider, stuck, 17)
+    outage.healed.set()
+    await recovered(worker, stuck)
+
+    path = f"/v1/tenants/{stuck}/dead-letters"
+    async with asyncio.timeout(30):
+        while True:
+            listed = await api.do("GET", f"{path}?limit=100")
+            left = [item for item in listed["items"] if item["replayed_at"] is None]
+            if len(left) == 3:
+                break
+    replayed = await api.do("POST", f"{path}/replay", {})
+    await receiver.until(lambda: len(receiver.accepted(stuck)) == 20)
+
+    assert {item["reason"] for item in left} == {"attempts_exhausted"}
+    assert replayed["replayed"] == 3
+    assert receiver.accepted(stuck) == [*ids(stuck, 3, 20), *ids(stuck, 3)]
+
+
+async def test_a_customer_with_too_much_waiting_is_set_aside_instead_of_its_partition(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    stuck, other = customers(2, partition=2)
+    outage = Outage(receiver, stuck)
+    for customer in (stuck, other):
+        await provider.tenant(customer, receiver.url(customer))
+    worker = await provider.worker(
+        **{
+            **SOON,
+            "HOOKSEAL_RETRY_DELAYS_S": "3600",
+            "HOOKSEAL_ORDERING": "customer",
+            "HOOKSEAL_LANE_LIMIT": "5",
+        }
+    )
+    for number in range(30):
+        await provider.publish(stuck, number)
+    for number in range(30):
+        await provider.publish(other, number)
+
+    await receiver.until(lambda: len(receiver.accepted(other)) == 30)
+    outage.healed.set()
+    await recovered(worker, stuck)
+    await receiver.until(lambda: len(receiver.accepted(stuck)) == 30)
+
+    assert [line["why"] for line in worker.events("endpoint.suspended")] == ["behind"]
+    assert receiver.accepted(other) == ids(other, 30)
+    assert receiver.accepted(stuck) == ids(stuck, 30)
