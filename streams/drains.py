@@ -86,4 +86,5 @@ class Drains:
             await lane.unless_stopped(self._catch_up(lane.partition))
         except LaneStoppedError:
             return
-        self._suspensions.start(lane)
+        if not lane.stopped:
+            self._suspensions.start(lane)

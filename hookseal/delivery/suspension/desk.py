@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Suspensions"]
 
 _BROKER_PAUSE_S = 1.0
+_CRASH_PAUSE_S = 5.0
 # One failed attempt is nothing: with a full window somebody is always in backoff.
 _IN_TROUBLE = 2
 # A line that is full moves on at the pace of its receiver, and its partition with it.
@@ -50,6 +51,7 @@ class _Held:
         lane: For what was set aside.
         drains: By customer id and endpoint id.
         tasks: All that runs.
+        count: Of drains.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -57,6 +59,7 @@ class _Held:
         self.lane = lane
         self.drains: dict[str, dict[str, Drain]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.count = 0
 
     def drain(self, place: Place) -> Drain | None:
         return self.drains.get(place[0], {}).get(place[1])
@@ -135,32 +138,44 @@ class Suspensions:
             place = (customer_id, endpoint.id)
             if endpoint.id not in drains:
                 drains = held.drains.setdefault(customer_id, {})
-                drains[endpoint.id] = drain = Drain(place, held.owner, held.lane, self)
-                self._spawn(held, self._run(held, drain))
+                drains[endpoint.id] = Drain(place, held.owner, held.lane, self)
+                self._count(held, 1)
+                self._spawn(held, self._run(held, place))
             self._trouble.look_again(place)
         for drain in drains.values():
             drain.look_again()
         self.pulse()
 
-    async def _run(self, held: _Held, drain: Drain) -> None:
-        customer_id, endpoint_id = drain.place
+    async def _run(self, held: _Held, place: Place) -> None:
+        customer_id, endpoint_id = place
+        drains = held.drains[customer_id]
         try:
-            self._count(held)
-            await drain.run()
+            while not await self._ran(drains[endpoint_id]):
+                # Without one the endpoint's events would wait for ever.
+                drains[endpoint_id] = Drain(place, held.owner, held.lane, self)
         finally:
-            drains = held.drains[customer_id]
             del drains[endpoint_id]
             if not drains:
-                del held.drains[customer_id]
-            self._count(held)
+                held.drains.pop(customer_id, None)
+            self._count(held, -1)
             self.pulse()
         # It may have been suspended anew while the last one ended.
         self.changed(customer_id, held.lane.partition)
 
-    def _count(self, held: _Held) -> None:
-        self.observer.suspensions(
-            held.lane.partition, sum(len(drains) for drains in held.drains.values())
-        )
+    async def _ran(self, drain: Drain) -> bool:
+        try:
+            await drain.run()
+        except LaneStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end it for good
+            self.observer.crashed("", error)
+            await drain.lane.pause(_CRASH_PAUSE_S)
+            return False
+        return True
+
+    def _count(self, held: _Held, change: int) -> None:
+        held.count += change
+        self.observer.suspensions(held.lane.partition, held.count)
 
     def _spawn(self, held: _Held, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -37,7 +37,7 @@ __all__ = ["Drain"]
 
 _BROKER_PAUSE_S = 1.0
 # Letters of one event: what a crash made its successor set aside again.
-_REMEMBERED = 100_000
+_REMEMBERED = 10_000
 # With less than this still to be delivered newer events may as well wait for it.
 _NEARLY_DONE_LETTERS = 1
 _NEARLY_DONE_S = 1.0
@@ -63,7 +63,7 @@ class Drain:
         self.closing = False
         self.pending = 0
         self._owner = owner
-        self._lane = lane
+        self.lane = lane
         self._desk = desk
         self._position = 0
         self._noted = 0
@@ -138,7 +138,7 @@ class Drain:
     async def _claimed(self) -> Suspension:
         """Make the suspension ours, so that nobody before us can end it."""
         while (suspension := self._suspension()).owner != self._owner:
-            await self._lane.owned()
+            await self.lane.owned()
             await self._submit(ClaimSuspension, owner=self._owner)
             while self._suspension().owner == suspension.owner:
                 await self._changed()
@@ -148,7 +148,7 @@ class Drain:
 
     async def _changed(self) -> None:
         self._nudge = asyncio.get_running_loop().create_future()
-        await self._lane.pause(None, or_until=self._nudge)
+        await self.lane.pause(None, or_until=self._nudge)
 
     # -- one round -----------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Drain:
                 if self._wait_s > 0:
                     return
             await self._note(now=True)
-            await self._lane.owned()
+            await self.lane.owned()
             await self._submit(EndSuspension, owner=self._owner)
             while self._suspension().owner == self._owner:
                 await self._changed()
@@ -198,7 +198,7 @@ class Drain:
             nudge = self._nudge = asyncio.get_running_loop().create_future()
             if self._looks() == self._looked_like:
                 seconds = None if self._wait_s == math.inf else self._wait_s
-                await self._lane.pause(seconds, or_until=nudge)
+                await self.lane.pause(seconds, or_until=nudge)
             if self._suspension().owner != self._owner:
                 await self._claimed()
             if self._looks() != self._looked_like:
@@ -222,7 +222,7 @@ class Drain:
 
     async def _deliver_some(self, end: int) -> int:
         """Deliver a stretch of letters; return how many were."""
-        partition = self._lane.partition
+        partition = self.lane.partition
         stretch = await self._asking(
             lambda: self._desk.letters.read(
                 partition, self._position, end, lambda letter: is_set_aside(letter, *self.place)
@@ -267,7 +267,7 @@ class Drain:
     async def _attempt(self, event: Event) -> Outcome | None:
         """Make one attempt; return the outcome if the delivery is decided by it."""
         tried = await self._desk.deliverer.try_set_aside(
-            event, *self.place, self._lane, self._tries + 1
+            event, *self.place, self.lane, self._tries + 1
         )
         self._looked_like = self._looks()
         if isinstance(tried, str):
@@ -316,7 +316,7 @@ class Drain:
         return self._desk.rules.probe.delay_after(failures, draw=self._desk.clock.draw())
 
     async def _bury(self, original: Record, outcome: Outcome) -> None:
-        await self._lane.owned()
+        await self.lane.owned()
         await self._desk.dead_letters.bury(
             DeadLetter(
                 record=original,
@@ -342,24 +342,24 @@ class Drain:
         self._noted_at = self._desk.clock.now()
         if not self._delivered and self._position == self._noted:
             return
-        if self._lane.stopped and not self._lane.is_ours:
+        if self.lane.stopped and not self.lane.is_ours:
             return
         delivered, self._delivered = self._delivered, []
         if delivered:
-            await self._desk.letters.settle(self._lane.partition, delivered)
+            await self._desk.letters.settle(self.lane.partition, delivered)
         if self._desk.is_suspended(self.place):
             self._noted = self._position
             await self._submit(NoteDrained, owner=self._owner, letters_from=self._position)
 
     async def _end(self) -> int:
-        return await self._asking(lambda: self._desk.letters.end(self._lane.partition))
+        return await self._asking(lambda: self._desk.letters.end(self.lane.partition))
 
     async def _asking(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:
             try:
                 return await question()
             except BrokerError:
-                await self._lane.pause(_BROKER_PAUSE_S)
+                await self.lane.pause(_BROKER_PAUSE_S)
 
     async def _submit(self, kind: Any, **fields: Any) -> None:
         await self._desk.commands.submit(
