@@ -146,6 +146,7 @@ class FakeSetAside:
     def __init__(self, dead_letters: FakeDeadLetters, *, at_a_time: int = 3) -> None:
         self.settled: list[int] = []
         self.failing = 0
+        self.broken: Exception | None = None
         self.after_end: Callable[[], Awaitable[None]] | None = None
         self._dead_letters = dead_letters
         self._at_a_time = at_a_time
@@ -176,6 +177,9 @@ class FakeSetAside:
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> Stretch:
         await asyncio.sleep(0)
+        broken, self.broken = self.broken, None
+        if broken is not None:
+            raise broken
         until = min(end, start + self._at_a_time)
         records = [self.record(offset) for offset in range(start, until)]
         return Stretch([record for record in records if wanted(record)], until)

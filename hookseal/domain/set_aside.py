@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from hookseal.domain.event import Event
 
 __all__ = ["event_of", "is_set_aside", "original_of"]
+
+_OFFSET = re.compile(r"[0-9]{1,18}")
 
 
 def is_set_aside(letter: Record, customer_id: str, endpoint_id: str) -> bool:
@@ -58,7 +61,7 @@ def event_of(letter: Record, *, max_bytes: int) -> Event:
 
 
 def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else otherwise
+    return int(text) if text is not None and _OFFSET.fullmatch(text) else otherwise
 
 
 def _milliseconds(text: str | None, otherwise: int) -> int:

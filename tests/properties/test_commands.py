@@ -59,6 +59,17 @@ any_command: st.SearchStrategy[Command] = st.one_of(
     _of(commands.ChangeEndpoint, endpoint_id=_few, enabled=st.none() | st.booleans()),
     _of(commands.RemoveEndpoint, endpoint_id=_few),
     _of(commands.RotateSecret, endpoint_id=_few, overlap_s=st.floats(0, 1e6)),
+    _of(
+        commands.SuspendEndpoint,
+        endpoint_id=_few,
+        why=st.sampled_from(["exhausted", "behind"]),
+        owner=_few,
+        letters_from=st.integers(0, 2**60),
+    ),
+    _of(commands.ResumeEndpoint, endpoint_id=_few),
+    _of(commands.EndSuspension, endpoint_id=_few, owner=_few),
+    _of(commands.ClaimSuspension, endpoint_id=_few, owner=_few),
+    _of(commands.NoteDrained, endpoint_id=_few, owner=_few, letters_from=st.integers(0, 2**60)),
 )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hookseal.domain.command import ResumeEndpoint
+from hookseal.domain.suspension import Suspension
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from tests.bad_inputs import headers, keys, urls
 from tests.builders import an_endpoint
@@ -213,6 +215,35 @@ class TestEndpoints:
 
         assert await rotate() == await rotate()
         assert api.model.held["acme"].endpoints[0].secret_version == 2
+
+    async def test_of_a_suspended_one_is_told_and_asked_to_resume(self, api: Api) -> None:
+        endpoint = an_endpoint(suspension=Suspension(1_700_000_000.0, "behind", "a-worker", 7))
+        key = api.tenant("acme", endpoints=(endpoint,))
+
+        shown = await api.json("GET", "/v1/tenants/acme/endpoints/ep_1", key=key)
+        resumed = await api.json("POST", "/v1/tenants/acme/endpoints/ep_1/resume", key=key)
+
+        assert shown == resumed
+        assert shown["state"] == "suspended"
+        assert shown["suspended_since"] == "2023-11-14T22:13:20Z"
+        assert shown["suspended_because"] == "behind"
+        assert "a-worker" not in str(shown)
+        (command,) = api.changes.submitted
+        assert isinstance(command, ResumeEndpoint)
+
+    async def test_one_that_is_not_suspended_is_not_resumed(self, api: Api) -> None:
+        key = api.tenant("acme")
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints/ep_1/resume", key=key)
+
+        assert refused == (409, "endpoint_not_suspended")
+
+    async def test_one_that_there_is_not_is_not_resumed(self, api: Api) -> None:
+        key = api.tenant("acme")
+
+        refused = await api.problem("POST", "/v1/tenants/acme/endpoints/ep_9/resume", key=key)
+
+        assert refused == (404, "unknown_endpoint")
 
     async def test_a_test_event_is_for_this_one_alone(self, api: Api) -> None:
         key = api.tenant("acme")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.cli.api_checks import reached
+from hookseal.domain.suspension import Suspension
 from hookseal.errors import BrokerError
+from tests.builders import an_endpoint
 from tests.fakes import NOW
 from tests.hostile import a_closed_port
 from tests.unit.api.conftest import ADMIN_KEY, Api
@@ -110,6 +112,16 @@ class TestTenants:
         assert said.stdout.strip() == notice.event_id
         missing = await shell.run("tenants", "endpoints", "test", "acme", "ep_2", code=2)
         assert missing.stderr.startswith("unknown_endpoint (acme): ")
+
+    async def test_a_suspended_endpoint_is_resumed(self, shell: Shell) -> None:
+        endpoint = an_endpoint(suspension=Suspension(1_700_000_000.0, "exhausted", "w", 7))
+        shell.api.tenant("acme", endpoints=(endpoint,))
+
+        shown = await shell.json("tenants", "show", "acme", "--json")
+        said = await shell.run("tenants", "endpoints", "resume", "acme", "ep_1")
+
+        assert shown["endpoints"][0]["state"] == "suspended"
+        assert said.stdout.strip() == "Trying ep_1"
 
     async def test_the_id_and_the_overlap_are_taken_along(self, shell: Shell) -> None:
         shell.api.tenant("acme", endpoints=())

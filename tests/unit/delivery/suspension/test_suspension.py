@@ -374,6 +374,18 @@ class TestCatchingUp:
 
         assert case.engine.observer.suspended_count == 0
 
+    async def test_begins_anew_after_a_fault_of_ours(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        case.answers()
+        case.engine.letters.broken = RuntimeError("boom")
+        for _ in range(5):
+            await case.time_passes()
+
+        assert [str(crash) for crash in case.engine.observer.crashes] == ["boom"]
+        assert (case.accepted, case.state) == (["evt_2"], "active")
+        case.engine.observer.crashes.clear()
+
     async def test_asks_again_when_no_broker_answers(self, case: Case) -> None:
         await case.suspended()
         await case.deliver(2)
