@@ -12,6 +12,13 @@ from hookseal.domain.event import (
 )
 from hookseal.domain.record import Record
 from hookseal.domain.replay import Mark, parse_mark, replayed_headers
+from hookseal.domain.replay_entry import (
+    DrainedEntry,
+    ReplayEntry,
+    decode,
+    encode,
+    settled_in,
+)
 from tests.builders import MAX_BYTES, a_record
 
 MARK = Mark("dead-letters", 3, 118, 1_700_000_000_123)
@@ -94,3 +101,23 @@ class TestMark:
     @pytest.mark.parametrize("value", [b"", b"0/5", b"dead-letters/3/x/1", b"\xff/1/2/3"])
     def test_anything_else_is_none(self, value: bytes) -> None:
         assert parse_mark(value) is None
+
+
+class TestTheLedger:
+    def test_of_what_was_delivered_without_a_replay_is_no_entry_of_one(self) -> None:
+        drained = encode(DrainedEntry([(7, 1_700_000_000_000)]))
+
+        assert decode(drained) is None
+        assert settled_in(drained) == [(7, 1_700_000_000_000)]
+
+    def test_of_a_replay_says_what_is_done_with(self) -> None:
+        assert settled_in(encode(ReplayEntry("me", 1, 2, replayed=[(7, 1)]))) == [(7, 1)]
+
+    def test_of_events_says_nothing_of_dead_letters(self) -> None:
+        assert settled_in(encode(ReplayEntry("me", 1, 2, job="j", replayed=[(7, 1)]))) == []
+
+    @pytest.mark.parametrize(
+        "value", [b"", b"{}", b"[", b'{"drained":[[1,2]],"v":3}', b'{"drained":1,"v":2}', b"\xff"]
+    )
+    def test_of_anything_else_says_nothing(self, value: bytes) -> None:
+        assert settled_in(value) == []
