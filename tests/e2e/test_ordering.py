@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import OffsetAndMetadata
 
+    from hookseal.domain.record import Position
     from tests.e2e.conftest import Provider
     from tests.e2e.receiver import Receiver
 
@@ -136,6 +138,57 @@ async def test_a_kill_repeats_what_was_in_flight_and_not_what_was_finished_above
     assert receiver.accepted(stuck) == [f"{stuck}-0", f"{stuck}-1"]
     for customer in others:
         assert receiver.accepted(customer) == [f"{customer}-{number}" for number in range(100)]
+
+
+async def test_a_kill_under_load_repeats_what_was_on_the_wire_or_not_committed(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    on_wire: set[str] = set()
+
+    async def answer(_: str, event_id: str) -> int:
+        on_wire.add(event_id)
+        await asyncio.sleep(0.01)
+        on_wire.discard(event_id)
+        return 200
+
+    receiver.answer = answer
+    tenants = await twelve(provider, receiver)
+    worker = await provider.worker("a", **BY_CUSTOMER)
+    places: dict[str, Position] = {}
+    for number in range(150):
+        positions = await asyncio.gather(*(provider.publish(each, number) for each in tenants))
+        places |= {f"{each}-{number}": at for each, at in zip(tenants, positions, strict=True)}
+    await receiver.until(lambda: len(receiver.accepted()) >= 900)
+
+    worker.kill()
+    was_on_wire, was_accepted = set(on_wire), set(receiver.accepted())
+    await worker.ended()
+    async with committed_of(provider) as committed:
+        marks = await committed()
+
+    def is_committed(event_id: str) -> bool:
+        at = places[event_id]
+        mark = marks.get(at.partition)
+        if mark is None:
+            return False
+        above = ranges_in(mark.metadata, mark.offset)
+        return at.offset < mark.offset or any(start <= at.offset < end for start, end in above)
+
+    lost_notes = {event_id for event_id in was_accepted if not is_committed(event_id)}
+    await provider.worker("b", **BY_CUSTOMER)
+    await receiver.until(lambda: len(set(receiver.accepted())) == 150 * len(tenants))
+
+    accepted = receiver.accepted()
+    repeated = {event_id for event_id, times in Counter(accepted).items() if times > 1}
+    print(  # noqa: T201
+        f"a kill under load: {len(was_on_wire)} on the wire, {len(lost_notes)} accepted since the "
+        f"last commit, {len(repeated)} repeats"
+    )
+    assert repeated <= was_on_wire | lost_notes
+    for tenant in tenants:
+        first_arrivals = list(dict.fromkeys(receiver.accepted(tenant)))
+        assert first_arrivals == [f"{tenant}-{number}" for number in range(150)]
 
 
 async def test_partitions_that_move_take_no_event_twice(provider: Provider) -> None:

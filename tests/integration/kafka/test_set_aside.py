@@ -57,7 +57,7 @@ async def all_of(letters: KafkaSetAside, customer: str, *, start: int = 0) -> li
         )
         found += stretch.letters
         start = stretch.next
-    return [orjson.loads(letter.value)["data"] for letter in found]
+    return [orjson.loads(letter.value or b"")["data"] for letter in found]
 
 
 async def test_an_endpoint_s_letters_come_in_order_and_without_those_of_others(
