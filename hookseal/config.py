@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import ssl
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -407,6 +409,36 @@ class Settings(BaseSettings):
         if value.get_secret_value():
             _decode_secret(value.get_secret_value())
         return value
+
+    @field_validator("kafka_tls_ca_file", "kafka_tls_cert_file", "kafka_tls_key_file")
+    @classmethod
+    def _can_be_read(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise ValueError("there is no file at this place that can be read")
+        return value
+
+    @model_validator(mode="after")
+    def _tls_files_fit(self) -> Self:
+        # Here and not at the first connection: it would look as if no broker answered.
+        if self.kafka_tls_key_file is not None and self.kafka_tls_cert_file is None:
+            raise ValueError(
+                "HOOKSEAL_KAFKA_TLS_KEY_FILE needs HOOKSEAL_KAFKA_TLS_CERT_FILE, the certificate "
+                "that it is the key of"
+            )
+        if not self.cluster.has_tls:
+            return self
+        try:
+            ssl.create_default_context(cafile=self.kafka_tls_ca_file)
+        except OSError:
+            raise ValueError("HOOKSEAL_KAFKA_TLS_CA_FILE holds no certificates in PEM") from None
+        try:
+            self.cluster.tls_context()
+        except OSError:
+            raise ValueError(
+                "HOOKSEAL_KAFKA_TLS_CERT_FILE and HOOKSEAL_KAFKA_TLS_KEY_FILE are no certificate "
+                "and its key, unencrypted, in PEM"
+            ) from None
+        return self
 
     @model_validator(mode="after")
     def _heartbeats_fit_the_session(self) -> Self:

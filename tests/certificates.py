@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,13 +36,16 @@ class _Issued:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # load_cert_chain takes files and nothing else.
         with TemporaryDirectory() as folder:
-            file = Path(folder, "chain.pem")
-            file.write_bytes(
-                self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-                + self.certificate.public_bytes(Encoding.PEM)
-            )
-            context.load_cert_chain(file)
+            context.load_cert_chain(self.write(Path(folder, "chain.pem")))
         return context
+
+    def write(self, file: Path) -> Path:
+        """Write key and certificate into one PEM file."""
+        file.write_bytes(
+            self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            + self.certificate.public_bytes(Encoding.PEM)
+        )
+        return file
 
 
 class Authority:
@@ -55,6 +59,15 @@ class Authority:
         """A server's context with a certificate for the host."""
         return _sign(host, host, self._root, ends_in=ends_in).server_context()
 
+    def issue_file(self, host: str, file: Path) -> Path:
+        """Write a certificate for the host, and its key, into a PEM file."""
+        return _sign(host, host, self._root, ends_in=_DAY).write(file)
+
+    def root_file(self, file: Path) -> Path:
+        """Write what a peer trusts into a PEM file."""
+        file.write_text(self.root_pem())
+        return file
+
     def root_pem(self) -> str:
         return self._root.certificate.public_bytes(Encoding.PEM).decode()
 
@@ -64,6 +77,13 @@ class Authority:
 
 def self_signed(host: str) -> ssl.SSLContext:
     return _sign(host, host, None, ends_in=_DAY).server_context()
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _sign(
@@ -107,6 +127,6 @@ def _sign(
         )
     )
     if host:
-        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        names = x509.SubjectAlternativeName([_general_name(host)])
         builder = builder.add_extension(names, critical=False)
     return _Issued(builder.sign(signing_key, hashes.SHA256()), key)

@@ -82,6 +82,8 @@ class Cluster:
             cafile=_text(self.tls_ca_file),
             certfile=_text(self.tls_cert_file),
             keyfile=_text(self.tls_key_file),
+            # For a key that is encrypted OpenSSL would ask on the terminal, and wait.
+            password="",
         )
         return context
 

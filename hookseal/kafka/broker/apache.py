@@ -24,6 +24,7 @@ from hookseal.kafka.broker.process import Child, last_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.kafka.broker.apache_settings import Listener
     from hookseal.kafka.broker.jars import Jars
     from hookseal.kafka.broker.java import Java
 
@@ -37,11 +38,15 @@ _STOP_GRACE_ALONE_S = 30.0
 _STOP_GRACE_CLUSTER_S = 1.0
 
 
-def start(nodes: int = 1) -> RunningBroker:
+def start(
+    nodes: int = 1, *, listeners: Sequence[Listener] = (), format_with: Sequence[str] = ()
+) -> RunningBroker:
     """Start a cluster on free ports and wait until all its nodes know each other.
 
     Args:
         nodes: How many, each both broker and controller. With three, one may be lost.
+        listeners: More doors, of a node alone.
+        format_with: More arguments for the tool that prepares the data folder.
 
     Raises:
         BrokerError: `java_missing`, `java_too_old`, `maven_missing`, `kafka_not_resolved`,
@@ -49,10 +54,17 @@ def start(nodes: int = 1) -> RunningBroker:
     """
     found = java.find()
     kafka = jars.resolve()
-    return with_free_ports(2 * nodes, partial(_start, found, kafka))
+    starting = partial(_start, found, kafka, listeners, format_with)
+    return with_free_ports(2 * nodes, starting)
 
 
-def _start(found: Java, kafka: Jars, ports: Sequence[int]) -> RunningBroker:
+def _start(
+    found: Java,
+    kafka: Jars,
+    listeners: Sequence[Listener],
+    format_with: Sequence[str],
+    ports: Sequence[int],
+) -> RunningBroker:
     places = [
         Place(node_id, client, controller)
         for node_id, (client, controller) in enumerate(zip(ports[::2], ports[1::2], strict=True), 1)
@@ -64,8 +76,8 @@ def _start(found: Java, kafka: Jars, ports: Sequence[int]) -> RunningBroker:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="hookseal-kafka-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        settings = [_settings_file(place, places, folder) for place in places]
-        _format(command(*archive.flags(record=False)), settings)
+        settings = [_settings_file(place, places, folder, listeners) for place in places]
+        _format(command(*archive.flags(record=False)), settings, format_with)
         nodes = [
             ApacheNode(place, [*run, "kafka.Kafka", str(file)], file.parent)
             for place, file in zip(places, settings, strict=True)
@@ -85,15 +97,17 @@ def _start(found: Java, kafka: Jars, ports: Sequence[int]) -> RunningBroker:
         )
 
 
-def _settings_file(place: Place, places: Sequence[Place], folder: Path) -> Path:
+def _settings_file(
+    place: Place, places: Sequence[Place], folder: Path, listeners: Sequence[Listener]
+) -> Path:
     home = folder / f"node-{place.node_id}"
     home.mkdir()
     file = home / "server.properties"
-    file.write_text(server_properties(place, places, home / "data"))
+    file.write_text(server_properties(place, places, home / "data", listeners))
     return file
 
 
-def _format(command: Sequence[str], settings: Sequence[Path]) -> None:
+def _format(command: Sequence[str], settings: Sequence[Path], more: Sequence[str]) -> None:
     """Prepare the nodes' data folders, all at once: most of it is the JVM's start.
 
     Raises:
@@ -101,7 +115,12 @@ def _format(command: Sequence[str], settings: Sequence[Path]) -> None:
     """
     # A Kafka Uuid: 16 bytes, base64url without padding.
     cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode()
-    arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id.rstrip('=')}"]
+    arguments = [
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster_id.rstrip('=')}",
+        *more,
+    ]
     with ExitStack() as stack:
         tools = []
         for file in settings:

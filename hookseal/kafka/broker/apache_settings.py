@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from hookseal.kafka.broker.ports import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Place", "copies", "server_properties"]
+__all__ = ["Listener", "Place", "copies", "server_properties"]
 
 _COPIES_MAX = 3
 
@@ -36,12 +36,31 @@ class Place:
         return f"{HOST}:{self.client_port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more door of a node alone, beside the plain one.
+
+    Attributes:
+        name: In capitals, as Kafka has it.
+        protocol: `SSL`, `SASL_SSL`, …
+        port: A free one.
+        settings: What Kafka needs for it, with full names.
+    """
+
+    name: str
+    protocol: str
+    port: int
+    settings: Mapping[str, str]
+
+
 def copies(nodes: int) -> int:
     """Return of how many copies the topics of a cluster should be."""
     return min(_COPIES_MAX, nodes)
 
 
-def server_properties(place: Place, cluster: Sequence[Place], data: Path) -> str:
+def server_properties(
+    place: Place, cluster: Sequence[Place], data: Path, listeners: Sequence[Listener] = ()
+) -> str:
     """Return the file's text for one node of a cluster, each broker and controller at once."""
     replicas = copies(len(cluster))
     # One of three may be lost while a write still needs two. A topic with fewer copies
@@ -49,15 +68,24 @@ def server_properties(place: Place, cluster: Sequence[Place], data: Path) -> str
     in_sync = max(1, replicas - 1)
     voters = ",".join(f"{one.node_id}@{HOST}:{one.controller_port}" for one in cluster)
     controller = f"{HOST}:{place.controller_port}"
-    settings = {
+    doors = [
+        f"CLIENT://{place.bootstrap}",
+        *(f"{one.name}://{HOST}:{one.port}" for one in listeners),
+    ]
+    protocols = [
+        "CLIENT:PLAINTEXT",
+        "CONTROLLER:PLAINTEXT",
+        *(f"{one.name}:{one.protocol}" for one in listeners),
+    ]
+    settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": place.node_id,
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
-        "listeners": f"CLIENT://{place.bootstrap},CONTROLLER://{controller}",
-        "advertised.listeners": f"CLIENT://{place.bootstrap}",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": ",".join([*doors, f"CONTROLLER://{controller}"]),
+        "advertised.listeners": ",".join(doors),
+        "listener.security.protocol.map": ",".join(protocols),
         "log.dirs": data,
         # A topic that was forgotten must fail, not come up with one partition.
         "auto.create.topics.enable": "false",
@@ -79,4 +107,6 @@ def server_properties(place: Place, cluster: Sequence[Place], data: Path) -> str
         # 295 MiB resident became 175.
         "log.cleaner.dedupe.buffer.size": 2 * 1024 * 1024,
     }
+    for one in listeners:
+        settings |= one.settings
     return "".join(f"{name}={value}\n" for name, value in settings.items())
