@@ -24,6 +24,7 @@ from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
+from hookseal.outbound.tls import with_client_certificate
 
 __all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
@@ -347,6 +348,17 @@ class Settings(BaseSettings):
         description="Ports allowed besides 443 and 8443, `8080,9000-9100`. For development.",
     )
 
+    egress_client_cert_file: Path | None = Field(
+        default=None,
+        description=(
+            "PEM file of a client certificate, shown to endpoints that ask for one (mutual TLS)."
+        ),
+    )
+    egress_client_key_file: Path | None = Field(
+        default=None,
+        description="PEM file of its private key; in the certificate's file when unset.",
+    )
+
     # -- Telemetry -----------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severity that is logged."
@@ -410,7 +422,13 @@ class Settings(BaseSettings):
             _decode_secret(value.get_secret_value())
         return value
 
-    @field_validator("kafka_tls_ca_file", "kafka_tls_cert_file", "kafka_tls_key_file")
+    @field_validator(
+        "kafka_tls_ca_file",
+        "kafka_tls_cert_file",
+        "kafka_tls_key_file",
+        "egress_client_cert_file",
+        "egress_client_key_file",
+    )
     @classmethod
     def _can_be_read(cls, value: Path | None) -> Path | None:
         if value is not None and not os.access(value, os.R_OK):
@@ -437,6 +455,24 @@ class Settings(BaseSettings):
             raise ValueError(
                 "HOOKSEAL_KAFKA_TLS_CERT_FILE and HOOKSEAL_KAFKA_TLS_KEY_FILE are no certificate "
                 "and its key, unencrypted, in PEM"
+            ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _client_certificate_fits(self) -> Self:
+        if self.egress_client_cert_file is None and self.egress_client_key_file is None:
+            return self
+        if self.egress_client_cert_file is None:
+            raise ValueError(
+                "HOOKSEAL_EGRESS_CLIENT_KEY_FILE needs HOOKSEAL_EGRESS_CLIENT_CERT_FILE, the "
+                "certificate that it is the key of"
+            )
+        try:
+            self.egress_tls()
+        except OSError:
+            raise ValueError(
+                "HOOKSEAL_EGRESS_CLIENT_CERT_FILE and HOOKSEAL_EGRESS_CLIENT_KEY_FILE are no "
+                "certificate and its key, unencrypted, in PEM"
             ) from None
         return self
 
@@ -512,6 +548,12 @@ class Settings(BaseSettings):
             for n in range(1, attempts)
         )
         return attempts * self.attempt_timeout_s + waits
+
+    def egress_tls(self) -> ssl.SSLContext | None:
+        """Return the TLS context for endpoints; None = the system's, without a certificate."""
+        if self.egress_client_cert_file is None:
+            return None
+        return with_client_certificate(self.egress_client_cert_file, self.egress_client_key_file)
 
     def master_key_bytes(self) -> bytes:
         """Return the master key.

@@ -74,6 +74,7 @@ def create_app(settings: Settings) -> HooksealApp:
             allow_http=settings.egress_allow_http,
             allow_ports=settings.egress_allow_ports,
         ),
+        ssl_context=settings.egress_tls(),
         on_blocked=observer.blocked,
     )
     lifecycle = Lifecycle(

@@ -59,6 +59,13 @@ class Authority:
         """A server's context with a certificate for the host."""
         return _sign(host, host, self._root, ends_in=ends_in).server_context()
 
+    def issue_asking(self, host: str) -> ssl.SSLContext:
+        """A server's context that wants a certificate of ours from its clients."""
+        context = self.issue(host)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=self.root_pem())
+        return context
+
     def issue_file(self, host: str, file: Path) -> Path:
         """Write a certificate for the host, and its key, into a PEM file."""
         return _sign(host, host, self._root, ends_in=_DAY).write(file)

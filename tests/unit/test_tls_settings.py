@@ -42,6 +42,44 @@ def files(tmp_path: Path) -> dict[str, Path]:
     }
 
 
+@pytest.mark.parametrize("names", [("client", None), ("client", "client")])
+def test_a_client_certificate_that_fits_is_taken(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, Path], names: tuple[str, str | None]
+) -> None:
+    for setting, name in zip(("CERT", "KEY"), names, strict=True):
+        if name is not None:
+            monkeypatch.setenv(f"HOOKSEAL_EGRESS_CLIENT_{setting}_FILE", str(files[name]))
+
+    assert load().egress_tls() is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "setting"),
+    [
+        (("nowhere", None), "CERT"),
+        (("ca", None), "CERT"),
+        (("client", "other"), "KEY"),
+        (("client", "encrypted"), "KEY"),
+        ((None, "client"), "CERT"),
+    ],
+    ids=str,
+)
+def test_any_other_client_certificate_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, Path],
+    names: tuple[str | None, str | None],
+    setting: str,
+) -> None:
+    for part, name in zip(("CERT", "KEY"), names, strict=True):
+        if name is not None:
+            monkeypatch.setenv(f"HOOKSEAL_EGRESS_CLIENT_{part}_FILE", str(files[name]))
+
+    with pytest.raises(ConfigurationError, match="settings_invalid") as refused:
+        load()
+
+    assert f"HOOKSEAL_EGRESS_CLIENT_{setting}_FILE" in refused.value.message
+
+
 def given(monkeypatch: pytest.MonkeyPatch, files: dict[str, Path], **names: str) -> None:
     monkeypatch.setenv("HOOKSEAL_KAFKA_SECURITY_PROTOCOL", "SSL")
     for setting, name in names.items():

@@ -5,16 +5,21 @@ import os
 import ssl
 from datetime import timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hookseal.errors import AttemptError
 from hookseal.outbound.guard import EgressPolicy
+from hookseal.outbound.tls import with_client_certificate
 from tests import hostile
 from tests.certificates import Authority, self_signed
 from tests.hostile import ACCEPTED, Receiver, hanging_up, receiving
 from tests.nameserver import naming
 from tests.outbound import ANY_PORT, LOOPBACK, a_request, a_transport
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOST = "hooks.example.com"
 HTTPS_ONLY = EgressPolicy(allow_cidrs=LOOPBACK, allow_ports=ANY_PORT)
@@ -63,6 +68,34 @@ class TestTls:
                 await attempt(receiver, None)
 
         assert caught.value.code == "tls_failed"
+
+    async def test_whoever_asks_is_shown_the_client_certificate(self, tmp_path: Path) -> None:
+        file = the_authority().issue_file("hookseal", tmp_path / "client.pem")
+        ours = with_client_certificate(file)
+        ours.load_verify_locations(cadata=the_authority().root_pem())
+        context = the_authority().issue_asking(HOST)
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            assert await attempt(receiver, ours) == 200
+
+    async def test_whoever_asks_takes_nothing_without_one(self) -> None:
+        context = the_authority().issue_asking(HOST)
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            with pytest.raises(AttemptError):
+                await attempt(receiver, the_authority().client_context())
+
+        assert receiver.requests == []
+
+    async def test_with_a_client_certificate_receivers_are_checked_as_ever(
+        self, tmp_path: Path
+    ) -> None:
+        file = the_authority().issue_file("hookseal", tmp_path / "client.pem")
+        context = the_authority().issue(HOST)
+        async with receiving(hostile.answering(ACCEPTED), tls=context) as receiver:
+            with pytest.raises(AttemptError) as caught:
+                await attempt(receiver, with_client_certificate(file))
+
+        assert caught.value.code == "tls_failed"
+        assert receiver.requests == []
 
     async def test_an_old_protocol_is_refused(self) -> None:
         context = the_authority().issue(HOST)

@@ -1,0 +1,28 @@
+"""TLS to endpoints: the system's trust store, and a client certificate if there is one."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["with_client_certificate"]
+
+
+def with_client_certificate(cert_file: Path, key_file: Path | None = None) -> ssl.SSLContext:
+    """Return a context that shows this certificate to who asks for it (RFC 8446 section 4.4.2).
+
+    Args:
+        cert_file: PEM, with the chain behind it if there is one.
+        key_file: PEM, unencrypted; None = in the same file.
+
+    Raises:
+        OSError: The files cannot be read, or are no certificate and its key.
+    """
+    context = ssl.create_default_context()
+    # For a key that is encrypted OpenSSL would ask on the terminal, and wait.
+    context.load_cert_chain(cert_file, key_file, password="")
+    context.set_alpn_protocols(["http/1.1"])
+    return context
