@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookseal.domain.command import apply, decode
+from hookseal.domain.command import apply
 from hookseal.domain.notice import key_changed
 from hookseal.errors import InvalidCommandError
 
@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["ApplyCommand", "Notices", "TenantsTable", "TenantsWatcher"]
+__all__ = ["ApplyCommand", "Notices", "Registry", "TenantsTable", "TenantsWatcher"]
+
+
+class Registry(Protocol):
+    """Reads records of `tenant-commands`."""
+
+    def command_in(self, key: bytes | None, value: bytes | None) -> Command:
+        """Return the command.
+
+        Raises:
+            InvalidCommandError: It is none, or was written by somebody else.
+        """
+        ...
 
 
 class TenantsTable(Protocol):
@@ -59,7 +71,15 @@ class TenantsWatcher(Protocol):
 class ApplyCommand:
     """Applies one record to the table."""
 
-    def __init__(self, *, table: TenantsTable, watcher: TenantsWatcher, notices: Notices) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        table: TenantsTable,
+        watcher: TenantsWatcher,
+        notices: Notices,
+    ) -> None:
+        self._registry = registry
         self._table = table
         self._watcher = watcher
         self._notices = notices
@@ -67,7 +87,7 @@ class ApplyCommand:
     def __call__(self, record: Record) -> Future[object] | None:
         """Apply the command; return what to wait for before its offset may move."""
         try:
-            command = _command_in(record)
+            command = self._registry.command_in(record.key, record.value)
         except InvalidCommandError as error:
             self._watcher.command_invalid(record, error.code)
             return None
@@ -87,12 +107,3 @@ class ApplyCommand:
 def _both(written: Future[object] | None, publishing: Coroutine[Any, Any, None]) -> Future[Any]:
     published = asyncio.ensure_future(publishing)
     return published if written is None else asyncio.gather(written, published)
-
-
-def _command_in(record: Record) -> Command:
-    command = decode(record.value or b"")
-    if record.key != command.customer_id.encode():
-        raise InvalidCommandError(
-            "command_key", "The record's key is not the command's customer id.", field="key"
-        )
-    return command

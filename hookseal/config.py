@@ -23,8 +23,10 @@ from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
+from hookseal.seal.registry import RegistryMac
 
 __all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
@@ -569,6 +571,14 @@ class Settings(BaseSettings):
                 field="HOOKSEAL_MASTER_KEY",
             )
         return _decode_secret(self.master_key.get_secret_value())
+
+    def registry(self) -> Registry:
+        """Return the codec of commands and tenant documents.
+
+        Raises:
+            ConfigurationError: `master_key_missing`.
+        """
+        return Registry(self.names, RegistryMac([self.master_key_bytes()]))
 
     def peppers(self) -> dict[int, bytes]:
         """Return the peppers of the API keys, by version."""

@@ -9,18 +9,18 @@ import faust
 import structlog
 from faust.types import TP
 
-from hookseal.domain.tenant import decode, encode
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from faust.types import FutureMessage
+    from faust.types import EventT, FutureMessage, Message
 
     from hookseal.delivery.ports import Clock
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.registry import Registry
     from streams.commands import CommandLine
 
 __all__ = ["ChangelogTable", "FaustTenants"]
@@ -33,9 +33,18 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 class ChangelogTable(faust.Table[bytes, bytes]):
-    """A table that tells when the changelog has its latest change."""
+    """A table that tells when the changelog has its latest change.
+
+    Attributes:
+        is_genuine: Whether a record of the changelog was written by one of ours.
+    """
 
     last_write: FutureMessage | None = None
+    is_genuine: Callable[[Message], bool] = staticmethod(lambda _: True)
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
+        """Take what the changelog says into the table, but for what somebody else wrote."""
+        super().apply_changelog_batch([one for one in batch if self.is_genuine(one.message)])
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
         """Send a change to the changelog and remember what tells when it is there."""
@@ -54,6 +63,8 @@ class FaustTenants:
         self,
         table: ChangelogTable,
         *,
+        registry: Registry,
+        on_forged: Callable[[], None],
         partitions: Callable[[], int],
         ends: LogEnds,
         commands: Callable[[], CommandLine],
@@ -62,6 +73,9 @@ class FaustTenants:
         hold_s: float,
     ) -> None:
         self._table = table
+        table.is_genuine = self._is_genuine
+        self._registry = registry
+        self._on_forged = on_forged
         self._partitions = partitions
         self._ends = ends
         self._commands = commands
@@ -137,7 +151,7 @@ class FaustTenants:
             self._read.pop(customer_id, None)
             del self._table[key]
         else:
-            document = encode(tenant)
+            document = self._registry.document(tenant)
             self._read[customer_id] = (document, tenant)
             self._table[key] = document
         written = self._table.last_write
@@ -161,11 +175,29 @@ class FaustTenants:
         for raw in [key for key in held if partition_of(key.decode(), count) not in partitions]:
             held.pop(raw, None)
 
+    def _is_genuine(self, message: Message) -> bool:
+        if message.value is None:
+            return True
+        try:
+            self._registry.checked_document(message.key or b"", message.value)
+        except InvalidInputError as error:
+            # As if it were not there: what the tenant's own say goes on to hold.
+            self._on_forged()
+            _log.error(
+                "registry.forged",
+                code=error.code,
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+            )
+            return False
+        return True
+
     def _decoded(self, customer_id: str, document: bytes) -> Tenant:
         # Decoding costs some 10 us; most events find their tenant unchanged.
         known = self._read.get(customer_id)
         if known is not None and known[0] == document:
             return known[1]
-        tenant = decode(document)
+        tenant = self._registry.tenant_in(customer_id.encode(), document)
         self._read[customer_id] = (document, tenant)
         return tenant

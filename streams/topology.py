@@ -66,6 +66,7 @@ def create_app(settings: Settings) -> HooksealApp:
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
     )
     producer = Producer(settings.cluster)
+    registry = settings.registry()
     ends = LogEnds(settings.cluster)
     letters = KafkaSetAside(settings.cluster, names, producer)
     transport = HttpTransport(
@@ -88,6 +89,8 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     tenants = FaustTenants(
         _tenants_table(app, settings),
+        registry=registry,
+        on_forged=metrics.FORGED_RECORDS.inc,
         partitions=lifecycle.partitions,
         ends=ends,
         commands=lambda: lifecycle.commands,
@@ -96,7 +99,7 @@ def create_app(settings: Settings) -> HooksealApp:
         hold_s=settings.unknown_tenant_hold_s,
     )
     dead_letters = KafkaDeadLetters(producer, names, observer)
-    submitting = KafkaCommands(producer, names)
+    submitting = KafkaCommands(producer, names, registry)
     trouble = Trouble()
     deliverer = Deliverer(
         tenants=tenants,
@@ -163,7 +166,12 @@ def create_app(settings: Settings) -> HooksealApp:
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(
-        apply=ApplyCommand(table=tenants, watcher=observer, notices=KafkaNotices(producer, names)),
+        apply=ApplyCommand(
+            registry=registry,
+            table=tenants,
+            watcher=observer,
+            notices=KafkaNotices(producer, names),
+        ),
         consumer=consumer,
         order=order,
         crash=_crash(app),

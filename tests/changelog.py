@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from hookseal.domain.tenant import encode
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.topics import TopicNames
+from hookseal.seal.registry import RegistryMac
+from tests.builders import MASTER_KEY, a_registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,16 +16,22 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.producer import Position
+    from hookseal.kafka.registry import Registry
     from hookseal.kafka.tenants import TenantsModel
 
 
 class Changelog:
-    def __init__(self, producer: Producer, topic: str) -> None:
+    def __init__(self, producer: Producer, names: TopicNames, registry: Registry) -> None:
         self._producer = producer
-        self._topic = topic
+        self._topic = names.tenants_changelog
+        self._registry = registry
 
     async def put(self, tenant: Tenant) -> Position:
-        return await self.write(tenant.customer_id, encode(tenant))
+        return await self.write(tenant.customer_id, self._registry.document(tenant))
+
+    def signed(self, customer_id: str, document: bytes) -> bytes:
+        """Return any document with the MAC of a worker's."""
+        return RegistryMac([MASTER_KEY]).attach(self._topic, customer_id.encode(), document)
 
     async def write(self, customer_id: str, value: bytes | None) -> Position:
         return await self._producer.publish_surely(
@@ -35,7 +42,8 @@ class Changelog:
 @asynccontextmanager
 async def writing(cluster: Cluster) -> AsyncIterator[Changelog]:
     async with Producer(cluster) as producer:
-        yield Changelog(producer, TopicNames(cluster.topic_prefix).tenants_changelog)
+        names = TopicNames(cluster.topic_prefix)
+        yield Changelog(producer, names, a_registry(cluster.topic_prefix))
 
 
 def code_of(model: TenantsModel) -> str | None:

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import orjson
 from hypothesis import strategies as st
 
 from hookseal.domain.record import Record
 
-__all__ = ["hostile_records", "json_values"]
+__all__ = ["hostile_records", "json_values", "mutations"]
+
+# What parsers stumble over.
+_TOKENS = (
+    *(b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u0000", b"\\ud800", b"null", b"NaN"),
+    *(b"-0", b"1e999", b"9" * 40, b"\x00", b"\xff", b"\xc3(", b"\xef\xbb\xbf", b"[" * 3000, b'"":'),
+)
+
+
+def _flipped(part: bytes, bits: int) -> bytes:
+    return bytes(byte ^ bits for byte in part)
+
+
+@st.composite
+def mutations(draw: st.DrawFn, original: bytes) -> bytes:
+    """Return the bytes changed in a few places, as a fuzzer that knows the format would."""
+    value = original
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(value)))
+        end = draw(st.integers(start, min(len(value), start + 40)))
+        part = value[start:end]
+        instead = draw(
+            st.sampled_from([b"", part * 2, part[::-1], *_TOKENS])
+            | st.binary(max_size=8)
+            | st.integers(1, 255).map(partial(_flipped, part))
+        )
+        value = value[:start] + instead + value[end:]
+    return value
+
 
 json_values = st.recursive(
     st.none()

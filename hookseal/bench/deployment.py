@@ -15,7 +15,9 @@ from hookseal.bench.scenario import PARTITIONS
 from hookseal.config import load
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
+from hookseal.seal.registry import RegistryMac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,6 +55,12 @@ class Deployment:
     def names(self) -> TopicNames:
         """The topics' names."""
         return TopicNames(self.cluster.topic_prefix)
+
+    @property
+    def registry(self) -> Registry:
+        """The codec of commands and tenant documents."""
+        key = base64.b64decode(self.env["HOOKSEAL_MASTER_KEY"])
+        return Registry(self.names, RegistryMac([key]))
 
 
 @contextmanager

@@ -81,7 +81,7 @@ async def register(
 ) -> None:
     """Write the commands that make the tenants, each with a key and an endpoint."""
     async with Producer(deployment.cluster) as producer:
-        commands = KafkaCommands(producer, deployment.names)
+        commands = KafkaCommands(producer, deployment.names, deployment.registry)
         for customer in customers:
             for command in _commands(customer, url(customer.customer_id)):
                 await commands.submit(command)

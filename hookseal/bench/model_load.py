@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.api_key import SCOPES, ApiKey
 from hookseal.domain.endpoint import Endpoint
-from hookseal.domain.tenant import CommandResult, PublicKey, Tenant, encode
+from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
 from hookseal.kafka.producer import Producer
 from hookseal.seal import base64url
 
@@ -62,7 +62,10 @@ async def write_tenants(
     async with Producer(deployment.cluster) as producer:
         for first in range(0, tenants, _IN_FLIGHT):
             batch = [a_tenant(n) for n in range(first, min(tenants, first + _IN_FLIGHT))]
-            documents = [(tenant.customer_id.encode(), encode(tenant)) for tenant in batch]
+            documents = [
+                (tenant.customer_id.encode(), deployment.registry.document(tenant))
+                for tenant in batch
+            ]
             await asyncio.gather(
                 *(
                     producer.publish(deployment.names.tenants_changelog, key=key, value=value)

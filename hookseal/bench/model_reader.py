@@ -25,7 +25,8 @@ _BETWEEN_S = 0.03
 
 
 async def _main(tenants: int) -> None:
-    model = TenantsModel(load().cluster)
+    settings = load()
+    model = TenantsModel(settings.cluster, settings.registry())
     rss = psutil.Process(os.getpid()).memory_info
     longest_s, peak_bytes, cpu_s = 0.0, 0, time.process_time()
     began = seen = weighed = time.monotonic()

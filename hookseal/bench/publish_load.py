@@ -10,7 +10,7 @@ import orjson
 from hookseal.bench.load import event_value
 from hookseal.bench.scenario import CUSTOMERS
 from hookseal.domain.api_key import SCOPES
-from hookseal.domain.tenant import Tenant, encode
+from hookseal.domain.tenant import Tenant
 from hookseal.kafka.producer import Producer
 from hookseal.seal.api_keys import ApiKeys
 
@@ -59,7 +59,7 @@ async def write_tenants(deployment: Deployment, master_key: bytes) -> dict[str, 
             await producer.publish(
                 deployment.names.tenants_changelog,
                 key=tenant.customer_id.encode(),
-                value=encode(tenant),
+                value=deployment.registry.document(tenant),
             )
             made[tenant.customer_id] = key
     return made

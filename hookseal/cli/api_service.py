@@ -20,6 +20,7 @@ from hookseal.kafka.replay import Replayer
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
 from hookseal.seal.sign import SigningSecrets
+from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ class ApiService:
         self._socket = socket
         self._indexed = indexed
         self._model = TenantsModel(
-            settings.cluster, partitions=partitions, stale_s=settings.api_stale_s
+            settings.cluster,
+            settings.registry(),
+            on_forged=metrics.FORGED_RECORDS.inc,
+            partitions=partitions,
+            stale_s=settings.api_stale_s,
         )
         self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
         self._clock = SystemClock()
@@ -151,7 +156,7 @@ class ApiService:
             model=self._model,
             changes=KafkaChanges(
                 self._model,
-                KafkaCommands(self._producer, settings.names),
+                KafkaCommands(self._producer, settings.names, settings.registry()),
                 timeout_s=settings.api_write_timeout_s,
             ),
             events=self._events,

@@ -203,7 +203,9 @@ async def _events_wanted(
 
     customer_id, endpoint_id = wanted.customer_id or "", wanted.endpoint_id or ""
     followed_partitions = (partition_of(customer_id, partitions),)
-    async with TenantsModel(settings.cluster, partitions=followed_partitions) as tenants:
+    async with TenantsModel(
+        settings.cluster, settings.registry(), partitions=followed_partitions
+    ) as tenants:
         tenant = tenants.get(customer_id)
     if tenant is None:
         raise refusal("unknown_tenant", field=customer_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.domain import command as commands
 from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
 from hookseal.kafka.partitioner import partition_of
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from hookseal.domain.event import Event
     from hookseal.domain.notice import Notice
     from hookseal.kafka.producer import Position, Producer
+    from hookseal.kafka.registry import Registry
     from hookseal.kafka.topics import TopicNames
 
 __all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
@@ -101,14 +101,17 @@ class _Hold:
 class KafkaCommands:
     """`Commands` on the topic `tenant-commands`."""
 
-    def __init__(self, producer: Producer, names: TopicNames) -> None:
+    def __init__(self, producer: Producer, names: TopicNames, registry: Registry) -> None:
         self._producer = producer
         self._topic = names.commands
+        self._registry = registry
 
     async def submit(self, command: Command) -> None:
         """Write the command, trying again for as long as it takes."""
         await self._producer.publish_surely(
-            self._topic, key=command.customer_id.encode(), value=commands.encode(command)
+            self._topic,
+            key=command.customer_id.encode(),
+            value=self._registry.command(command),
         )
 
     async def submit_once(self, command: Command) -> Position:
@@ -118,7 +121,9 @@ class KafkaCommands:
             BrokerError: `publish_failed`, `broker_unreachable`.
         """
         return await self._producer.publish(
-            self._topic, key=command.customer_id.encode(), value=commands.encode(command)
+            self._topic,
+            key=command.customer_id.encode(),
+            value=self._registry.command(command),
         )
 
 

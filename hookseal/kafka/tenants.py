@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from hookseal.domain.tenant import CommandResult, Tenant
     from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.registry import Registry
 
 __all__ = ["TenantsModel"]
 
@@ -30,7 +31,9 @@ class TenantsModel:
     def __init__(
         self,
         cluster: Cluster,
+        registry: Registry,
         *,
+        on_forged: Callable[[], None] = lambda: None,
         partitions: Iterable[int] | None = None,
         stale_s: float = 10.0,
     ) -> None:
@@ -38,11 +41,18 @@ class TenantsModel:
 
         Args:
             cluster: Where.
+            registry: Reads the documents.
+            on_forged: Called for each record that somebody else wrote; it is ignored.
             partitions: Counted from 0.
             stale_s: Seconds after which what could not be compared with the broker's log
                 is not to be trusted.
         """
-        self._feed = TenantsFeed(cluster, None if partitions is None else tuple(partitions))
+        self._feed = TenantsFeed(
+            cluster,
+            registry,
+            None if partitions is None else tuple(partitions),
+            on_forged=on_forged,
+        )
         self._stale_s = stale_s
 
     async def __aenter__(self) -> Self:

@@ -17,9 +17,12 @@ from hookseal.kafka.tenant_waiters import TenantWaiters
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiokafka import ConsumerRecord
 
     from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.registry import Registry
 
 __all__ = ["TenantsFeed"]
 
@@ -46,13 +49,22 @@ class TenantsFeed:
         trouble: Why the changelog, or where it ends, cannot be read now; or None.
     """
 
-    def __init__(self, cluster: Cluster, partitions: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        registry: Registry,
+        partitions: tuple[int, ...] | None = None,
+        *,
+        on_forged: Callable[[], None] = lambda: None,
+    ) -> None:
         """Prepare to follow these partitions, or all."""
         self.index = TenantIndex()
         self.waiters = TenantWaiters()
         self.recovered = False
         self.trouble: BrokerError | None = None
         self._cluster = cluster
+        self._registry = registry
+        self._on_forged = on_forged
         self._topic = TopicNames(cluster.topic_prefix).tenants_changelog
         self._partitions = partitions
         self._said: str | None = None
@@ -193,7 +205,20 @@ class TenantsFeed:
             self.index.remove(customer_id)
         else:
             try:
-                tenant = self.index.put(customer_id, record.value)
+                document = self._registry.checked_document(record.key, record.value)
+            except InvalidInputError as error:
+                # As if it were not there: what the tenant's own say goes on to hold.
+                self._on_forged()
+                _log.error(
+                    "registry.forged",
+                    code=error.code,
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                )
+                return
+            try:
+                tenant = self.index.put(customer_id, document)
             except InvalidInputError as error:
                 _log.error(
                     "tenants.document_invalid",

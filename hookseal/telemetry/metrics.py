@@ -18,6 +18,7 @@ __all__ = [
     "DELIVERY_SECONDS",
     "DRAINED",
     "FAILED_PROBES",
+    "FORGED_RECORDS",
     "GAPS",
     "IN_BACKOFF",
     "IN_FLIGHT",
@@ -89,6 +90,10 @@ MISROUTED = Counter(
 )
 SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
 GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.")
+FORGED_RECORDS = Counter(
+    "hookseal_forged_records_total",
+    "Commands and tenant documents without a MAC of ours, which were ignored.",
+)
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
 PUBLISHED = Counter(
     "hookseal_published_total", "Events that the API took, repeats of earlier ones included."

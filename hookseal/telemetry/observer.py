@@ -207,6 +207,16 @@ class TelemetryObserver:
     def command_invalid(self, record: Record, code: str) -> None:
         """A record is no command and was skipped."""
         metrics.COMMANDS.labels(code).inc()
+        if code == "command_forged":
+            metrics.FORGED_RECORDS.inc()
+            self._log.error(
+                "registry.forged",
+                code=code,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            )
+            return
         self._log.error(
             "command.invalid", code=code, partition=record.partition, offset=record.offset
         )

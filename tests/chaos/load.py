@@ -13,7 +13,7 @@ import orjson
 
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
 from hookseal.kafka.ports import KafkaCommands
-from tests.builders import public_key
+from tests.builders import a_registry, public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Load:
 
     async def register(self, customers: list[str], url: Callable[[str], str]) -> None:
         """Make each customer a tenant with a key and one endpoint."""
-        commands = KafkaCommands(self._producer, self._names)
+        commands = KafkaCommands(self._producer, self._names, a_registry(self._names.prefix))
         key = public_key()
 
         async def one(customer: str) -> None:

@@ -232,7 +232,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_set_aside(
     await provider.tenant("gone", receiver.url("gone"))
     await provider.worker()
 
-    async with TenantsModel(provider.settings.cluster) as tenants:
+    async with TenantsModel(provider.settings.cluster, provider.settings.registry()) as tenants:
         await provider.publish("gone", 0)
         await tenants.changed(
             "gone",

@@ -4,6 +4,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from hookseal.domain import tenant as tenants
 from hookseal.domain.api_key import API_KEYS_MAX, SCOPES, ApiKey
 from hookseal.domain.command import Command, apply
 from hookseal.errors import InvalidCommandError, InvalidInputError
+from tests.builders import a_registry
+from tests.strategies import mutations
 
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
@@ -114,6 +117,44 @@ def test_commands_that_kafka_brings_again_change_nothing(
 @given(any_command)
 def test_a_command_survives_the_topic(command: Command) -> None:
     assert commands.decode(commands.encode(command)) == command
+
+
+@given(any_command, st.data())
+def test_no_mutation_of_a_record_is_taken(command: Command, data: st.DataObject) -> None:
+    """As a fuzzer would: bytes flipped, cut out, doubled, exchanged, over the whole record."""
+    registry = a_registry()
+    key = command.customer_id.encode()
+    genuine = registry.command(command)
+    value = data.draw(mutations(genuine))
+    if value != genuine:
+        with pytest.raises(InvalidCommandError):
+            registry.command_in(key, value)
+
+
+@given(any_command, st.data())
+def test_no_mutation_of_a_signed_command_raises_anything_else(
+    command: Command, data: st.DataObject
+) -> None:
+    """Behind the MAC as well: what is signed may be of another release."""
+    value = data.draw(mutations(commands.encode(command)))
+    with suppress(InvalidCommandError):
+        commands.decode(value)
+
+
+@given(st.lists(any_command, min_size=1, max_size=8), st.data())
+def test_no_mutation_of_a_document_raises_anything_else(
+    log: list[Command], data: st.DataObject
+) -> None:
+    created = commands.CreateTenant(customer_id="acme", id="first", at=0.0)
+    tenant = next((state for state in reversed(run([created, *log])) if state is not None), None)
+    assert tenant is not None
+    genuine = a_registry().document(tenant)
+    for value in (data.draw(mutations(genuine)), data.draw(mutations(tenants.encode(tenant)))):
+        if value != genuine:
+            with pytest.raises(InvalidInputError):
+                a_registry().tenant_in(b"acme", value)
+        with suppress(InvalidInputError):
+            tenants.decode(value)
 
 
 @given(st.binary(max_size=300))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,10 +11,21 @@ from hookseal.domain.dead_letter import REASONS, DeadLetter
 from hookseal.domain.event import event_id_if_any, parse_event
 from hookseal.domain.json_text import data_member
 from hookseal.errors import InvalidEventError
-from tests.strategies import hostile_records, json_values
+from tests.builders import MAX_BYTES, a_record
+from tests.strategies import hostile_records, json_values, mutations
 
 if TYPE_CHECKING:
     from hookseal.domain.record import Record
+
+
+GENUINE = [
+    a_record({"type": "order.paid", "data": {"n": [1, "x", None]}, "id": "evt_1"}),
+    a_record(b'{"n": 1}', ("ce_specversion", b"1.0"), ("ce_id", b"e"), ("ce_type", b"a.b")),
+    a_record(
+        {"specversion": "1.0", "id": "e", "type": "a", "source": "x", "data": {"n": 1}},
+        ("content-type", b"application/cloudevents+json"),
+    ),
+]
 
 
 @given(hostile_records)
@@ -25,6 +37,20 @@ def test_any_record_is_an_event_or_refused_with_a_known_reason(record: Record) -
     else:
         assert event.id
         assert "." not in event.id
+        orjson.loads(event.data)
+
+
+@given(st.sampled_from(GENUINE), st.data())
+def test_any_mutation_of_an_event_is_one_or_refused_with_a_known_reason(
+    record: Record, data: st.DataObject
+) -> None:
+    assert record.value is not None
+    changed = replace(record, value=data.draw(mutations(record.value)))
+    try:
+        event = parse_event(changed, max_bytes=MAX_BYTES)
+    except InvalidEventError as error:
+        assert error.code in REASONS  # noqa: PT017 - either way is right
+    else:
         orjson.loads(event.data)
 
 

@@ -14,7 +14,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka import topics
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.kafka.topics import TopicNames
-from tests.builders import a_tenant
+from tests.builders import a_registry, a_tenant
 from tests.changelog import code_of, writing
 from tests.conditions import until
 
@@ -50,7 +50,7 @@ async def test_entering_returns_once_all_that_stands_is_read(
     await changelog.put(a_tenant("c07", api_keys=(A_KEY,)))
     await changelog.write("c08", None)
 
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         assert model.ready
         assert model.why_not_ready() is None
         assert model.count == 49
@@ -61,7 +61,7 @@ async def test_entering_returns_once_all_that_stands_is_read(
 async def test_a_change_arrives_and_a_deleted_tenant_leaves_nothing(
     cluster: Cluster, changelog: Changelog
 ) -> None:
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         await changelog.put(a_tenant("acme", api_keys=(A_KEY,)))
         made = await model.changed("acme", lambda tenant: tenant is not None, timeout_s=10)
         holder = model.customer_of(A_KEY.id)
@@ -78,9 +78,9 @@ async def test_a_document_that_cannot_be_read_leaves_no_key_that_passes(
     cluster: Cluster, changelog: Changelog
 ) -> None:
     await changelog.put(a_tenant("acme", api_keys=(A_KEY,)))
-    await changelog.write("acme", b'{"v":9}')
+    await changelog.write("acme", changelog.signed("acme", b'{"v":9}'))
 
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         assert model.ready
         assert (model.get("acme"), model.customer_of(A_KEY.id)) == (None, None)
 
@@ -88,7 +88,7 @@ async def test_a_document_that_cannot_be_read_leaves_no_key_that_passes(
 async def test_only_these_partitions_are_followed(cluster: Cluster, changelog: Changelog) -> None:
     home = {name: (await changelog.put(a_tenant(name))).partition for name in map(str, range(20))}
 
-    async with TenantsModel(cluster, partitions=[1]) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix), partitions=[1]) as model:
         held = {tenant.customer_id for tenant in model.page()}
 
     assert held == {name for name, partition in home.items() if partition == 1}
@@ -97,7 +97,7 @@ async def test_only_these_partitions_are_followed(cluster: Cluster, changelog: C
 async def test_settling_sees_what_another_process_has_just_written(
     cluster: Cluster, changelog: Changelog
 ) -> None:
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         for revision in range(1, 21):
             await changelog.put(a_tenant("acme", revision=revision))
 
@@ -112,7 +112,7 @@ async def test_the_result_of_a_command_is_told_whole(
     cluster: Cluster, changelog: Changelog
 ) -> None:
     result = CommandResult("cmd_1", "too_many_keys", "f")
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         waiting = asyncio.create_task(model.result_of("acme", "cmd_1", existed=False, timeout_s=10))
         await changelog.put(a_tenant("acme"))
         await changelog.put(a_tenant("acme", revision=2, recent=(result,)))
@@ -128,7 +128,7 @@ async def test_a_result_is_seen_however_many_others_follow_at_once(
     cluster: Cluster, changelog: Changelog
 ) -> None:
     results = [CommandResult(f"cmd_{number}", "ok", str(number)) for number in range(100)]
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         waiting = asyncio.create_task(model.result_of("acme", "cmd_7", existed=False, timeout_s=10))
         await asyncio.sleep(0)
         await asyncio.gather(
@@ -140,7 +140,7 @@ async def test_a_result_is_seen_however_many_others_follow_at_once(
 
 async def test_a_topic_that_is_missing_is_awaited(settings: Settings) -> None:
     cluster = settings.cluster
-    model = TenantsModel(cluster)
+    model = TenantsModel(cluster, a_registry(cluster.topic_prefix))
     model.start()
     try:
         await until(lambda: code_of(model) == "topic_missing")
@@ -155,7 +155,7 @@ async def test_a_topic_that_is_missing_is_awaited(settings: Settings) -> None:
 
 async def test_who_only_looks_is_told_that_the_topic_is_missing(settings: Settings) -> None:
     with pytest.raises(BrokerError) as caught:
-        async with TenantsModel(settings.cluster):
+        async with TenantsModel(settings.cluster, a_registry(settings.topic_prefix)):
             pass
 
     assert caught.value.code == "topic_missing"
@@ -167,7 +167,7 @@ async def test_of_a_topic_that_is_made_anew_nothing_old_is_left(
 ) -> None:
     for revision in range(20):
         await changelog.put(a_tenant("old", revision=revision, api_keys=(A_KEY,)))
-    async with TenantsModel(cluster) as model:
+    async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
         await remake(cluster)
         async with writing(cluster) as remade:
             await remade.put(a_tenant("new"))

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 from agents.tenants import ApplyCommand
-from hookseal.domain import command as commands
 from hookseal.domain.command import (
     AddPublicKey,
+    Command,
     CreateTenant,
     DeleteTenant,
     DisableTenant,
     RemovePublicKey,
+    encode,
 )
 from hookseal.domain.record import Record
-from tests.builders import a_record, a_tenant, an_event, public_key
+from hookseal.seal.registry import RegistryMac
+from tests.builders import MASTER_KEY, a_record, a_registry, a_tenant, an_event, public_key
 from tests.fakes import FakeNotices, FakeTenants, RecordingObserver
 
 
-def on_topic(command: commands.Command, key: bytes = b"acme") -> Record:
-    return Record("tenant-commands", 0, 0, key, commands.encode(command))
+def on_topic(command: Command, key: bytes = b"acme") -> Record:
+    value = RegistryMac([MASTER_KEY]).attach("tenant-commands", key, encode(command))
+    return Record("tenant-commands", 0, 0, key, value)
 
 
 def applying(
@@ -24,7 +27,10 @@ def applying(
     notices: FakeNotices | None = None,
 ) -> ApplyCommand:
     return ApplyCommand(
-        table=table, watcher=observer or RecordingObserver(), notices=notices or FakeNotices()
+        registry=a_registry(),
+        table=table,
+        watcher=observer or RecordingObserver(),
+        notices=notices or FakeNotices(),
     )
 
 
@@ -72,7 +78,30 @@ class TestApplyCommand:
         for value in (None, b"", b"nonsense", b"{}"):
             assert apply(Record("tenant-commands", 0, 0, b"acme", value)) is None
 
-        assert observer.invalid == ["command_invalid"] * 4
+        assert observer.invalid == ["command_forged"] * 4
+
+    async def test_skips_what_is_signed_and_no_command(self) -> None:
+        observer = RecordingObserver()
+        mac = RegistryMac([MASTER_KEY])
+
+        for value in (b'{"v":1}', b'{"type":"x"}', b"{nonsense}"):
+            signed = mac.attach("tenant-commands", b"acme", value)
+            record = Record("tenant-commands", 0, 0, b"acme", signed)
+            assert applying(FakeTenants(), observer)(record) is None
+
+        assert observer.invalid == ["command_invalid"] * 3
+
+    async def test_skips_what_somebody_else_wrote_or_moved(self) -> None:
+        table, observer = FakeTenants(a_tenant()), RecordingObserver()
+        apply = applying(table, observer)
+        command = DeleteTenant(customer_id="acme", id="c", at=1.0)
+        genuine = a_registry().command(command)
+
+        assert apply(Record("tenant-commands", 0, 0, b"acme", encode(command))) is None
+        assert apply(Record("tenant-commands", 0, 0, b"other", genuine)) is None
+
+        assert observer.invalid == ["command_forged"] * 2
+        assert table.held == {"acme": a_tenant()}
 
     async def test_refuses_a_command_under_a_foreign_key(self) -> None:
         table, observer = FakeTenants(), RecordingObserver()

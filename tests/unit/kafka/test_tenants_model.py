@@ -9,6 +9,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka.broker.ports import HOST, free_ports
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.tenants import TenantsModel
+from tests.builders import a_registry
 from tests.changelog import code_of
 from tests.conditions import until
 
@@ -32,7 +33,7 @@ def a_cluster_that_is_away() -> Cluster:
 
 @asynccontextmanager
 async def started(cluster: Cluster) -> AsyncIterator[TenantsModel]:
-    model = TenantsModel(cluster)
+    model = TenantsModel(cluster, a_registry(cluster.topic_prefix))
     model.start()
     try:
         yield model
@@ -62,7 +63,7 @@ class TestWithoutABroker:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(BrokerError) as caught:
-            async with TenantsModel(a_cluster_that_is_away()):
+            async with TenantsModel(a_cluster_that_is_away(), a_registry()):
                 pass
 
         assert caught.value.code == "broker_unreachable"

@@ -1,26 +1,41 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
 
 from hookseal.domain.tenant import encode
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from streams.tables import FaustTenants
-from tests.builders import a_tenant
+from tests.builders import a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
+    from hookseal.domain.tenant import Tenant
     from hookseal.kafka.ends import LogEnds
     from streams.faust_app import HooksealApp
 
 CUSTOMERS = [f"c{number}" for number in range(30)]
 
 
+def document_of(tenant: Tenant) -> bytes:
+    return a_registry().document(tenant)
+
+
+def from_changelog(key: bytes, value: bytes | None, offset: int = 0) -> Any:
+    message = SimpleNamespace(
+        key=key, value=value, topic="c", partition=0, offset=offset, tp=("c", 0)
+    )
+    return SimpleNamespace(key=key, value=value, message=message)
+
+
 def filled(app: HooksealApp) -> FaustTenants:
     """The table with what recovery or live writes would put there."""
     tenants = app.lifecycle.tenants
     for customer_id in CUSTOMERS:
-        tenants._table.data[customer_id.encode()] = encode(a_tenant(customer_id))
+        tenants._table.data[customer_id.encode()] = document_of(a_tenant(customer_id))
     return tenants
 
 
@@ -43,6 +58,8 @@ class TestCatchUp:
         ends, clock = FailingEnds(3, end=0), FakeClock()
         tenants = FaustTenants(
             app.lifecycle.tenants._table,
+            registry=a_registry(),
+            on_forged=lambda: None,
             partitions=lambda: 6,
             ends=cast("LogEnds", ends),
             commands=lambda: app.lifecycle.commands,
@@ -68,9 +85,37 @@ class TestFaustTenants:
         tenants = filled(app)
         tenants.get("c3")
 
-        tenants._table.data[b"c3"] = encode(a_tenant("c3", enabled=False))
+        tenants._table.data[b"c3"] = document_of(a_tenant("c3", enabled=False))
 
         assert tenants.get("c3") == a_tenant("c3", enabled=False)
+
+    async def test_recovery_passes_over_what_somebody_else_wrote(self, app: HooksealApp) -> None:
+        tenants = filled(app)
+        forged: list[None] = []
+        tenants._on_forged = lambda: forged.append(None)
+        evil = a_tenant("c3", an_endpoint(url="https://evil.test/"))
+
+        tenants._table.apply_changelog_batch(
+            [
+                from_changelog(b"c3", encode(evil)),
+                from_changelog(b"c3", document_of(a_tenant("c4"))),
+                from_changelog(b"c3", b"nonsense"),
+                from_changelog(b"c5", document_of(a_tenant("c5", enabled=False))),
+                from_changelog(b"c6", None),
+            ]
+        )
+
+        assert tenants.get("c3") == a_tenant("c3")
+        assert tenants.get("c5") == a_tenant("c5", enabled=False)
+        assert tenants.get("c6") is None
+        assert len(forged) == 3
+
+    async def test_a_document_of_somebody_else_s_is_never_used(self, app: HooksealApp) -> None:
+        tenants = filled(app)
+        tenants._table.data[b"c3"] = encode(a_tenant("c3", enabled=False))
+
+        with pytest.raises(InvalidInputError, match="tenant_document_forged"):
+            tenants.get("c3")
 
     async def test_knows_the_tenants_of_a_partition(self, app: HooksealApp) -> None:
         found = filled(app).of_partition(2)
