@@ -111,8 +111,8 @@ class Settings(BaseSettings):
         ),
     )
     commit_interval_s: float = Field(
-        default=0.5,
-        ge=0.05,
+        default=0.05,
+        ge=0.01,
         le=60,
         description="Seconds between commits. A crash repeats what was finished since the last.",
     )
@@ -537,7 +537,6 @@ class Settings(BaseSettings):
                 cap_s=max(self.probe_base_s, self.probe_cap_s),
                 jitter=self.retry_jitter,
             ),
-            note_every_s=self.commit_interval_s,
             event_max_bytes=self.event_max_bytes,
         )
 
