@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode import Service
 
 from hookseal.delivery.lanes import Progress
 from hookseal.delivery.lanes.note import note_of, ranges_in
@@ -267,21 +266,6 @@ class FinishedConsumer(driver.Consumer):
             stopped.close()
             return None
         return await super().wait_first(rest, stopped)
-
-    @Service.task
-    async def _keep_polling(self) -> None:
-        """Stay in the group while every partition is in backoff.
-
-        With all queues full Faust stops polling, and aiokafka takes a consumer that does
-        not poll for `max_poll_interval` for dead.
-        """
-        while not self.should_stop:
-            await self.sleep(1.0)
-            client = self._thread._consumer  # noqa: SLF001
-            idle = not self._get_active_partitions() and self._buffered_partitions
-            if client is not None and self.flow_active and idle:
-                with client._subscription.fetch_context():  # noqa: SLF001
-                    pass
 
 
 class FixedConductor(Conductor):
