@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookseal.domain.command import apply
+from hookseal.domain.command import RewriteTenant, apply
 from hookseal.domain.notice import key_changed
 from hookseal.errors import InvalidCommandError
 
@@ -97,7 +97,8 @@ class ApplyCommand:
         if before is None and after is None:
             code = "unknown_tenant"
         self._watcher.command_applied(type(command).__name__, code, command.customer_id)
-        written = None if after == before else self._table.put(command.customer_id, after)
+        is_news = after != before or (after is not None and isinstance(command, RewriteTenant))
+        written = self._table.put(command.customer_id, after) if is_news else None
         # Also for a command that Kafka brings again: the notice may not have been written
         # when its worker ended. It has the same id, so that a receiver drops a repeat.
         notice = key_changed(command, before, after)

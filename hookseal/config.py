@@ -26,7 +26,6 @@ from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
-from hookseal.seal.registry import RegistryMac
 
 __all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
@@ -137,6 +136,13 @@ class Settings(BaseSettings):
         description=(
             "Base64 of at least 32 random bytes; every signing secret is derived from it. "
             "`openssl rand -base64 32`"
+        ),
+    )
+    master_key_previous: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "The master keys before it, newest first, while one is rotated: they still read what "
+            "they wrote, and sign beside it."
         ),
     )
     unknown_tenant_hold_s: float = Field(
@@ -437,6 +443,14 @@ class Settings(BaseSettings):
             raise ValueError("there is no file at this place that can be read")
         return value
 
+    @field_validator("master_key_previous")
+    @classmethod
+    def _all_decode(cls, value: SecretStr) -> SecretStr:
+        for key in value.get_secret_value().split(","):
+            if key.strip():
+                _decode_secret(key)
+        return value
+
     @model_validator(mode="after")
     def _tls_files_fit(self) -> Self:
         # Here and not at the first connection: it would look as if no broker answered.
@@ -571,13 +585,25 @@ class Settings(BaseSettings):
             )
         return _decode_secret(self.master_key.get_secret_value())
 
+    def master_keys(self) -> list[bytes]:
+        """Return the master key, and behind it those before it that still count.
+
+        Raises:
+            ConfigurationError: `master_key_missing`.
+        """
+        before = self.master_key_previous.get_secret_value().split(",")
+        return [
+            self.master_key_bytes(),
+            *(_decode_secret(key) for key in before if key.strip()),
+        ]
+
     def registry(self) -> Registry:
         """Return the codec of commands and tenant documents.
 
         Raises:
             ConfigurationError: `master_key_missing`.
         """
-        return Registry(self.names, RegistryMac([self.master_key_bytes()]))
+        return Registry(self.names, self.master_keys())
 
     def peppers(self) -> dict[int, bytes]:
         """Return the peppers of the API keys, by version."""

@@ -10,6 +10,7 @@ import structlog
 from faust.types import TP
 
 from hookseal.errors import BrokerError, InvalidInputError
+from hookseal.kafka.forged import ForgedRecords
 from hookseal.kafka.partitioner import partition_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class FaustTenants:
         self._table = table
         table.is_genuine = self._is_genuine
         self._registry = registry
-        self._on_forged = on_forged
+        self._forged = ForgedRecords(on_forged)
         self._partitions = partitions
         self._ends = ends
         self._commands = commands
@@ -134,6 +135,8 @@ class FaustTenants:
                 if self._clock.now() - progress_at > PATIENCE_S:
                     _log.warning("commands.stuck", partition=partition, applied=before, end=end)
                     return
+        # Commands are applied once the table is recovered, so the changelog is read by now.
+        self._forged.tell()
 
     async def _end_of_commands(self, partition: int) -> int:
         while True:
@@ -176,21 +179,15 @@ class FaustTenants:
             held.pop(raw, None)
 
     def _is_genuine(self, message: Message) -> bool:
-        if message.value is None:
-            return True
-        try:
-            self._registry.checked_document(message.key or b"", message.value)
-        except InvalidInputError as error:
-            # As if it were not there: what the tenant's own say goes on to hold.
-            self._on_forged()
-            _log.error(
-                "registry.forged",
-                code=error.code,
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-            )
-            return False
+        key = message.key or b""
+        if message.value is not None:
+            try:
+                self._registry.checked_document(key, message.value)
+            except InvalidInputError:
+                # As if it were not there: what the tenant's own say goes on to hold.
+                self._forged.note(key, message.topic, message.partition, message.offset)
+                return False
+        self._forged.followed(key)
         return True
 
     def _decoded(self, customer_id: str, document: bytes) -> Tenant:

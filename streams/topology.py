@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> HooksealApp:
     deliverer = Deliverer(
         tenants=tenants,
         transport=transport,
-        secrets=SigningSecrets(settings.master_key_bytes()),
+        secrets=SigningSecrets(*settings.master_keys()),
         commands=submitting,
         observer=observer,
         clock=clock,

@@ -16,14 +16,13 @@ from hookseal.domain.record import Header, Record
 from hookseal.domain.tenant import PublicKey, Tenant
 from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
-from hookseal.seal.registry import RegistryMac
 
 MAX_BYTES = 32_768
 MASTER_KEY = bytes(range(32))
 
 
 def a_registry(prefix: str = "") -> Registry:
-    return Registry(TopicNames(prefix), RegistryMac([MASTER_KEY]))
+    return Registry(TopicNames(prefix), [MASTER_KEY])
 
 
 @lru_cache

@@ -17,7 +17,6 @@ from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
-from hookseal.seal.registry import RegistryMac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +59,7 @@ class Deployment:
     def registry(self) -> Registry:
         """The codec of commands and tenant documents."""
         key = base64.b64decode(self.env["HOOKSEAL_MASTER_KEY"])
-        return Registry(self.names, RegistryMac([key]))
+        return Registry(self.names, [key])
 
 
 @contextmanager

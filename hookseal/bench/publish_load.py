@@ -50,7 +50,7 @@ KINDS = (
 
 async def write_tenants(deployment: Deployment, master_key: bytes) -> dict[str, str]:
     """Write tenants into the changelog; return an API key of each."""
-    api_keys = ApiKeys({}, master_key=master_key)
+    api_keys = ApiKeys({}, master_keys=[master_key])
     made = {}
     async with Producer(deployment.cluster) as producer:
         for number in range(CUSTOMERS):

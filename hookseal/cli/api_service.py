@@ -151,7 +151,7 @@ class ApiService:
 
     def _parts(self) -> ApiParts:
         settings = self._settings
-        master_key = settings.master_key_bytes()
+        master_keys = settings.master_keys()
         return ApiParts(
             model=self._model,
             changes=KafkaChanges(
@@ -162,9 +162,9 @@ class ApiService:
             events=self._events,
             event_max_bytes=settings.event_max_bytes,
             notices=self._events,
-            api_keys=ApiKeys(settings.peppers(), master_key=master_key),
+            api_keys=ApiKeys(settings.peppers(), master_keys=master_keys),
             admin_key=settings.admin_key.get_secret_value() or None,
-            secrets=SigningSecrets(master_key),
+            secrets=SigningSecrets(*master_keys),
             check_url=partial(
                 check_url,
                 allow_http=settings.egress_allow_http,

@@ -14,6 +14,7 @@ from hookseal.cli import (
     demo,
     doctor,
     keys,
+    master_key,
     publish,
     receive,
     settings,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(master_key.app, name="secrets")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(demo.demo)
 app.command()(publish.publish)

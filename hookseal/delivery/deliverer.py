@@ -259,10 +259,9 @@ class Deliverer:
             event_id=event.id,
             timestamp=int(now),
             key=load_public_key(target.key.jwk_json()),
-            secrets=[
-                self._secrets.derive(target.customer_id, endpoint.id, version)
-                for version in endpoint.secret_versions(now)
-            ],
+            secrets=self._secrets.in_force(
+                target.customer_id, endpoint.id, endpoint.secret_versions(now)
+            ),
             headers=endpoint.headers,
         )
         return SealedRequest(endpoint.url, headers, body, self._rules.attempt_timeout_s)

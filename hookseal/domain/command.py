@@ -40,6 +40,7 @@ __all__ = [
     "RemoveEndpoint",
     "RemovePublicKey",
     "ResumeEndpoint",
+    "RewriteTenant",
     "RotateSecret",
     "SuspendEndpoint",
     "apply",
@@ -196,6 +197,10 @@ class _Unnoticed(_Command, frozen=True):
     """
 
 
+class RewriteTenant(_Unnoticed, frozen=True, tag="tenant.rewrite"):
+    """Write the document anew as it is: under the current master key."""
+
+
 class ClaimSuspension(_Unnoticed, frozen=True, tag="endpoint.claim_suspension"):
     """From now on somebody else owns the partition."""
 
@@ -229,6 +234,7 @@ Command = (
     | EndSuspension
     | ClaimSuspension
     | NoteDrained
+    | RewriteTenant
 )
 
 _encoder = msgspec.json.Encoder()
@@ -313,6 +319,10 @@ def _disable(tenant: Tenant, _: DisableTenant) -> Tenant:
 
 def _delete(_: Tenant, __: DeleteTenant) -> None:
     return None
+
+
+def _rewrite(tenant: Tenant, _: RewriteTenant) -> Tenant:
+    return tenant
 
 
 def _add_api_key(tenant: Tenant, command: AddApiKey) -> Tenant:
@@ -500,4 +510,5 @@ _CHANGES: dict[type, Callable[[Tenant, Any], Tenant | None]] = {
     EndSuspension: _end_suspension,
     ClaimSuspension: _claim_suspension,
     NoteDrained: _note_drained,
+    RewriteTenant: _rewrite,
 }

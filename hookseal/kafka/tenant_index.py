@@ -13,7 +13,7 @@ from hookseal.domain.tenant import decode
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hookseal.domain.tenant import Tenant
 
@@ -44,7 +44,13 @@ class TenantIndex:
     microseconds, so that it is done anew for whoever asks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[bytes], Tenant] = decode) -> None:
+        """Begin.
+
+        Args:
+            read: Makes a tenant of a document; raises `InvalidInputError`.
+        """
+        self._read = read
         self._documents: dict[str, bytes] = {}
         self._holders: dict[str, str] = {}
         self._ordered: list[str] | None = None
@@ -63,7 +69,7 @@ class TenantIndex:
                 `tenant_document_misplaced`.
         """
         try:
-            tenant = _read(document, customer_id)
+            tenant = _placed(self._read(document), customer_id)
         except InvalidInputError:
             self.remove(customer_id)
             raise
@@ -88,7 +94,7 @@ class TenantIndex:
     def get(self, customer_id: str) -> Tenant | None:
         """Return the tenant, or None."""
         document = self._documents.get(customer_id)
-        return None if document is None else decode(document)
+        return None if document is None else self._read(document)
 
     def customer_of(self, key_id: str) -> str | None:
         """Return whose API key it is, or None."""
@@ -104,7 +110,8 @@ class TenantIndex:
         ordered = self.sort()
         start = 0 if after is None else bisect_right(ordered, after)
         return [
-            decode(self._documents[customer_id]) for customer_id in ordered[start : start + limit]
+            self._read(self._documents[customer_id])
+            for customer_id in ordered[start : start + limit]
         ]
 
     def sort(self) -> list[str]:
@@ -133,8 +140,7 @@ class TenantIndex:
                 del self._holders[key.id]
 
 
-def _read(document: bytes, customer_id: str) -> Tenant:
-    tenant = decode(document)
+def _placed(tenant: Tenant, customer_id: str) -> Tenant:
     if tenant.customer_id != customer_id:
         raise InvalidInputError("tenant_document_misplaced", "The document is another tenant's.")
     return tenant

@@ -148,6 +148,11 @@ class TenantsModel:
         return self._feed.index.page(after, self.count if limit is None else limit)
 
     @property
+    def outdated(self) -> frozenset[str]:
+        """Customer ids of the tenants whose record is not of the current master key."""
+        return frozenset(self._feed.outdated)
+
+    @property
     def count(self) -> int:
         """How many tenants there are."""
         return len(self._feed.index)

@@ -11,6 +11,7 @@ import structlog
 
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.catch_up import CatchUp
+from hookseal.kafka.forged import ForgedRecords
 from hookseal.kafka.log_follower import LogFollower
 from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.kafka.tenant_waiters import TenantWaiters
@@ -44,6 +45,7 @@ class TenantsFeed:
 
     Attributes:
         index: The tenants; not complete, or of a log that is no more, unless `recovered`.
+        outdated: Customer ids of the tenants whose record is not of the current master key.
         waiters: Told of every change, once `recovered`.
         recovered: Whether everything is read that stood in the changelog at the start.
         trouble: Why the changelog, or where it ends, cannot be read now; or None.
@@ -58,13 +60,14 @@ class TenantsFeed:
         on_forged: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to follow these partitions, or all."""
-        self.index = TenantIndex()
+        self.index = TenantIndex(registry.tenant_of)
+        self.outdated: set[str] = set()
         self.waiters = TenantWaiters()
         self.recovered = False
         self.trouble: BrokerError | None = None
         self._cluster = cluster
         self._registry = registry
-        self._on_forged = on_forged
+        self._forged = ForgedRecords(on_forged)
         self._topic = TopicNames(cluster.topic_prefix).tenants_changelog
         self._partitions = partitions
         self._said: str | None = None
@@ -140,7 +143,8 @@ class TenantsFeed:
     async def _follow(self) -> NoReturn:
         self._began = time.monotonic()
         async with LogFollower(self._cluster, self._topic, self._partitions) as log:
-            self.index = TenantIndex()
+            self.index = TenantIndex(self._registry.tenant_of)
+            self.outdated.clear()
             self._log = log
             self._end = CatchUp(
                 log.ends, log.positions, heard=self._heard, caught_up=self._caught_up
@@ -169,6 +173,7 @@ class TenantsFeed:
     def _caught_up(self) -> None:
         if not self.recovered:
             self.index.sort()
+            self._forged.tell()
             self.recovered = True
             _log.info("tenants.recovered", tenants=len(self.index), seconds=self._seconds())
             for customer_id in self.waiters:
@@ -202,23 +207,25 @@ class TenantsFeed:
         customer_id = record.key.decode("utf-8", "replace")
         tenant = None
         if record.value is None:
+            self._forged.followed(record.key)
+            self.outdated.discard(customer_id)
             self.index.remove(customer_id)
         else:
             try:
-                document = self._registry.checked_document(record.key, record.value)
-            except InvalidInputError as error:
+                genuine = self._registry.checked_document(record.key, record.value)
+            except InvalidInputError:
                 # As if it were not there: what the tenant's own say goes on to hold.
-                self._on_forged()
-                _log.error(
-                    "registry.forged",
-                    code=error.code,
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                )
+                self._forged.note(record.key, record.topic, record.partition, record.offset)
+                if self.recovered:
+                    self._forged.tell()
                 return
+            self._forged.followed(record.key)
+            if genuine.is_current:
+                self.outdated.discard(customer_id)
+            else:
+                self.outdated.add(customer_id)
             try:
-                tenant = self.index.put(customer_id, document)
+                tenant = self.index.put(customer_id, genuine.document)
             except InvalidInputError as error:
                 _log.error(
                     "tenants.document_invalid",

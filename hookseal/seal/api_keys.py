@@ -24,7 +24,7 @@ from hookseal.errors import ConfigurationError
 from hookseal.seal import base64url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["ADMIN_PREFIX", "ApiKeys", "ReadKey", "new_admin_key", "read_key", "same_secret"]
 
@@ -81,15 +81,16 @@ class ApiKeys:
     guesses 256 random bits, and would cost 150 ms a request.
     """
 
-    __slots__ = ("_master_key", "_newest", "_peppers")
+    __slots__ = ("_derived", "_master_key", "_newest", "_peppers")
 
-    def __init__(self, peppers: Mapping[int, bytes], *, master_key: bytes) -> None:
+    def __init__(self, peppers: Mapping[int, bytes], *, master_keys: Sequence[bytes]) -> None:
         """Prepare.
 
         Args:
             peppers: By version, from 1; new keys get the highest. Without any, version 0
                 is used, which is derived from the master key and always known.
-            master_key: At least 32 random bytes.
+            master_keys: At least 32 random bytes each; the current one first, and behind it
+                those before it, so that keys of version 0 pass while one is rotated.
 
         Raises:
             ConfigurationError: `pepper_short`.
@@ -98,9 +99,10 @@ class ApiKeys:
             raise ConfigurationError(
                 "pepper_short", f"A pepper must have at least {PEPPER_BYTES_MIN} random bytes."
             )
-        self._master_key = master_key
-        self._peppers = {0: _derived(master_key, _PEPPER_PURPOSE), **peppers}
-        self._newest = max(self._peppers)
+        self._master_key = master_keys[0]
+        self._derived = [_derived(key, _PEPPER_PURPOSE) for key in master_keys]
+        self._peppers = dict(peppers)
+        self._newest = max(self._peppers, default=0)
 
     def new(
         self, scopes: tuple[str, ...], *, now: float, seed: tuple[str, ...] | None = None
@@ -124,7 +126,7 @@ class ApiKeys:
         else:
             key_id, secret = self._seeded(seed)
         key = _with_checksum(f"{TENANT_PREFIX}{key_id}_{secret}")
-        digest = base64url.encode(self._digest(key, self._newest) or b"").decode()
+        digest = base64url.encode(next(self._digests(key, self._newest))).decode()
         return key, ApiKey(key_id, digest, self._newest, check_scopes(scopes), now)
 
     def fits(self, key: ReadKey, stored: ApiKey | None) -> bool:
@@ -132,15 +134,15 @@ class ApiKeys:
 
         Takes as long for an unknown key as for a known one.
         """
-        digest = self._digest(key.text, self._newest if stored is None else stored.pepper)
-        if digest is None:
-            return False
-        expected = "" if stored is None else stored.digest
-        return hmac.compare_digest(base64url.encode(digest), expected.encode())
+        expected = b"" if stored is None else stored.digest.encode()
+        digests = self._digests(key.text, self._newest if stored is None else stored.pepper)
+        # All of them, so that it takes as long whichever it is.
+        return any([hmac.compare_digest(base64url.encode(each), expected) for each in digests])  # noqa: C419
 
-    def _digest(self, key: str, version: int) -> bytes | None:
-        pepper = self._peppers.get(version)
-        return None if pepper is None else hmac.digest(pepper, key.encode(), "sha256")
+    def _digests(self, key: str, version: int) -> Iterator[bytes]:
+        peppers = [self._peppers[version]] if version in self._peppers else []
+        for pepper in self._derived if version == 0 else peppers:
+            yield hmac.digest(pepper, key.encode(), "sha256")
 
     def _seeded(self, seed: tuple[str, ...]) -> tuple[str, str]:
         # Each part behind its length: no two seeds can be spelled alike.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -23,11 +23,23 @@ from hookseal.seal import base64url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["RegistryMac"]
+__all__ = ["Genuine", "RegistryMac"]
 
 _PURPOSE = b"hookseal registry mac 1"
 _KEY_BYTES = 32
 _SIGNED = re.compile(rb'(\{.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
+
+
+class Genuine(NamedTuple):
+    """A document that one of ours wrote.
+
+    Attributes:
+        document: Without its MAC.
+        is_current: Whether the MAC is one under the current master key.
+    """
+
+    document: bytes
+    is_current: bool
 
 
 class RegistryMac:
@@ -55,7 +67,7 @@ class RegistryMac:
         mac = base64url.encode(_mac(self._keys[0], topic, key, document))
         return b'%b,"mac":"%b"}' % (document[:-1], mac)
 
-    def checked(self, topic: str, key: bytes, value: bytes) -> bytes | None:
+    def checked(self, topic: str, key: bytes, value: bytes) -> Genuine | None:
         """Return the document without its MAC; None if the MAC is missing or another one."""
         parts = _SIGNED.fullmatch(value)
         if parts is None:
@@ -64,14 +76,10 @@ class RegistryMac:
         found = parts[2]
         # Compared as text: another spelling of the same bytes does not count.
         expected = (base64url.encode(_mac(each, topic, key, document)) for each in self._keys)
-        if any(hmac.compare_digest(each, found) for each in expected):
-            return document
+        for number, each in enumerate(expected):
+            if hmac.compare_digest(each, found):
+                return Genuine(document, is_current=number == 0)
         return None
-
-    def is_current(self, topic: str, key: bytes, value: bytes) -> bool:
-        """Return whether the MAC is one under the current key."""
-        document = self.checked(topic, key, value)
-        return document is not None and self.attach(topic, key, document) == value
 
 
 def _mac(key: bytes, topic: str, record_key: bytes, document: bytes) -> bytes:

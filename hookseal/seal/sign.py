@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hookseal.errors import ConfigurationError, SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["SigningSecrets", "sign", "signature_header"]
 
@@ -66,18 +66,22 @@ class SigningSecrets:
     random bytes, nor derive one from another.
     """
 
-    __slots__ = ("_derive",)
+    __slots__ = ("_before", "_derive")
 
-    def __init__(self, master_key: bytes) -> None:
-        if len(master_key) < MASTER_KEY_BYTES_MIN:
+    def __init__(self, master_key: bytes, *before: bytes) -> None:
+        """Prepare.
+
+        Args:
+            master_key: The current one.
+            before: Those before it, newest first: their secrets sign as well.
+        """
+        if any(len(key) < MASTER_KEY_BYTES_MIN for key in (master_key, *before)):
             raise ConfigurationError(
                 "master_key_short",
                 f"The master key must have at least {MASTER_KEY_BYTES_MIN} random bytes.",
             )
-        # The key lives in this closure only: it shows in no repr and in no vars().
-        self._derive: Callable[[str, str, int], bytes] = lru_cache(_SECRETS_MAX)(
-            partial(_derive, master_key)
-        )
+        # The keys live in these closures only: they show in no repr and in no vars().
+        self._derive, *self._before = (_deriving(key) for key in (master_key, *before))
 
     def derive(self, customer_id: str, endpoint_id: str, version: int) -> bytes:
         """Return the 32 bytes of an endpoint's secret.
@@ -89,10 +93,28 @@ class SigningSecrets:
         """
         return self._derive(customer_id, endpoint_id, version)
 
+    def in_force(self, customer_id: str, endpoint_id: str, versions: Iterable[int]) -> list[bytes]:
+        """Return the secrets that sign a request, the newest first.
+
+        Args:
+            customer_id: The tenant.
+            endpoint_id: The tenant's endpoint.
+            versions: Of the endpoint's secret, the newest first.
+        """
+        return [
+            derive(customer_id, endpoint_id, version)
+            for derive in (self._derive, *self._before)
+            for version in versions
+        ]
+
     def show(self, customer_id: str, endpoint_id: str, version: int) -> str:
         """Return the secret in the form that tenants are given, `whsec_<base64>`."""
         secret = self.derive(customer_id, endpoint_id, version)
         return "whsec_" + pybase64.b64encode_as_string(secret)
+
+
+def _deriving(master_key: bytes) -> Callable[[str, str, int], bytes]:
+    return lru_cache(_SECRETS_MAX)(partial(_derive, master_key))
 
 
 def _derive(master_key: bytes, customer_id: str, endpoint_id: str, version: int) -> bytes:

@@ -51,7 +51,7 @@ class Api:
         self.notices = FakeNotices()
         self.letters = FakeLetters()
         self.attempts = FakeAttempts()
-        self.api_keys = ApiKeys({}, master_key=MASTER_KEY)
+        self.api_keys = ApiKeys({}, master_keys=[MASTER_KEY])
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
             model=self.model,

@@ -13,7 +13,9 @@ NEW = {1: b"1" * 32, 2: b"2" * 32}
 
 
 def keys(**peppers: bytes) -> ApiKeys:
-    return ApiKeys({int(name[1:]): value for name, value in peppers.items()}, master_key=MASTER_KEY)
+    return ApiKeys(
+        {int(name[1:]): value for name, value in peppers.items()}, master_keys=[MASTER_KEY]
+    )
 
 
 class TestNew:
@@ -108,7 +110,7 @@ class TestFits:
 
     def test_whoever_writes_the_changelog_cannot_plant_a_key(self) -> None:
         text, _ = keys(p1=NEW[1]).new(SCOPES, now=0.0)
-        _, planted = ApiKeys({}, master_key=b"x" * 32).new(SCOPES, now=0.0)
+        _, planted = ApiKeys({}, master_keys=[b"x" * 32]).new(SCOPES, now=0.0)
 
         assert not keys(p1=NEW[1]).fits(_read(text), planted)
 
@@ -133,3 +135,22 @@ def _read(text: str) -> ReadKey:
     read = read_key(text)
     assert read is not None
     return read
+
+
+class TestAMasterKeyBefore:
+    def test_s_keys_pass_while_it_is_known(self) -> None:
+        old, new = MASTER_KEY, b"n" * 32
+        key, stored = ApiKeys({}, master_keys=[old]).new(SCOPES, now=0.0)
+        read = read_key(key)
+        assert read is not None
+
+        assert ApiKeys({}, master_keys=[new, old]).fits(read, stored)
+        assert not ApiKeys({}, master_keys=[new]).fits(read, stored)
+
+    def test_makes_no_new_ones(self) -> None:
+        old, new = MASTER_KEY, b"n" * 32
+        key, stored = ApiKeys({}, master_keys=[new, old]).new(SCOPES, now=0.0)
+        read = read_key(key)
+        assert read is not None
+
+        assert ApiKeys({}, master_keys=[new]).fits(read, stored)

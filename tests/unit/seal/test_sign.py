@@ -57,6 +57,17 @@ class TestTheHeader:
 
 
 class TestSigningSecrets:
+    def test_of_the_master_key_before_sign_beside_those_of_the_current_one(self) -> None:
+        current, before = bytes(range(50, 82)), MASTER_KEY
+        secrets = SigningSecrets(current, before)
+
+        assert secrets.in_force("acme", "ep_1", (2, 1)) == [
+            SigningSecrets(key).derive("acme", "ep_1", version)
+            for key in (current, before)
+            for version in (2, 1)
+        ]
+        assert secrets.show("acme", "ep_1", 1) == SigningSecrets(current).show("acme", "ep_1", 1)
+
     def test_are_hkdf_of_the_master_key_bound_to_endpoint_and_version(self) -> None:
         # Frozen: another derivation would break every receiver there is.
         info = b"\0\0\0\x19hookseal signing secret 1\0\0\0\4acme\0\0\0\4ep_1\0\0\0\2" + b"12"

@@ -7,6 +7,7 @@ import pytest
 
 from hookseal.domain.tenant import encode
 from hookseal.errors import BrokerError, InvalidInputError
+from hookseal.kafka.forged import ForgedRecords
 from hookseal.kafka.partitioner import partition_of
 from streams.tables import FaustTenants
 from tests.builders import a_registry, a_tenant, an_endpoint
@@ -92,7 +93,7 @@ class TestFaustTenants:
     async def test_recovery_passes_over_what_somebody_else_wrote(self, app: HooksealApp) -> None:
         tenants = filled(app)
         forged: list[None] = []
-        tenants._on_forged = lambda: forged.append(None)
+        tenants._forged = ForgedRecords(lambda: forged.append(None))
         evil = a_tenant("c3", an_endpoint(url="https://evil.test/"))
 
         tenants._table.apply_changelog_batch(
@@ -100,6 +101,8 @@ class TestFaustTenants:
                 from_changelog(b"c3", encode(evil)),
                 from_changelog(b"c3", document_of(a_tenant("c4"))),
                 from_changelog(b"c3", b"nonsense"),
+                from_changelog(b"c5", b"of the key before"),
+                from_changelog(b"c7", b"nonsense"),
                 from_changelog(b"c5", document_of(a_tenant("c5", enabled=False))),
                 from_changelog(b"c6", None),
             ]
@@ -108,7 +111,10 @@ class TestFaustTenants:
         assert tenants.get("c3") == a_tenant("c3")
         assert tenants.get("c5") == a_tenant("c5", enabled=False)
         assert tenants.get("c6") is None
-        assert len(forged) == 3
+        assert forged == []
+        tenants._forged.tell()
+        # Not of the one that one of ours followed.
+        assert len(forged) == 2
 
     async def test_a_document_of_somebody_else_s_is_never_used(self, app: HooksealApp) -> None:
         tenants = filled(app)

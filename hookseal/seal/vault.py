@@ -1,0 +1,84 @@
+"""Short secrets of tenants at rest: AES-256-GCM under keys derived from the master key.
+
+A sealed text is `sealed:1:` and base64url of nonce (96 random bits) and ciphertext. One key
+may seal 2^32 texts (NIST SP 800-38D, section 8.3), which custom headers do not come near.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hookseal.seal import base64url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Vault", "is_sealed"]
+
+_PREFIX = "sealed:1:"
+_PURPOSE = b"hookseal vault 1"
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+def is_sealed(text: str) -> bool:
+    """Return whether the text has the form of a sealed one."""
+    return text.startswith(_PREFIX)
+
+
+class Vault:
+    """Seals texts and opens them; each is bound to its place."""
+
+    __slots__ = ("_ciphers",)
+
+    def __init__(self, master_keys: Sequence[bytes]) -> None:
+        """Prepare.
+
+        Args:
+            master_keys: The current one first; behind it those before it, whose texts are
+                still opened.
+        """
+        self._ciphers = [AESGCM(_derived(key)) for key in master_keys]
+
+    def seal(self, text: str, *place: str) -> str:
+        """Return the text sealed, another one each time.
+
+        Args:
+            text: The secret.
+            place: Whose it is, and where; it opens nowhere else.
+        """
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = self._ciphers[0].encrypt(nonce, text.encode(), _aad(place))
+        return _PREFIX + base64url.encode(nonce + sealed).decode()
+
+    def open(self, sealed: str, *place: str) -> str:
+        """Return the text.
+
+        Raises:
+            ValueError: It was sealed for another place, or under a key that is not known.
+        """
+        octets = base64url.decode(sealed.removeprefix(_PREFIX))
+        nonce, rest = octets[:_NONCE_BYTES], octets[_NONCE_BYTES:]
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(nonce, rest, _aad(place)).decode()
+            except (InvalidTag, ValueError):
+                # A ValueError where it is too short to hold a nonce.
+                continue
+        raise ValueError("sealed for another place, or under another key")
+
+
+def _aad(place: Sequence[str]) -> bytes:
+    # Each part behind its length: no two places can be spelled alike.
+    parts = [part.encode() for part in place]
+    return b"".join(len(part).to_bytes(4) + part for part in parts)
+
+
+def _derived(master_key: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=_PURPOSE).derive(master_key)
