@@ -10,9 +10,10 @@ import base64
 import binascii
 import os
 import ssl
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,8 +25,15 @@ from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.registry import Registry
+from hookseal.kafka.sealed_drafts import sealed
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
+from hookseal.seal.event_vault import EventVault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.domain.draft import Draft
 
 __all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
@@ -141,8 +149,8 @@ class Settings(BaseSettings):
     master_key_previous: SecretStr = Field(
         default=SecretStr(""),
         description=(
-            "The master keys before it, newest first, while one is rotated: they still read what "
-            "they wrote, and sign beside it."
+            "Other master keys that count while it is exchanged, comma-separated: the next one, "
+            "then the one before. They read what they wrote, and sign beside it."
         ),
     )
     unknown_tenant_hold_s: float = Field(
@@ -223,6 +231,14 @@ class Settings(BaseSettings):
         description=(
             "Bytes of an event's value. Above 49,152 receivers with default limits "
             "(joserfc, authlib) cannot open it."
+        ),
+    )
+
+    seal_at_rest: bool = Field(
+        default=False,
+        description=(
+            "Seal the data of events on Kafka, where they are published by the API or by "
+            "`hookseal publish`; workers open them whatever this says."
         ),
     )
 
@@ -596,6 +612,24 @@ class Settings(BaseSettings):
             self.master_key_bytes(),
             *(_decode_secret(key) for key in before if key.strip()),
         ]
+
+    def event_vault(self) -> EventVault:
+        """Return what seals and opens the data of events at rest.
+
+        Raises:
+            ConfigurationError: `master_key_missing`.
+        """
+        return EventVault(self.names.events, self.master_keys())
+
+    def sealing(self) -> Callable[[Draft], Draft]:
+        """Return what is done to an event before it is written.
+
+        Raises:
+            ConfigurationError: `master_key_missing`, if it is to be sealed.
+        """
+        if not self.seal_at_rest:
+            return lambda draft: draft
+        return partial(sealed, vault=self.event_vault())
 
     def registry(self) -> Registry:
         """Return the codec of commands and tenant documents.

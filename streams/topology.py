@@ -105,6 +105,7 @@ def create_app(settings: Settings) -> HooksealApp:
         tenants=tenants,
         transport=transport,
         secrets=SigningSecrets(*settings.master_keys()),
+        vault=settings.event_vault(),
         commands=submitting,
         observer=observer,
         clock=clock,

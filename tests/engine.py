@@ -11,6 +11,7 @@ from hookseal.delivery.lane import Lane
 from hookseal.delivery.suspension import SuspensionRules, Suspensions
 from hookseal.delivery.trouble import Trouble
 from hookseal.domain.backoff import Backoff
+from hookseal.seal.event_vault import EventVault
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
 from tests.fakes import (
@@ -46,6 +47,7 @@ class Engine:
         self.router = FakeRouter()
         self.observer = RecordingObserver()
         self.secrets = SigningSecrets(MASTER_KEY)
+        self.vault = EventVault("events", [MASTER_KEY])
         self.letters = FakeSetAside(self.dead_letters)
         self._backoff = backoff or Backoff(jitter=0)
         self._rules = rules or SuspensionRules()
@@ -58,6 +60,7 @@ class Engine:
             tenants=self.tenants,
             transport=self.transport,
             secrets=self.secrets,
+            vault=self.vault,
             commands=self.commands,
             observer=self.observer,
             clock=self.clock,

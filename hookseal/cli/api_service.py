@@ -86,6 +86,7 @@ class ApiService:
             now=self._clock.now,
             timeout_s=settings.api_write_timeout_s,
             ids_max=settings.api_event_ids,
+            sealing=settings.sealing(),
         )
         self._letters = LetterIndex(settings.cluster, settings.data_dir)
         self._attempts = AttemptIndex(

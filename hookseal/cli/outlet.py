@@ -12,7 +12,7 @@ from hookseal.seal.api_keys import TENANT_PREFIX
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hookseal.cli.pipeline import Pipeline
     from hookseal.config import Settings
@@ -101,12 +101,15 @@ async def outlet(settings: Settings, *, broadcast: bool) -> AsyncIterator[Outlet
     # Before the first record: a broker may make a topic that it does not know, its own way.
     partitions = await partition_count(settings.cluster)
     async with Pipeline(settings.cluster, settings.names.events) as pipeline:
-        yield _Kafka(pipeline, partitions)
+        yield _Kafka(pipeline, partitions, settings.sealing())
 
 
 class _Kafka:
-    def __init__(self, pipeline: Pipeline, partitions: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, partitions: int, sealing: Callable[[Draft], Draft]
+    ) -> None:
         self.acknowledged = pipeline.acknowledged
+        self._sealing = sealing
         self._pipeline = pipeline
         self._partitions = partitions
 
@@ -116,6 +119,7 @@ class _Kafka:
 
     async def put(self, number: int, draft: Draft) -> None:
         where = range(self._partitions) if draft.is_broadcast else [None]
+        draft = self._sealing(draft)
         for partition in where:
             await self._pipeline.put(
                 number, key=draft.key, value=draft.value, headers=draft.headers, partition=partition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -10,6 +11,7 @@ from hookseal.delivery.ports import SealedRequest
 from hookseal.domain.attempt import Attempt, Outcome
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
+from hookseal.domain.event import is_broadcast
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
 from hookseal.seal.envelope import envelope
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey, Tenant
+    from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
 
 __all__ = ["Deliverer", "DeliveryRules", "Tried", "exhausted"]
@@ -98,6 +101,7 @@ class Deliverer:
         tenants: Tenants,
         transport: Transport,
         secrets: SigningSecrets,
+        vault: EventVault,
         commands: Commands,
         observer: Observer,
         clock: Clock,
@@ -107,6 +111,7 @@ class Deliverer:
         self._tenants = tenants
         self._transport = transport
         self._secrets = secrets
+        self._vault = vault
         self._commands = commands
         self._observer = observer
         self._clock = clock
@@ -254,7 +259,7 @@ class Deliverer:
                 timestamp=event.timestamp,
                 customer_id=target.customer_id,
                 endpoint_id=endpoint.id,
-                data=event.data,
+                data=self._data_of(event),
             ),
             event_id=event.id,
             timestamp=int(now),
@@ -265,6 +270,16 @@ class Deliverer:
             headers=endpoint.headers,
         )
         return SealedRequest(endpoint.url, headers, body, self._rules.attempt_timeout_s)
+
+    def _data_of(self, event: Event) -> bytes:
+        if event.sealed is None:
+            return event.data
+        text, event_id = event.sealed
+        # A broadcast was sealed for nobody in particular; replayed, it is a tenant's.
+        if not is_broadcast(event.record):
+            with suppress(SealError):
+                return self._vault.open(text, event.customer_id, event_id, event.type)
+        return self._vault.open(text, "", event_id, event.type)
 
     async def _disable(self, target: _Target) -> None:
         await self._commands.submit(

@@ -55,6 +55,8 @@ REASONS: Mapping[str, str] = {
     "type_invalid": "The event's type is malformed.",
     "timestamp_invalid": "The event's time is not RFC 3339.",
     "cloudevents_version": "The event is of another CloudEvents version.",
+    "sealed_invalid": "The event's sealed data are malformed.",
+    "data_unreadable": "The event's data are sealed for another place, or under another key.",
     "misrouted": "Workers disagree on the number of partitions; check the topics.",
     "internal_error": "hookseal failed on this record; see the worker's log.",
 }
@@ -90,9 +92,10 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
             "type_invalid",
             "timestamp_invalid",
             "cloudevents_version",
+            "sealed_invalid",
         }
     ),
-    "platform": frozenset({"unknown_tenant", "misrouted", "internal_error"}),
+    "platform": frozenset({"unknown_tenant", "misrouted", "data_unreadable", "internal_error"}),
 }
 """Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
 event, or us. Only the last is worth waking someone."""

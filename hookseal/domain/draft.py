@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import orjson
@@ -18,10 +18,8 @@ from hookseal.domain.event import (
     is_reserved,
 )
 from hookseal.domain.json_text import data_member, validate
+from hookseal.domain.record import Headers
 from hookseal.errors import InvalidEventError
-
-if TYPE_CHECKING:
-    from hookseal.domain.record import Headers
 
 __all__ = ["MEMBERS", "SURPLUS_MAX_BYTES", "Draft", "DraftReader", "IdSource"]
 
@@ -41,12 +39,14 @@ class Draft(msgspec.Struct, frozen=True):
         event_id: Its id, or None if a worker is to derive it from the place where it stands.
         id_from: Who chose the id: the `event` names it, the `request` implies it, it was
             drawn by `chance`, or there is none but the `place`.
+        more: Headers besides those that follow from the rest.
     """
 
     customer_id: str
     value: bytes
     event_id: str | None
     id_from: IdSource
+    more: Headers = ()
 
     @property
     def is_broadcast(self) -> bool:
@@ -69,7 +69,9 @@ class Draft(msgspec.Struct, frozen=True):
         headers: Headers = ()
         if self.has_chosen_id and self.event_id is not None:
             headers = ((EVENT_ID_HEADER, self.event_id.encode()),)
-        return (*headers, (BROADCAST_HEADER, b"1")) if self.is_broadcast else headers
+        if self.is_broadcast:
+            headers = (*headers, (BROADCAST_HEADER, b"1"))
+        return (*headers, *self.more)
 
 
 class DraftReader(msgspec.Struct, frozen=True):

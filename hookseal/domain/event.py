@@ -11,9 +11,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -33,8 +33,10 @@ __all__ = [
     "EVENT_TIMESTAMP_HEADER",
     "REPLAY_HEADER",
     "REROUTED_HEADER",
+    "SEALED_HEADER",
     "SEAL_TO_HEADER",
     "Event",
+    "SealedData",
     "check_customer_id",
     "check_event_id",
     "check_event_type",
@@ -53,10 +55,15 @@ ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
 EVENT_TIMESTAMP_HEADER = "hookseal-event-timestamp"
 REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
+SEALED_HEADER = "hookseal-sealed"
 SEAL_TO_HEADER = "hookseal-seal-to"
 
 CUSTOMER_ID_MAX = 128
+# Nonce, tag, version and the names around them, in base64.
+_SEALED_ROOM = 128
 _ID_MAX = 128
+# Nonce, tag, version and the names around them, in base64.
+_SEALED_ROOM = 128
 _TYPE_MAX = 255
 
 _EVENT_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]+")
@@ -70,6 +77,18 @@ _RESERVED_PREFIX = "hookseal."
 _public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
+class SealedData(NamedTuple):
+    """An event's data as whoever published it sealed them.
+
+    Attributes:
+        text: See `hookseal.seal.event_vault`.
+        event_id: To which they are bound; empty if the record brought none.
+    """
+
+    text: str
+    event_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A fact published for one tenant, or for all that subscribe.
@@ -79,10 +98,11 @@ class Event:
         type: Dotted name, `order.paid`.
         timestamp: RFC 3339.
         customer_id: The tenant it is for; empty for a broadcast.
-        data: The bytes of a JSON value, as the producer wrote them.
+        data: The bytes of a JSON value, as the producer wrote them; empty if they are sealed.
         record: Where it stood.
         only_endpoint: Set on a replay and on a test: the one endpoint it is aimed at.
         seal_to: Set on what must be read with another key than the active one.
+        sealed: The data, where they are sealed at rest.
     """
 
     id: str
@@ -93,6 +113,7 @@ class Event:
     record: Record = field(repr=False)
     only_endpoint: str | None = None
     seal_to: PublicKey | None = None
+    sealed: SealedData | None = None
 
 
 def is_reserved(event_type: str) -> bool:
@@ -113,18 +134,20 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
             `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
             `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
             `timestamp_invalid`, `data_missing`, `data_not_json`,
-            `cloudevents_version`.
+            `cloudevents_version`, `sealed_invalid`.
     """
     customer_id = "" if is_broadcast(record) else customer_id_of(record)
     value = record.value
     if value is None:
         raise InvalidEventError("value_missing", "The record has no value; an event needs one.")
-    if len(value) > max_bytes:
+    is_sealed = last_header(record.headers, SEALED_HEADER) is not None
+    if len(value) > (_sealed_size(max_bytes) if is_sealed else max_bytes):
         raise InvalidEventError(
             "payload_too_large",
             f"The value has {len(value)} bytes; at most {max_bytes} are allowed.",
         )
-    return _form_of(record)(record, value, customer_id)
+    form = _sealed if is_sealed else _form_of(record)
+    return form(record, value, customer_id)
 
 
 def is_broadcast(record: Record) -> bool:
@@ -303,6 +326,27 @@ def _plain(record: Record, value: bytes, customer_id: str) -> Event:
         timestamp=document.get("timestamp"),
         data=data,
     )
+
+
+def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
+    document = _object(value)
+    text, event_id = document.get("sealed"), document.get("id")
+    if not isinstance(text, str) or not isinstance(event_id, str | None):
+        raise InvalidEventError("sealed_invalid", "The sealed data are malformed.", field="sealed")
+    event = _event(
+        record,
+        customer_id,
+        event_id=event_id,
+        event_type=document.get("type"),
+        timestamp=document.get("timestamp"),
+        data=b"",
+    )
+    return replace(event, sealed=SealedData(text, event_id or ""))
+
+
+def _sealed_size(max_bytes: int) -> int:
+    """Return the bytes that a value may have whose data are sealed."""
+    return max_bytes * 4 // 3 + _SEALED_ROOM
 
 
 def _event(

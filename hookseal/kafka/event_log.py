@@ -44,6 +44,7 @@ class EventLog:
         timeout_s: float,
         ids_max: int = 200_000,
         window_s: float = REPEAT_WINDOW_S,
+        sealing: Callable[[Draft], Draft] = lambda draft: draft,
     ) -> None:
         """Prepare; nothing connects yet.
 
@@ -53,7 +54,9 @@ class EventLog:
             timeout_s: Seconds until an event must be acknowledged.
             ids_max: Ids that are remembered at most.
             window_s: Seconds each is remembered.
+            sealing: What is done to an event before it is written; makes the same of the same.
         """
+        self._sealing = sealing
         topic = TopicNames(cluster.topic_prefix).events
         self._now = now
         self._recent = RecentIds(ids_max=ids_max, window_s=window_s)
@@ -113,7 +116,8 @@ class EventLog:
         fresh: list[Write] = []
         try:
             places = [
-                self._places(index, draft, fresh, partitions) for index, draft in enumerate(drafts)
+                self._places(index, self._sealing(draft), fresh, partitions)
+                for index, draft in enumerate(drafts)
             ]
             self._writer.check_room(fresh)
         except BaseException:

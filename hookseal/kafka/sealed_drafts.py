@@ -1,0 +1,37 @@
+"""Events on their way to `events`, their data sealed at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from hookseal.domain.event import SEALED_HEADER
+from hookseal.domain.json_text import data_member
+
+if TYPE_CHECKING:
+    from hookseal.domain.draft import Draft
+    from hookseal.seal.event_vault import EventVault
+
+__all__ = ["sealed"]
+
+_DATA = b',"data":'
+
+
+class _Head(msgspec.Struct):
+    type: str
+    id: str = ""
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def sealed(draft: Draft, vault: EventVault) -> Draft:
+    """Return the draft with its data sealed; type, id and time stay in the clear."""
+    data = data_member(draft.value) or b"null"
+    head = draft.value[: -len(_DATA) - len(data) - 1]
+    event = _head.decode(head + b"}")
+    text = vault.seal(data, draft.customer_id, event.id, event.type)
+    value = b'%b,"sealed":"%b"}' % (head, text.encode())
+    return replace(draft, value=value, more=(*draft.more, (SEALED_HEADER, b"1")))
