@@ -9,7 +9,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOOKSEAL_TEST_BROKER ?= $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
 test bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
 
-.PHONY: help setup demo test fast lint bench chaos ci lock clean
+.PHONY: help setup demo test fast lint bench chaos sbom ci lock clean
+
+SBOM ?= sbom.json
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +43,9 @@ bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle a
 
 chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--seconds 900 --seed 1"
 	$(BIN)/python -m tests.chaos.run $(ARGS)
+
+sbom: $(VENV)/.dev   ## a bill of materials (CycloneDX) of what is installed; SBOM=file
+	$(BIN)/cyclonedx-py requirements --output-format JSON --output-file $(SBOM) requirements.txt
 
 ci: lint test        ## what must be green
 

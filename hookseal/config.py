@@ -364,6 +364,13 @@ class Settings(BaseSettings):
         default=(),
         description="Networks allowed although private, `127.0.0.0/8,::1/128`. For development.",
     )
+    egress_deny_cidrs: Annotated[tuple[Network, ...], CommaSeparated] = Field(
+        default=(),
+        description=(
+            "Networks refused although public: the provider's own, for instance. They win over "
+            "what is allowed."
+        ),
+    )
     egress_allow_http: bool = Field(
         default=False, description="Allow `http://` endpoints. For development."
     )
@@ -403,7 +410,7 @@ class Settings(BaseSettings):
     def _split_delays(cls, value: object) -> object:
         return _split(value) or None
 
-    @field_validator("egress_allow_cidrs", mode="before")
+    @field_validator("egress_allow_cidrs", "egress_deny_cidrs", mode="before")
     @classmethod
     def _split_cidrs(cls, value: object) -> object:
         return _split(value)

@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> HooksealApp:
     transport = HttpTransport(
         EgressPolicy(
             allow_cidrs=settings.egress_allow_cidrs,
+            deny_cidrs=settings.egress_deny_cidrs,
             allow_http=settings.egress_allow_http,
             allow_ports=settings.egress_allow_ports,
         ),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Address", "Network", "blocked_range", "is_port_allowed"]
+__all__ = ["Address", "Network", "blocked_range", "denied_range", "is_port_allowed"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -66,6 +66,28 @@ _IPV6_BLOCKED = tuple(
 # The well-known prefix carries an IPv4 address in its last 32 bits (RFC 6052 section 2.1).
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LOW_32_BITS = 0xFFFF_FFFF
+
+
+def denied_range(address: Address, deny_cidrs: Iterable[Network]) -> str | None:
+    """Return the operator's range for which an address is refused, or None.
+
+    An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches, and one
+    behind NAT64 as that one, too.
+
+    Args:
+        address: The address that would be dialled.
+        deny_cidrs: The operator's.
+    """
+    reached: list[Address] = [address]
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            reached.append(address.ipv4_mapped)
+        if address in _NAT64:
+            reached.append(IPv4Address(int(address) & _LOW_32_BITS))
+    for network in deny_cidrs:
+        if any(each in network for each in reached):
+            return f"{network} (denied)"
+    return None
 
 
 def blocked_range(address: Address, allow_cidrs: Iterable[Network] = ()) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp.abc import AbstractResolver
 
-from hookseal.domain.addresses import blocked_range, is_port_allowed
+from hookseal.domain.addresses import blocked_range, denied_range, is_port_allowed
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -52,11 +52,13 @@ class EgressPolicy:
 
     Attributes:
         allow_cidrs: Networks that may be dialled although private.
+        deny_cidrs: Networks that may not be dialled, whatever else is said of them.
         allow_http: Whether `http://` endpoints may be dialled, and port 80.
         allow_ports: Ranges of ports besides 443 and 8443, both ends included.
     """
 
     allow_cidrs: tuple[Network, ...] = ()
+    deny_cidrs: tuple[Network, ...] = ()
     allow_http: bool = False
     allow_ports: tuple[tuple[int, int], ...] = ()
 
@@ -74,7 +76,9 @@ class EgressPolicy:
             return "no IP address"
         if "%" in address:
             return "IPv6 zone"
-        blocked = blocked_range(concrete, self.allow_cidrs)
+        blocked = denied_range(concrete, self.deny_cidrs) or blocked_range(
+            concrete, self.allow_cidrs
+        )
         if blocked is not None:
             return blocked
         if not is_port_allowed(port, allow_http=self.allow_http, allow_ports=self.allow_ports):

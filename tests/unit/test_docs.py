@@ -34,7 +34,8 @@ README = REPOSITORY / "README.md"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
 RECEIVING = REPOSITORY / "docs" / "receiving.md"
 PAGES = (
-    *(README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "receiver" / "README.md"),
+    *(README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "SECURITY.md"),
+    REPOSITORY / "receiver" / "README.md",
     *sorted((REPOSITORY / "docs").rglob("*.md")),
 )
 SOURCES = ("hookseal", "agents", "streams")

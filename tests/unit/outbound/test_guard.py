@@ -150,6 +150,17 @@ class TestJudge:
 
         assert (policy.judge(address, 443) is None) == allowed
 
+    @pytest.mark.parametrize(
+        "address", ["1.2.3.4", "::ffff:1.2.3.4", "64:ff9b::1.2.3.4", "2606:4700::1"]
+    )
+    def test_a_denied_network_goes_before_all(self, address: str) -> None:
+        denied = (ip_network("1.2.3.0/24"), ip_network("2606:4700::/32"))
+        everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+        policy = EgressPolicy(allow_cidrs=everything, deny_cidrs=denied)
+
+        assert "(denied)" in (policy.judge(address, 443) or "")
+        assert policy.judge("1.2.4.1", 443) is None
+
     def test_whoever_allows_nat64_has_the_address_within_it_judged(self) -> None:
         policy = EgressPolicy((ip_network("64:ff9b::/96"),))
 
