@@ -32,6 +32,7 @@ from hookseal.domain.command import (
 )
 from hookseal.domain.endpoint import check_endpoint_id
 from hookseal.domain.endpoint_headers import check_headers
+from hookseal.domain.limits import EndpointLimits, check_limits
 from hookseal.domain.notice import endpoint_test
 from hookseal.domain.subscription import check_event_types
 from hookseal.errors import InvalidInputError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hookseal.api.changing import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Notices
+    from hookseal.api.schemas import LimitsAsked
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
@@ -192,6 +194,7 @@ class EndpointOperations:
             retry_delays_s=(
                 None if asked.retry_delays_s is None else check_retry_delays(asked.retry_delays_s)
             ),
+            limits=_limits(asked.limits),
         )
         await self._changes.tenant(call.customer_id)
         after = await self._changes.changed(command)
@@ -227,6 +230,7 @@ class EndpointOperations:
             ("event_types", check_event_types),
             ("headers", check_headers),
             ("retry_delays_s", check_retry_delays),
+            ("limits", _limits),
         ):
             if fields.get(name) is not None:
                 fields[name] = check(fields[name])
@@ -294,6 +298,10 @@ class EndpointOperations:
 
     def _secret(self, tenant: Tenant, endpoint: Endpoint) -> str:
         return self._secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
+
+
+def _limits(asked: LimitsAsked) -> EndpointLimits:
+    return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))
 
 
 def _endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:

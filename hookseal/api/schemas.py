@@ -12,6 +12,13 @@ from hookseal.domain.endpoint import ENDPOINT_ID
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
 from hookseal.domain.event import CUSTOMER_ID_MAX
+from hookseal.domain.limits import (
+    CONCURRENCY_MAX,
+    RATE_MAX,
+    RATE_MIN,
+    TIMEOUT_MAX_S,
+    TIMEOUT_MIN_S,
+)
 
 __all__ = [
     "ApiKeyMade",
@@ -27,6 +34,7 @@ __all__ = [
     "KeyNew",
     "KeyShown",
     "Keys",
+    "LimitsAsked",
     "Page",
     "PublicKeyNew",
     "Queued",
@@ -88,6 +96,23 @@ Delays = Annotated[
         examples=[[1, 5, 30]],
     ),
 ]
+
+
+class LimitsAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint asks to be spared; what is left out is the operator's affair.
+
+    Attributes:
+        concurrency: Attempts on the wire together. Where events have an order there is one
+            at a time in any case.
+        rate_per_s: Attempts a second; after a pause as many at once as come in a second.
+        timeout_s: Seconds an attempt may take; never more than the operator allows.
+    """
+
+    concurrency: Annotated[int, Meta(ge=1, le=CONCURRENCY_MAX)] | None = None
+    rate_per_s: Annotated[float, Meta(ge=RATE_MIN, le=RATE_MAX)] | None = None
+    timeout_s: Annotated[float, Meta(ge=TIMEOUT_MIN_S, le=TIMEOUT_MAX_S)] | None = None
+
+
 Scopes = Annotated[
     tuple[str, ...],
     Meta(description=f"Of {', '.join(SCOPES)}.", examples=[["events:write"]]),
@@ -212,6 +237,7 @@ class EndpointNew(_Asked, frozen=True, kw_only=True):
     headers: Headers = {}
     description: Description = ""
     retry_delays_s: Delays | None = None
+    limits: LimitsAsked = LimitsAsked()
 
 
 class EndpointChange(_Asked, frozen=True):
@@ -219,6 +245,7 @@ class EndpointChange(_Asked, frozen=True):
 
     Attributes:
         retry_delays_s: With null the operator's schedule holds again.
+        limits: In the place of all that there were; `{}` for none.
     """
 
     url: Url | UnsetType = UNSET
@@ -227,6 +254,7 @@ class EndpointChange(_Asked, frozen=True):
     description: Description | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     retry_delays_s: Delays | UnsetType | None = UNSET
+    limits: LimitsAsked | UnsetType = UNSET
 
 
 class EndpointShown(_Told, frozen=True):
@@ -257,6 +285,7 @@ class EndpointShown(_Told, frozen=True):
     secret_version: int
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
+    limits: LimitsAsked
 
 
 class EndpointMade(EndpointShown, frozen=True):

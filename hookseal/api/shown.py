@@ -9,6 +9,7 @@ from hookseal.api.schemas import (
     ApiKeyShown,
     EndpointShown,
     KeyShown,
+    LimitsAsked,
     TenantShown,
     TenantSummary,
 )
@@ -87,6 +88,11 @@ def endpoint_fields(endpoint: Endpoint, principal: Principal) -> dict[str, Any]:
         "secret_version": endpoint.secret_version,
         "previous_secret_until": None if until is None else _rfc3339(until),
         "retry_delays_s": None if delays_s is None else list(delays_s),
+        "limits": LimitsAsked(
+            concurrency=endpoint.limits.concurrency,
+            rate_per_s=endpoint.limits.rate_per_s,
+            timeout_s=endpoint.limits.timeout_s,
+        ),
     }
 
 

@@ -16,6 +16,7 @@ from hookseal.cli.options import (
     parse_retry_delays,
 )
 from hookseal.domain.endpoint import check_endpoint_id
+from hookseal.domain.limits import EndpointLimits, check_limits
 
 __all__ = ["app"]
 
@@ -24,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="The webhook URLs of a tenant.")
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Endpoint id.")]
 EventTypes = "Event types, `order.*,invoice.paid`; `*` is all."
 RetryDelays = "Waits between attempts in seconds, `1,2,4`, instead of the operator's."
+Concurrency = Annotated[int | None, typer.Option(help="Attempts on the wire together.")]
+Rate = Annotated[float | None, typer.Option(help="Attempts a second.")]
+AttemptTimeout = Annotated[float | None, typer.Option(help="Seconds an attempt may take.")]
 Header = "Custom header sent along, `Name: value`; may be repeated."
 
 
@@ -36,6 +40,9 @@ def add(
     header: Annotated[list[str] | None, typer.Option(help=Header)] = None,
     description: Annotated[str, typer.Option(help="For people.")] = "",
     retry_delays: Annotated[str | None, typer.Option(help=RetryDelays)] = None,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
+    attempt_timeout: AttemptTimeout = None,
     endpoint_id: Annotated[
         str | None, typer.Option("--id", help="Endpoint id; one is made up when not given.")
     ] = None,
@@ -51,6 +58,7 @@ def add(
         "headers": parse_headers(header or []),
         "description": description,
         "retry_delays_s": parse_retry_delays(retry_delays),
+        "limits": _limits(concurrency, rate, attempt_timeout),
     }
     if endpoint_id is not None:
         body["id"] = check_endpoint_id(endpoint_id)
@@ -74,12 +82,16 @@ def change_(
     operators_schedule: Annotated[
         bool, typer.Option("--operators-schedule", help="Drop the endpoint's own waits.")
     ] = False,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
+    attempt_timeout: AttemptTimeout = None,
+    no_limits: Annotated[bool, typer.Option("--no-limits", help="Drop all limits.")] = False,
     enabled: Annotated[
         bool | None, typer.Option("--enable/--disable", help="Deliver, or dead-letter.")
     ] = None,
     timeout: Timeout = 10.0,
 ) -> None:
-    """Change what is given, keep the rest."""
+    """Change what is given, keep the rest; limits are replaced together."""
     from hookseal.cli.desk import ask_tenant
 
     headers = parse_headers(header) if header else None
@@ -89,6 +101,7 @@ def change_(
         "headers": {} if no_headers else headers,
         "description": description,
         "retry_delays_s": parse_retry_delays(retry_delays),
+        "limits": {} if no_limits else _limits(concurrency, rate, attempt_timeout) or None,
         "enabled": enabled,
     }
     given: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
@@ -140,6 +153,15 @@ def rotate_secret(
     path = f"{_path(endpoint_id)}/rotate-secret"
     rotated = ask_tenant(customer, "POST", path, {"overlap_s": overlap}, timeout_s=timeout)
     _say_secret(endpoint_id, rotated, as_json=as_json)
+
+
+def _limits(
+    concurrency: int | None, rate: float | None, attempt_timeout: float | None
+) -> dict[str, Any]:
+    given = {"concurrency": concurrency, "rate_per_s": rate, "timeout_s": attempt_timeout}
+    limits = {name: value for name, value in given.items() if value is not None}
+    check_limits(EndpointLimits(concurrency, rate, attempt_timeout))
+    return limits
 
 
 def _path(endpoint_id: str) -> str:

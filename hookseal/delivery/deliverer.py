@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from hookseal.delivery.ports import SealedRequest
+from hookseal.delivery.throttle import Throttle
 from hookseal.domain.attempt import Attempt, Outcome
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.event import is_broadcast
+from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
 from hookseal.seal.envelope import envelope
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from hookseal.seal.sign import SigningSecrets
 
 __all__ = ["Deliverer", "DeliveryRules", "Tried", "exhausted"]
+
+
+_NO_LIMITS = EndpointLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class Deliverer:
         self._observer = observer
         self._clock = clock
         self._trouble = trouble
+        self._throttle = Throttle(clock)
         self._rules = rules
 
     async def deliver(
@@ -180,6 +186,27 @@ class Deliverer:
         *,
         set_aside: bool = False,
     ) -> Tried | str:
+        limits = self._limits_of(customer_id, endpoint_id)
+        if limits is not None:
+            await self._throttle.admitted((customer_id, endpoint_id), limits, lane)
+        try:
+            return await self._try_now(
+                event, customer_id, endpoint_id, lane, number, set_aside=set_aside
+            )
+        finally:
+            if limits is not None:
+                self._throttle.ended((customer_id, endpoint_id))
+
+    async def _try_now(
+        self,
+        event: Event,
+        customer_id: str,
+        endpoint_id: str,
+        lane: Lane,
+        number: int,
+        *,
+        set_aside: bool,
+    ) -> Tried | str:
         await lane.begin_attempt()
         try:
             target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
@@ -192,6 +219,13 @@ class Deliverer:
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)
+
+    def _limits_of(self, customer_id: str, endpoint_id: str) -> EndpointLimits | None:
+        tenant = self._tenants.get(customer_id)
+        endpoint = None if tenant is None else tenant.endpoint(endpoint_id)
+        if endpoint is None or endpoint.limits == _NO_LIMITS:
+            return None
+        return endpoint.limits
 
     def _target(
         self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool
@@ -269,7 +303,10 @@ class Deliverer:
             ),
             headers=endpoint.headers,
         )
-        return SealedRequest(endpoint.url, headers, body, self._rules.attempt_timeout_s)
+        timeout_s = self._rules.attempt_timeout_s
+        if endpoint.limits.timeout_s is not None:
+            timeout_s = min(timeout_s, endpoint.limits.timeout_s)
+        return SealedRequest(endpoint.url, headers, body, timeout_s)
 
     def _data_of(self, event: Event) -> bytes:
         if event.sealed is None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from hookseal.domain.api_key import API_KEYS_MAX, ApiKey, check_scopes
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.limits import EndpointLimits, check_limits
 from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, refusal
 from hookseal.domain.subscription import check_event_types
 from hookseal.domain.suspension import Suspension, Why
@@ -128,6 +129,7 @@ class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
     headers: dict[str, str] = {}
     description: str = ""
     retry_delays_s: tuple[float, ...] | None = None
+    limits: EndpointLimits = EndpointLimits()
 
 
 class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
@@ -135,6 +137,7 @@ class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
 
     Attributes:
         operators_schedule: Whether to drop the endpoint's own schedule.
+        limits: In the place of all that there were.
     """
 
     endpoint_id: str
@@ -146,6 +149,7 @@ class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
     disabled_reason: str | None = None
     retry_delays_s: tuple[float, ...] | None = None
     operators_schedule: bool = False
+    limits: EndpointLimits | None = None
 
 
 class RemoveEndpoint(_Command, frozen=True, tag="endpoint.remove"):
@@ -376,6 +380,7 @@ def _add_endpoint(tenant: Tenant, command: AddEndpoint) -> Tenant:
         retry_delays_s=(
             None if command.retry_delays_s is None else check_retry_delays(command.retry_delays_s)
         ),
+        limits=check_limits(command.limits),
     )
     return replace(tenant, endpoints=(*tenant.endpoints, added))
 
@@ -391,6 +396,8 @@ def _change_endpoint(tenant: Tenant, command: ChangeEndpoint) -> Tenant:
         changes["retry_delays_s"] = None
     if command.retry_delays_s is not None:
         changes["retry_delays_s"] = check_retry_delays(command.retry_delays_s)
+    if command.limits is not None:
+        changes["limits"] = check_limits(command.limits)
     if command.enabled is not None:
         changes["disabled_reason"] = None if command.enabled else command.disabled_reason or "asked"
     return _with_endpoint(tenant, command.endpoint_id, lambda found: replace(found, **changes))

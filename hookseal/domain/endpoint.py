@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.subscription import subscribes
 from hookseal.domain.suspension import Suspension
 from hookseal.errors import InvalidCommandError
@@ -50,6 +51,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         previous_secret_until: Unix seconds until which the secret before it signs as well.
         retry_delays_s: The endpoint's own schedule in seconds; None = the operator's.
         suspension: While its events are set aside; None = they are delivered.
+        limits: What it asks to be spared.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     previous_secret_until: float | None = None
     retry_delays_s: tuple[float, ...] | None = None
     suspension: Suspension | None = None
+    limits: EndpointLimits = EndpointLimits()
 
     @property
     def state(self) -> EndpointState:

@@ -216,6 +216,49 @@ class TestEndpoints:
         assert await rotate() == await rotate()
         assert api.model.held["acme"].endpoints[0].secret_version == 2
 
+    async def test_limits_are_set_replaced_and_dropped(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=())
+        none = {"concurrency": None, "rate_per_s": None, "timeout_s": None}
+        body = {**ENDPOINT, "id": "ep_1", "limits": {"rate_per_s": 10, "timeout_s": 5}}
+        path = "/v1/tenants/acme/endpoints/ep_1"
+
+        made = await api.json("POST", "/v1/tenants/acme/endpoints", body, key=key)
+        replaced = await api.json("PATCH", path, {"limits": {"concurrency": 4}}, key=key)
+        untouched = await api.json("PATCH", path, {"description": "x"}, key=key)
+        dropped = await api.json("PATCH", path, {"limits": {}}, key=key)
+
+        assert made["limits"] == {**none, "rate_per_s": 10, "timeout_s": 5}
+        assert replaced["limits"] == untouched["limits"] == {**none, "concurrency": 4}
+        assert dropped["limits"] == none
+
+    @pytest.mark.parametrize(
+        "limits",
+        [
+            {"concurrency": 0},
+            {"concurrency": 1.5},
+            {"concurrency": 1001},
+            {"rate_per_s": 0},
+            {"rate_per_s": -1},
+            {"rate_per_s": 1e9},
+            {"timeout_s": 0},
+            {"timeout_s": 121},
+            {"burst": 5},
+            [],
+            None,
+        ],
+        ids=str,
+    )
+    async def test_limits_that_are_none_are_refused(self, api: Api, limits: Any) -> None:
+        key = api.tenant("acme")
+
+        for method, path, body in (
+            ("POST", "/v1/tenants/acme/endpoints", {**ENDPOINT, "limits": limits}),
+            ("PATCH", "/v1/tenants/acme/endpoints/ep_1", {"limits": limits}),
+        ):
+            status, code = await api.problem(method, path, body, key=key)
+            assert (status, code) in ((422, "field_invalid"), (422, "field_unknown"))
+        assert api.changes.submitted == []
+
     async def test_of_a_suspended_one_is_told_and_asked_to_resume(self, api: Api) -> None:
         endpoint = an_endpoint(suspension=Suspension(1_700_000_000.0, "behind", "a-worker", 7))
         key = api.tenant("acme", endpoints=(endpoint,))

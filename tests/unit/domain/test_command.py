@@ -22,6 +22,7 @@ from hookseal.domain.command import (
     RotateSecret,
     apply,
 )
+from hookseal.domain.limits import EndpointLimits
 from hookseal.errors import InvalidCommandError
 from tests.builders import a_tenant, an_endpoint, public_key
 
@@ -184,6 +185,16 @@ class TestEndpoints:
                 AddEndpoint,
                 {"endpoint_id": "n", "url": "u", "event_types": ()},
                 "event_types_invalid",
+            ),
+            (
+                AddEndpoint,
+                {
+                    "endpoint_id": "n",
+                    "url": "u",
+                    "event_types": ("*",),
+                    "limits": EndpointLimits(rate_per_s=float("nan")),
+                },
+                "limits_invalid",
             ),
             (
                 AddEndpoint,
