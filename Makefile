@@ -38,8 +38,9 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/deptry --config receiver/pyproject.toml receiver/hookseal_receiver
 	$(BIN)/codespell
 
-bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent
+bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent; hostile receivers
 	$(BIN)/hookseal bench
+	$(BIN)/hookseal bench --hostile --seconds 20
 
 chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--seconds 900 --seed 1"
 	$(BIN)/python -m tests.chaos.run $(ARGS)

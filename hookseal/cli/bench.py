@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +16,8 @@ from hookseal.cli.options import missing_extra
 from hookseal.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
     from hookseal.kafka.broker import Broker
@@ -58,7 +61,15 @@ def bench(
     publish: Annotated[
         bool, typer.Option("--publish", help="Measure nothing but publishing over the API.")
     ] = False,
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each run of --publish.")] = 5.0,
+    hostile: Annotated[
+        bool,
+        typer.Option(
+            "--hostile", help="Measure nothing but what hostile receivers cost their neighbours."
+        ),
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds of each run of --publish, --hostile.")
+    ] = 5.0,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
     ] = False,
@@ -89,20 +100,19 @@ def bench(
     # So that a polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
-        if tenants:
-            _measure_model(running, tenants, _Stages(progress), json)
+        stages = _Stages(progress)
+        took = (1.0, 1) if smoke else (seconds, rounds)
+        instead: tuple[tuple[object, "Callable[[], None]"], ...] = (
+            (tenants, lambda: _measure_model(running, tenants, stages, json)),
+            (letters, lambda: _measure_letters(running, letters, stages, json)),
+            (log, lambda: _measure_log(running, scenario.events, scenario.rounds, stages, json)),
+            (hostile, lambda: _measure_hostile(running, *took, stages, json)),
+            (publish, lambda: _measure_publishing(running, *took, stages, json)),
+        )
+        for _, measure in filter(itemgetter(0), instead):
+            measure()
             return
-        if letters:
-            _measure_letters(running, letters, _Stages(progress), json)
-            return
-        if log:
-            _measure_log(running, scenario.events, scenario.rounds, _Stages(progress), json)
-            return
-        if publish:
-            took = (1.0, 1) if smoke else (seconds, rounds)
-            _measure_publishing(running, *took, _Stages(progress), json)
-            return
-        results = Bench(running, scenario, os.environ, _Stages(progress)).run(logs)
+        results = Bench(running, scenario, os.environ, stages).run(logs)
         figures = document(results, scenario, running.kind)
     _say(figures)
     if json is not None:
@@ -151,6 +161,18 @@ def _measure_log(
     if not figures["exact"]:
         ui.err.print("An event was not delivered, or not logged, exactly once.")
         raise typer.Exit(1)
+
+
+def _measure_hostile(
+    broker: "Broker", seconds: float, rounds: int, stages: "_Stages", json: Path | None
+) -> None:
+    from hookseal.bench.hostile_run import hostile_figures, hostile_line, run_hostile
+
+    runs = run_hostile(broker, os.environ, stages, seconds=seconds, rounds=rounds)
+    figures = hostile_figures(runs, broker.kind)
+    ui.say(f"{hostile_line(figures)}; {broker.kind} broker, medians of {rounds} rounds")
+    if json is not None:
+        _write(json, figures)
 
 
 def _measure_publishing(
