@@ -102,7 +102,7 @@ def bench(
     with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
         stages = _Stages(progress)
         took = (1.0, 1) if smoke else (seconds, rounds)
-        instead: tuple[tuple[object, "Callable[[], None]"], ...] = (
+        instead: tuple[tuple[object, Callable[[], None]], ...] = (
             (tenants, lambda: _measure_model(running, tenants, stages, json)),
             (letters, lambda: _measure_letters(running, letters, stages, json)),
             (log, lambda: _measure_log(running, scenario.events, scenario.rounds, stages, json)),
