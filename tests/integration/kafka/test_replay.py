@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.domain.event import parse_event
-from hookseal.domain.tenant import encode as encode_tenant
 from hookseal.kafka import topics
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.partitioner import partition_of
@@ -194,7 +193,7 @@ async def test_accepted_events_are_replayed_once_though_the_replay_is_killed(
         await producer.publish(
             settings.names.tenants_changelog,
             key=b"acme",
-            value=encode_tenant(a_tenant("acme", endpoint)),
+            value=settings.registry().document(a_tenant("acme", endpoint)),
         )
     await write_events(settings, 1000, customers=["acme", "c0"])
     await write_events(settings, 10, customers=["acme"], event_type="invoice.paid")
