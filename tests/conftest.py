@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from hookseal.config import Settings
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hookseal.kafka.broker import Broker
+
+
+# On a machine that is busy with brokers, drawing the first text of all takes a second.
+hypothesis.settings.register_profile(
+    "busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
+)
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
