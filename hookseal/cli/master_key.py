@@ -40,7 +40,8 @@ def rotate(
     from hookseal.config import load
 
     settings = load()
-    rewritten, tenants = asyncio.run(_rotate(settings, timeout))
+    with ui.working("Having tenants rewritten"):
+        rewritten, tenants = ui.run(_rotate(settings, timeout))
     if as_json:
         ui.json({"rewritten": rewritten, "tenants": tenants})
         return
