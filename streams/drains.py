@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
+from streams.lanes import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -71,13 +72,7 @@ class Drains:
 
     async def quiet(self, timeout_s: float) -> None:
         """Wait until no attempt is on the wire, up to so many seconds."""
-        waiting = [
-            asyncio.ensure_future(lane.quiet()) for lane in self._lanes.values() if lane.in_flight
-        ]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=timeout_s)
-            for task in late:
-                task.cancel()
+        await quiet(self._lanes.values(), timeout_s)
 
     async def _start(self, lane: Lane) -> None:
         # The table may be older than its commands: an endpoint may be suspended, or not

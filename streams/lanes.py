@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streams.consumer import FinishedConsumer
     from streams.order import Order
 
-__all__ = ["EventLanes", "raw_events"]
+__all__ = ["EventLanes", "quiet", "raw_events"]
 
 _SETTLE_S = 0.01
 
@@ -117,14 +117,7 @@ class EventLanes:
 
     async def quiet(self, timeout_s: float) -> None:
         """Wait until no attempt is on the wire, up to so many seconds."""
-        lanes = [line.lanes.lane for line in self._lines if line.lanes is not None]
-        waiting = [asyncio.ensure_future(lane.quiet()) for lane in lanes if lane.in_flight]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=timeout_s)
-            for task in late:
-                task.cancel()
-            # What an attempt decided takes a few steps of the loop to be noted.
-            await asyncio.sleep(_SETTLE_S)
+        await quiet((line.lanes.lane for line in self._lines if line.lanes is not None), timeout_s)
 
     def forget(self, tp: TP) -> None:
         """Begin the partition anew: its log is another one."""
@@ -205,6 +198,18 @@ class EventLanes:
                 if line.lanes is not None:
                     line.lanes.cancel()
             await asyncio.wait(late)
+
+
+async def quiet(lanes: Iterable[Lane], timeout_s: float) -> None:
+    """Wait until no attempt of these lanes is on the wire, up to so many seconds."""
+    waiting = [asyncio.ensure_future(lane.quiet()) for lane in lanes if lane.in_flight]
+    if not waiting:
+        return
+    _, late = await asyncio.wait(waiting, timeout=timeout_s)
+    for task in late:
+        task.cancel()
+    # What an attempt decided takes a few steps of the loop to be noted.
+    await asyncio.sleep(_SETTLE_S)
 
 
 def raw_events(stream: Any) -> Any:

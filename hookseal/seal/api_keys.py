@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from hookseal.domain.api_key import ApiKey, check_scopes
 from hookseal.errors import ConfigurationError
 from hookseal.seal import base64url
+from hookseal.seal.derive import derived, framed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +98,7 @@ class ApiKeys:
                 "pepper_short", f"A pepper must have at least {PEPPER_BYTES_MIN} random bytes."
             )
         self._master_key = master_keys[0]
-        self._derived = [_derived(key, _PEPPER_PURPOSE) for key in master_keys]
+        self._derived = [derived(key, _PEPPER_PURPOSE) for key in master_keys]
         self._peppers = dict(peppers)
         self._newest = max(self._peppers, default=0)
 
@@ -145,12 +143,8 @@ class ApiKeys:
             yield hmac.digest(pepper, key.encode(), "sha256")
 
     def _seeded(self, seed: tuple[str, ...]) -> tuple[str, str]:
-        # Each part behind its length: no two seeds can be spelled alike.
-        parts = b"".join(
-            len(part).to_bytes(4) + part
-            for part in (_KEY_PURPOSE, *(text.encode() for text in seed))
-        )
-        octets = _derived(self._master_key, parts, length=_DIGEST_BYTES * 2)
+        info = framed(_KEY_PURPOSE, *(text.encode() for text in seed))
+        octets = derived(self._master_key, info, length=_DIGEST_BYTES * 2)
         number = int.from_bytes(octets)
         key_id, number = _base62(number, _ID_CHARS)
         secret, _ = _base62(number, _SECRET_CHARS)
@@ -163,10 +157,6 @@ def same_secret(given: str, expected: str) -> bool:
         sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, expected)
     )
     return hmac.compare_digest(one, other)
-
-
-def _derived(master_key: bytes, info: bytes, *, length: int = _DIGEST_BYTES) -> bytes:
-    return HKDF(hashes.SHA256(), length, salt=None, info=info).derive(master_key)
 
 
 def _random(characters: int) -> str:

@@ -14,12 +14,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hookseal.errors import SealError
 from hookseal.seal import base64url
+from hookseal.seal.derive import KEY_BYTES, derived, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +27,6 @@ __all__ = ["EventVault"]
 
 _VERSION = "1:"
 _PURPOSE = b"hookseal event data 1"
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _TENANTS_MAX = 16_384
 
@@ -97,15 +95,13 @@ def _octets(sealed: str) -> bytes:
 
 
 def _place(*parts: str) -> bytes:
-    # Each part behind its length: no two places can be spelled alike.
-    encoded = [part.encode() for part in parts]
-    return b"".join(len(part).to_bytes(4) + part for part in encoded)
+    return framed(*(part.encode() for part in parts))
 
 
 def _deriving(master_key: bytes) -> Callable[[str], _Keys]:
     def derive(customer_id: str) -> _Keys:
         info = _place(_PURPOSE.decode(), customer_id)
-        octets = HKDF(hashes.SHA256(), 2 * _KEY_BYTES, salt=None, info=info).derive(master_key)
-        return _Keys(AESGCM(octets[:_KEY_BYTES]), octets[_KEY_BYTES:])
+        octets = derived(master_key, info, length=2 * KEY_BYTES)
+        return _Keys(AESGCM(octets[:KEY_BYTES]), octets[KEY_BYTES:])
 
     return derive

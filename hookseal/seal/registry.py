@@ -15,10 +15,8 @@ import hmac
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from hookseal.seal import base64url
+from hookseal.seal.derive import derived, framed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Genuine", "RegistryMac"]
 
 _PURPOSE = b"hookseal registry mac 1"
-_KEY_BYTES = 32
 _SIGNED = re.compile(rb'(\{.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
@@ -54,7 +51,7 @@ class RegistryMac:
             master_keys: The current one first; behind it those before it, whose MACs still
                 count.
         """
-        self._keys = tuple(_derived(key) for key in master_keys)
+        self._keys = tuple(derived(key, _PURPOSE) for key in master_keys)
 
     def attach(self, topic: str, key: bytes, document: bytes) -> bytes:
         """Return the document with its MAC.
@@ -83,9 +80,4 @@ class RegistryMac:
 
 
 def _mac(key: bytes, topic: str, record_key: bytes, document: bytes) -> bytes:
-    parts = (topic.encode(), record_key, document)
-    return hmac.digest(key, b"".join(len(part).to_bytes(4) + part for part in parts), "sha256")
-
-
-def _derived(master_key: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=_PURPOSE).derive(master_key)
+    return hmac.digest(key, framed(topic.encode(), record_key, document), "sha256")

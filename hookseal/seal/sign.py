@@ -11,10 +11,9 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import pybase64
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hookseal.errors import ConfigurationError, SealError
+from hookseal.seal.derive import derived, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -118,7 +117,5 @@ def _deriving(master_key: bytes) -> Callable[[str, str, int], bytes]:
 
 
 def _derive(master_key: bytes, customer_id: str, endpoint_id: str, version: int) -> bytes:
-    # Each part behind its length: no two endpoints can be spelled alike.
-    parts = (_PURPOSE, customer_id.encode(), endpoint_id.encode(), b"%d" % version)
-    info = b"".join(len(part).to_bytes(4) + part for part in parts)
-    return HKDF(hashes.SHA256(), SECRET_BYTES, salt=None, info=info).derive(master_key)
+    info = framed(_PURPOSE, customer_id.encode(), endpoint_id.encode(), b"%d" % version)
+    return derived(master_key, info, length=SECRET_BYTES)

@@ -10,11 +10,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hookseal.seal import base64url
+from hookseal.seal.derive import derived, framed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,6 @@ __all__ = ["Vault", "is_sealed"]
 
 _PREFIX = "sealed:1:"
 _PURPOSE = b"hookseal vault 1"
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
@@ -44,7 +42,7 @@ class Vault:
             master_keys: The current one first; behind it those before it, whose texts are
                 still opened.
         """
-        self._ciphers = [AESGCM(_derived(key)) for key in master_keys]
+        self._ciphers = [AESGCM(derived(key, _PURPOSE)) for key in master_keys]
 
     def seal(self, text: str, *place: str) -> str:
         """Return the text sealed, another one each time.
@@ -75,10 +73,4 @@ class Vault:
 
 
 def _aad(place: Sequence[str]) -> bytes:
-    # Each part behind its length: no two places can be spelled alike.
-    parts = [part.encode() for part in place]
-    return b"".join(len(part).to_bytes(4) + part for part in parts)
-
-
-def _derived(master_key: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=_PURPOSE).derive(master_key)
+    return framed(*(part.encode() for part in place))

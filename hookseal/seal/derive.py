@@ -1,0 +1,29 @@
+"""Keys from the master key, and parts that cannot be taken for one another."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+__all__ = ["KEY_BYTES", "derived", "framed"]
+
+KEY_BYTES = 32
+
+
+def derived(master_key: bytes, info: bytes, *, length: int = KEY_BYTES) -> bytes:
+    """Return HKDF-SHA256 (RFC 5869) of the master key, without a salt.
+
+    Args:
+        master_key: At least 32 random bytes.
+        info: What the key is for; another one gives a key that has nothing to do with this.
+        length: Bytes.
+    """
+    return HKDF(hashes.SHA256(), length, salt=None, info=info).derive(master_key)
+
+
+def framed(*parts: bytes) -> bytes:
+    """Return the parts in a row, each behind its length as four bytes, big endian.
+
+    No two lists of parts give the same bytes.
+    """
+    return b"".join(len(part).to_bytes(4) + part for part in parts)
