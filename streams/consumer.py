@@ -245,7 +245,20 @@ class FinishedConsumer(driver.Consumer):
             self._unknown |= revoked
             for tp in revoked:
                 self._starts.pop(tp, None)
+        if lifecycle is not None and self._was_dropped():
+            await lifecycle.begin_anew(revoked)
         await super().on_partitions_revoked(revoked)
+
+    def _was_dropped(self) -> bool:
+        """Tell whether the group has, or may have, given our partitions to others already.
+
+        Then a partition that comes back in the same rebalance was another's in between: to
+        Faust it looks like one that stayed.
+        """
+        client = self._thread._consumer  # noqa: SLF001
+        coordinator = None if client is None else client._coordinator  # noqa: SLF001
+        is_member = coordinator is None or bool(getattr(coordinator, "member_id", ""))
+        return self.membership.has_lapsed or not is_member
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - mode's
         """Await whichever is done first.

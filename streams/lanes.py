@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
@@ -15,7 +15,7 @@ from streams.sequence import Sequence
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from faust.types import TP, StreamT
+    from faust.types import TP, Message, StreamT
 
     from hookseal.delivery.lanes import Limits, Pressure
     from hookseal.delivery.lanes.turns import Ordering
@@ -50,6 +50,7 @@ class _Line:
         self.task: asyncio.Task[None] | None = None
         self.sequence = Sequence()
         self.waits_for_record = True
+        self.is_ending = False
 
     async def ended(self) -> None:
         """Wait until neither the feed nor anything it fed runs any more."""
@@ -115,6 +116,28 @@ class EventLanes:
         gone = None if partitions is None else set(partitions)
         await self._end([line for line in self._lines if gone is None or line.tp in gone])
 
+    async def begin_anew(self, partitions: Iterable[TP]) -> None:
+        """Drop what is in hand of these partitions, and go on from what is committed.
+
+        For a worker that the group took for dead: another one may have finished since what
+        stands in its lanes, and it would deliver that again.
+        """
+        gone = set(partitions)
+        dropped: list[Lanes] = []
+        for line in self._lines:
+            if line.tp in gone and line.lanes is not None:
+                dropped.append(line.lanes)
+                line.lanes, line.sequence = None, Sequence()
+        for lanes in dropped:
+            lanes.stop()
+        endings = [asyncio.ensure_future(lanes.ended()) for lanes in dropped]
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=self._grace_s)
+            if late:
+                for lanes in dropped:
+                    lanes.cancel()
+                await asyncio.wait(late)
+
     async def quiet(self, timeout_s: float) -> None:
         """Wait until no attempt is on the wire, up to so many seconds."""
         await quiet((line.lanes.lane for line in self._lines if line.lanes is not None), timeout_s)
@@ -137,23 +160,25 @@ class EventLanes:
                 )
 
     async def _feed(self, stream: StreamT[bytes], line: _Line) -> None:
-        try:
-            async with aclosing(raw_events(stream)) as events:
-                async for event in events:
-                    tp = event.message.tp
-                    if line.sequence.is_new and not await self._consumer().start_known(tp):
-                        continue
-                    line.waits_for_record = False
-                    lanes = await self._lanes_for(line, tp)
-                    # What an earlier owner committed may have become known meanwhile.
-                    due = max(lanes.next_offset, self._consumer().finished(tp))
-                    if await self._order.admits(event.message, line.sequence, finished=due):
-                        await lanes.take(record_of(event.message))
-                        if lanes.lane.stopped:
-                            return
-                    line.waits_for_record = True
-        except LaneStoppedError:
-            return
+        async with aclosing(raw_events(stream)) as events:
+            async for event in events:
+                tp = event.message.tp
+                if line.sequence.is_new and not await self._consumer().start_known(tp):
+                    continue
+                line.waits_for_record = False
+                # Where the partition is begun anew the record is read again, if it is due.
+                with suppress(LaneStoppedError):
+                    await self._take(event.message, line)
+                if line.is_ending:
+                    return
+                line.waits_for_record = True
+
+    async def _take(self, message: Message, line: _Line) -> None:
+        lanes = await self._lanes_for(line, message.tp)
+        # What an earlier owner committed may have become known meanwhile.
+        due = max(lanes.next_offset, self._consumer().finished(message.tp))
+        if await self._order.admits(message, line.sequence, finished=due):
+            await lanes.take(record_of(message))
 
     async def _lanes_for(self, line: _Line, tp: TP) -> Lanes:
         if line.lanes is not None:
@@ -182,6 +207,7 @@ class EventLanes:
     async def _end(self, lines: list[_Line]) -> None:
         for line in lines:
             assert line.task is not None  # noqa: S101 - set before the line is reachable
+            line.is_ending = True
             if line.lanes is not None:
                 line.lanes.stop()
             if line.waits_for_record:

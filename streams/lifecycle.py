@@ -123,6 +123,13 @@ class Lifecycle:
         grace_s = self._settings.handover_grace_s
         await asyncio.gather(self.lanes.quiet(grace_s), self.drains.quiet(grace_s))
 
+    async def begin_anew(self, partitions: set[TP]) -> None:
+        """Drop what is in hand of partitions that were another's meanwhile."""
+        await asyncio.gather(
+            self.lanes.begin_anew(partitions),
+            self.drains.stop({tp.partition for tp in partitions}),
+        )
+
     async def drain(self) -> None:
         """Stop all lanes."""
         _log.info("worker.draining")

@@ -49,6 +49,11 @@ class Membership:
         """Whether the group counts this worker as the owner of its partitions."""
         return self._monotonic() < self._until and not self._rebalancing()
 
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether the group may have taken this worker for dead."""
+        return self._monotonic() >= self._until
+
     def confirm(self, asked_at: float) -> None:
         """Note that the group knew this worker, asked at that second of the clock."""
         self._until = max(self._until, asked_at + self._session_timeout_s)

@@ -265,6 +265,43 @@ async def test_a_worker_that_was_frozen_starts_nothing_on_what_it_lost(
         assert first_arrivals == [f"{tenant}-{number}" for number in range(60)]
 
 
+@pytest.mark.parametrize("ordering", ["partition", "customer"])
+async def test_a_worker_that_was_frozen_does_not_deliver_again_what_another_finished(
+    provider: Provider, ordering: str
+) -> None:
+    receiver = await provider.receiver()
+    healed = asyncio.Event()
+
+    async def answer(_: str, __: str) -> int:
+        return 200 if healed.is_set() else 503
+
+    receiver.answer = answer
+    tenants = await twelve(provider, receiver)
+    # When it is thawed its backoff is over, and it would make the next attempt at once.
+    env = {"HOOKSEAL_ORDERING": ordering, "HOOKSEAL_RETRY_DELAYS_S": "3,3,3,3"}
+    frozen = await provider.worker("a", **env)
+    for number in range(10):
+        await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
+    await receiver.until(lambda: len(receiver.arrivals) >= PARTITIONS)
+
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        healed.set()
+        successor = await provider.worker("b", **env)
+        await successor.ready(partitions=PARTITIONS)
+        await receiver.until(lambda: len(receiver.accepted()) == 120)
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    await frozen.until(lambda: len(frozen.events("worker.assigned")) >= 2)
+    assert frozen.partitions
+    for number in range(10, 13):
+        await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
+    await receiver.until(lambda: len(set(receiver.accepted())) == 156)
+
+    for tenant in tenants:
+        assert receiver.accepted(tenant) == [f"{tenant}-{number}" for number in range(13)]
+
+
 async def test_a_hold_of_all_partitions_keeps_the_worker_in_its_group(provider: Provider) -> None:
     receiver = await provider.receiver()
 

@@ -12,9 +12,26 @@ from tests.fakes import FakeClock, RecordingObserver
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from hookseal.delivery.lane import Lane
     from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
+
+
+class Again(Stream):
+    """Hands its records over, and all of them again when the test says so."""
+
+    def __init__(self, *records: tuple[int, bytes]) -> None:
+        super().__init__(*(key for _, key in records))
+        self.again = asyncio.Event()
+
+    async def events(self) -> AsyncIterator[Any]:
+        async for event in super().events():
+            yield event
+        await self.again.wait()
+        async for event in super().events():
+            yield event
 
 
 class Delivery:
@@ -23,6 +40,7 @@ class Delivery:
     def __init__(self) -> None:
         self.running: set[bytes | None] = set()
         self.begun = asyncio.Event()
+        self.done: list[bytes | None] = []
 
     def customers(self, _: Record) -> None:
         return None
@@ -35,6 +53,7 @@ class Delivery:
             if record.key == b"c":
                 self.begun.set()
                 await asyncio.Event().wait()
+            self.done.append(record.key)
         finally:
             self.running.discard(record.key)
 
@@ -84,6 +103,25 @@ class TestEventLanes:
 
         assert delivery.running == set()
         assert consumer.finished(PLACE) == 0
+
+    async def test_begun_anew_it_drops_what_is_in_hand_and_passes_over_what_is_finished(
+        self,
+    ) -> None:
+        delivery, consumer = Delivery(), Consumer()
+        events, stream = lanes(delivery, consumer), Again((0, b"c"), (1, b"a"), (2, b"d"))
+        running = asyncio.create_task(events.run(cast("Any", stream)))
+        await delivery.begun.wait()
+
+        # Another worker finished the first two while this one was taken for dead.
+        await events.begin_anew({PLACE})
+        assert delivery.running == set()
+        consumer.finish(PLACE, 1)
+        stream.again.set()
+        await running
+
+        # What it had finished itself stays finished.
+        assert delivery.done == [b"a", b"d"]
+        assert consumer.finished(PLACE) == 3
 
     async def test_what_is_on_no_partition_that_goes_goes_on(self) -> None:
         delivery, consumer = Delivery(), Consumer()
