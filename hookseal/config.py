@@ -337,6 +337,15 @@ class Settings(BaseSettings):
         le=120,
         description="Seconds a running attempt may still take when the worker stops.",
     )
+    max_in_flight_per_customer: int = Field(
+        default=8,
+        ge=1,
+        le=10_000,
+        description=(
+            "Of the attempts of one partition on the wire together, those of one customer, unless "
+            "the order is `partition`: slow names and slow receivers of one leave room for others."
+        ),
+    )
 
     # -- Delivery log and dead letters ----------------------------------------
     delivery_log: bool = Field(

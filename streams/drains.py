@@ -34,6 +34,7 @@ class Drains:
         observer: Observer,
         clock: Clock,
         at_a_time: int,
+        each: int,
         grace_s: float,
     ) -> None:
         self._suspensions = suspensions
@@ -42,6 +43,7 @@ class Drains:
         self._observer = observer
         self._clock = clock
         self._at_a_time = at_a_time
+        self._each = each
         self._grace_s = grace_s
         self._lanes: dict[int, Lane] = {}
         self._starting: set[asyncio.Task[None]] = set()
@@ -56,6 +58,7 @@ class Drains:
                 observer=self._observer,
                 gate=self._consumer().membership,
                 at_a_time=self._at_a_time,
+                each=self._each,
             )
             task = asyncio.create_task(self._start(lane))
             self._starting.add(task)

@@ -76,6 +76,7 @@ class EventLanes:
         limits: Limits,
         pressure: Pressure | None,
         at_a_time: int | None,
+        each: int | None,
         grace_s: float,
     ) -> None:
         self._deliver = deliver
@@ -88,6 +89,7 @@ class EventLanes:
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time
+        self._each = each
         self._grace_s = grace_s
         self._lines: set[_Line] = set()
 
@@ -191,6 +193,7 @@ class EventLanes:
                 observer=self._observer,
                 gate=self._consumer().membership,
                 at_a_time=self._at_a_time,
+                each=self._each,
             ),
             progress=self._consumer().progress(tp),
             work=self._deliver,

@@ -156,6 +156,7 @@ def create_app(settings: Settings) -> HooksealApp:
         limits=settings.lane_limits,
         pressure=suspensions if settings.ordering == "customer" else None,
         at_a_time=None if settings.ordering == "partition" else settings.max_in_flight,
+        each=None if settings.ordering == "partition" else settings.max_in_flight_per_customer,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.drains = Drains(
@@ -165,6 +166,7 @@ def create_app(settings: Settings) -> HooksealApp:
         observer=observer,
         clock=clock,
         at_a_time=settings.max_in_flight,
+        each=settings.max_in_flight_per_customer,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = CommandLine(

@@ -207,7 +207,7 @@ class Deliverer:
         *,
         set_aside: bool,
     ) -> Tried | str:
-        await lane.begin_attempt()
+        await lane.begin_attempt(customer_id)
         try:
             target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
             if isinstance(target, str):
@@ -215,7 +215,7 @@ class Deliverer:
             started = self._clock.now()
             judgement, status = await self._attempt(event, target, number, started)
         finally:
-            lane.end_attempt()
+            lane.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)

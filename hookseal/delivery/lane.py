@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
+
+from hookseal.delivery.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -58,6 +59,7 @@ class Lane:
         observer: Observer,
         gate: Gate | None = None,
         at_a_time: int | None = None,
+        each: int | None = None,
     ) -> None:
         """Begin.
 
@@ -67,14 +69,13 @@ class Lane:
             observer: Hears of backoffs.
             gate: Closed while the partition may belong to another process already.
             at_a_time: Attempts on the wire together; None = as many as come.
+            each: Of these, attempts of one customer; None = as many as come.
         """
         self.partition = partition
         self._clock = clock
         self._observer = observer
         self._gate: Gate = gate or _Always()
-        self._at_a_time = at_a_time
-        self._in_flight = 0
-        self._in_line: deque[asyncio.Future[None]] = deque()
+        self._room = Room(at_a_time, each)
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopping = asyncio.Event()
@@ -92,14 +93,12 @@ class Lane:
     @property
     def in_flight(self) -> int:
         """Attempts that are on the wire now."""
-        return self._in_flight
+        return self._room.count
 
     def stop(self) -> None:
         """Start no further attempt and cut every wait short."""
         self._stopping.set()
-        for waiter in self._in_line:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._room.send_away()
 
     async def owned(self) -> None:
         """Return once the partition is known to be ours.
@@ -110,30 +109,31 @@ class Lane:
         while not self._gate.is_open:
             await self.unless_stopped(self._gate.opened())
 
-    async def begin_attempt(self) -> None:
+    async def begin_attempt(self, customer_id: str) -> None:
         """Return once an attempt may be started; `end_attempt` must follow.
+
+        Args:
+            customer_id: Whose endpoint it goes to.
 
         Raises:
             LaneStoppedError: If the lane was told to stop.
         """
-        while True:
-            if self.stopped:
-                raise LaneStoppedError
+        while not self.stopped:
             if not self._gate.is_open:
                 await self.owned()
-            elif self._at_a_time is not None and self._in_flight >= self._at_a_time:
-                await self._room()
-            else:
-                self._in_flight += 1
+            elif await self._room.entered(customer_id):
                 self._quiet.clear()
-                return
+                if self._may_start():
+                    return
+                # It stopped, or the gate closed, while this one waited for room.
+                self.end_attempt(customer_id)
+        raise LaneStoppedError
 
-    def end_attempt(self) -> None:
+    def end_attempt(self, customer_id: str) -> None:
         """Make room for the next attempt."""
-        self._in_flight -= 1
-        if self._in_flight == 0:
+        self._room.leave(customer_id)
+        if self._room.count == 0:
             self._quiet.set()
-        self._call_next()
 
     async def quiet(self) -> None:
         """Wait until no attempt is on the wire."""
@@ -200,22 +200,5 @@ class Lane:
                 with suppress(asyncio.CancelledError):
                     await task
 
-    async def _room(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._in_line.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            # It may have been this one's turn: the next must not wait for ever.
-            self._call_next()
-            raise
-        finally:
-            with suppress(ValueError):
-                self._in_line.remove(waiter)
-
-    def _call_next(self) -> None:
-        while self._in_line:
-            waiter = self._in_line.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _may_start(self) -> bool:
+        return not self.stopped and self._gate.is_open

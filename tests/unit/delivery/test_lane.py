@@ -47,7 +47,7 @@ class TestLane:
         lane.stop()
 
         with pytest.raises(LaneStoppedError):
-            await lane.begin_attempt()
+            await lane.begin_attempt("acme")
         with pytest.raises(LaneStoppedError):
             await lane.hold(1)
         assert clock.slept == []
@@ -100,7 +100,7 @@ class TestGate:
     async def test_closed_starts_nothing_until_it_opens(self) -> None:
         door = Door()
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=door)
-        attempt = asyncio.create_task(lane.begin_attempt())
+        attempt = asyncio.create_task(lane.begin_attempt("acme"))
         await steps()
         assert (attempt.done(), lane.in_flight) == (False, 0)
 
@@ -111,7 +111,7 @@ class TestGate:
 
     async def test_closed_does_not_hold_a_lane_that_stops(self) -> None:
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=Door())
-        attempt = asyncio.create_task(lane.begin_attempt())
+        attempt = asyncio.create_task(lane.begin_attempt("acme"))
         await steps()
 
         lane.stop()
@@ -128,27 +128,27 @@ class TestRoom:
         order: list[int] = []
 
         async def attempt(number: int) -> None:
-            await lane.begin_attempt()
+            await lane.begin_attempt("acme")
             order.append(number)
 
         tasks = [asyncio.create_task(attempt(number)) for number in range(4)]
         await steps()
         assert order == [0, 1]
-        lane.end_attempt()
+        lane.end_attempt("acme")
         await steps()
         assert order == [0, 1, 2]
-        lane.end_attempt()
+        lane.end_attempt("acme")
         await asyncio.gather(*tasks)
 
         assert (order, lane.in_flight) == ([0, 1, 2, 3], 2)
 
     async def test_is_not_lost_with_one_that_is_cancelled(self) -> None:
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), at_a_time=1)
-        await lane.begin_attempt()
-        first, second = (asyncio.create_task(lane.begin_attempt()) for _ in range(2))
+        await lane.begin_attempt("acme")
+        first, second = (asyncio.create_task(lane.begin_attempt("acme")) for _ in range(2))
         await steps()
 
-        lane.end_attempt()
+        lane.end_attempt("acme")
         first.cancel()
         await asyncio.wait((first,))
 
@@ -156,8 +156,8 @@ class TestRoom:
 
     async def test_told_to_stop_sends_all_who_wait_away(self) -> None:
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), at_a_time=1)
-        await lane.begin_attempt()
-        waiting = [asyncio.create_task(lane.begin_attempt()) for _ in range(3)]
+        await lane.begin_attempt("acme")
+        waiting = [asyncio.create_task(lane.begin_attempt("acme")) for _ in range(3)]
         await steps()
 
         lane.stop()
@@ -168,11 +168,11 @@ class TestRoom:
     async def test_is_quiet_when_the_last_attempt_ended(self) -> None:
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver())
         await lane.quiet()
-        await lane.begin_attempt()
+        await lane.begin_attempt("acme")
         quiet = asyncio.create_task(lane.quiet())
         await steps()
         assert not quiet.done()
 
-        lane.end_attempt()
+        lane.end_attempt("acme")
 
         await asyncio.wait_for(quiet, 1)

@@ -78,6 +78,7 @@ def lanes(delivery: Delivery, consumer: Consumer) -> EventLanes:
         limits=Limits(events=2, waiting=5),
         pressure=None,
         at_a_time=4,
+        each=4,
         grace_s=0,
     )
 

@@ -1,0 +1,105 @@
+"""Room on the wire: for so many attempts together, and so many of them one customer's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from contextlib import suppress
+
+__all__ = ["Room"]
+
+
+class Room:
+    """Lets attempts in; customers that wait get their turns one after the other.
+
+    Without a share one customer could take all of it: an event to fifty endpoints whose
+    names do not resolve, or that do not answer, would keep everybody else of its partition
+    waiting until the timeout of an attempt.
+    """
+
+    def __init__(self, in_all: int | None, each: int | None) -> None:
+        """Begin empty.
+
+        Args:
+            in_all: Attempts at a time; None = as many as come.
+            each: Attempts of one customer at a time; None = as many as come.
+        """
+        self._in_all = in_all
+        self._each = each
+        self._inside: Counter[str] = Counter()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
+        self.count = 0
+
+    async def entered(self, customer_id: str) -> bool:
+        """Return once there is room, and take it; `leave` must follow.
+
+        Returns False, with nothing taken, if all who wait are sent away.
+        """
+        # Whoever waits is let in as soon as it can be, so that nobody here is overtaken.
+        if self._fits(customer_id):
+            self._take(customer_id)
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(customer_id, deque()).append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                # It was this one's turn already: the next must not wait for ever.
+                self.leave(customer_id)
+            else:
+                self._drop(customer_id, turn)
+            raise
+
+    def leave(self, customer_id: str) -> None:
+        """Make room for the next."""
+        self.count -= 1
+        self._inside[customer_id] -= 1
+        if not self._inside[customer_id]:
+            del self._inside[customer_id]
+        # One leaves, one enters: before, nobody who waits could.
+        for name in list(self._waiting):
+            if self._fits(name) and self._admit(name):
+                return
+
+    def send_away(self) -> None:
+        """Let nobody in who waits."""
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for line in waiting.values():
+            for turn in line:
+                if not turn.done():
+                    turn.set_result(False)
+
+    def _fits(self, customer_id: str) -> bool:
+        return (self._in_all is None or self.count < self._in_all) and (
+            self._each is None or self._inside[customer_id] < self._each
+        )
+
+    def _admit(self, customer_id: str) -> bool:
+        """Let the first one in who waits in this line, unless all of them went away."""
+        line = self._waiting.pop(customer_id)
+        while line:
+            turn = line.popleft()
+            if turn.done():
+                # Cancelled, and not yet told.
+                continue
+            turn.set_result(True)
+            self._take(customer_id)
+            if line:
+                # Behind the others.
+                self._waiting[customer_id] = line
+            return True
+        return False
+
+    def _take(self, customer_id: str) -> None:
+        self.count += 1
+        self._inside[customer_id] += 1
+
+    def _drop(self, customer_id: str, turn: asyncio.Future[bool]) -> None:
+        line = self._waiting.get(customer_id)
+        if line is None:
+            return
+        with suppress(ValueError):
+            line.remove(turn)
+        if not line:
+            del self._waiting[customer_id]
