@@ -121,7 +121,7 @@ class Deliverer:
         self._observer = observer
         self._clock = clock
         self._trouble = trouble
-        self._throttle = Throttle(clock)
+        self._throttle = Throttle(clock, trouble)
         self._rules = rules
 
     async def deliver(
@@ -186,16 +186,21 @@ class Deliverer:
         *,
         set_aside: bool = False,
     ) -> Tried | str:
-        limits = self._limits_of(customer_id, endpoint_id)
-        if limits is not None:
-            await self._throttle.admitted((customer_id, endpoint_id), limits, lane)
-        try:
+        def limits() -> EndpointLimits | None:
+            return self._limits_of(event, customer_id, endpoint_id, set_aside=set_aside)
+
+        async def attempt() -> Tried | str:
             return await self._try_now(
                 event, customer_id, endpoint_id, lane, number, set_aside=set_aside
             )
+
+        if limits() is None:
+            return await attempt()
+        await self._throttle.admitted((customer_id, endpoint_id), limits, lane)
+        try:
+            return await attempt()
         finally:
-            if limits is not None:
-                self._throttle.ended((customer_id, endpoint_id))
+            self._throttle.ended((customer_id, endpoint_id))
 
     async def _try_now(
         self,
@@ -220,12 +225,18 @@ class Deliverer:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)
 
-    def _limits_of(self, customer_id: str, endpoint_id: str) -> EndpointLimits | None:
+    def _limits_of(
+        self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool
+    ) -> EndpointLimits | None:
+        """Return what holds attempts back as things stand now; None = nothing, or there is none."""
         tenant = self._tenants.get(customer_id)
         endpoint = None if tenant is None else tenant.endpoint(endpoint_id)
-        if endpoint is None or endpoint.limits == _NO_LIMITS:
+        if tenant is None or endpoint is None or endpoint.limits == _NO_LIMITS:
             return None
-        return endpoint.limits
+        # What will not be attempted in any case does not wait for it, nor use up the rate.
+        key = event.seal_to or tenant.active_key
+        why_not = _why_not(tenant, endpoint, key, set_aside=set_aside)
+        return endpoint.limits if why_not is None else None
 
     def _target(
         self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool

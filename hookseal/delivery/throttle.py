@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookseal.delivery.lane import Lane
     from hookseal.delivery.ports import Clock
-    from hookseal.delivery.trouble import Place
+    from hookseal.delivery.trouble import Place, Trouble
     from hookseal.domain.limits import EndpointLimits
 
 __all__ = ["Throttle"]
@@ -22,10 +26,36 @@ _SHORTEST_S = 0.001
 
 @dataclass(slots=True)
 class _State:
+    """One endpoint.
+
+    Attributes:
+        tokens: Attempts that may be made at once.
+        at: Unix seconds at which they were counted.
+        on_wire: Attempts that were admitted and did not end.
+        first: Whether somebody stands in front of the line.
+        line: Who stands behind.
+        free: Done when an attempt ended, for whoever is first.
+    """
+
     tokens: float
     at: float
     on_wire: int = 0
-    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    first: bool = False
+    line: deque[asyncio.Future[None]] = field(default_factory=deque)
+    free: asyncio.Future[None] | None = None
+
+    @property
+    def is_used(self) -> bool:
+        return self.first or self.on_wire > 0 or bool(self.line)
+
+    def next(self) -> None:
+        """Let the next one be first."""
+        while self.line:
+            turn = self.line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.first = False
 
 
 class Throttle:
@@ -33,48 +63,81 @@ class Throttle:
 
     A customer's events stand on one partition, so one worker sees all of its endpoints'
     attempts. A worker that takes a partition over begins with a full bucket.
+
+    Of those who wait for an endpoint one alone looks at the clock: a thousand that all
+    wake for each token would keep a core busy.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, trouble: Trouble) -> None:
         self._clock = clock
+        self._trouble = trouble
         self._states: dict[Place, _State] = {}
 
-    async def admitted(self, place: Place, limits: EndpointLimits, lane: Lane) -> None:
+    async def admitted(
+        self, place: Place, limits: Callable[[], EndpointLimits | None], lane: Lane
+    ) -> None:
         """Return once an attempt may be made; `ended` must follow.
+
+        Args:
+            place: Where it goes.
+            limits: The endpoint's, as they are now; None = nothing holds it back any more.
+            lane: Its lane, in which it waits.
 
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
-        state = self._state(place, limits)
-        while True:
-            if limits.concurrency is not None and state.on_wire >= limits.concurrency:
-                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                state.waiting.append(turn)
-                try:
-                    await lane.pause(None, or_until=turn)
-                finally:
-                    if turn in state.waiting:
-                        state.waiting.remove(turn)
-                continue
-            wait_s = self._wait_s(state, limits)
-            if wait_s <= 0:
-                break
-            await lane.pause(wait_s)
-        if limits.rate_per_s is not None:
-            state.tokens -= 1
+        state = self._state(place)
+        await self._first(state, lane)
+        try:
+            await self._allowed(state, place, limits, lane)
+        finally:
+            state.next()
         state.on_wire += 1
 
     def ended(self, place: Place) -> None:
         """Note that an attempt ended."""
-        state = self._states.get(place)
-        if state is None:
-            return
+        state = self._states[place]
         state.on_wire -= 1
-        if state.waiting:
-            state.waiting.pop(0).set_result(None)
+        if state.free is not None and not state.free.done():
+            state.free.set_result(None)
+
+    async def _first(self, state: _State, lane: Lane) -> None:
+        if not state.first:
+            state.first = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        state.line.append(turn)
+        try:
+            await lane.pause(None, or_until=turn)
+        except BaseException:
+            if turn.done():
+                # It was this one's turn already: the next must not wait for ever.
+                state.next()
+            else:
+                with suppress(ValueError):
+                    state.line.remove(turn)
+            raise
+
+    async def _allowed(
+        self,
+        state: _State,
+        place: Place,
+        limits: Callable[[], EndpointLimits | None],
+        lane: Lane,
+    ) -> None:
+        while (asked := limits()) is not None:
+            if asked.concurrency is not None and state.on_wire >= asked.concurrency:
+                state.free = asyncio.get_running_loop().create_future()
+                await lane.pause(None, or_until=state.free)
+            elif (wait_s := self._wait_s(state, asked)) > 0:
+                # As in backoff: a suspension cuts it short, and a lane that is full because of
+                # it is a reason for one, so that a rate never holds anybody else.
+                await self._trouble.hold(place, lane, wait_s, failed=None)
+            else:
+                break
 
     def _wait_s(self, state: _State, limits: EndpointLimits) -> float:
-        """Fill the bucket up to now; return the seconds until it holds a token."""
+        """Take a token, or return the seconds until there is one."""
         if limits.rate_per_s is None:
             return 0.0
         now = self._clock.now()
@@ -83,13 +146,17 @@ class Throttle:
         filled = max(0.0, now - state.at) * limits.rate_per_s
         state.tokens, state.at = min(most, state.tokens + filled), now
         missing = 1.0 - state.tokens
-        # Not so short that a clock could not tell it from nothing.
-        return max(_SHORTEST_S, missing / limits.rate_per_s) if missing > 0 else 0.0
+        if missing > 0:
+            # Not so short that a clock could not tell it from nothing.
+            return max(_SHORTEST_S, missing / limits.rate_per_s)
+        state.tokens -= 1
+        return 0.0
 
-    def _state(self, place: Place, limits: EndpointLimits) -> _State:
+    def _state(self, place: Place) -> _State:
         state = self._states.pop(place, None)
         if state is None:
-            state = _State(max(1.0, limits.rate_per_s or 1.0), self._clock.now())
+            # As many as any rate allows: the first look cuts it to what this one does.
+            state = _State(float("inf"), self._clock.now())
             if len(self._states) >= _REMEMBERED:
                 self._forget_one()
         self._states[place] = state
@@ -97,6 +164,6 @@ class Throttle:
 
     def _forget_one(self) -> None:
         for place, state in self._states.items():
-            if state.on_wire == 0 and not state.waiting:
+            if not state.is_used:
                 del self._states[place]
                 return

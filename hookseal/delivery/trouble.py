@@ -1,4 +1,4 @@
-"""Deliveries in backoff: how often they failed, and how to cut their wait short."""
+"""Deliveries that wait: how often they failed, and how to cut their wait short."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Trouble:
     """Knows every delivery that waits for its next attempt."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Place, dict[asyncio.Future[None], int]] = {}
+        self._waiting: dict[Place, dict[asyncio.Future[None], int | None]] = {}
 
-    async def hold(self, place: Place, lane: Lane, seconds: float, *, failed: int) -> None:
+    async def hold(self, place: Place, lane: Lane, seconds: float, *, failed: int | None) -> None:
         """Wait in backoff, or until the endpoint is looked at anew.
 
         Args:
             place: Where the delivery goes.
             lane: Its lane.
             seconds: How long.
-            failed: Attempts that failed so far.
+            failed: Attempts that failed so far; None = it waits for the endpoint's rate.
 
         Raises:
             LaneStoppedError: The lane stopped meanwhile.
@@ -43,19 +43,19 @@ class Trouble:
                 del self._waiting[place]
 
     def places(self, *, failed: int) -> list[Place]:
-        """Return where so many attempts of one delivery failed."""
+        """Return where so many attempts of one delivery failed, or the rate holds it back."""
         return [
             place
             for place, waiting in self._waiting.items()
-            if any(times >= failed for times in waiting.values())
+            if any(times is None or times >= failed for times in waiting.values())
         ]
 
-    def failed(self, place: Place) -> bool:
+    def waits(self, place: Place) -> bool:
         """Return whether a delivery to this endpoint waits for its next attempt."""
         return place in self._waiting
 
     def look_again(self, place: Place) -> None:
-        """End the backoff of the deliveries to this endpoint."""
+        """End the wait of the deliveries to this endpoint."""
         for cut in self._waiting.get(place, ()):
             if not cut.done():
                 cut.set_result(None)

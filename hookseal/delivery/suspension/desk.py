@@ -287,6 +287,8 @@ class Suspensions:
     def line_full(self, line: Hashable, lane: Lane) -> None:
         """Suspend what the customer's line waits for, if that does not accept, or is slow.
 
+        Slow by its own wish, too: whoever limits its rate gets what is set aside at that rate.
+
         A line is full, too, where a customer has much at once; that is soon over.
         """
         customer_id = line.decode("utf-8", "replace") if isinstance(line, bytes) else ""
@@ -294,7 +296,7 @@ class Suspensions:
         now = self.clock.now()
         for endpoint in () if tenant is None else tenant.endpoints:
             place = (customer_id, endpoint.id)
-            if self._trouble.failed(place) or now - self._in_hand.get(place, now) >= _SLOW_S:
+            if self._trouble.waits(place) or now - self._in_hand.get(place, now) >= _SLOW_S:
                 self._relieve(place, lane)
 
     def window_full(self, length: Callable[[Hashable], int], lane: Lane) -> None:

@@ -8,11 +8,12 @@ import pytest
 from hookseal.delivery.lane import Lane, LaneStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.delivery.throttle import Throttle
+from hookseal.delivery.trouble import Trouble
 from hookseal.domain.limits import EndpointLimits
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.fakes import FakeClock, RecordingObserver
-from tests.lanes import steps
+from tests.lanes import HeldClock, steps
 
 if TYPE_CHECKING:
     from hookseal.delivery.ports import SealedRequest
@@ -23,11 +24,12 @@ PLACE = ("acme", "ep_1")
 class Case:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.throttle = Throttle(self.clock)
+        self.trouble = Trouble()
+        self.throttle = Throttle(self.clock, self.trouble)
         self.lane = Lane(0, clock=self.clock, observer=RecordingObserver())
 
-    async def admitted(self, limits: EndpointLimits, place: Any = PLACE) -> None:
-        await self.throttle.admitted(place, limits, self.lane)
+    async def admitted(self, limits: EndpointLimits | None, place: Any = PLACE) -> None:
+        await self.throttle.admitted(place, lambda: limits, self.lane)
 
 
 @pytest.fixture
@@ -85,6 +87,44 @@ class TestRate:
         with pytest.raises(LaneStoppedError):
             await case.admitted(EndpointLimits(rate_per_s=0.1))
 
+    async def test_one_alone_looks_at_the_clock(self) -> None:
+        clock = HeldClock()
+        throttle = Throttle(clock, Trouble())
+        lane = Lane(0, clock=clock, observer=RecordingObserver())
+        limits = EndpointLimits(rate_per_s=1)
+        admitted: list[int] = []
+
+        async def attempt(number: int) -> None:
+            await throttle.admitted(PLACE, lambda: limits, lane)
+            admitted.append(number)
+
+        tasks = [asyncio.create_task(attempt(number)) for number in range(1000)]
+        await steps(10)
+        assert (admitted, len(clock.sleepers)) == ([0], 1)
+
+        clock.time += 1
+        clock.wake()
+        await steps(20)
+        assert (admitted, len(clock.sleepers)) == ([0, 1], 1)
+        lane.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def test_that_is_lifted_holds_nobody_any_more(self) -> None:
+        clock = HeldClock()
+        trouble = Trouble()
+        throttle = Throttle(clock, trouble)
+        lane = Lane(0, clock=clock, observer=RecordingObserver())
+        limits: EndpointLimits | None = EndpointLimits(rate_per_s=0.01)
+        tasks = [
+            asyncio.create_task(throttle.admitted(PLACE, lambda: limits, lane)) for _ in range(5)
+        ]
+        await steps(10)
+        assert [task.done() for task in tasks] == [True, False, False, False, False]
+
+        limits = None
+        trouble.look_again(PLACE)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
 
 class TestConcurrency:
     async def test_is_for_so_many_and_goes_on_in_turn(self, case: Case) -> None:
@@ -118,6 +158,17 @@ class TestConcurrency:
         case.throttle.ended(PLACE)
         await asyncio.wait_for(after, 5)
 
+    async def test_whoever_is_cut_off_in_its_turn_gives_it_on(self, case: Case) -> None:
+        limits = EndpointLimits(concurrency=1)
+        await case.admitted(limits)
+        cut_off = asyncio.create_task(case.admitted(limits))
+        after = asyncio.create_task(case.admitted(limits))
+        await steps()
+
+        case.throttle.ended(PLACE)
+        cut_off.cancel()
+        await asyncio.wait_for(after, 5)
+
     async def test_memory_is_bounded_and_what_is_under_way_is_kept(self, case: Case) -> None:
         limits = EndpointLimits(concurrency=1)
         await case.admitted(limits)
@@ -138,6 +189,16 @@ class TestDelivery:
 
         assert len(engine.transport.requests) == 3
         assert sum(engine.clock.slept) == pytest.approx(4)
+
+    async def test_of_a_disabled_endpoint_is_not_made_to_wait(self) -> None:
+        limits = EndpointLimits(rate_per_s=0.01)
+        engine = Engine(a_tenant("acme", an_endpoint(enabled=False, limits=limits)))
+
+        for offset in range(3):
+            await engine.deliver(a_record(offset=offset), engine.lane())
+
+        assert engine.clock.slept == []
+        assert engine.dead_letters.reasons == ["endpoint_disabled"] * 3
 
     async def test_attempts_of_one_endpoint_at_a_time(self) -> None:
         engine = Engine(a_tenant("acme", an_endpoint(limits=EndpointLimits(concurrency=1))))

@@ -14,6 +14,7 @@ from hookseal.domain.command import (
     RemoveEndpoint,
     ResumeEndpoint,
 )
+from hookseal.domain.limits import EndpointLimits
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.lanes import HeldClock, steps
@@ -455,6 +456,25 @@ class TestPressure:
 
         assert case.engine.observer.suspended_because == {"ep_1": "behind"}
         assert case.reasons == ["endpoint_suspended"]
+
+    async def test_a_full_line_behind_a_rate_is_set_aside(self, case: Case) -> None:
+        limited = an_endpoint("ep_1", limits=EndpointLimits(rate_per_s=0.1))
+        case.engine.tenants.held["acme"] = a_tenant("acme", limited)
+        case.answers(200, 200, 200)
+        await case.deliver(0)
+        event = case.begin(1)
+        await steps()
+
+        case.engine.suspensions.line_full(b"acme", case.lane)
+        await event
+
+        assert (case.accepted, case.reasons) == (["evt_0"], ["endpoint_suspended"])
+
+        # It accepts, so what was set aside goes out at the rate that it asked for.
+        case.clock.time += 30
+        while case.state == "suspended":
+            await case.time_passes()
+        assert case.accepted == ["evt_0", "evt_1"]
 
     async def test_a_full_line_that_moves_on_is_left_alone(self, case: Case) -> None:
         answered = asyncio.Event()
