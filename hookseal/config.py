@@ -91,7 +91,10 @@ class Settings(BaseSettings):
         default=6,
         ge=1,
         le=10_000,
-        description="Partitions that `hookseal topics create` gives each topic.",
+        description=(
+            "Partitions that `hookseal topics create` gives each topic, and into which a queue in "
+            "Redis is cut: as many processes can share the work."
+        ),
     )
     replication: int = Field(
         default=1,
@@ -128,6 +131,27 @@ class Settings(BaseSettings):
         ge=16,
         le=100_000,
         description="Events a partition holds in memory at most; the rest waits on the broker.",
+    )
+
+    # -- Without Kafka --------------------------------------------------------
+    queue: str = Field(
+        default="memory://",
+        # Redacted nowhere: a password in it belongs into the setting alone.
+        pattern=r"^(memory://|(redis|rediss|unix)://\S+)$",
+        repr=False,
+        description=(
+            "What `hookseal local` keeps events in: `memory://`, or the URL of a Redis, "
+            "`redis://host:6379/0`."
+        ),
+    )
+    max_queue: int = Field(
+        default=100_000,
+        ge=1,
+        le=100_000_000,
+        description=(
+            "Events that `hookseal local` holds unfinished; beyond that publishing answers 503 "
+            "`queue_full`. Some 1 KB of memory each, besides their data."
+        ),
     )
 
     # -- Tenants -------------------------------------------------------------

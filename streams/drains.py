@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
+    from hookseal.delivery.lane import Gate
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.delivery.suspension import Suspensions
-    from streams.consumer import FinishedConsumer
 
 __all__ = ["Drains"]
 
@@ -30,7 +30,7 @@ class Drains:
         *,
         suspensions: Suspensions,
         catch_up: Callable[[int], Coroutine[Any, Any, None]],
-        consumer: Callable[[], FinishedConsumer],
+        gate: Callable[[int], Gate],
         observer: Observer,
         clock: Clock,
         at_a_time: int,
@@ -39,7 +39,7 @@ class Drains:
     ) -> None:
         self._suspensions = suspensions
         self._catch_up = catch_up
-        self._consumer = consumer
+        self._gate = gate
         self._observer = observer
         self._clock = clock
         self._at_a_time = at_a_time
@@ -56,7 +56,7 @@ class Drains:
                 partition,
                 clock=self._clock,
                 observer=self._observer,
-                gate=self._consumer().membership,
+                gate=self._gate(partition),
                 at_a_time=self._at_a_time,
                 each=self._each,
             )

@@ -11,6 +11,7 @@ from prometheus_client import start_http_server
 
 from hookseal.errors import BrokerError
 from hookseal.kafka.topics import partition_count
+from streams.egress import warn_of_open_egress
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -81,18 +82,7 @@ class Lifecycle:
             await self._attempts.start()
         if self._settings.metrics_port is not None:
             start_http_server(self._settings.metrics_port, self._settings.metrics_host)
-        if (
-            self._settings.egress_allow_cidrs
-            or self._settings.egress_allow_http
-            or self._settings.egress_allow_ports
-        ):
-            _log.warning(
-                "egress.opened",
-                hint="For development: endpoints may be dialled that are refused otherwise.",
-                networks=[str(network) for network in self._settings.egress_allow_cidrs],
-                http=self._settings.egress_allow_http,
-                ports=self._settings.egress_allow_ports,
-            )
+        warn_of_open_egress(self._settings)
         self._reporting = asyncio.create_task(self._report())
 
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:

@@ -23,14 +23,13 @@ from hookseal.kafka.ports import (
 )
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.set_aside import KafkaSetAside
-from hookseal.outbound.client import HttpTransport
-from hookseal.outbound.guard import EgressPolicy
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
 from streams.drains import Drains
+from streams.egress import transport_of
 from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
 from streams.lanes import EventLanes
 from streams.lifecycle import Lifecycle
@@ -69,16 +68,7 @@ def create_app(settings: Settings) -> HooksealApp:
     registry = settings.registry()
     ends = LogEnds(settings.cluster)
     letters = KafkaSetAside(settings.cluster, names, producer)
-    transport = HttpTransport(
-        EgressPolicy(
-            allow_cidrs=settings.egress_allow_cidrs,
-            deny_cidrs=settings.egress_deny_cidrs,
-            allow_http=settings.egress_allow_http,
-            allow_ports=settings.egress_allow_ports,
-        ),
-        ssl_context=settings.egress_tls(),
-        on_blocked=observer.blocked,
-    )
+    transport = transport_of(settings, on_blocked=observer.blocked)
     lifecycle = Lifecycle(
         settings=settings,
         names=names,
@@ -162,7 +152,7 @@ def create_app(settings: Settings) -> HooksealApp:
     lifecycle.drains = Drains(
         suspensions=suspensions,
         catch_up=tenants.catch_up,
-        consumer=consumer,
+        gate=lambda _: consumer().membership,
         observer=observer,
         clock=clock,
         at_a_time=settings.max_in_flight,

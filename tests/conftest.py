@@ -12,9 +12,11 @@ import pytest
 from hookseal.config import Settings
 from hookseal.kafka.broker import choose_kind, running_broker
 from tests.builders import MASTER_KEY
+from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from hookseal.kafka.broker import Broker
 
@@ -65,6 +67,20 @@ def settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> S
     for name, value in settings_env.items():
         monkeypatch.setenv(name, value)
     return Settings()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests of a run; each has a prefix of its own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, for it to kill."""
+    with RedisServer(tmp_path / "redis") as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

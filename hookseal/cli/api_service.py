@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
 from hookseal.api.build import ApiParts, build
+from hookseal.cli.serving import runner_of, say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
-from hookseal.domain.endpoint_url import check_url
 from hookseal.kafka.changes import KafkaChanges
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.index import AttemptIndex, LetterIndex
@@ -18,7 +17,7 @@ from hookseal.kafka.ports import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.replay import Replayer
 from hookseal.kafka.tenants import TenantsModel
-from hookseal.seal.api_keys import ADMIN_PREFIX, ApiKeys
+from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["ApiService"]
 
 _log = logger("hookseal.api")
-
-# A client that keeps its connection open holds the shut-down no longer than this.
-_SHUTDOWN_S = 5.0
 
 
 class ApiService:
@@ -101,7 +97,7 @@ class ApiService:
             OSError: The port cannot be listened on.
         """
         if self._socket is None:
-            _say_what_is_open(self._settings)
+            say_what_is_open(self._settings)
         async with AsyncExitStack() as stack:
             self._model.start()
             stack.push_async_callback(self._model.close)
@@ -111,13 +107,7 @@ class ApiService:
             for index in (self._letters, self._attempts) if self._indexed else ():
                 await index.start(patient=True)
                 stack.push_async_callback(index.close)
-            # Bodies are not unpacked: what unpacks to more than it is has no bound.
-            self._runner = web.AppRunner(
-                self._app,
-                access_log=None,
-                auto_decompress=False,
-                shutdown_timeout=_SHUTDOWN_S,
-            )
+            self._runner = runner_of(self._app)
             await self._runner.setup()
             stack.push_async_callback(self._runner.cleanup)
             if self._socket is None:
@@ -166,13 +156,7 @@ class ApiService:
             api_keys=ApiKeys(settings.peppers(), master_keys=master_keys),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*master_keys),
-            check_url=partial(
-                check_url,
-                allow_http=settings.egress_allow_http,
-                allow_ports=settings.egress_allow_ports,
-                allow_cidrs=settings.egress_allow_cidrs,
-                own_hosts=frozenset(settings.api_public_hosts),
-            ),
+            check_url=url_check(settings),
             letters=self._letters,
             attempts=self._attempts,
             replays=Replayer(
@@ -180,11 +164,3 @@ class ApiService:
             ),
             clock=self._clock,
         )
-
-
-def _say_what_is_open(settings: Settings) -> None:
-    admin_key = settings.admin_key.get_secret_value()
-    if not admin_key:
-        _log.warning("api.no_admin_key", hint="Nobody can make tenants: set HOOKSEAL_ADMIN_KEY.")
-    elif not admin_key.startswith(ADMIN_PREFIX):
-        _log.warning("api.admin_key_unusual", hint="`hookseal keys admin` makes one of 256 bits.")

@@ -14,6 +14,7 @@ from hookseal.cli import (
     demo,
     doctor,
     keys,
+    local,
     master_key,
     publish,
     receive,
@@ -58,6 +59,7 @@ _AS_THEY_ARE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings={**_AS_THEY_ARE, "help_option_names": []})(receive.receive)
 app.command(context_settings=_AS_THEY_ARE)(worker.worker)
 app.command()(api.api)
+app.command()(local.local)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 app.command()(bench.bench)

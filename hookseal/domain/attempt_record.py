@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-__all__ = ["AttemptRecord", "decode", "encode"]
+if TYPE_CHECKING:
+    from hookseal.domain.attempt import Attempt
+    from hookseal.domain.event import Event
+
+__all__ = ["AttemptRecord", "decode", "encode", "record_of"]
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -43,6 +49,36 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
     offset: int
     worker: str
     v: int = 1
+
+
+def record_of(
+    event: Event, customer_id: str, attempt: Attempt, *, at: float, worker: str
+) -> AttemptRecord:
+    """Return the record of an attempt.
+
+    Args:
+        event: What was delivered.
+        customer_id: To whom.
+        attempt: What came of it.
+        at: Unix seconds.
+        worker: The process.
+    """
+    return AttemptRecord(
+        at=round(at, 3),
+        customer_id=customer_id,
+        event_id=event.id,
+        event_type=event.type,
+        endpoint_id=attempt.endpoint_id,
+        attempt=attempt.number,
+        attempt_max=attempt.of,
+        code=attempt.code,
+        status=attempt.status,
+        duration_s=round(attempt.duration_s, 4),
+        kid=attempt.kid,
+        partition=event.record.partition,
+        offset=event.record.offset,
+        worker=worker,
+    )
 
 
 _encoder = msgspec.json.Encoder()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.domain.command import CreateTenant, DeleteTenant
+from hookseal.domain.answer import answer_of
+from hookseal.domain.command import CreateTenant
 from hookseal.domain.refusals import refusal
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ class KafkaChanges:
         """
         before = self._model.get(command.customer_id)
         if before is not None and before.recent_of(command.id) is not None:
-            return _after(before, command)
+            return answer_of(before, command)
         if before is None and not isinstance(command, CreateTenant):
             raise refusal("unknown_tenant", field=command.customer_id)
         # Waited for before it is written: the answer may be there before the acknowledgement.
         answer = asyncio.ensure_future(self._answer(command, existed=before is not None))
         try:
             await self._commands.submit_once(command)
-            return _after(await answer, command)
+            return answer_of(await answer, command)
         finally:
             answer.cancel()
 
@@ -63,16 +64,3 @@ class KafkaChanges:
             return tenant.recent_of(command.id) is not None
 
         return await self._model.changed(command.customer_id, answers, timeout_s=self._timeout_s)
-
-
-def _after(tenant: Tenant | None, command: Command) -> Tenant | None:
-    result = None if tenant is None else tenant.recent_of(command.id)
-    if result is None:
-        if isinstance(command, DeleteTenant):
-            return None
-        raise refusal("unknown_tenant", field=command.customer_id)
-    if result.fingerprint != command.fingerprint:
-        raise refusal("idempotency_key_reused")
-    if result.code != "ok":
-        raise refusal(result.code, field=command.customer_id)
-    return tenant

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from hookseal.domain.attempt_record import AttemptRecord, encode
+from hookseal.domain.attempt_record import encode, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,28 +96,10 @@ class KafkaAttemptLog:
             self._on_dropped(1)
             return
         now = time.time()
-        record = event.record
-        value = encode(
-            AttemptRecord(
-                at=round(now, 3),
-                customer_id=customer_id,
-                event_id=event.id,
-                event_type=event.type,
-                endpoint_id=attempt.endpoint_id,
-                attempt=attempt.number,
-                attempt_max=attempt.of,
-                code=attempt.code,
-                status=attempt.status,
-                duration_s=round(attempt.duration_s, 4),
-                kid=attempt.kid,
-                partition=record.partition,
-                offset=record.offset,
-                worker=self._worker,
-            )
-        )
+        value = encode(record_of(event, customer_id, attempt, at=now, worker=self._worker))
         # The event's partition, also where its key belongs to another one: what is told of
         # an event stands under the same number as the event.
-        self._buffers[record.partition].append((int(now * 1000), customer_id.encode(), value))
+        self._buffers[event.record.partition].append((int(now * 1000), customer_id.encode(), value))
         self._buffered += 1
 
     async def _run(self) -> None:

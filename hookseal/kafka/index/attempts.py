@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hookseal.domain.attempt_record import AttemptRecord, decode
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.index.file import Batch
+    from hookseal.kafka.index.follower import Follow
 
-__all__ = ["AttemptIndex"]
+__all__ = ["AttemptIndex", "Attempts"]
 
 _VERSION = 1
 _COLUMNS = """
@@ -120,24 +122,24 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
         )
 
 
-class AttemptIndex:
-    """Follows `deliveries` in a file of its own, and holds the latest attempts.
+class Attempts:
+    """The latest attempts in a file.
 
     Start it once and keep it: it goes on following until it is closed.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
+    def __init__(self, path: Path, names: TopicNames, follow: Follow, *, rows_max: int) -> None:
         """Prepare.
 
         Args:
-            cluster: Where the topic is.
-            folder: For the file; other processes may share it.
-            rows_max: Attempts that are held, the latest; older ones stand on the topic
-                until its retention ends.
+            path: Of the file.
+            names: Of what is followed.
+            follow: Makes what reads it into the file.
+            rows_max: Attempts that are held, the latest.
         """
-        source = AttemptSource(TopicNames(cluster.topic_prefix).deliveries, rows_max)
-        self._file = IndexFile(folder / file_name("deliveries", cluster), _VERSION, (source,))
-        self._follower = Follower(cluster, self._file, (source,))
+        source = AttemptSource(names.deliveries, rows_max)
+        self._file = IndexFile(path, _VERSION, (source,))
+        self._follower = follow(self._file, (source,))
 
     async def start(self, *, patient: bool = False) -> None:
         """Begin to follow.
@@ -205,3 +207,23 @@ class AttemptIndex:
         found = await self._follower.run(read)
         attempts = found[:limit]
         return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)
+
+
+class AttemptIndex(Attempts):
+    """Follows `deliveries`."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topic is.
+            folder: For the file; other processes may share it.
+            rows_max: Attempts that are held, the latest; older ones stand on the topic
+                until its retention ends.
+        """
+        super().__init__(
+            folder / file_name("deliveries", cluster),
+            TopicNames(cluster.topic_prefix),
+            partial(Follower, cluster),
+            rows_max=rows_max,
+        )

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.index.file import IndexFile, Known, Source
 
-__all__ = ["Follower"]
+__all__ = ["Follow", "Follower", "Following"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,44 @@ _RECONNECT_S = 1.0
 _RECONNECT_CAP_S = 15.0
 
 _T = TypeVar("_T")
+
+
+class Following(Protocol):
+    """What keeps an index at the end of what it is of; see `Follower`."""
+
+    async def start(self, *, patient: bool = False) -> None:
+        """Begin to follow in the background."""
+        ...
+
+    async def close(self) -> None:
+        """Stop following and close the file."""
+        ...
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do something with the file, in a thread."""
+        ...
+
+    async def catch_up(
+        self,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+        at_least: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
+        """Wait until the index has what there is now."""
+        ...
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return where it all ends."""
+        ...
+
+
+class Follow(Protocol):
+    """Makes what keeps an index at the end."""
+
+    def __call__(self, file: IndexFile, sources: Sequence[Source], /) -> Following:
+        """Return it, not yet started."""
+        ...
 
 
 class Follower:

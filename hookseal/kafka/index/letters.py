@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -23,32 +24,33 @@ if TYPE_CHECKING:
 
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.index.follower import Follow
 
-__all__ = ["LetterIndex", "file_name"]
+__all__ = ["LetterIndex", "Letters", "file_name"]
 
 _VERSION = 1
 _STATS_ROWS = 1000
 
 
-class LetterIndex:
-    """Follows `dead-letters` and `replays` in a file of its own.
+class Letters:
+    """The dead letters and the ledger of replays in a file.
 
     Start it once and keep it: it goes on following until it is closed.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    def __init__(self, path: Path, names: TopicNames, follow: Follow) -> None:
         """Prepare.
 
         Args:
-            cluster: Where the topics are.
-            folder: For the file; other processes may share it.
+            path: Of the file.
+            names: Of what is followed.
+            follow: Makes what reads it into the file.
         """
-        names = TopicNames(cluster.topic_prefix)
         self._letters = LetterSource(names.dead_letters)
         self._replays = ReplaySource(names.replays)
         sources = (self._letters, self._replays)
-        self._file = IndexFile(folder / file_name("dead-letters", cluster), _VERSION, sources)
-        self._follower = Follower(cluster, self._file, sources)
+        self._file = IndexFile(path, _VERSION, sources)
+        self._follower = follow(self._file, sources)
 
     async def start(self, *, patient: bool = False) -> None:
         """Begin to follow.
@@ -231,6 +233,23 @@ class LetterIndex:
 
     async def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return await self._follower.run(lambda: work(self._file.connection()))
+
+
+class LetterIndex(Letters):
+    """Follows `dead-letters` and `replays`."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            cluster: Where the topics are.
+            folder: For the file; other processes may share it.
+        """
+        super().__init__(
+            folder / file_name("dead-letters", cluster),
+            TopicNames(cluster.topic_prefix),
+            partial(Follower, cluster),
+        )
 
 
 def file_name(kind: str, cluster: Cluster) -> str:

@@ -14,10 +14,11 @@ from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.line import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
+    from hookseal.domain.record import Record
     from hookseal.kafka.replay.replayer import EventsWanted
 
 __all__ = ["Items", "Wants", "event_items", "letter_items"]
@@ -50,7 +51,7 @@ class Items(UserList[Item]):
             yield batch
 
 
-def letter_items(records: Sequence[ConsumerRecord], expected: Mapping[int, int]) -> Items:
+def letter_items(records: Iterable[Record], expected: Mapping[int, int]) -> Items:
     """Return the replays of dead letters.
 
     Args:
@@ -58,8 +59,7 @@ def letter_items(records: Sequence[ConsumerRecord], expected: Mapping[int, int])
         expected: Their timestamps by offset: a record of another time is of another topic.
     """
     items = Items()
-    for found in records:
-        record = record_from(found)
+    for record in records:
         if expected.get(record.offset) != record.timestamp_ms or not record.key:
             continue
         added = added_headers(record.headers)

@@ -6,26 +6,26 @@ import asyncio
 import hashlib
 import logging
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.domain.dead_letter import REASONS, SUSPENDED
-from hookseal.domain.letter import ReplayPlan
-from hookseal.domain.replay import NOT_REPLAYABLE
 from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.items import event_items, letter_items
 from hookseal.kafka.replay.line import ReplayFencedError, ReplayLine
 from hookseal.kafka.replay.pace import Pace
+from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.kafka.replay.reading import reading, records_at
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.index.letters import LetterIndex
@@ -41,8 +41,6 @@ _TRIES = 6
 _PAUSE_S = 1.0
 _ASIDE_S = 0.5
 _chance = random.SystemRandom()
-
-_REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +91,7 @@ class Replayer:
 
         Letters that were replayed are counted apart, whatever the filter says of them.
         """
-        reasons = _meant(wanted)
-
-        async def count(of: frozenset[str], *, replayed: bool | None) -> int:
-            narrowed = replace(wanted, reasons=of, replayed=replayed, has_customer=True)
-            return sum((await self._index.counts(narrowed)).values())
-
-        return ReplayPlan(
-            to_replay=await count(reasons & _REPLAYABLE, replayed=False),
-            replayed=await count(reasons & _REPLAYABLE, replayed=True),
-            not_replayable=await count(reasons & NOT_REPLAYABLE, replayed=None),
-        )
+        return await plan_of(self._index, wanted)
 
     async def replay(
         self,
@@ -132,8 +120,7 @@ class Replayer:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: `replay_busy`.
         """
-        reasons = _meant(wanted) & _REPLAYABLE
-        todo = replace(wanted, reasons=reasons, replayed=False, has_customer=True)
+        todo = to_replay(wanted)
         await self._index.catch_up()
         ends = await self._index.letter_ends()
         run = _Run(limit, Pace(per_s), on_progress)
@@ -237,7 +224,7 @@ class Replayer:
                     if not places:
                         break
                     records = await records_at(letters, place, [offset for offset, _ in places])
-                    for batch in letter_items(records, dict(places)).batches():
+                    for batch in letter_items(map(record_from, records), dict(places)).batches():
                         await run.pace.take(len(batch))
                         await line.publish(batch)
                         run.published(len(batch))
@@ -306,15 +293,3 @@ class _Run:
         """Count what is safe."""
         self.done += count
         self._on_progress(count)
-
-
-def _meant(wanted: LetterFilter) -> frozenset[str]:
-    """Return the reasons of what is to be replayed.
-
-    What a suspended endpoint misses it gets by itself; replayed as well it would come
-    twice. So it is meant only where it is asked for, and nothing else.
-    """
-    reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
-    if wanted.places is not None or reasons == {SUSPENDED}:
-        return reasons
-    return reasons - {SUSPENDED}

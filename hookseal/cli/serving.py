@@ -1,0 +1,50 @@
+"""How the API is served, whatever is under it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from hookseal.domain.endpoint_url import check_url
+from hookseal.seal.api_keys import ADMIN_PREFIX
+from hookseal.telemetry.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.config import Settings
+
+__all__ = ["runner_of", "say_what_is_open", "url_check"]
+
+_log = logger("hookseal.api")
+
+# A client that keeps its connection open holds the shut-down no longer than this.
+_SHUTDOWN_S = 5.0
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """Return what runs the application."""
+    # Bodies are not unpacked: what unpacks to more than it is has no bound.
+    return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S)
+
+
+def url_check(settings: Settings) -> Callable[[str], str]:
+    """Return what gives a URL's canonical form, if an endpoint may have it."""
+    return partial(
+        check_url,
+        allow_http=settings.egress_allow_http,
+        allow_ports=settings.egress_allow_ports,
+        allow_cidrs=settings.egress_allow_cidrs,
+        own_hosts=frozenset(settings.api_public_hosts),
+    )
+
+
+def say_what_is_open(settings: Settings) -> None:
+    """Warn of an admin key that is not there, or is none of ours."""
+    admin_key = settings.admin_key.get_secret_value()
+    if not admin_key:
+        _log.warning("api.no_admin_key", hint="Nobody can make tenants: set HOOKSEAL_ADMIN_KEY.")
+    elif not admin_key.startswith(ADMIN_PREFIX):
+        _log.warning("api.admin_key_unusual", hint="`hookseal keys admin` makes one of 256 bits.")

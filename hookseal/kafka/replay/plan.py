@@ -1,0 +1,61 @@
+"""Which dead letters a replay means, and how many they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from hookseal.domain.dead_letter import REASONS, SUSPENDED
+from hookseal.domain.letter import ReplayPlan
+from hookseal.domain.replay import NOT_REPLAYABLE
+
+if TYPE_CHECKING:
+    from hookseal.domain.letter_filter import LetterFilter
+
+__all__ = ["Counts", "plan_of", "to_replay"]
+
+_REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
+
+
+class Counts(Protocol):
+    """Counts dead letters."""
+
+    async def counts(self, wanted: LetterFilter) -> dict[int, int]:
+        """Return how many letters there are, by partition."""
+        ...
+
+
+async def plan_of(index: Counts, wanted: LetterFilter) -> ReplayPlan:
+    """Return what a replay would do.
+
+    Letters that were replayed are counted apart, whatever the filter says of them.
+    """
+    reasons = _meant(wanted)
+
+    async def count(of: frozenset[str], *, replayed: bool | None) -> int:
+        narrowed = replace(wanted, reasons=of, replayed=replayed, has_customer=True)
+        return sum((await index.counts(narrowed)).values())
+
+    return ReplayPlan(
+        to_replay=await count(reasons & _REPLAYABLE, replayed=False),
+        replayed=await count(reasons & _REPLAYABLE, replayed=True),
+        not_replayable=await count(reasons & NOT_REPLAYABLE, replayed=None),
+    )
+
+
+def to_replay(wanted: LetterFilter) -> LetterFilter:
+    """Return the filter of what is published again."""
+    reasons = _meant(wanted) & _REPLAYABLE
+    return replace(wanted, reasons=reasons, replayed=False, has_customer=True)
+
+
+def _meant(wanted: LetterFilter) -> frozenset[str]:
+    """Return the reasons of what is to be replayed.
+
+    What a suspended endpoint misses it gets by itself; replayed as well it would come
+    twice. So it is meant only where it is asked for, and nothing else.
+    """
+    reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
+    if wanted.places is not None or reasons == {SUSPENDED}:
+        return reasons
+    return reasons - {SUSPENDED}

@@ -1,0 +1,98 @@
+"""The delivery log in a store: written beside the deliveries, which do not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hookseal.domain.attempt_record import encode, record_of
+from hookseal.errors import BrokerError
+from hookseal.local.store import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.domain.attempt import Attempt
+    from hookseal.domain.event import Event
+    from hookseal.local.store import Store
+
+__all__ = ["ATTEMPTS_MAX", "LocalAttemptLog"]
+
+_log = logging.getLogger(__name__)
+
+# A store is memory: some 500 bytes each.
+ATTEMPTS_MAX = 100_000
+_LINGER_S = 0.25
+_BUFFER_RECORDS = 20_000
+_AT_A_TIME = 500
+
+
+class LocalAttemptLog:
+    """`AttemptLog` that keeps the latest attempts."""
+
+    def __init__(self, store: Store, *, on_dropped: Callable[[int], None]) -> None:
+        """Prepare.
+
+        Args:
+            store: Started by its owner.
+            on_dropped: Told how many records were dropped.
+        """
+        self._store = store
+        self._on_dropped = on_dropped
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._buffer: list[Write] = []
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Write what waits."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        await asyncio.wait((self._task,))
+        self._task = None
+        await self._flush()
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        """Note one attempt; returns at once."""
+        if len(self._buffer) >= _BUFFER_RECORDS:
+            self._on_dropped(1)
+            return
+        now = time.time()
+        value = encode(record_of(event, customer_id, attempt, at=now, worker=self._worker))
+        self._buffer.append(
+            Write(
+                event.record.partition,
+                customer_id.encode(),
+                value,
+                timestamp_ms=round(now * 1000),
+            )
+        )
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._stopping.wait()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        taken, self._buffer = self._buffer, []
+        keep = max(1, ATTEMPTS_MAX // self._store.partitions)
+        for start in range(0, len(taken), _AT_A_TIME):
+            part = taken[start : start + _AT_A_TIME]
+            try:
+                await self._store.append("deliveries", part, keep=keep)
+            except BrokerError as error:
+                _log.warning("The delivery log was not written: %s", error.code)
+                self._on_dropped(len(taken) - start)
+                return

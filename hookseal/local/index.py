@@ -1,0 +1,202 @@
+"""The lists of dead letters and attempts of a store, in SQLite as those of Kafka's topics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from aiokafka import TopicPartition
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.index.attempts import Attempts
+from hookseal.kafka.index.file import Batch
+from hookseal.kafka.index.letters import Letters
+from hookseal.kafka.topics import TopicNames
+from hookseal.local.attempts import ATTEMPTS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from hookseal.domain.record import Headers, Record
+    from hookseal.kafka.index.file import IndexFile, Source
+    from hookseal.local.store import Log, Store
+
+__all__ = ["LocalAttempts", "LocalLetters"]
+
+_log = logging.getLogger(__name__)
+
+_NAMES = TopicNames()
+_AT_A_TIME = 1_000
+_PAUSE_S = 0.5
+_TIDY_EVERY = 60
+
+_T = TypeVar("_T")
+
+
+class LocalLetters(Letters):
+    """`LetterPages` of a store."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            store: Started by its owner.
+            folder: For the file, which is this process's alone and read anew with each start.
+        """
+        super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
+
+
+class LocalAttempts(Attempts):
+    """`AttemptPages` of a store."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Prepare; see `LocalLetters`."""
+        super().__init__(
+            folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
+        )
+
+
+class _Entry(NamedTuple):
+    """A record as the index takes it: by the names that Kafka's client has for its parts."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class _Follower:
+    """`Following` over a store. Reads on when it is asked, and now and then."""
+
+    def __init__(self, store: Store, file: IndexFile, sources: Sequence[Source]) -> None:
+        self._store = store
+        self._file = file
+        self._logs = [cast("Log", source.topic) for source in sources]
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hookseal-index")
+        self._at: dict[TopicPartition, int] = {}
+        self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, *, patient: bool = False) -> None:
+        """Open the file, and begin."""
+        await self.run(self._file.make)
+        if not patient:
+            await self._read_on()
+        self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Stop, and close the file."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        self._threads.shutdown(wait=True)
+        self._file.close()
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do something with the file, in a thread.
+
+        Raises:
+            ConfigurationError: `index_unusable`.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except sqlite3.Error as error:
+            raise self._file.unusable(error) from error
+
+    async def catch_up(
+        self,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,  # noqa: ARG002
+        at_least: Mapping[TopicPartition, int] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Read all that stands in the store now.
+
+        Raises:
+            BrokerError: `redis_unreachable`; `index_behind` after `timeout_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._read_on()
+        except TimeoutError:
+            raise BrokerError(
+                "index_behind", "The index is still being read; ask again in a few seconds."
+            ) from None
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return where the logs end."""
+        return {
+            TopicPartition(log, one): (await self._store.bounds(log, one))[1]
+            for log in self._logs
+            for one in range(self._store.partitions)
+        }
+
+    async def _follow(self) -> None:
+        turns = 0
+        while True:
+            await asyncio.sleep(_PAUSE_S)
+            turns += 1
+            try:
+                await self._read_on()
+                if turns % _TIDY_EVERY == 0:
+                    await self._tidy()
+            except BrokerError as error:
+                _log.warning("The index waits: %s", error.code)
+            except Exception:  # noqa: BLE001 - whoever asks is told; the next turn tries again
+                _log.exception("The index cannot be written.")
+
+    async def _read_on(self) -> None:
+        # Shielded: what a thread writes goes on when whoever asked is gone, and where it
+        # is must be noted.
+        await asyncio.shield(asyncio.ensure_future(self._read_all()))
+
+    async def _read_all(self) -> None:
+        async with self._reading:
+            for place, end in (await self.ends()).items():
+                at = self._at.get(place)
+                if at is None or at > end:
+                    # New, or the store was emptied under us.
+                    at = (await self._store.bounds(cast("Log", place.topic), place.partition))[0]
+                    await self.run(partial(self._file.begin, place.topic, place.partition, at))
+                    self._at[place] = at
+                while self._at[place] < end:
+                    await self._take_some(place)
+
+    async def _take_some(self, place: TopicPartition) -> None:
+        at = self._at[place]
+        log = cast("Log", place.topic)
+        found = await self._store.read(log, place.partition, at, _AT_A_TIME)
+        if found:
+            behind = found[-1].offset + 1
+        else:
+            _, behind = await self._store.bounds(log, place.partition)
+        entries = cast("Any", [_entry(record) for record in found])
+        batch = Batch(place.topic, place.partition, at, behind, entries)
+        await self.run(partial(self._file.take, [batch]))
+        self._at[place] = behind
+
+    async def _tidy(self) -> None:
+        for log in self._logs:
+            starts = {
+                one: (await self._store.bounds(log, one))[0]
+                for one in range(self._store.partitions)
+            }
+            await self.run(partial(self._file.drop_below, log, starts))
+
+
+def _entry(record: Record) -> _Entry:
+    return _Entry(
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        record.value,
+        record.headers,
+    )

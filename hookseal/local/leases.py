@@ -1,0 +1,66 @@
+"""Which partitions are this process's, declared; and all of them, for a process that is alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from hookseal.delivery.lane import Gate
+
+__all__ = ["EveryPartition", "Leases"]
+
+
+class Leases(Protocol):
+    """The partitions that are ours."""
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """Begin to hold partitions; `changed` is called whenever they may be others."""
+        ...
+
+    @property
+    def held(self) -> dict[int, str]:
+        """Partitions that are to be worked on, each with a name that is new with each time."""
+        ...
+
+    def gate(self, partition: int) -> Gate:
+        """Return the gate in front of attempts."""
+        ...
+
+    async def release(self, partitions: Collection[int]) -> None:
+        """Leave partitions to others: nothing of them is in hand any more."""
+        ...
+
+    async def close(self) -> None:
+        """Leave everything to others."""
+        ...
+
+
+class _Open:
+    is_open = True
+
+    async def opened(self) -> None:
+        await asyncio.Event().wait()
+
+
+class EveryPartition:
+    """`Leases` of a process that shares nothing."""
+
+    def __init__(self, partitions: int) -> None:
+        self.held = dict.fromkeys(range(partitions), "")
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """Hold all there are."""
+        changed()
+
+    def gate(self, partition: int) -> Gate:  # noqa: ARG002
+        """Return a gate that is open."""
+        return _Open()
+
+    async def release(self, partitions: Collection[int]) -> None:
+        """Nobody else is there."""
+
+    async def close(self) -> None:
+        """Nobody else is there."""

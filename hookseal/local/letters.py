@@ -1,0 +1,189 @@
+"""Dead letters in a store: buried, read back, settled, replayed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.ports import Stretch
+from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
+from hookseal.errors import InvalidInputError
+from hookseal.kafka.replay.items import letter_items
+from hookseal.kafka.replay.pace import Pace
+from hookseal.kafka.replay.plan import plan_of, to_replay
+from hookseal.local.patience import surely
+from hookseal.local.store import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.letter import ReplayPlan
+    from hookseal.domain.letter_filter import LetterFilter
+    from hookseal.domain.record import Record
+    from hookseal.local.index import LocalLetters
+    from hookseal.local.store import Store
+
+__all__ = ["LocalDeadLetters", "LocalReplays", "LocalSetAside", "letter_at"]
+
+_LETTERS_MAX = 100
+_BYTES_MAX = 1024 * 1024
+_RECORDS_MAX = 5_000
+_READ = 500
+_REPLAYED_AT_A_TIME = 200
+
+
+class LocalDeadLetters:
+    """`DeadLetters` in a store."""
+
+    def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
+        """Prepare; the store is started by its owner."""
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Store the letter, trying again for as long as it takes."""
+        failures = 0
+
+        def failed() -> None:
+            nonlocal failures
+            failures += 1
+            self._observer.bury_failed(failures)
+
+        write = Write(letter.record.partition, letter.key, letter.record.value, letter.headers())
+        try:
+            await surely(lambda: self._store.append("dead-letters", [write]), self._clock, failed)
+        finally:
+            if failures:
+                self._observer.bury_ended()
+        self._observer.buried(letter)
+
+
+class LocalSetAside:
+    """`SetAsideLetters` in a store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Prepare; the store is started by its owner."""
+        self._store = store
+        self._clock = clock
+
+    async def end(self, partition: int) -> int:
+        """Return the offset that the next letter will get."""
+        return (await self._store.bounds("dead-letters", partition))[1]
+
+    async def read(
+        self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
+    ) -> Stretch:
+        """Return what is wanted from `start` on: a hundred letters at most."""
+        letters: list[Record] = []
+        position, seen, size = start, 0, 0
+        while position < end and seen < _RECORDS_MAX:
+            found = await self._store.read("dead-letters", partition, position, _READ)
+            if not found:
+                return Stretch(letters, end)
+            for record in found:
+                if record.offset >= end:
+                    return Stretch(letters, end)
+                position = record.offset + 1
+                seen += 1
+                if wanted(record):
+                    letters.append(record)
+                    size += len(record.value or b"")
+                    if len(letters) >= _LETTERS_MAX or size >= _BYTES_MAX:
+                        return Stretch(letters, position)
+        return Stretch(letters, min(position, end))
+
+    async def settle(self, partition: int, letters: Sequence[Record]) -> None:
+        """Enter the letters in the ledger, trying again for as long as it takes."""
+        entry = encode(DrainedEntry([(one.offset, one.timestamp_ms) for one in letters]))
+        offsets = [letter.offset for letter in letters]
+        await surely(lambda: self._store.settle(partition, offsets, entry), self._clock)
+
+
+class LocalReplays:
+    """`Replays` in a store: each letter once, whoever asks at the same time."""
+
+    def __init__(self, store: Store, index: LocalLetters) -> None:
+        """Prepare; store and index are started by their owner."""
+        self._store = store
+        self._index = index
+
+    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
+        """Return what `replay` would do; does not wait for the index."""
+        return await plan_of(self._index, wanted)
+
+    async def replay(
+        self,
+        wanted: LetterFilter,
+        *,
+        limit: int | None = None,
+        per_s: float | None = None,
+        wait_s: float | None = None,  # noqa: ARG002 - nobody has to be waited for
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Publish the letters' events again; return how many were published.
+
+        Args:
+            wanted: Which letters; those that were replayed already are passed over.
+            limit: At most so many.
+            per_s: At most so many a second; None = no bound.
+            wait_s: Unused.
+            on_progress: Told how many more were published.
+
+        Raises:
+            BrokerError: `redis_unreachable`.
+        """
+        todo = to_replay(wanted)
+        await self._index.catch_up()
+        pace, done = Pace(per_s), 0
+        most = _REPLAYED_AT_A_TIME if per_s is None else max(1, min(int(per_s), 200))
+        for partition in sorted(await self._index.counts(todo)):
+            after = -1
+            _, end = await self._store.bounds("dead-letters", partition)
+            while room := most if limit is None else min(most, limit - done):
+                places = await self._index.places(
+                    todo, partition, after=after, before=end, limit=room
+                )
+                if not places:
+                    break
+                records = [await self._at(partition, offset) for offset, _ in places]
+                items = letter_items([one for one in records if one is not None], dict(places))
+                for batch in items.batches():
+                    await pace.take(len(batch))
+                    now_ms = round(time.time() * 1000)
+                    replayed = [(item.offset, item.timestamp_ms) for item in batch]
+                    published = await self._store.replay(
+                        partition,
+                        [
+                            (item.offset, Write(partition, item.key, item.value, item.headers))
+                            for item in batch
+                        ],
+                        encode(ReplayEntry("", now_ms, 0, released=True, replayed=replayed)),
+                    )
+                    done += published
+                    on_progress(published)
+                after = places[-1][0]
+        await self._index.catch_up()
+        return done
+
+    async def _at(self, partition: int, offset: int) -> Record | None:
+        found = await self._store.read("dead-letters", partition, offset, 1)
+        return found[0] if found and found[0].offset == offset else None
+
+
+async def letter_at(store: Store, partition: int, offset: int) -> Record:
+    """Return the dead letter that stands there.
+
+    Raises:
+        InvalidInputError: `unknown_dead_letter`.
+        BrokerError: `redis_unreachable`.
+    """
+    if partition < store.partitions:
+        found = await store.read("dead-letters", partition, offset, 1)
+        if found and found[0].offset == offset:
+            return found[0]
+    raise InvalidInputError(
+        "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
+    )

@@ -1,0 +1,324 @@
+"""A store in the memory of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from hookseal.domain.record import Position, Record
+from hookseal.errors import BrokerError, EventIdReusedError
+from hookseal.kafka.recent_ids import Published, RecentIds
+from hookseal.local.store import LOGS, REPEAT_WINDOW_S, Documents, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hookseal.local.store import Log
+
+__all__ = ["MemoryStore", "queue_full"]
+
+_IDS_MAX = 200_000
+_CHANGES_REMEMBERED = 10_000
+
+
+def queue_full() -> BrokerError:
+    """Return the error for an event that there is no room for."""
+    return BrokerError(
+        "queue_full", "As many events wait as there is room for.", field="HOOKSEAL_MAX_QUEUE"
+    )
+
+
+class _Log:
+    """One partition of a log: a stretch of records without a hole."""
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.records: deque[Record] = deque()
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.records)
+
+    def drop(self, count: int) -> None:
+        for _ in range(count):
+            self.records.popleft()
+        self.start += count
+
+
+class MemoryStore:
+    """`Store` that is gone with its process."""
+
+    def __init__(self, partitions: int, *, now: Callable[[], float]) -> None:
+        """Begin empty.
+
+        Args:
+            partitions: Of everything.
+            now: Tells the seconds since the Unix epoch.
+        """
+        self.partitions = partitions
+        self._now = now
+        self._events: list[OrderedDict[int, Record]] = [OrderedDict() for _ in range(partitions)]
+        self._ends = [0] * partitions
+        self._arrived = asyncio.Condition()
+        self._logs: dict[tuple[Log, int], _Log] = {
+            (log, partition): _Log() for log in LOGS for partition in range(partitions)
+        }
+        self._settled: list[set[int]] = [set() for _ in range(partitions)]
+        self._recent = RecentIds(ids_max=_IDS_MAX, window_s=REPEAT_WINDOW_S)
+        self._documents: dict[str, bytes] = {}
+        self._version = 0
+        self._changed: deque[str] = deque(maxlen=_CHANGES_REMEMBERED)
+
+    async def start(self) -> None:
+        """Nothing to begin with."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return None: it always is."""
+        return None
+
+    # -- events ----------------------------------------------------------------
+
+    async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
+        """Write all of these events, or none; see `Store.publish`."""
+        now = self._now()
+        fresh: dict[int, int] = {}
+        places: list[Position | None] = []
+        marks: dict[bytes, int] = {}
+        for index, write in enumerate(writes):
+            known = self._known(index, write, writes, marks, now)
+            places.append(known)
+            if known is None and (write.mark is None or marks[write.mark] == index):
+                fresh[index] = len(fresh)
+        if room is not None and fresh and self._count() + len(fresh) > room:
+            raise queue_full()
+        for index in fresh:
+            write = writes[index]
+            places[index] = place = self._put(write)
+            if write.mark is not None:
+                self._recent.remember(write.mark, Published(write.fingerprint, *place, now))
+        for index, write in enumerate(writes):
+            if places[index] is None and write.mark is not None:
+                places[index] = places[marks[write.mark]]
+        await self._tell()
+        return [place for place in places if place is not None]
+
+    def _known(
+        self,
+        index: int,
+        write: Write,
+        writes: Sequence[Write],
+        marks: dict[bytes, int],
+        now: float,
+    ) -> Position | None:
+        if write.mark is None:
+            return None
+        found = self._recent.get(write.mark, now=now)
+        first = writes[marks.setdefault(write.mark, index)]
+        if (first if found is None else found).fingerprint != write.fingerprint:
+            raise EventIdReusedError(index)
+        return None if found is None else Position(found.partition, found.offset)
+
+    def _put(self, write: Write) -> Position:
+        offset = self._ends[write.partition]
+        self._ends[write.partition] += 1
+        self._events[write.partition][offset] = self._record("events", write, offset)
+        return Position(write.partition, offset)
+
+    async def events(
+        self, partition: int, after: int, limit: int, *, wait_s: float
+    ) -> Sequence[Record]:
+        """Return unfinished events behind an offset; see `Store.events`."""
+        held = self._events[partition]
+        if next(reversed(held), -1) <= after:
+            try:
+                async with asyncio.timeout(wait_s), self._arrived:
+                    await self._arrived.wait_for(lambda: next(reversed(held), -1) > after)
+            except TimeoutError:
+                return []
+        first = max(after + 1, next(iter(held)))
+        there = (held[offset] for offset in range(first, self._ends[partition]) if offset in held)
+        return list(islice(there, limit))
+
+    async def finish(self, partition: int, offsets: Sequence[int]) -> None:
+        """Forget events that are dealt with for good."""
+        for offset in offsets:
+            self._events[partition].pop(offset, None)
+
+    async def unfinished(self) -> int:
+        """Return how many events are not finished."""
+        return self._count()
+
+    # -- logs --------------------------------------------------------------------
+
+    async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
+        """Write to the end of a log."""
+        for write in writes:
+            held = self._logs[log, write.partition]
+            held.records.append(self._record(log, write, held.end))
+            if keep is not None and len(held.records) > keep:
+                held.drop(len(held.records) - keep)
+
+    async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
+        """Return the offset of the first record, and that which the next one will get."""
+        held = self._logs[log, partition]
+        return held.start, held.end
+
+    async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
+        """Return so many records from an offset on."""
+        held = self._logs[log, partition]
+        first = max(0, start - held.start)
+        return list(islice(held.records, first, first + limit))
+
+    async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
+        """Drop records at the beginning of a log that were written before this moment."""
+        held = self._logs[log, partition]
+        count = 0
+        for record in held.records:
+            if record.timestamp_ms >= before_ms:
+                break
+            count += 1
+        held.drop(count)
+        if log == "dead-letters" and count:
+            self._settled[partition] = {
+                one for one in self._settled[partition] if one >= held.start
+            }
+
+    async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
+        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        self._settled[partition].update(offsets)
+        await self.append("replays", [_entry(partition, entry)])
+
+    async def replay(
+        self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
+    ) -> int:
+        """Publish dead letters' events, each once; see `Store.replay`."""
+        settled = self._settled[partition]
+        todo = [(offset, write) for offset, write in letters if offset not in settled]
+        for offset, write in todo:
+            settled.add(offset)
+            self._put(write)
+        await self.append("replays", [_entry(partition, entry)])
+        await self._tell()
+        return len(todo)
+
+    # -- tenants -----------------------------------------------------------------
+
+    async def documents(self) -> Documents:
+        """Return all tenants' documents."""
+        return Documents(self._version, dict(self._documents), is_all=True)
+
+    async def changes(self, since: int, *, wait_s: float) -> Documents:
+        """Return what changed since a version."""
+        if self._version <= since:
+            try:
+                async with asyncio.timeout(wait_s), self._arrived:
+                    await self._arrived.wait_for(lambda: self._version > since)
+            except TimeoutError:
+                return Documents(since, {}, is_all=False)
+        missed = self._version - since
+        if missed > len(self._changed):
+            return await self.documents()
+        names = list(self._changed)[-missed:]
+        return Documents(
+            self._version, {name: self._documents.get(name) for name in names}, is_all=False
+        )
+
+    async def document(self, customer_id: str) -> bytes | None:
+        """Return a tenant's document as it is now, or None."""
+        return self._documents.get(customer_id)
+
+    async def change(
+        self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
+    ) -> int | None:
+        """Put one document in the place of another; see `Store.change`."""
+        if self._documents.get(customer_id) != before:
+            return None
+        if after is None:
+            self._documents.pop(customer_id, None)
+        else:
+            self._documents[customer_id] = after
+        if notice is not None:
+            self._put(notice)
+        self._version += 1
+        self._changed.append(customer_id)
+        await self._tell()
+        return self._version
+
+    # -- what is left, for a spool -------------------------------------------------
+
+    def left(self) -> Mapping[str, int]:
+        """Return how much is in it, by what it is."""
+        logs: Counter[str] = Counter()
+        for (log, _), held in self._logs.items():
+            logs[log] += len(held.records)
+        return {
+            "events": self._count(),
+            "dead letters": logs["dead-letters"],
+            "tenants": len(self._documents),
+        }
+
+    def all_documents(self) -> Mapping[str, bytes]:
+        """Return the tenants' documents, by customer id."""
+        return self._documents
+
+    def records(self) -> Sequence[Record]:
+        """Return all events and logs, in their order within a partition."""
+        found = [record for held in self._events for record in held.values()]
+        for held in self._logs.values():
+            found.extend(held.records)
+        return found
+
+    def settled(self) -> Sequence[Sequence[int]]:
+        """Return the offsets of the dead letters that are settled, by partition."""
+        return [sorted(one) for one in self._settled]
+
+    def restore(
+        self,
+        documents: Mapping[str, bytes],
+        records: Sequence[Record],
+        settled: Sequence[Sequence[int]],
+    ) -> None:
+        """Take up what was left of another one with as many partitions."""
+        self._documents = dict(documents)
+        self._version = 1
+        by_name = {(str(log), partition): held for (log, partition), held in self._logs.items()}
+        for record in records:
+            if record.topic == "events":
+                self._events[record.partition][record.offset] = record
+                self._ends[record.partition] = record.offset + 1
+                continue
+            held = by_name.get((record.topic, record.partition))
+            if held is None:
+                continue
+            if not held.records:
+                held.start = record.offset
+            held.records.append(record)
+        self._settled = [set(one) for one in settled]
+
+    def _record(self, topic: str, write: Write, offset: int) -> Record:
+        at_ms = write.timestamp_ms
+        return Record(
+            topic,
+            write.partition,
+            offset,
+            write.key,
+            write.value,
+            write.headers,
+            round(self._now() * 1000) if at_ms is None else at_ms,
+        )
+
+    def _count(self) -> int:
+        return sum(map(len, self._events))
+
+    async def _tell(self) -> None:
+        async with self._arrived:
+            self._arrived.notify_all()
+
+
+def _entry(partition: int, entry: bytes) -> Write:
+    return Write(partition, None, entry)

@@ -1,0 +1,198 @@
+"""What the ports need of a store, declared by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hookseal.domain.record import Headers, Position, Record
+    from hookseal.errors import BrokerError
+
+__all__ = ["LOGS", "REPEAT_WINDOW_S", "Documents", "Log", "Store", "Write"]
+
+Log = Literal["dead-letters", "replays", "deliveries"]
+LOGS: tuple[Log, ...] = ("dead-letters", "replays", "deliveries")
+
+REPEAT_WINDOW_S = 600.0
+"""Seconds for which the id of an event that was published is known."""
+
+
+class Write(NamedTuple):
+    """A record to be written.
+
+    Attributes:
+        partition: Counted from 0.
+        key: The customer id, or None.
+        value: The value.
+        headers: The headers.
+        mark: Stands for the id that whoever publishes it chose; None = it chose none.
+        fingerprint: Tells this value from another one under the same id.
+        timestamp_ms: Milliseconds since the Unix epoch; None = now.
+    """
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    mark: bytes | None = None
+    fingerprint: bytes = b""
+    timestamp_ms: int | None = None
+
+
+class Documents(NamedTuple):
+    """Tenants' documents, as they were at one moment.
+
+    Attributes:
+        version: Grows by one with each change.
+        documents: By customer id; None = that tenant is gone.
+        is_all: Whether these are all there are, not only those that changed.
+    """
+
+    version: int
+    documents: Mapping[str, bytes | None]
+    is_all: bool
+
+
+class Store(Protocol):
+    """Events, logs and tenants. Whatever returns is safe, as far as the store is.
+
+    Every method may raise `BrokerError` `redis_unreachable` where there is a Redis; what was
+    asked for may have been done then all the same.
+
+    Attributes:
+        partitions: How many there are of everything; fixed once it is started.
+    """
+
+    partitions: int
+
+    async def start(self) -> None:
+        """Begin.
+
+        Raises:
+            ConfigurationError: It cannot be used as it is set up.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return why nothing can be written just now, or None."""
+        ...
+
+    # -- events ----------------------------------------------------------------
+
+    async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
+        """Write all of these events, or none; return where each stands.
+
+        One whose mark was written within `REPEAT_WINDOW_S` is not written again.
+
+        Args:
+            writes: In their order.
+            room: Events that may be unfinished after it; None = as many as come.
+
+        Raises:
+            EventIdReusedError: A mark stands for another value.
+            BrokerError: `queue_full`.
+        """
+        ...
+
+    async def events(
+        self, partition: int, after: int, limit: int, *, wait_s: float
+    ) -> Sequence[Record]:
+        """Return unfinished events behind an offset, in their order.
+
+        Args:
+            partition: Counted from 0.
+            after: -1 = from the first on.
+            limit: At most so many.
+            wait_s: Seconds to wait for one, where there is none.
+        """
+        ...
+
+    async def finish(self, partition: int, offsets: Sequence[int]) -> None:
+        """Forget events that are dealt with for good."""
+        ...
+
+    async def unfinished(self) -> int:
+        """Return how many events are not finished."""
+        ...
+
+    # -- logs --------------------------------------------------------------------
+
+    async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
+        """Write to the end of a log.
+
+        Args:
+            log: Which.
+            writes: In their order.
+            keep: Records of a partition that are kept, about, the latest; None = all.
+        """
+        ...
+
+    async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
+        """Return the offset of the first record, and that which the next one will get."""
+        ...
+
+    async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
+        """Return so many records from an offset on."""
+        ...
+
+    async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
+        """Drop records at the beginning of a log that were written before this moment."""
+        ...
+
+    async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
+        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        ...
+
+    async def replay(
+        self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
+    ) -> int:
+        """Publish dead letters' events, but for those that are settled; settle them.
+
+        All at once, with the ledger's entry: whoever does it at the same time, and however
+        often, each is published once.
+
+        Args:
+            partition: Counted from 0.
+            letters: The letter's offset, and what to publish.
+            entry: The ledger's.
+
+        Returns:
+            How many were published.
+        """
+        ...
+
+    # -- tenants -----------------------------------------------------------------
+
+    async def documents(self) -> Documents:
+        """Return all tenants' documents."""
+        ...
+
+    async def changes(self, since: int, *, wait_s: float) -> Documents:
+        """Return what changed since a version: nothing, after so many seconds without a change."""
+        ...
+
+    async def document(self, customer_id: str) -> bytes | None:
+        """Return a tenant's document as it is now, or None."""
+        ...
+
+    async def change(
+        self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
+    ) -> int | None:
+        """Put one document in the place of another, and publish a notice with it.
+
+        Args:
+            customer_id: Whose.
+            before: What must be there; None = nothing.
+            after: What is to be there; None = nothing.
+            notice: An event that tells of it.
+
+        Returns:
+            The version after it; None if something else was there, and nothing was done.
+        """
+        ...

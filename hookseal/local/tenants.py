@@ -1,0 +1,329 @@
+"""The tenants of a store: all of them in memory, followed as they change; and their changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from hookseal.domain.answer import answer_of
+from hookseal.domain.command import CreateTenant, RewriteTenant, apply
+from hookseal.domain.notice import key_changed
+from hookseal.domain.refusals import refusal
+from hookseal.errors import BrokerError, InvalidInputError
+from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.tenant_index import TenantIndex
+from hookseal.local.events import notice_of
+from hookseal.local.patience import surely
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hookseal.delivery.ports import Clock
+    from hookseal.domain.command import Command
+    from hookseal.domain.tenant import Tenant
+    from hookseal.kafka.registry import Registry
+    from hookseal.local.store import Store
+
+__all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
+
+_log = logging.getLogger(__name__)
+
+_WAIT_S = 1.0
+_RETRY_S = 0.5
+_RETRY_CAP_S = 5.0
+
+
+class Watcher(Protocol):
+    """Hears of commands; must neither raise nor wait."""
+
+    def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
+        """A command took effect (`ok`) or was refused."""
+        ...
+
+
+class LocalTenants:
+    """`TenantsModel` of the API.
+
+    Attributes:
+        on_change: Told the customer id and the partition of each change, once it is in force.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        on_forged: Callable[[], None] = lambda: None,
+        stale_s: float = 10.0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: Started by its owner.
+            registry: Reads and writes the documents.
+            on_forged: Called for each document that somebody else wrote; it is ignored.
+            stale_s: Seconds without news of the store after which nothing is trusted.
+        """
+        self._store = store
+        self._registry = registry
+        self._on_forged = on_forged
+        self._stale_s = stale_s
+        self._index = TenantIndex(registry.tenant_of)
+        self._decoded: dict[str, Tenant] = {}
+        self._version: int | None = None
+        self._heard_at = float("-inf")
+        self._trouble: BrokerError | None = None
+        self._progress = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.on_change: Callable[[str, int], None] = lambda *_: None
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Follow no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._task = None
+
+    def why_not_ready(self) -> BrokerError | None:
+        """Return what keeps the tenants from being known; None if nothing does."""
+        if self._version is None:
+            return self._trouble or BrokerError(
+                "tenants_recovering", "The tenants are about to be read."
+            )
+        if time.monotonic() - self._heard_at > self._stale_s:
+            return self._trouble or BrokerError(
+                "tenants_stale",
+                f"For more than {self._stale_s:.0f} s it could not be made sure that all changes "
+                "to tenants are known here.",
+            )
+        return None
+
+    def get(self, customer_id: str) -> Tenant | None:
+        """Return the tenant, or None."""
+        found = self._decoded.get(customer_id)
+        if found is None:
+            found = self._index.get(customer_id)
+            if found is not None:
+                self._decoded[customer_id] = found
+        return found
+
+    def customer_of(self, key_id: str) -> str | None:
+        """Return whose API key has this id, or None."""
+        return self._index.customer_of(key_id)
+
+    def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
+        """Return so many tenants, by customer id, behind the one given."""
+        return self._index.page(after, limit)
+
+    def of_partition(self, partition: int) -> Sequence[Tenant]:
+        """Return the tenants whose events stand on this partition."""
+        count = self._store.partitions
+        names = [name for name in self._index.sort() if partition_of(name, count) == partition]
+        return [tenant for name in names if (tenant := self.get(name)) is not None]
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until all is known that was written before the call; return whether it is."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.catch_up()
+        except (TimeoutError, BrokerError):
+            return False
+        return True
+
+    async def catch_up(self) -> None:
+        """Wait until all is known that was written before the call.
+
+        Raises:
+            BrokerError: `redis_unreachable`.
+        """
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._version is not None)
+        told = await self._store.changes(self._version or 0, wait_s=0.001)
+        await self._take(told.version, told.documents, is_all=told.is_all)
+
+    async def changed(self, customer_id: str, document: bytes | None, version: int) -> None:
+        """Take a change that was made here, without waiting to be told of it."""
+        if self._version is not None and version == self._version + 1:
+            await self._take(version, {customer_id: document}, is_all=False)
+        else:
+            await self.catch_up()
+
+    async def _follow(self) -> None:
+        pause_s = _RETRY_S
+        while True:
+            try:
+                if self._version is None or self._trouble is not None:
+                    # All of it anew, too, once the store was away: it may be another one.
+                    told = await self._store.documents()
+                else:
+                    told = await self._store.changes(self._version, wait_s=_WAIT_S)
+            except BrokerError as error:
+                if self._trouble is None:
+                    _log.warning("%s", error.message)
+                self._trouble = error
+                await asyncio.sleep(pause_s)
+                pause_s = min(_RETRY_CAP_S, pause_s * 2)
+                continue
+            self._trouble, pause_s = None, _RETRY_S
+            await self._take(told.version, told.documents, is_all=told.is_all)
+
+    async def _take(
+        self, version: int, documents: Mapping[str, bytes | None], *, is_all: bool
+    ) -> None:
+        async with self._progress:
+            self._heard_at = time.monotonic()
+            before, self._version = self._version, version
+            if not is_all and before is not None and version < before:
+                # Known here already.
+                self._version = before
+                return
+            gone = set(self._index.sort()) - set(documents) if is_all else set()
+            for customer_id in (*gone, *documents):
+                self._put(customer_id, documents.get(customer_id))
+            self._progress.notify_all()
+        for customer_id in (*gone, *documents):
+            self.on_change(customer_id, partition_of(customer_id, self._store.partitions))
+
+    def _put(self, customer_id: str, document: bytes | None) -> None:
+        self._decoded.pop(customer_id, None)
+        if document is None:
+            self._index.remove(customer_id)
+            return
+        try:
+            genuine = self._registry.checked_document(customer_id.encode(), document)
+            self._index.put(customer_id, genuine.document)
+        except InvalidInputError as error:
+            # A key that may have been revoked must not pass.
+            self._index.remove(customer_id)
+            self._on_forged()
+            _log.error("The document of a tenant is ignored: %s", error.code)
+
+
+class EngineTenants:
+    """`Tenants` of the engine, over the same."""
+
+    def __init__(self, model: LocalTenants, clock: Clock, *, hold_s: float) -> None:
+        """Prepare.
+
+        Args:
+            model: Started by its owner.
+            clock: For the waits between two tries.
+            hold_s: Seconds that an event of an unknown tenant may wait for it.
+        """
+        self._model = model
+        self._clock = clock
+        self._hold_s = hold_s
+        self.get = model.get
+        self.of_partition = model.of_partition
+
+    async def settle(self, partition: int) -> None:  # noqa: ARG002
+        """Wait until all changes are known, up to the hold time."""
+        await self._model.settle(self._hold_s)
+
+    async def catch_up(self, partition: int) -> None:  # noqa: ARG002
+        """Wait until all changes are known, however long the store is away."""
+        await surely(self._model.catch_up, self._clock)
+
+
+class LocalCommands:
+    """`Commands` of the engine: applied at once, in whichever process."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: LocalTenants,
+        registry: Registry,
+        *,
+        watcher: Watcher,
+        clock: Clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: Started by its owner.
+            model: Told of what was changed here.
+            registry: Reads and writes the documents.
+            watcher: Hears of commands.
+            clock: For the waits between two tries.
+        """
+        self._store = store
+        self._model = model
+        self._registry = registry
+        self._watcher = watcher
+        self._clock = clock
+
+    async def submit(self, command: Command) -> None:
+        """Apply the command, trying again for as long as the store is away."""
+        await surely(lambda: self.apply(command), self._clock)
+
+    async def apply(self, command: Command) -> tuple[Tenant | None, Tenant | None]:
+        """Apply the command; return the tenant before and after it.
+
+        Raises:
+            BrokerError: `redis_unreachable`; it may have been applied.
+        """
+        key = command.customer_id.encode()
+        while True:
+            there = await self._store.document(command.customer_id)
+            before = self._read(key, there)
+            after = apply(before, command)
+            if after != before or (after is not None and isinstance(command, RewriteTenant)):
+                document = None if after is None else self._registry.document(after)
+                news = key_changed(command, before, after)
+                notice = None if news is None else notice_of(news, self._store.partitions)
+                version = await self._store.change(command.customer_id, there, document, notice)
+                if version is None:
+                    # Another process was first; the command meets what that one left.
+                    continue
+                await self._model.changed(command.customer_id, document, version)
+            code = "ok" if after is None else after.result_of(command.id) or "ok"
+            if before is None and after is None:
+                code = "unknown_tenant"
+            self._watcher.command_applied(type(command).__name__, code, command.customer_id)
+            return before, after
+
+    def _read(self, key: bytes, document: bytes | None) -> Tenant | None:
+        if document is None:
+            return None
+        try:
+            return self._registry.tenant_in(key, document)
+        except InvalidInputError:
+            # As if it were not there.
+            return None
+
+
+class LocalChanges:
+    """`Changes` of the API."""
+
+    def __init__(self, commands: LocalCommands, *, timeout_s: float) -> None:
+        """Prepare.
+
+        Args:
+            commands: Applies them.
+            timeout_s: Seconds that a change may take.
+        """
+        self._commands = commands
+        self._timeout_s = timeout_s
+
+    async def submit(self, command: Command) -> Tenant | None:
+        """Have the command applied; return the tenant after it, None if it is gone.
+
+        Raises:
+            ConflictError: `unknown_tenant`; `idempotency_key_reused`; or the code with which
+                the command was refused.
+            BrokerError: `redis_unreachable`: the change may have been made.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                before, after = await self._commands.apply(command)
+        except TimeoutError:
+            raise BrokerError("publish_failed", "Redis did not answer in time.") from None
+        if before is None and after is None and not isinstance(command, CreateTenant):
+            raise refusal("unknown_tenant", field=command.customer_id)
+        return answer_of(after, command)

@@ -1,0 +1,1 @@
+"""`hookseal local`: API and delivery in one process, without Kafka and without Faust."""

@@ -1,0 +1,84 @@
+"""Keeps what runs to what is ours: partitions come, and partitions go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hookseal.errors import BrokerError
+
+if TYPE_CHECKING:
+    from hookseal.local.leases import Leases
+    from streams.drains import Drains
+    from streams.local.lanes import StoreLanes
+
+__all__ = ["Holding"]
+
+_log = structlog.stdlib.get_logger("hookseal.worker")
+
+_REPORT_EVERY_S = 1.0
+_STORE_PAUSE_S = 0.5
+
+
+class Holding:
+    """Starts and stops lanes and drains, partition by partition."""
+
+    def __init__(
+        self, *, partitions: int, leases: Leases, lanes: StoreLanes, drains: Drains
+    ) -> None:
+        self._every = frozenset(range(partitions))
+        self._leases = leases
+        self._lanes = lanes
+        self._drains = drains
+        self._running: dict[int, str] = {}
+        self._changed = asyncio.Event()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    async def start(self) -> None:
+        """Begin to hold partitions."""
+        self._tasks = (
+            asyncio.create_task(self._keep_holding()),
+            asyncio.create_task(self._keep_reporting()),
+        )
+        await self._leases.start(self._changed.set)
+
+    async def close(self) -> None:
+        """Let everything go, then leave it to others."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(self._lanes.stop(), self._drains.stop())
+        await self._leases.close()
+
+    async def _keep_holding(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            held = self._leases.held
+            # Also what went and came back meanwhile: another one may have had it.
+            going = {one for one, token in self._running.items() if held.get(one) != token}
+            if going:
+                for one in going:
+                    del self._running[one]
+                await asyncio.gather(self._lanes.stop(going), self._drains.stop(going))
+            try:
+                await self._leases.release(self._every - self._running.keys())
+            except BrokerError:
+                await asyncio.sleep(_STORE_PAUSE_S)
+                self._changed.set()
+            # As it is by now: a partition may have gone while others were let go of.
+            held = self._leases.held
+            for one, token in held.items():
+                if one not in self._running:
+                    self._running[one] = token
+                    self._lanes.start(one)
+            await self._drains.hold(set(self._running))
+            _log.info("worker.assigned", partitions=sorted(self._running))
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_EVERY_S)
+            self._lanes.report()

@@ -1,0 +1,236 @@
+"""The composition root of `hookseal local`: settings in, API and delivery out."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from agents.deliver import Deliver
+from hookseal.api.build import ApiParts, build
+from hookseal.cli.serving import runner_of, say_what_is_open, url_check
+from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.lanes import Limits
+from hookseal.delivery.suspension import Suspensions
+from hookseal.delivery.trouble import Trouble
+from hookseal.local.attempts import LocalAttemptLog
+from hookseal.local.events import LocalEvents, LocalRouter
+from hookseal.local.index import LocalAttempts, LocalLetters
+from hookseal.local.letters import LocalDeadLetters, LocalReplays, LocalSetAside
+from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
+from hookseal.local.tidy import Tidy
+from hookseal.seal.api_keys import ApiKeys
+from hookseal.seal.sign import SigningSecrets
+from hookseal.telemetry import metrics
+from hookseal.telemetry.logs import logger
+from hookseal.telemetry.observer import TelemetryObserver
+from streams.drains import Drains
+from streams.egress import transport_of, warn_of_open_egress
+from streams.local.holding import Holding
+from streams.local.lanes import StoreLanes
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from hookseal.delivery.lanes.turns import Ordering
+    from streams.local.stores import Stored
+
+__all__ = ["LocalService"]
+
+_log = logger("hookseal.api")
+
+
+class LocalService:
+    """Serves the API and delivers; an asynchronous context manager."""
+
+    def __init__(
+        self, settings: Settings, stored: Stored, ordering: Ordering, *, host: str, port: int
+    ) -> None:
+        """Wire it. Nothing connects yet.
+
+        Args:
+            settings: As for worker and API.
+            stored: Where everything is.
+            ordering: The engine's name of the order.
+            host: Address that the API listens on.
+            port: 0 takes any that is free.
+
+        Raises:
+            ConfigurationError: `master_key_missing`.
+        """
+        self._settings = settings
+        self._stored = stored
+        self._ordering = ordering
+        self._host = host
+        self._port = port
+        self._clock = SystemClock()
+        self._registry = settings.registry()
+        store, clock = stored.store, self._clock
+        self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
+        self._observer = TelemetryObserver(
+            attempts=self._attempt_log if settings.delivery_log else None,
+            storm_per_minute=settings.storm_dead_letters_per_minute,
+        )
+        self._model = LocalTenants(
+            store,
+            self._registry,
+            on_forged=metrics.FORGED_RECORDS.inc,
+            stale_s=settings.api_stale_s,
+        )
+        self._commands = LocalCommands(
+            store, self._model, self._registry, watcher=self._observer, clock=clock
+        )
+        self._events = LocalEvents(store, room=settings.max_queue, sealing=settings.sealing())
+        self._transport = transport_of(settings, on_blocked=self._observer.blocked)
+        self._secrets = SigningSecrets(*settings.master_keys())
+        self._tidy = Tidy(store, clock)
+
+    async def __aenter__(self) -> Self:
+        """Start all of it.
+
+        Raises:
+            BrokerError: `redis_unreachable`, `redis_refused`.
+            ConfigurationError: As the store's `start`.
+            OSError: The port cannot be listened on.
+        """
+        say_what_is_open(self._settings)
+        warn_of_open_egress(self._settings)
+        store = self._stored.store
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(store.close)
+            await store.start()
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookseal-")))
+            letters = LocalLetters(store, folder)
+            attempts = LocalAttempts(store, folder)
+            await self._model.start()
+            stack.push_async_callback(self._model.close)
+            for index in (letters, attempts):
+                stack.push_async_callback(index.close)
+                await index.start(patient=True)
+            await self._attempt_log.start()
+            stack.push_async_callback(self._attempt_log.close)
+            await self._transport.start()
+            stack.push_async_callback(self._transport.close)
+            await self._tidy.start()
+            stack.push_async_callback(self._tidy.close)
+            holding = self._holding()
+            stack.push_async_callback(holding.close)
+            await holding.start()
+            # Closed first: nothing comes any more while the rest ends.
+            runner = runner_of(build(self._parts(letters, attempts)))
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, self._host, self._port).start()
+            self.port = int(runner.addresses[0][1])
+            _log.info("api.listening", host=self._host, port=self.port)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    def _holding(self) -> Holding:
+        """Wire the engine, as `streams.topology` does over Kafka."""
+        settings, clock, observer = self._settings, self._clock, self._observer
+        store, leases = self._stored
+        tenants = EngineTenants(self._model, clock, hold_s=settings.unknown_tenant_hold_s)
+        dead_letters = LocalDeadLetters(store, observer, clock)
+        trouble = Trouble()
+        deliverer = Deliverer(
+            tenants=tenants,
+            transport=self._transport,
+            secrets=self._secrets,
+            vault=settings.event_vault(),
+            commands=self._commands,
+            observer=observer,
+            clock=clock,
+            trouble=trouble,
+            rules=DeliveryRules(
+                settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
+            ),
+        )
+        suspensions = Suspensions(
+            tenants=tenants,
+            commands=self._commands,
+            letters=LocalSetAside(store, clock),
+            dead_letters=dead_letters,
+            deliverer=deliverer,
+            trouble=trouble,
+            observer=observer,
+            clock=clock,
+            rules=settings.suspension_rules,
+        )
+        self._model.on_change = suspensions.changed
+        deliver = Deliver(
+            tenants=tenants,
+            fanout=Fanout(
+                deliverer=deliverer,
+                dead_letters=dead_letters,
+                suspensions=suspensions,
+                observer=observer,
+                clock=clock,
+            ),
+            router=LocalRouter(store, clock),
+            dead_letters=dead_letters,
+            observer=observer,
+            clock=clock,
+            event_max_bytes=settings.event_max_bytes,
+            broadcast_concurrency=settings.broadcast_concurrency,
+        )
+        one_by_one = self._ordering == "partition"
+        lanes = StoreLanes(
+            store=store,
+            deliver=deliver,
+            catch_up=tenants.catch_up,
+            gate=leases.gate,
+            observer=observer,
+            clock=clock,
+            ordering=self._ordering,
+            limits=Limits(events=1, waiting=0)
+            if one_by_one
+            else Limits(events=settings.buffer_events, waiting=settings.lane_limit),
+            pressure=None if one_by_one else suspensions,
+            at_a_time=None if one_by_one else settings.max_in_flight,
+            each=None if one_by_one else settings.max_in_flight_per_customer,
+            finish_every_s=settings.commit_interval_s,
+            grace_s=settings.shutdown_grace_s,
+        )
+        drains = Drains(
+            suspensions=suspensions,
+            catch_up=tenants.catch_up,
+            gate=leases.gate,
+            observer=observer,
+            clock=clock,
+            at_a_time=settings.max_in_flight,
+            each=settings.max_in_flight_per_customer,
+            grace_s=settings.shutdown_grace_s,
+        )
+        return Holding(partitions=store.partitions, leases=leases, lanes=lanes, drains=drains)
+
+    def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
+        settings = self._settings
+        return ApiParts(
+            model=self._model,
+            changes=LocalChanges(self._commands, timeout_s=settings.api_write_timeout_s),
+            events=self._events,
+            event_max_bytes=settings.event_max_bytes,
+            notices=self._events,
+            api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
+            admin_key=settings.admin_key.get_secret_value() or None,
+            secrets=self._secrets,
+            check_url=url_check(settings),
+            letters=letters,
+            attempts=attempts,
+            replays=LocalReplays(self._stored.store, letters),
+            clock=self._clock,
+        )

@@ -1,0 +1,88 @@
+"""From `HOOKSEAL_QUEUE` to a store and its leases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from hookseal.errors import ConfigurationError
+from hookseal.local.leases import EveryPartition
+from hookseal.local.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from hookseal.delivery.lanes.turns import Ordering
+    from hookseal.delivery.ports import Clock
+    from hookseal.local.leases import Leases
+    from hookseal.local.store import Store
+
+__all__ = ["LocalOrdering", "Stored", "order_of", "stored"]
+
+LocalOrdering = Literal["unordered", "customer", "sequential"]
+
+_MEMORY = "memory://"
+
+
+class Stored(NamedTuple):
+    """Where everything is, and what of it is ours."""
+
+    store: Store
+    leases: Leases
+
+    @property
+    def memory(self) -> MemoryStore | None:
+        """The store, if it is gone with the process."""
+        return self.store if isinstance(self.store, MemoryStore) else None
+
+
+def order_of(settings: Settings, asked: LocalOrdering | None) -> Ordering:
+    """Return the engine's name of the order.
+
+    Args:
+        settings: The environment's.
+        asked: What was asked for; None = what the environment says, or `unordered`.
+
+    Raises:
+        ConfigurationError: `ordering_unsupported`.
+    """
+    if asked is None and "ordering" in settings.model_fields_set:
+        if settings.ordering == "partition":
+            raise ConfigurationError(
+                "ordering_unsupported",
+                "`partition` is an order of Kafka's partitions; without Kafka choose `customer`, "
+                "`unordered`, or with --ordering `sequential`: one event after the other.",
+                field="HOOKSEAL_ORDERING",
+            )
+        return settings.ordering
+    if asked == "sequential":
+        return "partition"
+    return asked or "unordered"
+
+
+def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
+    """Return the store that the settings name, not yet started.
+
+    Raises:
+        ConfigurationError: `queue_invalid`, `extra_missing`.
+    """
+    if settings.queue == _MEMORY:
+        # One line to stand in: first in, first out.
+        return Stored(MemoryStore(1, now=clock.now), EveryPartition(1))
+    try:
+        from hookseal.local.redis_leases import RedisLeases  # noqa: PLC0415 - an extra
+        from hookseal.local.redis_link import RedisLink  # noqa: PLC0415
+        from hookseal.local.redis_store import RedisStore  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "extra_missing", "redis is not installed; install `hookseal[redis]`.", field="redis"
+        ) from None
+    # One event after the other, over all processes: one line for all.
+    partitions = 1 if ordering == "partition" else settings.partitions
+    link = RedisLink(settings.queue, settings.topic_prefix)
+    leases = RedisLeases(
+        link,
+        partitions,
+        lease_s=settings.session_timeout_s,
+        heartbeat_s=settings.heartbeat_interval_s,
+        name=settings.group_instance_id,
+    )
+    return Stored(RedisStore(link, partitions), leases)
