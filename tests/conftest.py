@@ -11,11 +11,12 @@ import pytest
 
 from hookseal.config import Settings
 from hookseal.kafka.broker import choose_kind, running_broker
+from hookseal.local.redis_link import RedisLink
 from tests.builders import MASTER_KEY
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from hookseal.kafka.broker import Broker
@@ -81,6 +82,20 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, for it to kill."""
     with RedisServer(tmp_path / "redis") as running:
         yield running
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., RedisLink]]:
+    """What makes links to a Redis, closed with the test."""
+    made: list[RedisLink] = []
+
+    def connected(url: str, prefix: str = "") -> RedisLink:
+        made.append(RedisLink(url, prefix))
+        return made[-1]
+
+    yield connected
+    for link in made:
+        await link.close()
 
 
 @pytest.fixture(autouse=True)

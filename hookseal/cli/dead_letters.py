@@ -19,10 +19,10 @@ from hookseal.cli.letter_options import (
     letter_filter,
 )
 from hookseal.cli.options import AsJson
+from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from hookseal.domain.attempt_record import AttemptRecord
-    from hookseal.domain.letter import LettersListed
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.record import Record
 
@@ -74,8 +74,19 @@ def list_(
         until=until,
         replayed=replayed,
     )
-    page = ui.run(_page(wanted, order, limit, after))
-    letters = [letter.document() for letter in page.letters]
+    asked = {
+        "customer_id": customer,
+        "endpoint_id": endpoint,
+        "reason": reason,
+        "category": category,
+        "set_aside": set_aside,
+        "event_type": event_type,
+        "status": status,
+        "since": since,
+        "until": until,
+        "replayed": replayed,
+    }
+    letters, are_more = ui.run(_page(wanted, asked, order, limit, after))
     if as_json:
         ui.json(letters)
         return
@@ -84,7 +95,7 @@ def list_(
         [column.replace("_", " ") for column in columns],
         [[letter[column] for column in columns] for letter in letters],
     )
-    if page.next_cursor is not None:
+    if are_more:
         ui.err.print(f"There are more: --after {letters[-1]['id']}", style="dim")
 
 
@@ -108,7 +119,7 @@ def stats(
         since=since,
         until=until,
     )
-    found = ui.run(_stats(wanted))
+    found = ui.run(_stats(wanted, {"customer_id": customer, "since": since, "until": until}))
     if as_json:
         ui.json(found)
         return
@@ -130,16 +141,16 @@ def show(
     """Show one dead letter, and the attempts before it; the event itself only when asked."""
     from hookseal.domain.letter_filter import parse_place
 
+    parse_place(place)
     with ui.working("Reading the dead letter"):
-        letter, attempts = ui.run(_at(*parse_place(place)))
-    document = _shown(letter, attempts, reveal=reveal)
+        document = ui.run(_document(place, reveal=reveal))
     if as_json:
         ui.json(document)
         return
     for name, value in document["headers"]:
         ui.say(ui.printable(f"{name}: {value}"))
     ui.say()
-    if attempts:
+    if document["history"]:
         columns = ("at", "attempt", "code", "status", "duration_s", "worker", "kid")
         rows = [[attempt[column] for column in columns] for attempt in document["history"]]
         ui.table([column.replace("_", " ") for column in columns], rows)
@@ -194,28 +205,58 @@ def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -
 
 
 async def _page(
-    wanted: "LetterFilter", order: "Order", limit: int, after: str | None
-) -> "LettersListed":
+    wanted: "LetterFilter", asked: dict[str, Any], order: "Order", limit: int, after: str | None
+) -> tuple[list[dict[str, Any]], bool]:
+    from hookseal.cli.api_letters import api_letters
     from hookseal.config import load
     from hookseal.domain.letter_filter import parse_place
 
+    settings = load()
     behind = None if after is None else parse_place(after, field="after")
-    async with followed(load()) as index:
+    if settings.api_url:
+        async with api_letters(settings) as letters:
+            return await letters.page(asked, order=order, limit=limit, after=after)
+    async with followed(settings) as index:
         cursor = None if behind is None else await index.cursor_at(*behind)
-        return await index.page(wanted, order=order, limit=limit, cursor=cursor)
+        page = await index.page(wanted, order=order, limit=limit, cursor=cursor)
+    return [letter.document() for letter in page.letters], page.next_cursor is not None
 
 
-async def _stats(wanted: "LetterFilter") -> list[dict[str, Any]]:
+async def _stats(wanted: "LetterFilter", asked: dict[str, Any]) -> list[dict[str, Any]]:
+    from hookseal.cli.api_letters import api_letters
     from hookseal.config import load
 
-    async with followed(load()) as index:
+    settings = load()
+    if settings.api_url:
+        async with api_letters(settings) as letters:
+            return await letters.stats(asked)
+    async with followed(settings) as index:
         return await index.stats(wanted)
 
 
-async def _at(partition: int, offset: int) -> "tuple[Record, list[AttemptRecord]]":
+async def _document(place: str, *, reveal: bool) -> dict[str, Any]:
+    from hookseal.cli.api_letters import api_letters
     from hookseal.config import load
+    from hookseal.domain.letter_filter import parse_place
     from hookseal.kafka.letter_at import attempts_of, letter_at
 
-    cluster = load().cluster
-    letter = await letter_at(cluster, partition, offset)
-    return letter, await attempts_of(cluster, letter)
+    settings = load()
+    if not settings.api_url:
+        letter = await letter_at(settings.cluster, *parse_place(place))
+        return _shown(letter, await attempts_of(settings.cluster, letter), reveal=reveal)
+    if reveal:
+        raise InvalidInputError(
+            "options_conflict",
+            "The API hands out no payloads; --reveal works on Kafka itself, without "
+            "HOOKSEAL_API_URL.",
+            field="reveal",
+        )
+    async with api_letters(settings) as letters:
+        found, attempts = await letters.at(place)
+    # The same members as from Kafka, as far as the API tells them.
+    return {
+        **found,
+        "headers": [],
+        "history": [{"worker": None, **attempt} for attempt in attempts],
+        "event": "(the API hands out no payloads)",
+    }

@@ -101,8 +101,24 @@ def replay(
     settings = load()
     if accepted:
         _check_accepted(wanted, dry_run=dry_run)
+        if settings.api_url:
+            raise InvalidInputError(
+                "options_conflict",
+                "--accepted reads `events` on Kafka itself; leave HOOKSEAL_API_URL unset for it.",
+                field="accepted",
+            )
         done = ui.run(_accepted(settings, wanted, again, per_s))
         _report({"replayed": done}, as_json=as_json)
+    elif settings.api_url:
+        names = {"customer": "customer_id", "endpoint": "endpoint_id"}
+        asked = {
+            names.get(name, name): value
+            for name, value in options.items()
+            if value is not None and value is not False
+        }
+        if ids:
+            asked["ids"] = ids
+        _report(ui.run(_over_api(settings, asked, limit, per_s, dry_run)), as_json=as_json)
     else:
         _report(ui.run(_letters(settings, wanted, limit, per_s, dry_run)), as_json=as_json)
 
@@ -132,6 +148,31 @@ def _report(figures: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, count in figures.items():
         ui.say(f"{name.replace('_', ' ')}: {count}")
+
+
+async def _over_api(
+    settings: "Settings",
+    asked: dict[str, Any],
+    limit: int | None,
+    per_s: float | None,
+    dry_run: bool,
+) -> dict[str, Any]:
+    from hookseal.cli.api_letters import api_letters
+
+    async with api_letters(settings) as letters:
+        plan = await letters.plan(asked)
+        total = plan["replayed"] + plan["remaining"]
+        total = total if limit is None else min(limit, total)
+        if dry_run:
+            return {"would_replay": total, "not_replayable": plan["not_replayable"]}
+        with ui.progress() as bar:
+            task = bar.add_task("Replaying", total=total)
+            return await letters.replay(
+                asked,
+                limit=limit,
+                per_s=per_s,
+                on_progress=lambda count: bar.advance(task, count),
+            )
 
 
 async def _letters(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hookseal.local.memory_store import MemoryStore
 
-__all__ = ["read_spool", "write_spool"]
+__all__ = ["check_spool", "read_spool", "write_spool"]
 
 _VERSION = 1
 _FIELD = "--spool"
@@ -53,6 +53,16 @@ class _Settled(msgspec.Struct, tag="settled"):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Head | _Tenant | _Entry | _Settled).decode
+
+
+def check_spool(path: Path) -> None:
+    """Return if a spool can be written there: now, and not only when it is too late.
+
+    Raises:
+        ConfigurationError: `spool_unusable`.
+    """
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise _unusable(path, OSError())
 
 
 def write_spool(path: Path, store: MemoryStore) -> None:
@@ -156,7 +166,7 @@ def _invalid(path: Path, why: str) -> ConfigurationError:
 def _unusable(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(
         "spool_unusable",
-        f"{path.name} cannot be used: {error.strerror or error}. Give a file in a folder that can "
-        "be written to.",
+        f"{path.name} cannot be used ({error.strerror or 'no file can be written there'}): give a "
+        "file in a folder that can be written to.",
         field=_FIELD,
     )

@@ -18,7 +18,7 @@ from hookseal.cli import ui
 from hookseal.config import load
 from hookseal.delivery.clock import SystemClock
 from hookseal.errors import ConfigurationError, HooksealError
-from hookseal.local.spool import read_spool, write_spool
+from hookseal.local.spool import check_spool, read_spool, write_spool
 from hookseal.seal.api_keys import new_admin_key
 from hookseal.telemetry.logs import logging_config
 from streams.local.service import LocalService
@@ -70,6 +70,7 @@ async def _serve(asked: Asked) -> None:
     settings = _with_keys(settings, kept, spool)
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     if spool is not None and kept.memory is not None:
+        check_spool(spool)
         events = read_spool(spool, kept.memory)
         if events is not None:
             ui.err.print(f"{events} events were taken up from {spool.name}.", style="dim")

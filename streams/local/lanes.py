@@ -37,11 +37,13 @@ class _Finished(Progress):
     def __init__(self) -> None:
         super().__init__()
         self.untold: list[int] = []
+        self.is_news = asyncio.Event()
 
     def finish(self, offset: int) -> None:
         """Note that one event is finished."""
         super().finish(offset)
         self.untold.append(offset)
+        self.is_news.set()
 
 
 class _Line:
@@ -71,7 +73,6 @@ class StoreLanes:
         pressure: Pressure | None,
         at_a_time: int | None,
         each: int | None,
-        finish_every_s: float,
         grace_s: float,
     ) -> None:
         self._store = store
@@ -85,7 +86,6 @@ class StoreLanes:
         self._pressure = pressure
         self._at_a_time = at_a_time
         self._each = each
-        self._finish_every_s = finish_every_s
         self._grace_s = grace_s
         self._lines: dict[int, _Line] = {}
 
@@ -165,21 +165,27 @@ class StoreLanes:
         )
 
     async def _keep_telling(self, line: _Line) -> None:
+        # At once, and whatever is finished meanwhile together: a kill repeats what was not told.
         while True:
-            await self._clock.sleep(self._finish_every_s)
-            await self._tell(line)
+            await line.progress.is_news.wait()
+            line.progress.is_news.clear()
+            if not await self._tell(line):
+                await self._clock.sleep(_STORE_PAUSE_S)
+                line.progress.is_news.set()
 
-    async def _tell(self, line: _Line) -> None:
-        """Have the store forget what is finished."""
+    async def _tell(self, line: _Line) -> bool:
+        """Have the store forget what is finished; return whether it did."""
         untold, line.progress.untold = line.progress.untold, []
         if not untold:
-            return
+            return True
         try:
             await self._store.finish(line.partition, untold)
         except BaseException as error:
             line.progress.untold = untold + line.progress.untold
             if not isinstance(error, BrokerError):
                 raise
+            return False
+        return True
 
     async def _end(self, line: _Line) -> None:
         run, telling = line.tasks

@@ -202,7 +202,6 @@ class LocalService:
             pressure=None if one_by_one else suspensions,
             at_a_time=None if one_by_one else settings.max_in_flight,
             each=None if one_by_one else settings.max_in_flight_per_customer,
-            finish_every_s=settings.commit_interval_s,
             grace_s=settings.shutdown_grace_s,
         )
         drains = Drains(

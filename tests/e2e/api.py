@@ -21,15 +21,13 @@ ADMIN_KEY = "wha_CANARYadminkeyofthetests"
 class Api(Process):
     """One API process."""
 
-    def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, name: str, env: Mapping[str, str], folder: Path, *command: str) -> None:
         super().__init__(
             name,
-            {**env, "HOOKSEAL_ADMIN_KEY": ADMIN_KEY},
+            {"HOOKSEAL_ADMIN_KEY": ADMIN_KEY, **env},
             folder,
             str(BIN / "hookseal"),
-            "api",
-            "--port",
-            "0",
+            *(command or ("api", "--port", "0")),
         )
 
     async def start(self) -> Self:

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., RedisLink]]:
-    """What makes links to a Redis, closed with the test."""
-    made: list[RedisLink] = []
-
-    def connected(url: str, prefix: str = "") -> RedisLink:
-        made.append(RedisLink(url, prefix))
-        return made[-1]
-
-    yield connected
-    for link in made:
-        await link.close()
-
-
-@pytest.fixture
 def link_of(redis: RedisServer, connect: Callable[..., RedisLink]) -> Callable[[], RedisLink]:
     """What makes links to the one place of the test."""
     prefix = uuid4().hex

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+async def fill(store: RedisStore) -> None:
+    for _ in range(100):
+        await store.publish([Write(0, b"k", b"x" * 100_000)], room=None)
+
+
 class TestStart:
     async def test_another_number_of_partitions_is_refused(
         self, link_of: Callable[[], RedisLink]
@@ -36,7 +41,7 @@ class TestStart:
 
     async def test_another_form_is_refused(self, link_of: Callable[[], RedisLink]) -> None:
         link = link_of()
-        await link.client.hset(link.key("meta"), mapping={"form": "2", "partitions": "1"})  # type: ignore[misc]
+        await link.client.hset(link.key("meta"), mapping={"form": "2", "partitions": "1"})
 
         with pytest.raises(ConfigurationError) as refused:
             await RedisStore(link, 1).start()
@@ -47,9 +52,11 @@ class TestStart:
         self, tmp_path: Path, connect: Callable[..., RedisLink]
     ) -> None:
         options = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-        with RedisServer(tmp_path, *options) as redis:
-            with pytest.raises(ConfigurationError) as refused:
-                await RedisStore(connect(redis.url), 1).start()
+        with (
+            RedisServer(tmp_path, *options) as redis,
+            pytest.raises(ConfigurationError) as refused,
+        ):
+            await RedisStore(connect(redis.url), 1).start()
 
         assert refused.value.code == "redis_evicts"
 
@@ -81,8 +88,7 @@ class TestStart:
             store = RedisStore(connect(redis.url), 1)
             await store.start()
             with pytest.raises(BrokerError) as refused:
-                for _ in range(100):
-                    await store.publish([Write(0, b"k", b"x" * 100_000)], room=None)
+                await fill(store)
             reason = store.why_not_ready()
             await store.close()
 
