@@ -107,6 +107,8 @@ class EventOperations:
                         "broker_unreachable",
                         "overloaded",
                         "publish_failed",
+                        "queue_full",
+                        "redis_unreachable",
                     ),
                 },
             ),

@@ -53,7 +53,7 @@ class HealthOperations:
                 "GET",
                 "/readyz",
                 "isReady",
-                "Whether Kafka is reachable and the tenants are known.",
+                "Whether Kafka, or the queue in its place, is reachable and the tenants are known.",
                 _TAG,
                 self._ready,
                 access=Access.PUBLIC,

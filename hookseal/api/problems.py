@@ -23,23 +23,30 @@ _RETRY_AFTER_S = 2
 # What the operator is told names brokers and topics; whoever asks the API is told this.
 _OURS = "Kafka cannot be reached just now, so nothing was changed; try again."
 _UNCERTAIN = (
-    "Kafka did not acknowledge the write in time. It may still have been made, or a part of it: "
+    "The write was not acknowledged in time. It may still have been made, or a part of it: "
     "try again with the same ids or Idempotency-Key, which does nothing twice."
 )
 _DETAILS = {
     "publish_failed": _UNCERTAIN,
+    "redis_unreachable": _UNCERTAIN,
+    "redis_refused": "The queue cannot be used just now; the operator's log says why.",
+    "redis_full": "The queue takes nothing more just now; nothing was changed. Try again later.",
+    "queue_full": (
+        "As many events wait as there is room for, so none of these was taken; try again in a "
+        "moment."
+    ),
     "no_worker_answered": (
         "No worker applied the change in time. It takes effect once a worker runs: try again "
         "with the same Idempotency-Key, which does nothing twice."
     ),
     "overloaded": (
-        "More is waiting to be written to Kafka than there is room for, so nothing was; try again "
-        "in a moment."
+        "More is waiting to be written than there is room for, so nothing was; try again in a "
+        "moment."
     ),
-    "event_ids_recovering": "The latest event ids are still being read from Kafka.",
-    "index_behind": "The list is still being read from Kafka; try again in a moment.",
+    "event_ids_recovering": "The latest event ids are still being read.",
+    "index_behind": "The list is still being read; try again in a moment.",
     "index_unusable": "The list cannot be kept just now; the operator's log says why.",
-    "tenants_recovering": "The tenants are still being read from Kafka; try again in a moment.",
+    "tenants_recovering": "The tenants are still being read; try again in a moment.",
 }
 
 # Of the refusals of an input, those that HTTP has a status of their own for.

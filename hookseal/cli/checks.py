@@ -53,7 +53,9 @@ def environment_checks() -> list[Check]:
 
 def settings_checks(settings: Settings) -> list[Check]:
     """Look at the settings, which are well formed already."""
-    checks = [Check("settings", "ok", f"brokers {settings.kafka_bootstrap}")]
+    without = "queue" in settings.model_fields_set
+    where = "without Kafka" if without else f"brokers {settings.kafka_bootstrap}"
+    checks = [Check("settings", "ok", where)]
     try:
         settings.master_key_bytes()
     except ConfigurationError as error:

@@ -64,10 +64,8 @@ class RedisStore:
             BrokerError: `redis_unreachable`, `redis_refused`.
             ConfigurationError: `redis_old`, `redis_evicts`, `queue_form`, `partitions_differ`.
         """
+        await self.check()
         with self._link.asking():
-            server = await self._client.info("server")
-            self._check_version(server)
-            await self._check_settings()
             start = self._client.register_script(scripts.START)
             form, partitions = await start(
                 keys=[self._link.key("meta")], args=[_FORM, self.partitions]
@@ -87,6 +85,19 @@ class RedisStore:
                 "number and the kind of order, or choose another HOOKSEAL_TOPIC_PREFIX.",
                 field="HOOKSEAL_PARTITIONS",
             )
+
+    async def check(self) -> str:
+        """Look whether Redis is fit for it, and change nothing; return its version.
+
+        Raises:
+            BrokerError: `redis_unreachable`, `redis_refused`.
+            ConfigurationError: `redis_old`, `redis_evicts`.
+        """
+        with self._link.asking():
+            server = await self._client.info("server")
+            self._check_version(server)
+            await self._check_settings()
+        return str(server["redis_version"])
 
     def _check_version(self, server: Any) -> None:
         version = str(server.get("redis_version", "0"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +15,7 @@ from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.local.events import notice_of
 from hookseal.local.patience import surely
+from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
 
-_log = logging.getLogger(__name__)
+_log = logger("hookseal.local")
 
 _WAIT_S = 1.0
 _RETRY_S = 0.5
@@ -48,6 +48,7 @@ class LocalTenants:
 
     Attributes:
         on_change: Told the customer id and the partition of each change, once it is in force.
+        outdated: Customer ids of the tenants whose document is not of the current master key.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class LocalTenants:
         self._progress = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.on_change: Callable[[str, int], None] = lambda *_: None
+        self.outdated: set[str] = set()
 
     async def start(self) -> None:
         """Begin to follow."""
@@ -165,7 +167,7 @@ class LocalTenants:
                     told = await self._store.changes(self._version, wait_s=_WAIT_S)
             except BrokerError as error:
                 if self._trouble is None:
-                    _log.warning("%s", error.message)
+                    _log.warning("tenants.away", code=error.code)
                 self._trouble = error
                 await asyncio.sleep(pause_s)
                 pause_s = min(_RETRY_CAP_S, pause_s * 2)
@@ -192,17 +194,20 @@ class LocalTenants:
 
     def _put(self, customer_id: str, document: bytes | None) -> None:
         self._decoded.pop(customer_id, None)
+        self.outdated.discard(customer_id)
         if document is None:
             self._index.remove(customer_id)
             return
         try:
             genuine = self._registry.checked_document(customer_id.encode(), document)
             self._index.put(customer_id, genuine.document)
+            if not genuine.is_current:
+                self.outdated.add(customer_id)
         except InvalidInputError as error:
             # A key that may have been revoked must not pass.
             self._index.remove(customer_id)
             self._on_forged()
-            _log.error("The document of a tenant is ignored: %s", error.code)
+            _log.error("registry.forged", customer_id=customer_id, code=error.code)
 
 
 class EngineTenants:
@@ -323,7 +328,7 @@ class LocalChanges:
             async with asyncio.timeout(self._timeout_s):
                 before, after = await self._commands.apply(command)
         except TimeoutError:
-            raise BrokerError("publish_failed", "Redis did not answer in time.") from None
+            raise BrokerError("redis_unreachable", "Redis did not answer in time.") from None
         if before is None and after is None and not isinstance(command, CreateTenant):
             raise refusal("unknown_tenant", field=command.customer_id)
         return answer_of(after, command)

@@ -57,26 +57,35 @@ class Holding:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            held = self._leases.held
-            # Also what went and came back meanwhile: another one may have had it.
-            going = {one for one, token in self._running.items() if held.get(one) != token}
-            if going:
-                for one in going:
-                    del self._running[one]
-                await asyncio.gather(self._lanes.stop(going), self._drains.stop(going))
             try:
-                await self._leases.release(self._every - self._running.keys())
+                await self._hold()
             except BrokerError:
-                await asyncio.sleep(_STORE_PAUSE_S)
-                self._changed.set()
-            # As it is by now: a partition may have gone while others were let go of.
-            held = self._leases.held
-            for one, token in held.items():
-                if one not in self._running:
-                    self._running[one] = token
-                    self._lanes.start(one)
-            await self._drains.hold(set(self._running))
-            _log.info("worker.assigned", partitions=sorted(self._running))
+                await self._again()
+            except Exception:  # noqa: BLE001
+                # Without it nothing would be begun or let go of any more.
+                _log.error("worker.assignment_failed", exc_info=True)
+                await self._again()
+
+    async def _again(self) -> None:
+        await asyncio.sleep(_STORE_PAUSE_S)
+        self._changed.set()
+
+    async def _hold(self) -> None:
+        held = self._leases.held
+        # Also what went and came back meanwhile: another one may have had it.
+        going = {one for one, token in self._running.items() if held.get(one) != token}
+        for one in going:
+            del self._running[one]
+        if going:
+            await asyncio.gather(self._lanes.stop(going), self._drains.stop(going))
+        await self._leases.release(self._every - self._running.keys())
+        # As it is by now: a partition may have gone while others were let go of.
+        for one, token in self._leases.held.items():
+            if one not in self._running:
+                self._running[one] = token
+                self._lanes.start(one)
+        await self._drains.hold(set(self._running))
+        _log.info("worker.assigned", partitions=sorted(self._running))
 
     async def _keep_reporting(self) -> None:
         while True:

@@ -22,6 +22,7 @@ from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
 from hookseal.local.letters import LocalDeadLetters, LocalReplays, LocalSetAside
+from hookseal.local.rewriting import Rewriting
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.local.tidy import Tidy
 from hookseal.seal.api_keys import ApiKeys
@@ -88,6 +89,7 @@ class LocalService:
         self._transport = transport_of(settings, on_blocked=self._observer.blocked)
         self._secrets = SigningSecrets(*settings.master_keys())
         self._tidy = Tidy(store, clock)
+        self._rewriting = Rewriting(self._model, self._commands, clock)
 
     async def __aenter__(self) -> Self:
         """Start all of it.
@@ -115,8 +117,9 @@ class LocalService:
             stack.push_async_callback(self._attempt_log.close)
             await self._transport.start()
             stack.push_async_callback(self._transport.close)
-            await self._tidy.start()
-            stack.push_async_callback(self._tidy.close)
+            for beside in (self._tidy, self._rewriting):
+                await beside.start()
+                stack.push_async_callback(beside.close)
             holding = self._holding()
             stack.push_async_callback(holding.close)
             await holding.start()

@@ -31,6 +31,8 @@ class Customer:
         self.status = 200
         self.secrets: list[str] = []
         self.private_keys: list[bytes] = []
+        # May be one list for several customers: who got what in which order.
+        self.arrived: list[str] = []
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -87,5 +89,6 @@ class Customer:
         async with self._changed:
             if self.status < 300:
                 self.events.append(event)
+                self.arrived.append(event.id)
             self._changed.notify_all()
         return web.Response(status=self.status)

@@ -224,6 +224,8 @@ class TestRefusals:
             (("--spool", "/nowhere/x"), {}, "spool_unusable"),
             (("--spool", "x"), {"HOOKSEAL_MASTER_KEY": ""}, "master_key_missing"),
             (("--host", "192.0.2.1"), {}, "port_unavailable"),
+            (("--queue", "redis://:CANARY@127.0.0.1:1/0"), {}, "redis_unreachable"),
+            (("--queue", "redis://:CANARY@h:port/0"), {}, "queue_invalid"),
         ],
     )
     async def test_what_cannot_be_is_refused_at_start(
@@ -236,6 +238,7 @@ class TestRefusals:
         assert status != 0
         assert code in said
         assert "Traceback" not in said
+        assert "CANARY" not in said
 
     @pytest.mark.parametrize(
         "text",
@@ -399,6 +402,54 @@ class TestRedis:
         print(f"{load.published.total()} events: 0 lost, {load.repeats()} repeats")  # noqa: T201
         for customer in customers:
             assert first_of_each(numbers(customer)) == list(range(120))
+
+    async def test_one_event_after_the_other_over_all_processes(
+        self, place: Place, redis: RedisServer
+    ) -> None:
+        place.env = local_env(redis.url)
+        members = [await place.local(name, "--ordering", "sequential") for name in "ab"]
+        customers = [await place.customer(members[1], f"c{number}") for number in range(3)]
+        arrived: list[str] = []
+        for customer in customers:
+            customer.arrived = arrived
+        (holder,) = [one for one in members if one.partitions == [0]]
+        (other,) = [one for one in members if one is not holder]
+        body = [
+            {
+                "customer_id": customer.customer_id,
+                "type": "order.paid",
+                "id": f"{customer.customer_id}-{number}",
+                "data": {"number": number},
+            }
+            for number in range(100)
+            for customer in customers
+        ]
+
+        await other.do("POST", "/v1/events", body)
+        await customers[0].until(lambda: len(arrived) > 50)
+        holder.kill()
+        await customers[2].until(lambda: len(set(arrived)) == 300)
+
+        assert list(dict.fromkeys(arrived)) == [event["id"] for event in body]
+        assert other.partitions == [0]
+
+    async def test_a_master_key_is_exchanged(self, place: Place, redis: RedisServer) -> None:
+        place.env = local_env(redis.url)
+        old = place.env["HOOKSEAL_MASTER_KEY"]
+        new = base64.b64encode(b"n" * 32).decode()
+        first = await place.local("a")
+        await place.customer(first, "acme")
+        await first.stop()
+
+        both = {"HOOKSEAL_MASTER_KEY": new, "HOOKSEAL_MASTER_KEY_PREVIOUS": old}
+        second = await place.local("b", **both)
+        await second.until(lambda: bool(second.events("tenants.rewritten")))
+        await second.stop()
+        third = await place.local("c", HOOKSEAL_MASTER_KEY=new)
+
+        found = await third.do("GET", "/v1/tenants/acme")
+        assert len(found["endpoints"]) == 1
+        assert third.events("registry.forged") == []
 
     async def test_a_change_is_known_to_all_processes(
         self, place: Place, redis: RedisServer
