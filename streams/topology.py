@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import faust
 
-from agents.deliver import Deliver
 from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.deliverer import Deliverer, DeliveryRules
-from hookseal.delivery.fanout import Fanout
-from hookseal.delivery.suspension import Suspensions
-from hookseal.delivery.trouble import Trouble
 from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.ports import (
@@ -23,13 +18,13 @@ from hookseal.kafka.ports import (
 )
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.set_aside import KafkaSetAside
-from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.commands import CommandLine
 from streams.drains import Drains
 from streams.egress import transport_of
+from streams.engine import engine_of
 from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
 from streams.lanes import EventLanes
 from streams.lifecycle import Lifecycle
@@ -89,50 +84,18 @@ def create_app(settings: Settings) -> HooksealApp:
         clock=clock,
         hold_s=settings.unknown_tenant_hold_s,
     )
-    dead_letters = KafkaDeadLetters(producer, names, observer)
-    submitting = KafkaCommands(producer, names, registry)
-    trouble = Trouble()
-    deliverer = Deliverer(
+    deliver, suspensions = engine_of(
+        settings,
         tenants=tenants,
         transport=transport,
-        secrets=SigningSecrets(*settings.master_keys()),
-        vault=settings.event_vault(),
-        commands=submitting,
-        observer=observer,
-        clock=clock,
-        trouble=trouble,
-        rules=DeliveryRules(
-            settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
-        ),
-    )
-    suspensions = Suspensions(
-        tenants=tenants,
-        commands=submitting,
+        commands=KafkaCommands(producer, names, registry),
         letters=letters,
-        dead_letters=dead_letters,
-        deliverer=deliverer,
-        trouble=trouble,
+        dead_letters=KafkaDeadLetters(producer, names, observer),
+        router=KafkaRouter(producer, names, lifecycle.partitions),
         observer=observer,
         clock=clock,
-        rules=settings.suspension_rules,
     )
     tenants.on_change = suspensions.changed
-    deliver = Deliver(
-        tenants=tenants,
-        fanout=Fanout(
-            deliverer=deliverer,
-            dead_letters=dead_letters,
-            suspensions=suspensions,
-            observer=observer,
-            clock=clock,
-        ),
-        router=KafkaRouter(producer, names, lifecycle.partitions),
-        dead_letters=dead_letters,
-        observer=observer,
-        clock=clock,
-        event_max_bytes=settings.event_max_bytes,
-        broadcast_concurrency=settings.broadcast_concurrency,
-    )
     order = Order(consumer=consumer, observer=observer, clock=clock)
     lifecycle.tenants = tenants
     lifecycle.lanes = EventLanes(

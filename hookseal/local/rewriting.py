@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hookseal.domain.command import RewriteTenant
+from hookseal.local.beside import Beside
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _log = logger("hookseal.local")
 _EVERY_S = 2.0
 
 
-class Rewriting:
+class Rewriting(Beside):
     """Runs beside the deliveries, in every process: what one has done the others see."""
 
     def __init__(self, model: LocalTenants, commands: LocalCommands, clock: Clock) -> None:
@@ -28,18 +28,6 @@ class Rewriting:
         self._model = model
         self._commands = commands
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
 
     async def _run(self) -> None:
         while True:

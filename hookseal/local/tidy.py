@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from hookseal.errors import BrokerError
+from hookseal.local.beside import Beside
 
 if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
@@ -22,25 +22,13 @@ _EVERY_S = 60.0
 _DAY_S = 24 * 3600
 
 
-class Tidy:
+class Tidy(Beside):
     """Runs beside the deliveries."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
 
     async def once(self) -> None:
         """Drop what is too old by now.

@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from agents.deliver import Deliver
 from hookseal.api.build import ApiParts, build
 from hookseal.cli.serving import runner_of, say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.deliverer import Deliverer, DeliveryRules
-from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.lanes import Limits
-from hookseal.delivery.suspension import Suspensions
-from hookseal.delivery.trouble import Trouble
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
@@ -32,6 +27,7 @@ from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import TelemetryObserver
 from streams.drains import Drains
 from streams.egress import transport_of, warn_of_open_egress
+from streams.engine import engine_of
 from streams.local.holding import Holding
 from streams.local.lanes import StoreLanes
 
@@ -87,7 +83,6 @@ class LocalService:
         )
         self._events = LocalEvents(store, room=settings.max_queue, sealing=settings.sealing())
         self._transport = transport_of(settings, on_blocked=self._observer.blocked)
-        self._secrets = SigningSecrets(*settings.master_keys())
         self._tidy = Tidy(store, clock)
         self._rewriting = Rewriting(self._model, self._commands, clock)
 
@@ -143,53 +138,22 @@ class LocalService:
         return f"http://{host}:{self.port}"
 
     def _holding(self) -> Holding:
-        """Wire the engine, as `streams.topology` does over Kafka."""
+        """Wire what delivers."""
         settings, clock, observer = self._settings, self._clock, self._observer
         store, leases = self._stored
         tenants = EngineTenants(self._model, clock, hold_s=settings.unknown_tenant_hold_s)
-        dead_letters = LocalDeadLetters(store, observer, clock)
-        trouble = Trouble()
-        deliverer = Deliverer(
+        deliver, suspensions = engine_of(
+            settings,
             tenants=tenants,
             transport=self._transport,
-            secrets=self._secrets,
-            vault=settings.event_vault(),
-            commands=self._commands,
-            observer=observer,
-            clock=clock,
-            trouble=trouble,
-            rules=DeliveryRules(
-                settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
-            ),
-        )
-        suspensions = Suspensions(
-            tenants=tenants,
             commands=self._commands,
             letters=LocalSetAside(store, clock),
-            dead_letters=dead_letters,
-            deliverer=deliverer,
-            trouble=trouble,
+            dead_letters=LocalDeadLetters(store, observer, clock),
+            router=LocalRouter(store, clock),
             observer=observer,
             clock=clock,
-            rules=settings.suspension_rules,
         )
         self._model.on_change = suspensions.changed
-        deliver = Deliver(
-            tenants=tenants,
-            fanout=Fanout(
-                deliverer=deliverer,
-                dead_letters=dead_letters,
-                suspensions=suspensions,
-                observer=observer,
-                clock=clock,
-            ),
-            router=LocalRouter(store, clock),
-            dead_letters=dead_letters,
-            observer=observer,
-            clock=clock,
-            event_max_bytes=settings.event_max_bytes,
-            broadcast_concurrency=settings.broadcast_concurrency,
-        )
         one_by_one = self._ordering == "partition"
         lanes = StoreLanes(
             store=store,
@@ -229,7 +193,7 @@ class LocalService:
             notices=self._events,
             api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
             admin_key=settings.admin_key.get_secret_value() or None,
-            secrets=self._secrets,
+            secrets=SigningSecrets(*settings.master_keys()),
             check_url=url_check(settings),
             letters=letters,
             attempts=attempts,

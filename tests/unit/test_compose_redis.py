@@ -1,44 +1,19 @@
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml  # type: ignore[import-untyped]
 
-from hookseal.cli.app import app
 from hookseal.config import Settings
+from tests.compose import commands_in_the_comments, understood
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE_FILE = REPOSITORY / "docker-compose.redis.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = ("local", "commands", "receiver")
-
-
-def understood(arguments: list[str]) -> str:
-    """Parse a command line as `hookseal` would; return the command's name, run nothing."""
-    command: Any = typer.main.get_command(app)
-    context = command.make_context("hookseal", list(arguments))
-    while hasattr(command, "resolve_command"):
-        name, command, rest = command.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
-        context = command.make_context(name, rest, parent=context)
-    return str(context.command_path)
-
-
-def commands_in_the_comments() -> list[list[str]]:
-    lines = re.findall(r"^#   \$compose run (.+)$", COMPOSE_FILE.read_text(), re.MULTILINE)
-    found = []
-    for line in lines:
-        words = shlex.split(re.split(r" [<>] ", line)[0])
-        service = next(word for word in words if word in OURS)
-        found.append(words[words.index(service) + 1 :])
-    return found
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -88,10 +63,10 @@ def test_every_service_runs_its_command(service: str, command: str) -> None:
     assert understood(SERVICES[service]["command"]) == f"hookseal {command}"
 
 
-@pytest.mark.parametrize("arguments", commands_in_the_comments(), ids=" ".join)
+@pytest.mark.parametrize("arguments", commands_in_the_comments(COMPOSE_FILE, OURS), ids=" ".join)
 def test_every_command_in_the_comments_is_one_of_ours(arguments: list[str]) -> None:
     assert understood(arguments).startswith("hookseal ")
 
 
 def test_the_comments_have_commands() -> None:
-    assert len(commands_in_the_comments()) == 5
+    assert len(commands_in_the_comments(COMPOSE_FILE, OURS)) == 5

@@ -1,0 +1,95 @@
+"""The engine wired over whatever ports a runtime has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from agents.deliver import Deliver
+from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.suspension import Suspensions
+from hookseal.delivery.trouble import Trouble
+from hookseal.seal.sign import SigningSecrets
+
+if TYPE_CHECKING:
+    from hookseal.config import Settings
+    from hookseal.delivery.ports import (
+        Clock,
+        Commands,
+        DeadLetters,
+        Observer,
+        Router,
+        SetAsideLetters,
+        Tenants,
+        Transport,
+    )
+
+__all__ = ["Engine", "engine_of"]
+
+
+class Engine(NamedTuple):
+    """What is done with each event, and what watches over the endpoints."""
+
+    deliver: Deliver
+    suspensions: Suspensions
+
+
+def engine_of(
+    settings: Settings,
+    *,
+    tenants: Tenants,
+    transport: Transport,
+    commands: Commands,
+    letters: SetAsideLetters,
+    dead_letters: DeadLetters,
+    router: Router,
+    observer: Observer,
+    clock: Clock,
+) -> Engine:
+    """Wire it.
+
+    Raises:
+        ConfigurationError: `master_key_missing`.
+    """
+    trouble = Trouble()
+    deliverer = Deliverer(
+        tenants=tenants,
+        transport=transport,
+        secrets=SigningSecrets(*settings.master_keys()),
+        vault=settings.event_vault(),
+        commands=commands,
+        observer=observer,
+        clock=clock,
+        trouble=trouble,
+        rules=DeliveryRules(
+            settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
+        ),
+    )
+    suspensions = Suspensions(
+        tenants=tenants,
+        commands=commands,
+        letters=letters,
+        dead_letters=dead_letters,
+        deliverer=deliverer,
+        trouble=trouble,
+        observer=observer,
+        clock=clock,
+        rules=settings.suspension_rules,
+    )
+    deliver = Deliver(
+        tenants=tenants,
+        fanout=Fanout(
+            deliverer=deliverer,
+            dead_letters=dead_letters,
+            suspensions=suspensions,
+            observer=observer,
+            clock=clock,
+        ),
+        router=router,
+        dead_letters=dead_letters,
+        observer=observer,
+        clock=clock,
+        event_max_bytes=settings.event_max_bytes,
+        broadcast_concurrency=settings.broadcast_concurrency,
+    )
+    return Engine(deliver, suspensions)
