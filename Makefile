@@ -52,7 +52,7 @@ ci: lint test        ## what must be green
 
 lock: $(VENV)/.dev   ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
-	  --no-header --no-strip-extras --quiet --upgrade --extra receiver --extra embedded --extra redis --extra build -o requirements.txt
+	  --no-header --no-strip-extras --quiet --upgrade --extra receiver --extra embedded --extra redis --extra otel --extra build -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
 	  --no-header --no-strip-extras --quiet --constraint requirements.txt --extra dev -o requirements-dev.txt
 

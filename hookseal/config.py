@@ -436,6 +436,14 @@ class Settings(BaseSettings):
         le=65_535,
         description="Port of the worker's `/metrics`; off when unset.",
     )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s@?#]+)?$",
+        description=(
+            "Where traces go, `http://collector:4318` (OTLP over HTTP); off when unset. Sampling "
+            "and headers are set by OpenTelemetry's own `OTEL_*` variables."
+        ),
+    )
     metrics_host: str = Field(default="127.0.0.1", description="Address `/metrics` listens on.")
 
     @field_validator("retry_delays_s", mode="before")

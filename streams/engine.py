@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Tenants,
         Transport,
     )
+    from hookseal.delivery.tracing import Tracing
 
 __all__ = ["Engine", "engine_of"]
 
@@ -45,6 +46,7 @@ def engine_of(
     router: Router,
     observer: Observer,
     clock: Clock,
+    tracing: Tracing | None,
 ) -> Engine:
     """Wire it.
 
@@ -64,6 +66,7 @@ def engine_of(
         rules=DeliveryRules(
             settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
         ),
+        tracing=tracing,
     )
     suspensions = Suspensions(
         tenants=tenants,

@@ -12,8 +12,11 @@ from prometheus_client import start_http_server
 from hookseal.errors import BrokerError
 from hookseal.kafka.topics import partition_count
 from streams.egress import warn_of_open_egress
+from streams.gauges import Lag, Recovery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookseal.config import Settings
     from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.ends import LogEnds
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from hookseal.kafka.set_aside import KafkaSetAside
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
+    from hookseal.telemetry.tracing import OtelTracing
     from streams.commands import CommandLine
     from streams.consumer import FinishedConsumer
     from streams.drains import Drains
@@ -52,6 +56,7 @@ class Lifecycle:
         transport: HttpTransport,
         letters: KafkaSetAside,
         attempts: KafkaAttemptLog | None,
+        tracing: OtelTracing | None,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -60,8 +65,12 @@ class Lifecycle:
         self._transport = transport
         self._letters = letters
         self._attempts = attempts
+        self._tracing = tracing
         self._partitions = settings.partitions
         self._reporting: asyncio.Task[None] | None = None
+        self._lag = Lag()
+        self._recovery = Recovery()
+        self.is_recovering: Callable[[], bool] = lambda: False
 
     def partitions(self) -> int:
         """Return the number of partitions; as the broker has it, once started."""
@@ -88,6 +97,7 @@ class Lifecycle:
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
         """Forget what belongs to partitions of other workers."""
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
+        self._lag.now_of(consumer, {tp for tp in assignment if tp.topic == self._names.events})
         self.tenants.keep_only(held)
         self.commands.keep_only(held)
         try:
@@ -129,6 +139,8 @@ class Lifecycle:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
             self.lanes.report()
+            self._lag.report()
+            self._recovery.report(is_recovering=self.is_recovering())
 
     async def close(self) -> None:
         """Disconnect."""
@@ -137,6 +149,8 @@ class Lifecycle:
         await self._transport.close()
         if self._attempts is not None:
             await self._attempts.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         await self._letters.close()
         await self._ends.close()
         await self._producer.close()

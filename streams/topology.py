@@ -21,6 +21,7 @@ from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.traces import tracing_to
 from streams.commands import CommandLine
 from streams.drains import Drains
 from streams.egress import transport_of
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> HooksealApp:
     ends = LogEnds(settings.cluster)
     letters = KafkaSetAside(settings.cluster, names, producer)
     transport = transport_of(settings, on_blocked=observer.blocked)
+    tracing = tracing_to(settings.otlp_endpoint, "hookseal-worker")
     lifecycle = Lifecycle(
         settings=settings,
         names=names,
@@ -72,6 +74,7 @@ def create_app(settings: Settings) -> HooksealApp:
         transport=transport,
         letters=letters,
         attempts=attempts,
+        tracing=tracing,
     )
     tenants = FaustTenants(
         _tenants_table(app, settings),
@@ -94,6 +97,7 @@ def create_app(settings: Settings) -> HooksealApp:
         router=KafkaRouter(producer, names, lifecycle.partitions),
         observer=observer,
         clock=clock,
+        tracing=tracing,
     )
     tenants.on_change = suspensions.changed
     order = Order(consumer=consumer, observer=observer, clock=clock)
@@ -133,6 +137,7 @@ def create_app(settings: Settings) -> HooksealApp:
         order=order,
         crash=_crash(app),
     )
+    lifecycle.is_recovering = lambda: bool(app.in_recovery)
     app.lifecycle = lifecycle
     _bind_agents(app, names, lifecycle)
     return app

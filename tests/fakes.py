@@ -448,6 +448,9 @@ class RecordingObserver:
         self.recoveries: list[str] = []
         self.accepted: list[str] = []
 
+    def sealed(self, seconds: float) -> None:
+        assert 0 <= seconds < 60
+
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         self.attempts.append(attempt)
 

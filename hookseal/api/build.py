@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from hookseal.api.events import Trace
     from hookseal.api.operations import Operation
     from hookseal.api.ports import (
         AttemptPages,
@@ -61,6 +62,7 @@ class ApiParts:
         replays: The way of dead letters back to the log.
         clock: Time.
         needed: What must be ready besides the model and the log.
+        trace: Told of events that are taken, if anybody is.
     """
 
     model: TenantsModel
@@ -77,6 +79,7 @@ class ApiParts:
     replays: Replays
     clock: Clock
     needed: Sequence[Readiness] = ()
+    trace: Trace | None = None
 
 
 def build(parts: ApiParts) -> web.Application:
@@ -105,7 +108,10 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             check_url=parts.check_url,
         ),
         EventOperations(
-            events=parts.events, model=parts.model, event_max_bytes=parts.event_max_bytes
+            events=parts.events,
+            model=parts.model,
+            event_max_bytes=parts.event_max_bytes,
+            trace=parts.trace,
         ),
         DeliveryOperations(changes=changes, attempts=parts.attempts),
         DeadLetterOperations(changes=changes, letters=parts.letters, replays=parts.replays),

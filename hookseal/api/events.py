@@ -7,7 +7,9 @@ import re
 from contextlib import contextmanager
 from http import HTTPStatus
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from hookseal.api import bodies
 from hookseal.api.changing import idempotency_key, stable_id
@@ -15,9 +17,11 @@ from hookseal.api.operations import Access, Batch, Operation, Reply
 from hookseal.api.principals import unknown_tenant
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
+from hookseal.delivery.tracing import TRACEPARENT
 from hookseal.domain.draft import DraftReader
 from hookseal.domain.json_text import array_elements
 from hookseal.errors import BrokerError, EventIdReusedError, InvalidEventError, InvalidInputError
+from hookseal.seal.request import is_traceparent
 from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -53,6 +57,14 @@ answered with its first place. Without an `id` one is made: from the `Idempotenc
 given, else by chance."""
 
 
+class Trace(Protocol):
+    """Hears of events that are taken."""
+
+    def __call__(self, traceparent: str | None, events: int, /) -> str | None:
+        """Return the trace context that goes with them, made of the one that they came with."""
+        ...
+
+
 class EventOperations:
     """`/v1/events`."""
 
@@ -63,6 +75,7 @@ class EventOperations:
         model: TenantsModel,
         event_max_bytes: int,
         read_timeout_s: float = _READ_TIMEOUT_S,
+        trace: Trace | None = None,
     ) -> None:
         """Prepare.
 
@@ -71,7 +84,9 @@ class EventOperations:
             model: Whom they can be for.
             event_max_bytes: Bytes of an event's value.
             read_timeout_s: Seconds that a body may take to come.
+            trace: Told of events that are taken, if anybody is.
         """
+        self._trace: Trace = trace or _as_it_came
         self._read_timeout_s = read_timeout_s
         self._events = events
         self._model = model
@@ -122,6 +137,7 @@ class EventOperations:
             texts, is_batch = _split(text, media_type)
             drafts = self._drafts(call, texts, key, is_batch=is_batch)
             await self._check_tenants(call, drafts, is_batch=is_batch)
+            drafts = self._traced(call, drafts)
             try:
                 places = await self._events.publish_many(drafts)
             except EventIdReusedError as error:
@@ -163,6 +179,15 @@ class EventOperations:
                 raise InvalidEventError(error.code, error.message, field=field) from None
         return drafts
 
+    def _traced(self, call: Call, drafts: list[Draft]) -> list[Draft]:
+        """Return the events with the trace context that goes on to the receiver, if any."""
+        came = call.request.headers.get(TRACEPARENT)
+        context = self._trace(came if came and is_traceparent(came) else None, len(drafts))
+        if context is None:
+            return drafts
+        header = (TRACEPARENT, context.encode())
+        return [msgspec.structs.replace(draft, more=(*draft.more, header)) for draft in drafts]
+
     async def _check_tenants(self, call: Call, drafts: Sequence[Draft], *, is_batch: bool) -> None:
         own = call.principal.customer_id
         named = {draft.customer_id for draft in drafts if not draft.is_broadcast}
@@ -184,6 +209,10 @@ class EventOperations:
         if not unknown or not await self._model.settle(_SETTLE_S):
             return set()
         return {one for one in unknown if self._model.get(one) is None}
+
+
+def _as_it_came(traceparent: str | None, _: int) -> str | None:
+    return traceparent
 
 
 class _Room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
+from hookseal.telemetry.traces import tracing_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +90,7 @@ class ApiService:
         self._attempts = AttemptIndex(
             settings.cluster, settings.data_dir, rows_max=settings.delivery_index_rows
         )
+        self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-api")
         self._app = build(self._parts())
 
     async def __aenter__(self) -> Self:
@@ -99,6 +102,8 @@ class ApiService:
         if self._socket is None:
             say_what_is_open(self._settings)
         async with AsyncExitStack() as stack:
+            if self._tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             self._model.start()
             stack.push_async_callback(self._model.close)
             stack.push_async_callback(self._producer.close)
@@ -163,4 +168,5 @@ class ApiService:
                 settings.cluster, self._letters, event_max_bytes=settings.event_max_bytes
             ),
             clock=self._clock,
+            trace=None if self._tracing is None else self._tracing.published,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from hookseal.delivery.ports import SealedRequest
 from hookseal.delivery.throttle import Throttle
+from hookseal.delivery.tracing import NoTracing
 from hookseal.domain.attempt import Attempt, Outcome
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
@@ -23,7 +25,8 @@ from hookseal.seal.request import seal_request
 if TYPE_CHECKING:
     from hookseal.delivery.lane import Lane
     from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
-    from hookseal.delivery.trouble import Trouble
+    from hookseal.delivery.tracing import AttemptTrace, Trace, Tracing
+    from hookseal.delivery.trouble import Place, Trouble
     from hookseal.domain.backoff import Backoff
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
@@ -59,6 +62,18 @@ class _Target(NamedTuple):
     schedule: Backoff
 
 
+class _Delivery(NamedTuple):
+    event: Event
+    customer_id: str
+    endpoint_id: str
+    lane: Lane
+    trace: Trace
+
+    @property
+    def place(self) -> Place:
+        return self.customer_id, self.endpoint_id
+
+
 class Tried(NamedTuple):
     """What came of one attempt.
 
@@ -79,6 +94,16 @@ def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
     """Return the outcome of a delivery whose attempts are used up."""
     error = f"{so_far.attempts} attempts failed, the last one with {last.code}."
     return replace(so_far, code="attempts_exhausted", error=error)
+
+
+def _outcome_of(tried: Tried | str | None, number: int) -> Outcome | None:
+    """Return what one attempt at an event that was set aside came to."""
+    if tried is None or isinstance(tried, str):
+        return None if tried is None else Outcome(accepted=False, code=tried)
+    judgement = tried.judgement
+    return Outcome(
+        accepted=judgement.verdict is Verdict.ACCEPTED, code=judgement.code, attempts=number
+    )
 
 
 def _why_not(
@@ -112,6 +137,7 @@ class Deliverer:
         clock: Clock,
         trouble: Trouble,
         rules: DeliveryRules,
+        tracing: Tracing | None = None,
     ) -> None:
         self._tenants = tenants
         self._transport = transport
@@ -123,6 +149,7 @@ class Deliverer:
         self._trouble = trouble
         self._throttle = Throttle(clock, trouble)
         self._rules = rules
+        self._tracing: Tracing = tracing or NoTracing()
 
     async def deliver(
         self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
@@ -132,10 +159,19 @@ class Deliverer:
         Raises:
             LaneStoppedError: The lane stopped before it was.
         """
+        trace = self._tracing.delivery(event, customer_id, endpoint_id)
+        outcome = None
+        try:
+            outcome = await self._deliver(_Delivery(event, customer_id, endpoint_id, lane, trace))
+        finally:
+            trace.ended(outcome)
+        return outcome
+
+    async def _deliver(self, delivery: _Delivery) -> Outcome:
         so_far = Outcome(accepted=False, code="")
         while True:
             number = so_far.attempts + 1
-            tried = await self._try(event, customer_id, endpoint_id, lane, number)
+            tried = await self._try(delivery, number)
             if isinstance(tried, str):
                 return replace(so_far, code=tried, error=REASONS[tried])
             judgement = tried.judgement
@@ -156,8 +192,8 @@ class Deliverer:
             if number >= tried.schedule.attempts:
                 return exhausted(so_far, judgement)
             await self._trouble.hold(
-                (customer_id, endpoint_id),
-                lane,
+                delivery.place,
+                delivery.lane,
                 tried.schedule.delay_after(
                     number, draw=self._clock.draw(), at_least_s=judgement.wait_s
                 ),
@@ -174,67 +210,52 @@ class Deliverer:
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
-        return await self._try(event, customer_id, endpoint_id, lane, number, set_aside=True)
+        trace = self._tracing.delivery(event, customer_id, endpoint_id)
+        tried = None
+        try:
+            delivery = _Delivery(event, customer_id, endpoint_id, lane, trace)
+            tried = await self._try(delivery, number, set_aside=True)
+        finally:
+            trace.ended(_outcome_of(tried, number))
+        return tried
 
     async def _try(
-        self,
-        event: Event,
-        customer_id: str,
-        endpoint_id: str,
-        lane: Lane,
-        number: int,
-        *,
-        set_aside: bool = False,
+        self, delivery: _Delivery, number: int, *, set_aside: bool = False
     ) -> Tried | str:
         def limits() -> EndpointLimits | None:
-            return self._limits_of(event, customer_id, endpoint_id, set_aside=set_aside)
-
-        async def attempt() -> Tried | str:
-            return await self._try_now(
-                event, customer_id, endpoint_id, lane, number, set_aside=set_aside
-            )
+            return self._limits_of(delivery, set_aside=set_aside)
 
         if limits() is None:
-            return await attempt()
-        await self._throttle.admitted((customer_id, endpoint_id), limits, lane)
+            return await self._try_now(delivery, number, set_aside=set_aside)
+        await self._throttle.admitted(delivery.place, limits, delivery.lane)
         try:
-            return await attempt()
+            return await self._try_now(delivery, number, set_aside=set_aside)
         finally:
-            self._throttle.ended((customer_id, endpoint_id))
+            self._throttle.ended(delivery.place)
 
-    async def _try_now(
-        self,
-        event: Event,
-        customer_id: str,
-        endpoint_id: str,
-        lane: Lane,
-        number: int,
-        *,
-        set_aside: bool,
-    ) -> Tried | str:
+    async def _try_now(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
+        event, customer_id, endpoint_id, lane, trace = delivery
         await lane.begin_attempt(customer_id)
         try:
             target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
             if isinstance(target, str):
                 return target
             started = self._clock.now()
-            judgement, status = await self._attempt(event, target, number, started)
+            judgement, status = await self._attempt(event, target, number, started, trace)
         finally:
             lane.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)
 
-    def _limits_of(
-        self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool
-    ) -> EndpointLimits | None:
+    def _limits_of(self, delivery: _Delivery, *, set_aside: bool) -> EndpointLimits | None:
         """Return what holds attempts back as things stand now; None = nothing, or there is none."""
-        tenant = self._tenants.get(customer_id)
-        endpoint = None if tenant is None else tenant.endpoint(endpoint_id)
+        tenant = self._tenants.get(delivery.customer_id)
+        endpoint = None if tenant is None else tenant.endpoint(delivery.endpoint_id)
         if tenant is None or endpoint is None or endpoint.limits == _NO_LIMITS:
             return None
         # What will not be attempted in any case does not wait for it, nor use up the rate.
-        key = event.seal_to or tenant.active_key
+        key = delivery.event.seal_to or tenant.active_key
         why_not = _why_not(tenant, endpoint, key, set_aside=set_aside)
         return endpoint.limits if why_not is None else None
 
@@ -258,11 +279,12 @@ class Deliverer:
         return _Target(customer_id, endpoint, key, schedule)
 
     async def _attempt(
-        self, event: Event, target: _Target, number: int, started: float
+        self, event: Event, target: _Target, number: int, started: float, trace: Trace
     ) -> tuple[Judgement, int | None]:
         status: int | None = None
+        span = trace.attempt(number)
         try:
-            answer = await self._transport.post(self._seal(event, target, started))
+            answer = await self._transport.post(self._seal(event, target, started, span))
         except (SealError, BlockedAddressError) as error:
             judgement = Judgement(Verdict.HOPELESS, error.code)
         except AttemptError as error:
@@ -280,6 +302,7 @@ class Deliverer:
                 now=self._clock.now(),
                 cap_s=self._rules.retry_after_cap_s,
             )
+        span.ended(judgement.code, status)
         self._observer.attempted(
             event,
             target.customer_id,
@@ -295,8 +318,9 @@ class Deliverer:
         )
         return judgement, status
 
-    def _seal(self, event: Event, target: _Target, now: float) -> SealedRequest:
+    def _seal(self, event: Event, target: _Target, now: float, span: AttemptTrace) -> SealedRequest:
         endpoint = target.endpoint
+        began = perf_counter()
         headers, body = seal_request(
             plaintext=envelope(
                 event_id=event.id,
@@ -313,7 +337,11 @@ class Deliverer:
                 target.customer_id, endpoint.id, endpoint.secret_versions(now)
             ),
             headers=endpoint.headers,
+            traceparent=span.traceparent,
         )
+        took_s = perf_counter() - began
+        self._observer.sealed(took_s)
+        span.sealed(took_s)
         timeout_s = self._rules.attempt_timeout_s
         if endpoint.limits.timeout_s is not None:
             timeout_s = min(timeout_s, endpoint.limits.timeout_s)

@@ -201,6 +201,10 @@ class Observer(Protocol):
         """One HTTP request ended."""
         ...
 
+    def sealed(self, seconds: float) -> None:
+        """A request was sealed and signed, which took so long."""
+        ...
+
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         """One delivery ended, accepted or given up."""
         ...

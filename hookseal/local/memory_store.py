@@ -149,9 +149,9 @@ class MemoryStore:
         for offset in offsets:
             self._events[partition].pop(offset, None)
 
-    async def unfinished(self) -> int:
-        """Return how many events are not finished."""
-        return self._count()
+    async def unfinished(self) -> Sequence[int]:
+        """Return how many events of each partition are not finished."""
+        return [len(held) for held in self._events]
 
     # -- logs --------------------------------------------------------------------
 

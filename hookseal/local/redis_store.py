@@ -168,13 +168,13 @@ class RedisStore:
                 self._link.key("events", partition), *(f"0-{offset + 1}" for offset in offsets)
             )
 
-    async def unfinished(self) -> int:
-        """Return how many events are not finished."""
+    async def unfinished(self) -> Sequence[int]:
+        """Return how many events of each partition are not finished."""
         with self._link.asking():
             async with self._client.pipeline(transaction=False) as line:
                 for partition in range(self.partitions):
                     line.xlen(self._link.key("events", partition))
-                return sum(await line.execute())
+                return list(await line.execute())
 
     # -- logs --------------------------------------------------------------------
 

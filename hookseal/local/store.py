@@ -117,8 +117,8 @@ class Store(Protocol):
         """Forget events that are dealt with for good."""
         ...
 
-    async def unfinished(self) -> int:
-        """Return how many events are not finished."""
+    async def unfinished(self) -> Sequence[int]:
+        """Return how many events of each partition are not finished."""
         ...
 
     # -- logs --------------------------------------------------------------------

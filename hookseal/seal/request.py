@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookseal.seal.keys import EncryptionKey
     from hookseal.seal.randomness import Randomness
 
-__all__ = ["seal_request"]
+__all__ = ["is_traceparent", "seal_request"]
 
 # RFC 7515 section 9.2.1: registered for both JWS and JWE.
 _CONTENT_TYPE = "application/jose+json"
@@ -66,7 +66,12 @@ def seal_request(
         "webhook-signature": signature_header(secrets, event_id, timestamp, body),
         "user-agent": _USER_AGENT,
     }
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+    if traceparent is not None and is_traceparent(traceparent):
         ours["traceparent"] = traceparent
     custom = {name: value for name, value in headers.items() if name.lower() not in ours}
     return custom | ours, body
+
+
+def is_traceparent(text: str) -> bool:
+    """Return whether a trace context is well formed."""
+    return _TRACEPARENT.fullmatch(text) is not None

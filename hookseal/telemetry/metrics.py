@@ -22,10 +22,14 @@ __all__ = [
     "GAPS",
     "IN_BACKOFF",
     "IN_FLIGHT",
+    "LAG",
     "LANES",
     "MISROUTED",
     "OLDEST_HOLD_SECONDS",
     "PUBLISHED",
+    "RECOVERING",
+    "RECOVERY_SECONDS",
+    "SEAL_SECONDS",
     "SKIPPED",
     "SUSPENDED_ENDPOINTS",
     "SUSPENSIONS",
@@ -37,6 +41,11 @@ _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 3
 ATTEMPTS = Counter("hookseal_attempts_total", "Attempts, by code.", ["code"])
 ATTEMPT_SECONDS = Histogram(
     "hookseal_attempt_seconds", "Seconds of an attempt, connect to last byte.", buckets=_LATENCY_S
+)
+SEAL_SECONDS = Histogram(
+    "hookseal_seal_seconds",
+    "Seconds to seal and sign one request.",
+    buckets=(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1),
 )
 DELIVERIES = Counter("hookseal_deliveries_total", "Deliveries that ended, by outcome.", ["outcome"])
 DELIVERY_SECONDS = Histogram(
@@ -84,6 +93,17 @@ OLDEST_HOLD_SECONDS = Gauge(
     "hookseal_oldest_hold_seconds",
     "Seconds for which the oldest unfinished event of a partition is in hand.",
     ["partition"],
+)
+LAG = Gauge(
+    "hookseal_lag",
+    "Events of a partition that are not finished: from the first that is not to the end.",
+    ["partition"],
+)
+RECOVERING = Gauge(
+    "hookseal_recovering", "1 while the tenants table is read from its changelog, else 0."
+)
+RECOVERY_SECONDS = Gauge(
+    "hookseal_recovery_seconds", "Seconds that reading the tenants table took the last time."
 )
 MISROUTED = Counter(
     "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."

@@ -70,6 +70,10 @@ class TelemetryObserver:
         if self._attempts is not None:
             self._attempts.attempted(event, customer_id, attempt)
 
+    def sealed(self, seconds: float) -> None:
+        """A request was sealed and signed."""
+        metrics.SEAL_SECONDS.observe(seconds)
+
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
         """One delivery ended, accepted or given up."""
         if outcome.accepted:

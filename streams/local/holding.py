@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hookseal.errors import BrokerError
+from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
     from hookseal.local.leases import Leases
+    from hookseal.local.store import Store
     from streams.drains import Drains
     from streams.local.lanes import StoreLanes
 
@@ -25,14 +28,14 @@ _STORE_PAUSE_S = 0.5
 class Holding:
     """Starts and stops lanes and drains, partition by partition."""
 
-    def __init__(
-        self, *, partitions: int, leases: Leases, lanes: StoreLanes, drains: Drains
-    ) -> None:
-        self._every = frozenset(range(partitions))
+    def __init__(self, *, store: Store, leases: Leases, lanes: StoreLanes, drains: Drains) -> None:
+        self._store = store
+        self._every = frozenset(range(store.partitions))
         self._leases = leases
         self._lanes = lanes
         self._drains = drains
         self._running: dict[int, str] = {}
+        self._told: set[int] = set()
         self._changed = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -91,3 +94,15 @@ class Holding:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
             self._lanes.report()
+            with suppress(BrokerError):
+                await self._report_lag()
+
+    async def _report_lag(self) -> None:
+        for partition, count in enumerate(await self._store.unfinished()):
+            if partition in self._running:
+                metrics.LAG.labels(str(partition)).set(count)
+                self._told.add(partition)
+            elif partition in self._told:
+                # Whoever has it now tells its lag; two would count it twice.
+                metrics.LAG.remove(str(partition))
+                self._told.discard(partition)

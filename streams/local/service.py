@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.traces import tracing_to
 from streams.drains import Drains
 from streams.egress import transport_of, warn_of_open_egress
 from streams.engine import engine_of
@@ -83,6 +85,7 @@ class LocalService:
         )
         self._events = LocalEvents(store, room=settings.max_queue, sealing=settings.sealing())
         self._transport = transport_of(settings, on_blocked=self._observer.blocked)
+        self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-local")
         self._tidy = Tidy(store, clock)
         self._rewriting = Rewriting(self._model, self._commands, clock)
 
@@ -103,6 +106,8 @@ class LocalService:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookseal-")))
             letters = LocalLetters(store, folder)
             attempts = LocalAttempts(store, folder)
+            if self._tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             await self._model.start()
             stack.push_async_callback(self._model.close)
             for index in (letters, attempts):
@@ -152,6 +157,7 @@ class LocalService:
             router=LocalRouter(store, clock),
             observer=observer,
             clock=clock,
+            tracing=self._tracing,
         )
         self._model.on_change = suspensions.changed
         one_by_one = self._ordering == "partition"
@@ -181,7 +187,7 @@ class LocalService:
             each=settings.max_in_flight_per_customer,
             grace_s=settings.shutdown_grace_s,
         )
-        return Holding(partitions=store.partitions, leases=leases, lanes=lanes, drains=drains)
+        return Holding(store=store, leases=leases, lanes=lanes, drains=drains)
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
         settings = self._settings
@@ -199,4 +205,5 @@ class LocalService:
             attempts=attempts,
             replays=LocalReplays(self._stored.store, letters),
             clock=self._clock,
+            trace=None if self._tracing is None else self._tracing.published,
         )

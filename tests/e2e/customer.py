@@ -33,6 +33,7 @@ class Customer:
         self.private_keys: list[bytes] = []
         # May be one list for several customers: who got what in which order.
         self.arrived: list[str] = []
+        self.traceparents: list[str | None] = []
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -90,5 +91,6 @@ class Customer:
             if self.status < 300:
                 self.events.append(event)
                 self.arrived.append(event.id)
+                self.traceparents.append(request.headers.get("traceparent"))
             self._changed.notify_all()
         return web.Response(status=self.status)

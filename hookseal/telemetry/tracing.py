@@ -1,0 +1,172 @@
+"""Traces, by OpenTelemetry: from the producer's context to the receiver's own span.
+
+Names and attributes follow OpenTelemetry's semantic conventions for messaging and HTTP where
+they have one. No URL, payload, header or customer's text: ids, codes and times.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from hookseal import __version__
+from hookseal.delivery.tracing import TRACEPARENT, traceparent_of
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Tracer
+
+    from hookseal.delivery.tracing import AttemptTrace, Trace
+    from hookseal.domain.attempt import Outcome
+    from hookseal.domain.event import Event
+
+__all__ = ["OtelTracing"]
+
+_propagator = TraceContextTextMapPropagator()
+
+
+class OtelTracing:
+    """`Tracing` that exports spans by OTLP over HTTP; a thread of its own sends them."""
+
+    def __init__(self, endpoint: str, service: str) -> None:
+        """Begin.
+
+        Args:
+            endpoint: Of the collector, `http://collector:4318`. All else is set by
+                OpenTelemetry's own variables: `OTEL_TRACES_SAMPLER`,
+                `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
+            service: What this process is.
+        """
+        resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: __version__})
+        self._provider = TracerProvider(resource=resource)
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("hookseal", __version__)
+
+    def close(self) -> None:
+        """Send what waits, and end; blocks for some seconds at most."""
+        self._provider.shutdown()
+
+    def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:
+        """A delivery begins: it hangs on the producer's span, beside the wait before it."""
+        parent = _context_of(traceparent_of(event))
+        now = time.time_ns()
+        published = event.record.timestamp_ms * 1_000_000
+        attributes: dict[str, str | int] = {
+            "messaging.message.id": event.id,
+            "messaging.destination.name": event.record.topic,
+            "messaging.destination.partition.id": str(event.record.partition),
+            "messaging.kafka.offset": event.record.offset,
+        }
+        span = self._tracer.start_span(
+            "hookseal.deliver",
+            parent,
+            SpanKind.CONSUMER,
+            {
+                **attributes,
+                "hookseal.customer_id": customer_id,
+                "hookseal.endpoint_id": endpoint_id,
+                "hookseal.event_type": event.type,
+            },
+            start_time=now,
+        )
+        if 0 < published < now:
+            # Beside the delivery, in whose trace it is if the producer began none.
+            context = set_span_in_context(span) if parent is None else parent
+            wait = self._tracer.start_span(
+                "hookseal.wait", context, SpanKind.INTERNAL, attributes, start_time=published
+            )
+            wait.end(now)
+        return _Delivery(self._tracer, span)
+
+    def published(self, traceparent: str | None, events: int) -> str | None:
+        """Note that the API took events; return the context that goes with them."""
+        span = self._tracer.start_span(
+            "hookseal.publish",
+            _context_of(traceparent),
+            SpanKind.PRODUCER,
+            {"messaging.batch.message_count": events},
+        )
+        span.end()
+        return _traceparent(span)
+
+
+class _Delivery:
+    def __init__(self, tracer: Tracer, span: Span) -> None:
+        self._tracer = tracer
+        self._span = span
+        self._context = set_span_in_context(span)
+
+    def attempt(self, number: int) -> AttemptTrace:
+        span = self._tracer.start_span(
+            "hookseal.attempt",
+            self._context,
+            SpanKind.CLIENT,
+            {"http.request.method": "POST", "hookseal.attempt": number},
+        )
+        return _Attempt(self._tracer, span)
+
+    def ended(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._span.set_attribute("hookseal.outcome", "cut_off")
+        else:
+            self._span.set_attribute("hookseal.outcome", outcome.code)
+            self._span.set_attribute("hookseal.attempts", outcome.attempts)
+            if not outcome.accepted:
+                self._span.set_status(Status(StatusCode.ERROR, outcome.code))
+        self._span.end()
+
+
+class _Attempt:
+    def __init__(self, tracer: Tracer, span: Span) -> None:
+        self._tracer = tracer
+        self._span = span
+
+    @property
+    def traceparent(self) -> str | None:
+        return _traceparent(self._span)
+
+    def sealed(self, seconds: float) -> None:
+        now = time.time_ns()
+        span = self._tracer.start_span(
+            "hookseal.seal",
+            set_span_in_context(self._span),
+            start_time=now - round(seconds * 1e9),
+        )
+        span.end(now)
+
+    def ended(self, code: str, status: int | None) -> None:
+        if status is not None:
+            self._span.set_attribute("http.response.status_code", status)
+        if code != "accepted":
+            self._span.set_attribute("error.type", code)
+            self._span.set_status(Status(StatusCode.ERROR, code))
+        self._span.end()
+
+
+def _context_of(traceparent: str | None) -> Context | None:
+    if traceparent is None:
+        return None
+    context = _propagator.extract({TRACEPARENT: traceparent})
+    # What is not well formed counts as none: the event begins a trace of its own.
+    return context if get_current_span(context).get_span_context().is_valid else None
+
+
+def _traceparent(span: Span) -> str | None:
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, set_span_in_context(span))
+    return carrier.get(TRACEPARENT)
