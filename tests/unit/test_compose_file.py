@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 COMPOSE_FILE = REPOSITORY / "docker-compose.kafka.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = ("topics", "worker", "receiver")
+OURS = ("topics", "worker", "api", "receiver")
 
 
 def settings_of(service: str) -> dict[str, str]:
@@ -22,7 +22,8 @@ def settings_of(service: str) -> dict[str, str]:
 
 
 def test_it_has_a_broker_its_topics_workers_and_a_receiver() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "worker", "receiver"}
+    assert set(SERVICES) == {"kafka", "topics", "worker", "receiver", "api", "observability"}
+    assert all(SERVICES[name]["profiles"] == ["observability"] for name in ("api", "observability"))
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -43,7 +44,7 @@ def test_every_setting_exists(service: str) -> None:
 
 def test_the_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in settings_of("worker").items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, "" if value.endswith(":-}") else value)
     monkeypatch.setenv("HOOKSEAL_MASTER_KEY", "A" * 44)
 
     settings = Settings()
@@ -77,6 +78,21 @@ def test_the_workers_health_is_asked_where_their_metrics_are() -> None:
     assert f"127.0.0.1:{port}/metrics" in SERVICES["worker"]["healthcheck"]["test"][-1]
 
 
+def test_what_is_watched_is_where_it_is_looked_for() -> None:
+    scraped = yaml.safe_load((REPOSITORY / "deploy/observability/prometheus.yml").read_text())
+    (job,) = scraped["scrape_configs"]
+    ports = {one["names"][0]: one["port"] for one in job["dns_sd_configs"]}
+
+    assert ports == {"worker": int(settings_of("worker")["HOOKSEAL_METRICS_PORT"]), "api": 8000}
+    assert settings_of("worker")["HOOKSEAL_METRICS_HOST"] == "0.0.0.0"
+    mounts = [one.split(":") for one in SERVICES["observability"]["volumes"]]
+    assert all((REPOSITORY / here).is_file() for here, _, _ in mounts)
+    rules, dashboards = scraped["rule_files"][0], "/etc/hookseal/dashboards"
+    provider = yaml.safe_load((REPOSITORY / "deploy/observability/dashboards.yml").read_text())
+    assert provider["providers"][0]["options"]["path"] == dashboards
+    assert {rules, f"{dashboards}/hookseal.json"} < {there for _, there, _ in mounts}
+
+
 def test_workers_get_the_time_that_they_take_to_stop() -> None:
     grace_s = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
 
@@ -85,7 +101,7 @@ def test_workers_get_the_time_that_they_take_to_stop() -> None:
 
 @pytest.mark.parametrize(
     ("service", "command"),
-    [("topics", "topics create"), ("worker", "worker"), ("receiver", "receive")],
+    [("topics", "topics create"), ("worker", "worker"), ("api", "api"), ("receiver", "receive")],
 )
 def test_every_service_runs_its_command(service: str, command: str) -> None:
     assert understood(SERVICES[service]["command"]) == f"hookseal {command}"
