@@ -434,7 +434,7 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=65_535,
-        description="Port of the worker's `/metrics`; off when unset.",
+        description="Port of the worker's `/metrics`, `/healthz` and `/readyz`; off when unset.",
     )
     otlp_endpoint: str = Field(
         default="",
@@ -444,7 +444,7 @@ class Settings(BaseSettings):
             "and headers are set by OpenTelemetry's own `OTEL_*` variables."
         ),
     )
-    metrics_host: str = Field(default="127.0.0.1", description="Address `/metrics` listens on.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address they listen on.")
 
     @field_validator("retry_delays_s", mode="before")
     @classmethod

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from faust.types import TP
-from prometheus_client import start_http_server
 
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka.topics import partition_count
 from streams.egress import warn_of_open_egress
 from streams.gauges import Lag, Recovery
+from streams.probes import Probes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,9 @@ class Lifecycle:
         self._tracing = tracing
         self._partitions = settings.partitions
         self._reporting: asyncio.Task[None] | None = None
+        self._probes: Probes | None = None
+        self._consumer: FinishedConsumer | None = None
+        self._draining = False
         self._lag = Lag()
         self._recovery = Recovery()
         self.is_recovering: Callable[[], bool] = lambda: False
@@ -81,7 +84,7 @@ class Lifecycle:
 
         Raises:
             BrokerError: `broker_unreachable`.
-            ConfigurationError: `topic_missing`, `partitions_differ`.
+            ConfigurationError: `topic_missing`, `partitions_differ`, `port_unavailable`.
         """
         self._partitions = await partition_count(self._settings.cluster)
         await self._producer.start()
@@ -89,14 +92,43 @@ class Lifecycle:
         await self._transport.start()
         if self._attempts is not None:
             await self._attempts.start()
-        if self._settings.metrics_port is not None:
-            start_http_server(self._settings.metrics_port, self._settings.metrics_host)
+        self._listen()
         warn_of_open_egress(self._settings)
         self._reporting = asyncio.create_task(self._report())
+
+    def _listen(self) -> None:
+        port, host = self._settings.metrics_port, self._settings.metrics_host
+        if port is None:
+            return
+        try:
+            self._probes = Probes(host, port, self.why_not_ready)
+        except OSError as error:
+            raise ConfigurationError(
+                "port_unavailable",
+                f"{host}:{port} cannot be listened on: {error.strerror}.",
+                field="HOOKSEAL_METRICS_PORT",
+            ) from None
+
+    def why_not_ready(self) -> str | None:
+        """Return what keeps this worker from delivering, None if nothing does.
+
+        Returns:
+            `starting`: no partitions were assigned yet, be it none; `draining`;
+            `recovering`: the tenants table is being read; `no_member`: the group may have
+            taken it for dead.
+        """
+        if self._draining:
+            return "draining"
+        if self._consumer is None:
+            return "starting"
+        if self.is_recovering():
+            return "recovering"
+        return "no_member" if self._consumer.membership.has_lapsed else None
 
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
         """Forget what belongs to partitions of other workers."""
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
+        self._consumer = consumer
         self._lag.now_of(consumer, {tp for tp in assignment if tp.topic == self._names.events})
         self.tenants.keep_only(held)
         self.commands.keep_only(held)
@@ -132,6 +164,7 @@ class Lifecycle:
 
     async def drain(self) -> None:
         """Stop all lanes."""
+        self._draining = True
         _log.info("worker.draining")
         await asyncio.gather(self.lanes.stop(), self.drains.stop())
 
@@ -146,6 +179,8 @@ class Lifecycle:
         """Disconnect."""
         if self._reporting is not None:
             self._reporting.cancel()
+        if self._probes is not None:
+            await asyncio.to_thread(self._probes.close)
         await self._transport.close()
         if self._attempts is not None:
             await self._attempts.close()
