@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOOKSEAL_TEST_BROKER ?= $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
 test bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
 
-.PHONY: help setup demo test fast lint bench chaos sbom ci lock clean
+.PHONY: help setup demo test fast lint bench chaos sbom site ci lock clean
 
 SBOM ?= sbom.json
 
@@ -47,6 +47,9 @@ chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--s
 
 sbom: $(VENV)/.dev   ## a bill of materials (CycloneDX) of what is installed; SBOM=file
 	$(BIN)/cyclonedx-py requirements --output-format JSON --output-file $(SBOM) requirements.txt
+
+site: $(VENV)/.dev   ## the documentation as a site, in build/site
+	$(BIN)/mkdocs build --strict
 
 ci: lint test        ## what must be green
 
