@@ -344,6 +344,10 @@ class FakeAttempts:
         page = found[:limit]
         return AttemptsListed(page, page[-1].cursor if len(found) > limit else None)
 
+    async def latest(self, since_ms: int, each: int) -> list[Attempted]:
+        found = [one for one in self.held if one.at_ms >= since_ms]
+        return sorted(found, key=lambda one: (one.partition, one.offset))
+
 
 class FakeModel:
     """The API's read model in a dictionary; says when it is not ready."""

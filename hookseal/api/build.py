@@ -9,6 +9,7 @@ from hookseal import __version__
 from hookseal.api.app import create_app
 from hookseal.api.auth import Authentication
 from hookseal.api.changing import TenantChanges
+from hookseal.api.console import add_console
 from hookseal.api.dead_letters import DeadLetterOperations
 from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
@@ -16,6 +17,7 @@ from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
+from hookseal.api.overview import OverviewOperations
 from hookseal.api.reference import add_reference
 from hookseal.api.tenants import TenantOperations
 
@@ -89,6 +91,7 @@ def build(parts: ApiParts) -> web.Application:
         model=parts.model, api_keys=parts.api_keys, admin_key=parts.admin_key, clock=parts.clock
     )
     app = create_app(operations, authentication)
+    add_console(app)
     add_reference(app, document_of(operations, __version__))
     return app
 
@@ -115,6 +118,7 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         ),
         DeliveryOperations(changes=changes, attempts=parts.attempts),
         DeadLetterOperations(changes=changes, letters=parts.letters, replays=parts.replays),
+        OverviewOperations(attempts=parts.attempts, clock=parts.clock),
         HealthOperations((parts.model, parts.events, *parts.needed)),
     )
     return [operation for resource in resources for operation in resource.operations()]

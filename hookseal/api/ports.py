@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
     from hookseal.domain.command import Command
     from hookseal.domain.draft import Draft
-    from hookseal.domain.letter import AttemptsListed, LettersListed, LogCursor, ReplayPlan
+    from hookseal.domain.letter import (
+        Attempted,
+        AttemptsListed,
+        LettersListed,
+        LogCursor,
+        ReplayPlan,
+    )
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Position
@@ -166,6 +172,15 @@ class AttemptPages(Protocol):
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
         """Return so many attempts of a tenant, newest first, behind the cursor."""
+        ...
+
+    async def latest(self, since_ms: int, each: int) -> Sequence[Attempted]:
+        """Return the attempts of all tenants since a moment, in their order within a partition.
+
+        Args:
+            since_ms: Milliseconds since the Unix epoch.
+            each: Of one partition at most so many, the latest.
+        """
         ...
 
 

@@ -208,6 +208,31 @@ class Attempts:
         attempts = found[:limit]
         return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)
 
+    async def latest(self, since_ms: int, each: int) -> list[Attempted]:
+        """Return the attempts of all tenants since a moment, in their order within a partition.
+
+        Args:
+            since_ms: Milliseconds since the Unix epoch.
+            each: Of one partition at most so many, the latest.
+        """
+
+        def read() -> list[Attempted]:
+            connection = self._file.connection()
+            # By the primary key, from the end: however many there are, only these are read.
+            partitions = connection.execute("SELECT partition FROM positions ORDER BY partition")
+            found: list[Attempted] = []
+            for (partition,) in partitions.fetchall():
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM attempts a WHERE a.partition = ? "  # noqa: S608
+                    "ORDER BY a.offset DESC LIMIT ?",
+                    (partition, each),
+                )
+                latest = [attempt for row in rows if (attempt := Attempted(*row)).at_ms >= since_ms]
+                found += reversed(latest)
+            return found
+
+        return await self._follower.run(read)
+
 
 class AttemptIndex(Attempts):
     """Follows `deliveries`."""

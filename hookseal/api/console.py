@@ -1,0 +1,49 @@
+"""The console: a page for operator and tenant, of plain files that are served from here."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["add_console"]
+
+_FILES = files("hookseal.api") / "console_files"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_HEADERS = {
+    # Nothing but what is served from here runs, and nothing goes anywhere else.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # A key is typed into it: no older release of it is to be met.
+    "Cache-Control": "no-cache",
+}
+
+
+def add_console(app: web.Application) -> None:
+    """Serve it at `/console`."""
+    for file in _FILES.iterdir():
+        suffix = file.name[file.name.rfind(".") :]
+        if suffix in _TYPES:
+            path = "/console" if file.name == "index.html" else f"/console/{file.name}"
+            app.router.add_get(path, _serving(file, _TYPES[suffix]), allow_head=False)
+
+
+def _serving(file: Traversable, content_type: str) -> Any:
+    content = file.read_bytes()
+
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(
+            body=content, content_type=content_type, charset="utf-8", headers=_HEADERS
+        )
+
+    return serve

@@ -1,0 +1,138 @@
+// Which page is shown, and who looks at it.
+
+import { ask, forget, keep, key, Refused } from "./client.js";
+import { field, form, h, say } from "./dom.js";
+import { overview } from "./overview.js";
+import { event, tenant } from "./tenant.js";
+import { tenants } from "./tenants.js";
+
+const EVERY_MS = 2000;
+const main = document.getElementById("main");
+let who = null;
+let turn = 0;
+let timer = null;
+
+function told(error) {
+  if (!(error instanceof Refused)) throw error;
+  if (error.status === 401) {
+    forget();
+    who = null;
+    login();
+  }
+  say(error.message, "bad");
+}
+
+// What is refused anywhere is said in one place.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason instanceof Refused) {
+    event.preventDefault();
+    told(event.reason);
+  }
+});
+
+function login() {
+  document.getElementById("nav").replaceChildren();
+  document.getElementById("leave").hidden = true;
+  main.replaceChildren(
+    form(
+      "Log in",
+      [
+        field(
+          "Key",
+          h("input", { name: "key", type: "password", required: true, autocomplete: "off" }),
+          "the operator's, or a tenant's API key; it stays in this tab",
+        ),
+      ],
+      "Log in",
+      async (asked) => {
+        keep(asked.key.value.trim());
+        say("");
+        await start();
+      },
+    ),
+  );
+  main.querySelector("input").focus();
+}
+
+function navigation(page) {
+  const links = who.customer_id === null
+    ? [["Overview", "#/"], ["Tenants", "#/tenants"]]
+    : [[who.customer_id, `#/tenants/${encodeURIComponent(who.customer_id)}`]];
+  const here = page === "" && who.customer_id !== null ? links[0][1] : `#/${page}`;
+  document.getElementById("nav").replaceChildren(
+    ...links.map(([name, target]) => h("a", { href: target, "aria-current": target === here ? "page" : null }, name)),
+  );
+  document.getElementById("leave").hidden = false;
+}
+
+function pageOf(parts, live) {
+  const [kind, customer, more, id] = parts;
+  if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, show, live);
+  if (kind === "") {
+    return async () => {
+      live(async () => main.replaceChildren(...(await overview())));
+      return overview();
+    };
+  }
+  if (kind === "tenants" && customer === undefined) return () => tenants();
+  if (kind === "tenants" && more === "events") return () => event(customer, id);
+  if (kind === "tenants") return () => tenant(customer, show, live);
+  return async () => [h("h1", {}, "There is nothing here.")];
+}
+
+async function show() {
+  const mine = ++turn;
+  clearTimeout(timer);
+  const path = location.hash.replace(/^#\/?/, "");
+  const parts = path.split("/").map(decodeURIComponent);
+  const live = (refresh) => {
+    const later = async () => {
+      if (mine !== turn) return;
+      try {
+        if (!document.hidden) await refresh();
+      } catch (error) {
+        told(error);
+      }
+      if (mine === turn) timer = setTimeout(later, EVERY_MS);
+    };
+    timer = setTimeout(later, EVERY_MS);
+  };
+  navigation(path);
+  try {
+    const shown = await pageOf(parts, live)();
+    if (mine !== turn) return;
+    main.replaceChildren(...shown.filter((one) => one !== null));
+    document.title = `${main.querySelector("h1")?.textContent ?? ""} · hookseal`;
+  } catch (error) {
+    told(error);
+  }
+}
+
+async function start() {
+  if (!key()) {
+    login();
+    return;
+  }
+  try {
+    who = await ask("GET", "/v1/whoami");
+  } catch (error) {
+    if (error.status !== 401) login();
+    told(error);
+    return;
+  }
+  await show();
+}
+
+document.getElementById("leave").addEventListener("click", () => {
+  forget();
+  who = null;
+  turn += 1;
+  clearTimeout(timer);
+  say("");
+  login();
+});
+addEventListener("hashchange", () => {
+  say("");
+  if (who) show().then(() => main.focus());
+});
+start();

@@ -1,0 +1,52 @@
+// All tenants, and a new one.
+
+import { ask, everything } from "./client.js";
+import { field, form, h, say, table } from "./dom.js";
+
+export async function tenants(go) {
+  const found = await everything("/v1/tenants");
+  const made = h("div");
+  return [
+    h("h1", {}, "Tenants"),
+    h(
+      "section",
+      {},
+      table(
+        `${found.length} tenants`,
+        ["customer id", "name", "state"],
+        found.map((one) => [
+          h("a", { href: `#/tenants/${encodeURIComponent(one.customer_id)}` }, one.customer_id),
+          one.name,
+          one.enabled ? h("span", { class: "good" }, "enabled") : h("span", { class: "bad" }, "disabled"),
+        ]),
+        "There is none yet.",
+      ),
+    ),
+    made,
+    form(
+      "New tenant",
+      h(
+        "div",
+        { class: "row" },
+        field("Customer id", h("input", { name: "customer", required: true, autocomplete: "off" })),
+        field("Name", h("input", { name: "name", autocomplete: "off" })),
+      ),
+      "Make the tenant",
+      async (asked) => {
+        const body = { customer_id: asked.customer.value, name: asked.name.value };
+        const answer = await ask("POST", "/v1/tenants", body);
+        say(`Made ${body.customer_id}.`);
+        asked.reset();
+        made.replaceChildren(
+          h(
+            "div",
+            { class: "once" },
+            h("p", {}, `The API key of ${body.customer_id}, shown this once:`),
+            h("code", { id: "api-key" }, answer.api_key),
+            h("p", {}, h("a", { href: `#/tenants/${encodeURIComponent(body.customer_id)}` }, "Go on to its keys and endpoints")),
+          ),
+        );
+      },
+    ),
+  ];
+}
