@@ -94,6 +94,34 @@ async def opened(browser: Browser, stack: AsyncExitStack, url: str, **how: Any) 
     return Watched(page, url)
 
 
+async def onboard(watched: Watched, acme: Customer, private: bytes, public: bytes) -> None:
+    """Make the tenant, its keys and its endpoint, by hand."""
+    page = watched.page
+    await watched.log_in(ADMIN_KEY)
+    await page.get_by_role("link", name="Tenants").click()
+    await page.get_by_label("Customer id").fill("acme")
+    await page.get_by_label("Name").fill("Acme Ltd")
+    await page.get_by_role("button", name="Make the tenant").click()
+    acme.api_key = (await page.locator("#api-key").text_content()) or ""
+    await page.get_by_role("link", name="Go on to its keys and endpoints").click()
+
+    # An error says what is wrong and what to do.
+    await page.get_by_role("textbox", name="Key").fill(private.decode())
+    await page.get_by_role("button", name="Add the key").click()
+    await expect(page.get_by_role("status")).to_contain_text("private_key_submitted")
+    await page.get_by_role("textbox", name="Key").fill(public.decode())
+    await page.get_by_role("button", name="Add the key").click()
+    await expect(page.get_by_role("status")).to_contain_text("The key is active")
+
+    await page.get_by_role("button", name="Make another key").click()
+    acme.api_key = (await page.locator("#api-key").text_content()) or ""
+    await acme.do("GET", "/public-keys")
+
+    await page.get_by_label("URL").fill(acme.url)
+    await page.get_by_role("button", name="Add the endpoint").click()
+    acme.secrets.append((await page.locator("#signing-secret").text_content()) or "")
+
+
 async def test_a_tenant_is_onboarded_and_its_events_are_seen_through(
     browser: Browser, local: Local
 ) -> None:
@@ -104,25 +132,7 @@ async def test_a_tenant_is_onboarded_and_its_events_are_seen_through(
         watched = await opened(browser, stack, local.url)
         page = watched.page
 
-        await watched.log_in(ADMIN_KEY)
-        await page.get_by_role("link", name="Tenants").click()
-        await page.get_by_label("Customer id").fill("acme")
-        await page.get_by_label("Name").fill("Acme Ltd")
-        await page.get_by_role("button", name="Make the tenant").click()
-        acme.api_key = (await page.locator("#api-key").text_content()) or ""
-        await page.get_by_role("link", name="Go on to its keys and endpoints").click()
-
-        # An error says what is wrong and what to do.
-        await page.get_by_role("textbox", name="Key").fill(private.decode())
-        await page.get_by_role("button", name="Add the key").click()
-        await expect(page.get_by_role("status")).to_contain_text("private_key_submitted")
-        await page.get_by_role("textbox", name="Key").fill(public.decode())
-        await page.get_by_role("button", name="Add the key").click()
-        await expect(page.get_by_role("status")).to_contain_text("The key is active")
-
-        await page.get_by_label("URL").fill(acme.url)
-        await page.get_by_role("button", name="Add the endpoint").click()
-        acme.secrets.append((await page.locator("#signing-secret").text_content()) or "")
+        await onboard(watched, acme, private, public)
 
         await page.get_by_role("button", name="Send a test event").click()
         await acme.until(lambda: bool(acme.got("hookseal.test")))

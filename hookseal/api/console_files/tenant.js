@@ -83,6 +83,50 @@ function keys(path, found, again) {
   ];
 }
 
+function apiKeys(path, found, again) {
+  const made = h("div");
+  return h(
+    "section",
+    {},
+    h("h2", {}, "API keys"),
+    table(
+      "Two at most, so that one can be exchanged for another",
+      ["id", "may", "made", ""],
+      found.api_keys.map((one) => [
+        h("code", {}, one.id),
+        one.scopes.join(", "),
+        when(one.created_at),
+        acting(
+          "Revoke",
+          async () => {
+            await ask("DELETE", `${path}/api-keys/${encodeURIComponent(one.id)}`);
+            say("Revoked.");
+            await again();
+          },
+          true,
+        ),
+      ]),
+      "None.",
+    ),
+    made,
+    h(
+      "div",
+      { class: "row" },
+      acting(
+        "Make another key",
+        async () => {
+          const answer = await ask("POST", `${path}/api-keys`, {});
+          made.replaceChildren(
+            h("div", { class: "once" }, h("p", {}, "The key, shown this once:"), h("code", { id: "api-key" }, answer.api_key)),
+          );
+          say("Made.");
+        },
+        true,
+      ),
+    ),
+  );
+}
+
 function endpoints(path, found, again, secret) {
   const change = (one, body, told) => async () => {
     await ask("PATCH", `${path}/endpoints/${encodeURIComponent(one.id)}`, body);
@@ -257,6 +301,7 @@ export async function tenant(customer, again, live) {
     found.enabled ? null : h("p", { class: "bad" }, "This tenant is disabled: its events become dead letters."),
     keys(path, found, again),
     endpoints(path, found, again, h("div", { id: "secret" })),
+    apiKeys(path, found, again),
     publishing(customer),
     attempts,
     h("section", { "aria-label": "Dead letters" }, given, h("div", { class: "row" }, replaying(path, plan, refresh)), plan),
