@@ -42,6 +42,10 @@ async def rotate(provider: Provider, env: dict[str, str]) -> dict[str, int]:
     return figures
 
 
+def ids(customer: Customer) -> list[str]:
+    return [event.id for event in customer.events]
+
+
 async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: Provider) -> None:
     worker, api = await provider.worker("a"), await provider.api("api-a")
     async with Customer(api, "acme") as customer:
@@ -49,7 +53,7 @@ async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: 
         await customer.add_key()
         endpoint = await customer.add_endpoint("*", headers={"X-Token": "s3cret"})
         await provider.publish("acme", 0)
-        await customer.until(lambda: len(customer.events) == 1)
+        await customer.until(lambda: "acme-0" in ids(customer))
         for process in (worker, api):
             process.terminate()
             await process.ended()
@@ -59,7 +63,7 @@ async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: 
         worker, api = await provider.worker("b", **both), await provider.api("api-b", **both)
         customer.api = api
         await provider.publish("acme", 1)
-        await customer.until(lambda: len(customer.events) == 2)
+        await customer.until(lambda: "acme-1" in ids(customer))
         # 2. All is written under the new one; given again there is nothing left to do.
         first, again = await rotate(provider, both), await rotate(provider, both)
         # 3. The customer takes over its new secret; its old API key passes meanwhile.
@@ -75,11 +79,12 @@ async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: 
         worker, api = await provider.worker("c", **only), await provider.api("api-c", **only)
         customer.api = api
         await provider.publish("acme", 2)
-        await customer.until(lambda: len(customer.events) == 3)
+        await customer.until(lambda: "acme-2" in ids(customer))
         shown = await customer.do("GET", f"/endpoints/{endpoint}")
 
     assert first == {"rewritten": 1, "tenants": 1}
     assert again == {"rewritten": 0, "tenants": 1}
-    assert [event.id for event in customer.events] == ["acme-0", "acme-1", "acme-2"]
+    # In their order; a worker that is stopped in the middle of a rebalance cannot commit.
+    assert list(dict.fromkeys(ids(customer))) == ["acme-0", "acme-1", "acme-2"]
     assert shown["headers"] == {"X-Token": "s3cret"}
     assert worker.events("registry.forged") == []
