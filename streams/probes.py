@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Probes"]
 
 
+# How long it may take until it hears that it is to end.
+_LOOK_EVERY_S = 0.05
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -45,7 +49,10 @@ class Probes:
         self._server = make_server(host, port, self._answer, _Server, _Quiet)
         self.port = self._server.server_port
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="hookseal-probes", daemon=True
+            target=self._server.serve_forever,
+            args=(_LOOK_EVERY_S,),
+            name="hookseal-probes",
+            daemon=True,
         )
         self._thread.start()
 

@@ -112,7 +112,7 @@ class SuspendingUnorderedMachine(UnorderedMachine):
 
 
 _settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -132,3 +132,5 @@ for _case in (
     TestSuspendingUnordered,
 ):
     _case.settings = _settings
+# Otherwise it would be collected once more under this name.
+del _case
