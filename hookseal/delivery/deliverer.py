@@ -222,11 +222,12 @@ class Deliverer:
     async def _try(
         self, delivery: _Delivery, number: int, *, set_aside: bool = False
     ) -> Tried | str:
+        if self._limits_of(delivery, set_aside=set_aside) is None:
+            return await self._try_now(delivery, number, set_aside=set_aside)
+
         def limits() -> EndpointLimits | None:
             return self._limits_of(delivery, set_aside=set_aside)
 
-        if limits() is None:
-            return await self._try_now(delivery, number, set_aside=set_aside)
         await self._throttle.admitted(delivery.place, limits, delivery.lane)
         try:
             return await self._try_now(delivery, number, set_aside=set_aside)

@@ -54,9 +54,10 @@ class Room:
     def leave(self, customer_id: str) -> None:
         """Make room for the next."""
         self.count -= 1
-        self._inside[customer_id] -= 1
-        if not self._inside[customer_id]:
-            del self._inside[customer_id]
+        if self._each is not None:
+            self._inside[customer_id] -= 1
+            if not self._inside[customer_id]:
+                del self._inside[customer_id]
         # One leaves, one enters: before, nobody who waits could.
         for name in list(self._waiting):
             if self._fits(name) and self._admit(name):
@@ -93,7 +94,8 @@ class Room:
 
     def _take(self, customer_id: str) -> None:
         self.count += 1
-        self._inside[customer_id] += 1
+        if self._each is not None:
+            self._inside[customer_id] += 1
 
     def _drop(self, customer_id: str, turn: asyncio.Future[bool]) -> None:
         line = self._waiting.get(customer_id)
