@@ -606,6 +606,16 @@ class Settings(BaseSettings):
         return Limits(events=self.buffer_events, waiting=self.lane_limit)
 
     @property
+    def attempts_at_a_time(self) -> int | None:
+        """Attempts of a partition on the wire together; None = no bound is needed."""
+        return None if self.ordering == "partition" else self.max_in_flight
+
+    @property
+    def attempts_each(self) -> int | None:
+        """Of these, attempts of one customer; None = no bound is needed."""
+        return None if self.ordering == "partition" else self.max_in_flight_per_customer
+
+    @property
     def suspension_rules(self) -> SuspensionRules:
         """When an endpoint is suspended, and how it is tried meanwhile."""
         return SuspensionRules(

@@ -112,8 +112,8 @@ def create_app(settings: Settings) -> HooksealApp:
         ordering=settings.ordering,
         limits=settings.lane_limits,
         pressure=suspensions if settings.ordering == "customer" else None,
-        at_a_time=None if settings.ordering == "partition" else settings.max_in_flight,
-        each=None if settings.ordering == "partition" else settings.max_in_flight_per_customer,
+        at_a_time=settings.attempts_at_a_time,
+        each=settings.attempts_each,
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.drains = Drains(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+from hookseal.api.pages import add_file
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from aiohttp import web
 
 __all__ = ["add_console"]
 
@@ -35,15 +35,4 @@ def add_console(app: web.Application) -> None:
         suffix = file.name[file.name.rfind(".") :]
         if suffix in _TYPES:
             path = "/console" if file.name == "index.html" else f"/console/{file.name}"
-            app.router.add_get(path, _serving(file, _TYPES[suffix]), allow_head=False)
-
-
-def _serving(file: Traversable, content_type: str) -> Any:
-    content = file.read_bytes()
-
-    async def serve(_: web.Request) -> web.Response:
-        return web.Response(
-            body=content, content_type=content_type, charset="utf-8", headers=_HEADERS
-        )
-
-    return serve
+            add_file(app, path, file.read_bytes(), _TYPES[suffix], _HEADERS)

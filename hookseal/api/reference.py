@@ -6,10 +6,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
+
+from hookseal.api.pages import add_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp import web
 
 __all__ = ["add_reference"]
 
@@ -54,13 +57,4 @@ def add_reference(app: web.Application, document: Mapping[str, Any]) -> None:
         ),
     }
     for path, (content, content_type) in served.items():
-        app.router.add_get(path, _serving(content, content_type), allow_head=False)
-
-
-def _serving(content: bytes, content_type: str) -> Any:
-    async def serve(_: web.Request) -> web.Response:
-        return web.Response(
-            body=content, content_type=content_type, charset="utf-8", headers=_PAGE_HEADERS
-        )
-
-    return serve
+        add_file(app, path, content, content_type, _PAGE_HEADERS)

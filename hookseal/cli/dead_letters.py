@@ -15,6 +15,7 @@ from hookseal.cli.letter_options import (
     Since,
     Status,
     Until,
+    asked_of,
     followed,
     letter_filter,
 )
@@ -62,21 +63,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""
-    wanted = letter_filter(
-        customer=customer,
-        endpoint=endpoint,
-        reason=reason,
-        category=category,
-        set_aside=set_aside,
-        event_type=event_type,
-        status=status,
-        since=since,
-        until=until,
-        replayed=replayed,
-    )
-    asked = {
-        "customer_id": customer,
-        "endpoint_id": endpoint,
+    options: dict[str, Any] = {
+        "customer": customer,
+        "endpoint": endpoint,
         "reason": reason,
         "category": category,
         "set_aside": set_aside,
@@ -86,6 +75,7 @@ def list_(
         "until": until,
         "replayed": replayed,
     }
+    wanted, asked = letter_filter(**options), asked_of(options)
     letters, are_more = ui.run(_page(wanted, asked, order, limit, after))
     if as_json:
         ui.json(letters)
@@ -119,7 +109,7 @@ def stats(
         since=since,
         until=until,
     )
-    found = ui.run(_stats(wanted, {"customer_id": customer, "since": since, "until": until}))
+    found = ui.run(_stats(wanted, asked_of({"customer": customer, "since": since, "until": until})))
     if as_json:
         ui.json(found)
         return

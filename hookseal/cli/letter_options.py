@@ -10,6 +10,8 @@ import typer
 from hookseal.cli import ui
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.progress import Progress
 
     from hookseal.config import Settings
@@ -26,6 +28,7 @@ __all__ = [
     "Since",
     "Status",
     "Until",
+    "asked_of",
     "followed",
     "letter_filter",
     "reading_bar",
@@ -86,6 +89,12 @@ def letter_filter(
         until_ms=None if until is None else parse_moment(until, field="until"),
         **more,
     )
+
+
+def asked_of(options: "Mapping[str, Any]") -> dict[str, Any]:
+    """Return the options, those that were given, by the names that the API has for them."""
+    names = {"customer": "customer_id", "endpoint": "endpoint_id"}
+    return {names.get(name, name): value for name, value in options.items() if value is not None}
 
 
 @asynccontextmanager

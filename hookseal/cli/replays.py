@@ -16,6 +16,7 @@ from hookseal.cli.letter_options import (
     Since,
     Status,
     Until,
+    asked_of,
     followed,
     letter_filter,
 )
@@ -110,12 +111,7 @@ def replay(
         done = ui.run(_accepted(settings, wanted, again, per_s))
         _report({"replayed": done}, as_json=as_json)
     elif settings.api_url:
-        names = {"customer": "customer_id", "endpoint": "endpoint_id"}
-        asked = {
-            names.get(name, name): value
-            for name, value in options.items()
-            if value is not None and value is not False
-        }
+        asked = asked_of(options)
         if ids:
             asked["ids"] = ids
         _report(ui.run(_over_api(settings, asked, limit, per_s, dry_run)), as_json=as_json)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Stretch
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
-from hookseal.errors import InvalidInputError
 from hookseal.kafka.replay.items import letter_items
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from hookseal.local.index import LocalLetters
     from hookseal.local.store import Store
 
-__all__ = ["LocalDeadLetters", "LocalReplays", "LocalSetAside", "letter_at"]
+__all__ = ["LocalDeadLetters", "LocalReplays", "LocalSetAside"]
 
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
@@ -171,19 +170,3 @@ class LocalReplays:
     async def _at(self, partition: int, offset: int) -> Record | None:
         found = await self._store.read("dead-letters", partition, offset, 1)
         return found[0] if found and found[0].offset == offset else None
-
-
-async def letter_at(store: Store, partition: int, offset: int) -> Record:
-    """Return the dead letter that stands there.
-
-    Raises:
-        InvalidInputError: `unknown_dead_letter`.
-        BrokerError: `redis_unreachable`.
-    """
-    if partition < store.partitions:
-        found = await store.read("dead-letters", partition, offset, 1)
-        if found and found[0].offset == offset:
-            return found[0]
-    raise InvalidInputError(
-        "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-    )

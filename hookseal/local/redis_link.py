@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -65,7 +64,6 @@ class RedisLink:
         # In braces: one slot, where it is a cluster.
         self.prefix = f"{{hookseal:{prefix}}}:"
         self._failed: BrokerError | None = None
-        self.answered_at: float | None = None
 
     def key(self, *parts: object) -> str:
         """Return a key's name."""
@@ -97,7 +95,6 @@ class RedisLink:
             raise self._failed from error
         _check_cancelled(task, before)
         self._failed = None
-        self.answered_at = time.monotonic()
 
     def _ours(self, error: Exception) -> BrokerError:
         if isinstance(error, OutOfMemoryError):

@@ -29,7 +29,7 @@ end
 """
 
 START = """
--- KEYS: meta. ARGV: form, partitions, the name of a new store.
+-- KEYS: meta. ARGV: form, partitions.
 -- Returns the form and the number of partitions that the store has.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'form', ARGV[1], 'partitions', ARGV[2])

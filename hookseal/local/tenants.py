@@ -185,7 +185,11 @@ class LocalTenants:
                 # Known here already.
                 self._version = before
                 return
-            gone = set(self._index.sort()) - set(documents) if is_all else set()
+            # Nothing is known before the first time; to sort that would have each of the tenants
+            # sorted in by itself.
+            gone = set()
+            if is_all and before is not None:
+                gone = set(self._index.sort()) - set(documents)
             for customer_id in (*gone, *documents):
                 self._put(customer_id, documents.get(customer_id))
             self._progress.notify_all()

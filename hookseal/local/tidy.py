@@ -6,20 +6,21 @@ import logging
 from typing import TYPE_CHECKING
 
 from hookseal.errors import BrokerError
+from hookseal.kafka.topics import TopicNames
 from hookseal.local.beside import Beside
+from hookseal.local.store import LOGS
 
 if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
-    from hookseal.local.store import Log, Store
+    from hookseal.local.store import Store
 
-__all__ = ["KEPT_DAYS", "Tidy"]
+__all__ = ["Tidy"]
 
 _log = logging.getLogger(__name__)
 
-# As `hookseal topics create` has it; the ledger longer than the letters it is about.
-KEPT_DAYS: dict[Log, int] = {"dead-letters": 90, "replays": 120, "deliveries": 7}
+# As `hookseal topics create` has it: a log is named as its topic is.
+_KEPT_MS = {log: int(TopicNames().configs()[log]["retention.ms"]) for log in LOGS}
 _EVERY_S = 60.0
-_DAY_S = 24 * 3600
 
 
 class Tidy(Beside):
@@ -36,11 +37,10 @@ class Tidy(Beside):
         Raises:
             BrokerError: `redis_unreachable`.
         """
-        now = self._clock.now()
-        for log, days in KEPT_DAYS.items():
+        now_ms = round(self._clock.now() * 1000)
+        for log, kept_ms in _KEPT_MS.items():
             for partition in range(self._store.partitions):
-                before_ms = round((now - days * _DAY_S) * 1000)
-                await self._store.drop_older(log, partition, before_ms)
+                await self._store.drop_older(log, partition, now_ms - kept_ms)
 
     async def _run(self) -> None:
         while True:

@@ -13,7 +13,6 @@ from aiohttp import web
 from hookseal.api.build import ApiParts, build
 from hookseal.cli.serving import runner_of, say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.lanes import Limits
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
@@ -61,9 +60,9 @@ class LocalService:
         Raises:
             ConfigurationError: `master_key_missing`.
         """
-        self._settings = settings
+        # The order that was asked for, in the place of the environment's.
+        self._settings = settings = settings.model_copy(update={"ordering": ordering})
         self._stored = stored
-        self._ordering = ordering
         self._host = host
         self._port = port
         self._clock = SystemClock()
@@ -160,7 +159,6 @@ class LocalService:
             tracing=self._tracing,
         )
         self._model.on_change = suspensions.changed
-        one_by_one = self._ordering == "partition"
         lanes = StoreLanes(
             store=store,
             deliver=deliver,
@@ -168,13 +166,11 @@ class LocalService:
             gate=leases.gate,
             observer=observer,
             clock=clock,
-            ordering=self._ordering,
-            limits=Limits(events=1, waiting=0)
-            if one_by_one
-            else Limits(events=settings.buffer_events, waiting=settings.lane_limit),
-            pressure=None if one_by_one else suspensions,
-            at_a_time=None if one_by_one else settings.max_in_flight,
-            each=None if one_by_one else settings.max_in_flight_per_customer,
+            ordering=settings.ordering,
+            limits=settings.lane_limits,
+            pressure=None if settings.ordering == "partition" else suspensions,
+            at_a_time=settings.attempts_at_a_time,
+            each=settings.attempts_each,
             grace_s=settings.shutdown_grace_s,
         )
         drains = Drains(

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-import typer
 
-from hookseal.cli.app import app
 from hookseal.config import Settings
 from hookseal.domain.dead_letter import REASONS, category_of
 from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
 from hookseal.telemetry import metrics
+from tests.compose import understood
 from tests.oracles import NODE_FOLDER, node_opener
 from tests.sealed import vectors
 
@@ -90,18 +89,6 @@ def commands_in(page: Path) -> Iterator[list[str]]:
         for line in block.splitlines():
             if line.startswith("hookseal "):
                 yield shlex.split(re.split(r" [<>] ", line)[0], comments=True)[1:]
-
-
-def understood(words: list[str]) -> str:
-    """Parse a command line as `hookseal` would; return the command's name, run nothing."""
-    command: Any = typer.main.get_command(app)
-    context = command.make_context("hookseal", list(words))
-    while hasattr(command, "resolve_command"):
-        name, command, rest = command.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
-        context = command.make_context(name, rest, parent=context)
-    return str(context.command_path)
 
 
 class TestTables:
