@@ -70,7 +70,10 @@ function pageOf(parts, live) {
   if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, show, live);
   if (kind === "") {
     return async () => {
-      live(async () => main.replaceChildren(...(await overview())));
+      live(async (isShown) => {
+        const shown = await overview();
+        if (isShown()) main.replaceChildren(...shown);
+      });
       return overview();
     };
   }
@@ -89,7 +92,8 @@ async function show() {
     const later = async () => {
       if (mine !== turn) return;
       try {
-        if (!document.hidden) await refresh();
+        // By the time that the answer is there another page may be shown.
+        if (!document.hidden) await refresh(() => mine === turn);
       } catch (error) {
         told(error);
       }
