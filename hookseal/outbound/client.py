@@ -6,29 +6,27 @@ import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
-import aiohttp
-from aiohttp import hdrs
 from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
-from hookseal.delivery.ports import Answer
-from hookseal.outbound.answer import finish
 from hookseal.outbound.connection import Connector
+from hookseal.outbound.exchange import exchange
 from hookseal.outbound.faults import fault_of, request_invalid
 from hookseal.outbound.guard import GuardedResolver, socket_factory
+from hookseal.outbound.request import destination_of, message_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from aiohttp.abc import AbstractResolver
 
-    from hookseal.delivery.ports import SealedRequest
+    from hookseal.delivery.ports import Answer, SealedRequest
     from hookseal.outbound.guard import EgressPolicy, OnBlocked
+    from hookseal.outbound.request import Destination
 
 __all__ = ["HttpTransport"]
 
-CONNECT_TIMEOUT_S: Final = 5.0
 # Node and uvicorn close an idle connection after five seconds. A request that crosses
 # their closing on its way is lost, and the attempt with it.
 IDLE_S: Final = 4.0
@@ -40,19 +38,6 @@ URLS_CACHED: Final = 4096
 DNS_NAMES_AS_THEY_STAND: Final = 1 << 5 | 1 << 6
 DNS_TIMEOUT_S: Final = 2.0
 DNS_TRIES: Final = 2
-READ_BUFFER_BYTES: Final = 16_384
-
-
-class BareRequest(aiohttp.ClientRequest):
-    """A request with our headers, `host` and `content-length`, and nothing of aiohttp's.
-
-    `skip_auto_headers` would do the same, and copies all headers twice to find out.
-    """
-
-    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
-        """Ask for bodies as they are: nothing here would inflate them."""
-        del skip_auto_headers
-        self.headers[hdrs.ACCEPT_ENCODING] = "identity"
 
 
 class HttpTransport:
@@ -90,10 +75,11 @@ class HttpTransport:
         self._connections = connections
         self._connections_per_host = connections_per_host
         self._idle_s = idle_s
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: Connector | None = None
         self._resolver: AbstractResolver | None = None
-        # One per transport: whether http is allowed is part of the policy.
-        self._url_of = lru_cache(URLS_CACHED)(self._parse)
+        # One per transport: whether http is allowed is part of the policy, and the loop is
+        # part of a destination.
+        self._destination_of = lru_cache(URLS_CACHED)(self._parse)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -103,13 +89,13 @@ class HttpTransport:
         await self.close()
 
     async def start(self) -> None:
-        """Open the session; otherwise the first attempt does."""
+        """Make ready; otherwise the first attempt does."""
         self._open()
 
     async def close(self) -> None:
         """Close all connections. Attempts made after this end as `connection_failed`."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connector is not None:
+            await self._connector.close()
         if self._resolver is not None:
             await self._resolver.close()
             self._resolver = None
@@ -123,50 +109,33 @@ class HttpTransport:
             AttemptError: No usable answer came back; codes as in the port.
         """
         try:
-            session = self._session or self._open()
-            url = self._url_of(request.url)
-            # Not aiohttp's own total: that one rounds up to whole seconds, and does not
-            # cover the end of a request whose answer came early.
+            connector = self._connector or self._open()
+            destination = self._destination_of(request.url)
+            message = message_of(destination, request.headers, request.body)
+            # Not one of aiohttp's own timeouts: these round up to whole seconds.
             async with asyncio.timeout(request.timeout_s):
-                response = await session.post(
-                    url, data=request.body, headers=request.headers, allow_redirects=False
-                )
-                try:
-                    await finish(response)
-                except BaseException:
-                    # Closed, not released: what is left on the connection is not for the next.
-                    response.close()
-                    raise
-            return Answer(response.status, response.headers.get(hdrs.RETRY_AFTER))
+                return await exchange(connector, destination, message)
         except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code
             raise fault_of(error) from None
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def _open(self) -> Connector:
+        if self._connector is None:
             self._resolver = GuardedResolver(self._make_resolver(), self._policy, self._on_blocked)
-            self._session = aiohttp.ClientSession(
-                connector=Connector(
-                    resolver=self._resolver,
-                    socket_factory=socket_factory(self._policy, self._on_blocked),
-                    ssl=self._ssl_context or True,
-                    limit=self._connections,
-                    limit_per_host=self._connections_per_host,
-                    keepalive_timeout=self._idle_s,
-                ),
-                request_class=BareRequest,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S),
-                auto_decompress=False,
-                trust_env=False,
-                read_bufsize=READ_BUFFER_BYTES,
+            self._connector = Connector(
+                resolver=self._resolver,
+                socket_factory=socket_factory(self._policy, self._on_blocked),
+                ssl=self._ssl_context or True,
+                limit=self._connections,
+                limit_per_host=self._connections_per_host,
+                keepalive_timeout=self._idle_s,
             )
-        return self._session
+        return self._connector
 
-    def _parse(self, text: str) -> URL:
+    def _parse(self, text: str) -> Destination:
         url = URL(text)
         if url.scheme != "https" and not (url.scheme == "http" and self._policy.allow_http):
             raise request_invalid()
-        return url
+        return destination_of(url, asyncio.get_running_loop())
 
 
 def _c_ares() -> AbstractResolver:

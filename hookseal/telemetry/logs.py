@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any
 
+import orjson
 import structlog
 
 __all__ = ["logger", "logging_config"]
@@ -40,17 +41,11 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             if this is DEBUG.
         log_format: `json`, `console`, or `auto`: console on a terminal, JSON otherwise.
     """
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
     as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    if as_console:
+        _through_the_standard_logger()
+    else:
+        _straight_to_stderr(level)
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -65,7 +60,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
                         if as_console
                         else [
                             structlog.processors.format_exc_info,
-                            structlog.processors.JSONRenderer(),
+                            structlog.processors.JSONRenderer(_json),
                         ]
                     ),
                 ],
@@ -85,3 +80,38 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             **{name: {"level": "INFO" if level == "DEBUG" else "WARNING"} for name in _LIBRARIES},
         },
     }
+
+
+def _through_the_standard_logger() -> None:
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _straight_to_stderr(level: str) -> None:
+    """Write our own lines without the standard logger: there is one for each attempt."""
+    structlog.configure(
+        processors=[
+            *_SHARED,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(_json_bytes),
+        ],
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _json_bytes(line: Any, **options: Any) -> bytes:
+    return orjson.dumps(line, default=options["default"])
+
+
+def _json(line: Any, **options: Any) -> str:
+    return _json_bytes(line, **options).decode()

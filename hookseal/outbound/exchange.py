@@ -1,0 +1,104 @@
+"""One request and its answer over a connection of aiohttp's.
+
+aiohttp finds, dials and keeps the connection, and parses the answer. What lies between,
+its session, costs more than both: it is made for any request, and ours are all alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp import ClientOSError, ClientPayloadError, hdrs
+
+from hookseal.delivery.ports import Answer
+from hookseal.outbound.connection import BODY_MAX_BYTES
+from hookseal.outbound.faults import attempt_error
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+    from aiohttp.client_proto import ResponseHandler
+
+    from hookseal.outbound.connection import Connector
+    from hookseal.outbound.request import Destination
+
+__all__ = ["exchange"]
+
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_BUFFER_BYTES: Final = 16_384
+# The whole of an attempt has its own timeout.
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+_INTERIM: Final = range(100, 200)
+_SWITCHING_PROTOCOLS: Final = 101
+_STATUS_MIN: Final = 200
+_STATUS_MAX: Final = 599
+
+
+async def exchange(connector: Connector, destination: Destination, message: bytes) -> Answer:
+    """Send a request, read its answer to the end, and drop the body.
+
+    Args:
+        connector: Where connections come from and go back to.
+        destination: Where to.
+        message: Head and body as they go on the wire.
+
+    Raises:
+        AttemptError: `response_too_large`, above 1 MiB; `response_invalid`, for a status
+            that HTTP has none of, or `101`, which nobody asked for.
+        aiohttp.ClientError: No connection came about, it broke, or what came is no answer.
+        OSError: The same.
+    """
+    connection = await connector.connect(destination.dial, [], _TIMEOUT)
+    try:
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
+        protocol.set_response_params(
+            read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES
+        )
+        transport.write(message)
+        answer = await _answer(protocol)
+        # An answer that came before the request was out: what is left of that would stand
+        # in front of the next one.
+        is_over = transport.get_write_buffer_size() == 0
+    except BaseException:
+        # Closed, not released: what is left on the connection is not for the next.
+        connection.close()
+        raise
+    if is_over:
+        connection.release()
+    else:
+        connection.close()
+    return answer
+
+
+async def _answer(protocol: ResponseHandler) -> Answer:
+    while True:
+        head, content = await protocol.read()
+        if head.code not in _INTERIM or head.code == _SWITCHING_PROTOCOLS:
+            break
+    if not _STATUS_MIN <= head.code <= _STATUS_MAX:
+        raise attempt_error("response_invalid")
+    # Small answers are complete by the time their headers are read, and cost nothing here.
+    if not content.is_eof():
+        await _drop(content, protocol)
+    if content.total_bytes > BODY_MAX_BYTES:
+        raise attempt_error("response_too_large")
+    return Answer(head.code, head.headers.get(hdrs.RETRY_AFTER))
+
+
+async def _drop(content: StreamReader, protocol: ResponseHandler) -> None:
+    """Read the body to its end, a piece at a time.
+
+    The end is waited for, since an answer is only complete with its body, and since only
+    then the connection can carry the next request.
+    """
+    try:
+        while not content.is_eof() and content.total_bytes <= BODY_MAX_BYTES:
+            await content.readany()
+    except ClientPayloadError:
+        # Which of the two it was: the receiver miscounted, or the connection broke.
+        lost = protocol.exception()
+        if isinstance(lost, ClientOSError):
+            raise lost from None
+        raise

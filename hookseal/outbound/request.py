@@ -1,0 +1,72 @@
+"""What goes out on the wire: one HTTP/1.1 request (RFC 9112), its head half written ahead.
+
+aiohttp builds a request out of some forty calls, each time anew. Ours are all alike: `POST`,
+a body of known length, headers that the endpoint and the seal decide. So only what differs
+from one attempt to the next is written for each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import aiohttp
+
+from hookseal.outbound.faults import request_invalid
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Mapping
+
+    from yarl import URL
+
+__all__ = ["Destination", "destination_of", "message_of"]
+
+# RFC 9110 section 5.5: no control character but the tab.
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# These are ours to say (RFC 9112 section 6): a second one would move the body's end.
+_FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+
+
+class Destination(NamedTuple):
+    """Where an endpoint is.
+
+    Attributes:
+        dial: What aiohttp's connector needs to find or make a connection; never sent.
+        head: The request line and the headers that are always the same.
+    """
+
+    dial: aiohttp.ClientRequest
+    head: str
+
+
+def destination_of(url: URL, loop: AbstractEventLoop) -> Destination:
+    """Prepare what all requests to a URL share.
+
+    Raises:
+        ValueError: There is no host in it.
+    """
+    head = (
+        f"POST {url.raw_path_qs} HTTP/1.1\r\n"
+        f"Host: {url.host_port_subcomponent}\r\n"
+        # Bodies as they are: nothing here would inflate them.
+        "Accept-Encoding: identity\r\n"
+    )
+    return Destination(aiohttp.ClientRequest("POST", url, loop=loop), head)
+
+
+def message_of(destination: Destination, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the whole request.
+
+    Raises:
+        SealError: `request_invalid`, a header has a character that would end its line, or
+            says where the body ends.
+    """
+    if not _FRAMING.isdisjoint(map(str.lower, headers)):
+        raise request_invalid()
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    # The line ends that stand here by right come off; one too many is one smuggled in.
+    if _FORBIDDEN.search(fields.replace("\r\n", "", len(headers))):
+        raise request_invalid()
+    head = f"{destination.head}{fields}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
