@@ -75,7 +75,8 @@ class Deliver:
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
-        await lane.owned()
+        if not lane.is_ours:
+            await lane.owned()
         try:
             await self._handle(record, lane, customer_id)
         except InvalidEventError as error:

@@ -8,6 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+import msgspec
+
 from hookseal.delivery.ports import SealedRequest
 from hookseal.delivery.throttle import Throttle
 from hookseal.delivery.tracing import NoTracing
@@ -93,7 +95,11 @@ class Tried(NamedTuple):
 def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
     """Return the outcome of a delivery whose attempts are used up."""
     error = f"{so_far.attempts} attempts failed, the last one with {last.code}."
-    return replace(so_far, code="attempts_exhausted", error=error)
+    return msgspec.structs.replace(so_far, code="attempts_exhausted", error=error)
+
+
+def _given_up(so_far: Outcome, code: str) -> Outcome:
+    return msgspec.structs.replace(so_far, code=code, error=REASONS.get(code, code))
 
 
 def _outcome_of(tried: Tried | str | None, number: int) -> Outcome | None:
@@ -173,22 +179,21 @@ class Deliverer:
             number = so_far.attempts + 1
             tried = await self._try(delivery, number)
             if isinstance(tried, str):
-                return replace(so_far, code=tried, error=REASONS[tried])
+                return _given_up(so_far, tried)
             judgement = tried.judgement
-            so_far = replace(
-                so_far,
+            so_far = Outcome(
+                accepted=judgement.verdict is Verdict.ACCEPTED,
+                code=judgement.code,
                 attempts=number,
                 status=tried.status or so_far.status,
                 first_attempt_at=so_far.first_attempt_at or tried.started,
             )
-            if judgement.verdict is Verdict.ACCEPTED:
-                return replace(so_far, accepted=True, code="accepted")
+            if so_far.accepted:
+                return so_far
             if judgement.verdict is Verdict.GONE:
-                return replace(so_far, code="endpoint_gone", error=REASONS["endpoint_gone"])
+                return _given_up(so_far, "endpoint_gone")
             if judgement.verdict is Verdict.HOPELESS:
-                return replace(
-                    so_far, code=judgement.code, error=REASONS.get(judgement.code, judgement.code)
-                )
+                return _given_up(so_far, judgement.code)
             if number >= tried.schedule.attempts:
                 return exhausted(so_far, judgement)
             await self._trouble.hold(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
@@ -32,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SealedRequest:
+class SealedRequest(msgspec.Struct, frozen=True, gc=False):
     """One request, ready to go on the wire.
 
     Attributes:
@@ -44,13 +45,16 @@ class SealedRequest:
     """
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     timeout_s: float = 15.0
 
+    def __repr__(self) -> str:
+        """Return where it goes, and nothing of what it says."""
+        return f"SealedRequest(url={self.url!r}, timeout_s={self.timeout_s})"
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What the endpoint answered; its body was read to the end and dropped.
 
     Attributes:

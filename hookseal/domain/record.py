@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 __all__ = ["Header", "Headers", "Position", "Record", "last_header"]
 
@@ -23,8 +24,7 @@ class Position(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic.
 
     Attributes:
@@ -41,9 +41,16 @@ class Record:
     partition: int
     offset: int
     key: bytes | None = None
-    value: bytes | None = field(default=None, repr=False)
-    headers: Headers = field(default=(), repr=False)
+    value: bytes | None = None
+    headers: Headers = ()
     timestamp_ms: int = 0
+
+    def __repr__(self) -> str:
+        """Return where it stands, and nothing of what it says."""
+        return (
+            f"Record(topic={self.topic!r}, partition={self.partition}, offset={self.offset}, "
+            f"key={self.key!r}, timestamp_ms={self.timestamp_ms})"
+        )
 
 
 def last_header(headers: Headers, name: str) -> bytes | None:

@@ -18,11 +18,12 @@ def subscribes(patterns: tuple[str, ...], event_type: str) -> bool:
 
     `order.*` matches `order.paid` and `order.item.added`, not `order`.
     """
-    return any(
-        pattern in ("*", event_type)
-        or (pattern.endswith(".*") and event_type.startswith(pattern[:-1]))
-        for pattern in patterns
-    )
+    for pattern in patterns:
+        if pattern in ("*", event_type):
+            return True
+        if pattern.endswith(".*") and event_type.startswith(pattern[:-1]):
+            return True
+    return False
 
 
 def check_event_types(patterns: tuple[str, ...]) -> tuple[str, ...]:

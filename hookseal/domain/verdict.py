@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
+
+import msgspec
 
 __all__ = ["Judgement", "Verdict", "judge", "retry_after_s"]
 
@@ -26,8 +27,7 @@ class Verdict(Enum):
     HOPELESS = "hopeless"
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict with its code.
 
     Attributes:

@@ -112,9 +112,7 @@ class HttpTransport:
             connector = self._connector or self._open()
             destination = self._destination_of(request.url)
             message = message_of(destination, request.headers, request.body)
-            # Not one of aiohttp's own timeouts: these round up to whole seconds.
-            async with asyncio.timeout(request.timeout_s):
-                return await exchange(connector, destination, message)
+            return await exchange(connector, destination, message, request.timeout_s)
         except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code
             raise fault_of(error) from None
 

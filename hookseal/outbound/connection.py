@@ -9,6 +9,7 @@ the socket bound them all.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +19,8 @@ from aiohttp.client_proto import ResponseHandler
 from hookseal.outbound.faults import attempt_error
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
 
@@ -31,6 +32,9 @@ ANSWER_MAX_BYTES: Final = BODY_MAX_BYTES + 65_536
 # RFC 9110 section 15.2 allows any number of them; a sane server sends one or two.
 INTERIM_MAX: Final = 8
 
+CONNECT_TIMEOUT_S: Final = 5.0
+# The whole of an attempt has its own.
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
 _SWITCHING_PROTOCOLS: Final = 101
 _FINAL: Final = 200
 
@@ -41,6 +45,7 @@ class BoundedConnection(ResponseHandler):
     _received = 0
     _interim = 0
     _answered = True
+    _expiry: asyncio.TimerHandle | None = None
 
     def set_response_params(self, **params: Any) -> None:
         """Begin an exchange; aiohttp calls this once before each request."""
@@ -48,6 +53,19 @@ class BoundedConnection(ResponseHandler):
         self._interim = 0
         self._answered = False
         super().set_response_params(**params)
+
+    def expire_in(self, seconds: float) -> None:
+        """Break the exchange off after so long, unless `expire_never` comes first.
+
+        One timer, not `asyncio.timeout`: that costs an attempt as much as its parser.
+        """
+        self._expiry = self._loop.call_later(seconds, self._break_off, "timeout")
+
+    def expire_never(self) -> None:
+        """The exchange is over."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes off the socket."""
@@ -107,6 +125,26 @@ class Connector(aiohttp.TCPConnector):
         # There is no public way to choose the protocol; the hostile receivers of the tests
         # fail within seconds should an aiohttp to come ignore this.
         self._factory = partial(_bounded, self._loop)
+
+    async def connection(
+        self, dial: aiohttp.ClientRequest, key: ConnectionKey, deadline: float
+    ) -> Connection:
+        """Return a connection that was kept, or make one.
+
+        Args:
+            dial: Where to.
+            key: Of `dial`, which makes it anew each time.
+            deadline: By the loop's clock.
+
+        Raises:
+            TimeoutError: None came about until then.
+            aiohttp.ClientError: None came about.
+        """
+        kept = await self._get(key, [])
+        if kept is not None:
+            return kept
+        async with asyncio.timeout_at(deadline):
+            return await self.connect(dial, [], _TIMEOUT)
 
 
 def _bounded(loop: asyncio.AbstractEventLoop) -> ResponseHandler:

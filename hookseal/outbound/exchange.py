@@ -6,13 +6,14 @@ its session, costs more than both: it is made for any request, and ours are all 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp import ClientOSError, ClientPayloadError, hdrs
 
 from hookseal.delivery.ports import Answer
-from hookseal.outbound.connection import BODY_MAX_BYTES
+from hookseal.outbound.connection import BODY_MAX_BYTES, BoundedConnection
 from hookseal.outbound.faults import attempt_error
 
 if TYPE_CHECKING:
@@ -24,40 +25,46 @@ if TYPE_CHECKING:
 
 __all__ = ["exchange"]
 
-CONNECT_TIMEOUT_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 16_384
-# The whole of an attempt has its own timeout.
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
 _INTERIM: Final = range(100, 200)
 _SWITCHING_PROTOCOLS: Final = 101
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 599
 
 
-async def exchange(connector: Connector, destination: Destination, message: bytes) -> Answer:
+async def exchange(
+    connector: Connector, destination: Destination, message: bytes, timeout_s: float
+) -> Answer:
     """Send a request, read its answer to the end, and drop the body.
 
     Args:
         connector: Where connections come from and go back to.
         destination: Where to.
         message: Head and body as they go on the wire.
+        timeout_s: Seconds for all of it, connect to last byte.
 
     Raises:
-        AttemptError: `response_too_large`, above 1 MiB; `response_invalid`, for a status
-            that HTTP has none of, or `101`, which nobody asked for.
+        AttemptError: `timeout`; `response_too_large`, above 1 MiB; `response_invalid`, for
+            a status that HTTP has none of, or `101`, which nobody asked for.
         aiohttp.ClientError: No connection came about, it broke, or what came is no answer.
         OSError: The same.
     """
-    connection = await connector.connect(destination.dial, [], _TIMEOUT)
+    now = asyncio.get_running_loop().time
+    deadline = now() + timeout_s
+    connection = await connector.connection(destination.dial, destination.key, deadline)
     try:
         protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or transport.is_closing():
-            raise aiohttp.ServerDisconnectedError
+        assert isinstance(protocol, BoundedConnection)  # noqa: S101 - the connector's own
+        assert transport is not None  # noqa: S101 - it is connected, or would not be here
+        protocol.expire_in(deadline - now())
         protocol.set_response_params(
             read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES
         )
         transport.write(message)
-        answer = await _answer(protocol)
+        try:
+            answer = await _answer(protocol)
+        finally:
+            protocol.expire_never()
         # An answer that came before the request was out: what is left of that would stand
         # in front of the next one.
         is_over = transport.get_write_buffer_size() == 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Mapping
 
+    from aiohttp.client_reqrep import ConnectionKey
     from yarl import URL
 
 __all__ = ["Destination", "destination_of", "message_of"]
@@ -33,10 +34,12 @@ class Destination(NamedTuple):
 
     Attributes:
         dial: What aiohttp's connector needs to find or make a connection; never sent.
+        key: What connections to it are kept under.
         head: The request line and the headers that are always the same.
     """
 
     dial: aiohttp.ClientRequest
+    key: ConnectionKey
     head: str
 
 
@@ -52,7 +55,8 @@ def destination_of(url: URL, loop: AbstractEventLoop) -> Destination:
         # Bodies as they are: nothing here would inflate them.
         "Accept-Encoding: identity\r\n"
     )
-    return Destination(aiohttp.ClientRequest("POST", url, loop=loop), head)
+    dial = aiohttp.ClientRequest("POST", url, loop=loop)
+    return Destination(dial, dial.connection_key, head)
 
 
 def message_of(destination: Destination, headers: Mapping[str, str], body: bytes) -> bytes:

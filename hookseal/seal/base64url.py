@@ -15,7 +15,7 @@ _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 def encode(octets: bytes) -> bytes:
     """Return the encoding as ASCII bytes."""
     # `padded=False` would do the same, but older releases of pybase64 do not have it.
-    return pybase64.urlsafe_b64encode(octets).rstrip(b"=")
+    return pybase64.b64encode(octets, b"-_").rstrip(b"=")
 
 
 def decode(text: str) -> bytes:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hookseal.domain.dead_letter import REASONS, DeadLetter
 from hookseal.domain.event import event_id_if_any, parse_event

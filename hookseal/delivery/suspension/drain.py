@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
+
+import msgspec
 
 from hookseal.delivery.deliverer import exhausted
 from hookseal.delivery.lane import LaneStoppedError
@@ -284,7 +285,7 @@ class Drain:
         )
         if tried.judgement.verdict is Verdict.ACCEPTED:
             self._is_back, self._failures = True, 0
-            return replace(so_far, accepted=True, code="accepted")
+            return msgspec.structs.replace(so_far, accepted=True, code="accepted")
         if self._is_used_up(tried):
             return exhausted(so_far, tried.judgement)
         return None

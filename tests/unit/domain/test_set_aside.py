@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.event import BROADCAST_HEADER, SEAL_TO_HEADER, parse_event
