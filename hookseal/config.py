@@ -430,6 +430,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` is console on a terminal, JSON otherwise."
     )
+    event_loop: Literal["auto", "asyncio"] = Field(
+        default="auto",
+        description="`auto` is uvloop where it is installed; `asyncio` is Python's own.",
+    )
     metrics_port: int | None = Field(
         default=None,
         ge=1,

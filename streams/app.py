@@ -4,12 +4,16 @@ import sys
 
 from hookseal.config import load
 from hookseal.errors import ConfigurationError
+from streams.process import spare_the_collector, use_event_loop
 from streams.topology import create_app
 
 __all__ = ["app"]
 
 try:
-    app = create_app(load())
+    settings = load()
+    use_event_loop(settings.event_loop)
+    app = create_app(settings)
+    spare_the_collector()
 except ConfigurationError as error:
     # Faust would show a traceback, at the end of which this stands.
     print(error, file=sys.stderr)  # noqa: T201

@@ -17,6 +17,12 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_THROUGH_LOGGING: list[Any] = [
+    structlog.stdlib.filter_by_level,
+    *_SHARED,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+
 # What these say at their own pace is of use only to whoever debugs them.
 # (`streams` is Faust's services under our names; our own lines are under `hookseal`.)
 _LIBRARIES = ("aiokafka", "faust", "mode", "streams")
@@ -28,7 +34,7 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     structlog alone would print on stdout, and there is what a command prints.
     """
     wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger
+        logging.getLogger(name), _THROUGH_LOGGING, wrapper_class=structlog.stdlib.BoundLogger
     )
     return wrapped
 
@@ -84,11 +90,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
 
 def _through_the_standard_logger() -> None:
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_THROUGH_LOGGING,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -23,6 +23,7 @@ from hookseal.seal.api_keys import new_admin_key
 from hookseal.telemetry.logs import logging_config
 from streams.local.service import LocalService
 from streams.local.stores import LocalOrdering, order_of, stored
+from streams.process import spare_the_collector, use_event_loop
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -51,6 +52,8 @@ def main(arguments: list[str]) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit code."""
     try:
         asked = msgspec.json.decode(arguments[0], type=Asked)
+        use_event_loop(load().event_loop)
+        spare_the_collector()
         asyncio.run(_serve(asked))
     except HooksealError as error:
         ui.complain(error)

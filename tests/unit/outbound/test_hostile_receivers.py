@@ -88,7 +88,8 @@ class TestHostileReceivers:
             took_s = loop.time() - began
 
         assert caught.value.code == "timeout"
-        assert TIMEOUT_S <= took_s < TIMEOUT_S + 0.5
+        # The timers of uvloop count whole milliseconds.
+        assert TIMEOUT_S - 0.002 <= took_s < TIMEOUT_S + 0.5
 
     @pytest.mark.parametrize("name", OUTCOMES)
     async def test_whoever_answers_nonsense_is_not_waited_for(self, name: str) -> None:
