@@ -1,0 +1,197 @@
+"""One worker process and two, on the same machine: what the second one adds.
+
+The rate must hold no start and no rebalance. So workers begin on an empty log, and a tenth
+of the events shows that each of them delivers; only then the rest is published, at once. It
+is measured from half of the events, or from when all are published if that is later, since
+the publisher takes CPU from them, until nine tenths are delivered. Both kinds are measured
+over the same events that way. A few thousand events are the least.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from hookseal.bench.deployment import deployed
+from hookseal.bench.load import make_customers, publish, register
+from hookseal.bench.meter import Sample, pace_of
+from hookseal.bench.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row, reached
+from hookseal.bench.sink import Sink
+from hookseal.bench.worker_metrics import accepted
+from hookseal.bench.worker_run import WorkerRun, worker_environment
+from hookseal.kafka.reader import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hookseal.bench.deployment import Deployment
+    from hookseal.bench.load import Customer
+    from hookseal.bench.rounds import Watcher
+    from hookseal.kafka.broker import Broker
+
+__all__ = ["SCALE_COLUMNS", "ScaleRun", "run_scale", "scale_figures", "scale_rows"]
+
+SCALE_COLUMNS = ("processes", "per s", "times", "CPU us each", "CPUs busy", "rounds", "peak MB")
+
+_PROCESSES = (1, 2)
+# Of all events those that show that each worker delivers, and those before it is measured.
+_FIRST, _BEFORE = 0.1, 0.5
+_MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRun:
+    """One round.
+
+    Attributes:
+        events: Events of each run.
+        of: What so many processes did, all of them together.
+    """
+
+    events: int
+    of: Mapping[int, WorkerRun]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each event was delivered once, and none was given up."""
+        return all(run.is_exact(self.events) for run in self.of.values())
+
+
+def run_scale(
+    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, events: int, rounds: int
+) -> list[ScaleRun]:
+    """Deliver the same events with one process and with two, in turns.
+
+    Args:
+        broker: Where.
+        shell: The environment that the benchmark was started with.
+        watcher: Told how it goes.
+        events: Events of each run.
+        rounds: Runs of each kind.
+
+    Raises:
+        HooksealError: A run could not be made or measured.
+    """
+    with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
+        watcher.stage("Making keys")
+        customers = make_customers()
+        runs = []
+        for number in range(1, rounds + 1):
+            of: dict[int, WorkerRun] = {}
+            # Now this first, now that: what a machine does over time falls on both.
+            for processes in _PROCESSES if number % 2 else reversed(_PROCESSES):
+                place = Path(name) / f"round-{number}-{processes}"
+                place.mkdir()
+                with deployed(broker, shell, port=sink.port) as deployment:
+                    watcher.stage(f"{processes} of {max(_PROCESSES)} processes, round {number}")
+                    asyncio.run(register(deployment, customers, sink.url))
+                    run = _Run(deployment, customers, sink, watcher, events)
+                    of[processes] = run.deliver(place, processes)
+            runs.append(ScaleRun(events, of))
+        return runs
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    deployment: Deployment
+    customers: list[Customer]
+    sink: Sink
+    watcher: Watcher
+    events: int
+
+    @property
+    def _first(self) -> int:
+        return int(self.events * _FIRST)
+
+    def deliver(self, folder: Path, processes: int) -> WorkerRun:
+        ports = ports_in_a_row(processes)
+        before = self.sink.received()
+        samples: list[Sample] = []
+        peak = 0
+        env = worker_environment(self.deployment, folder, ports[0])
+        with Team(command(processes), env, folder / "worker.log") as team:
+            self._begin(team, ports)
+            self._publish(self.events - self._first)
+            self.watcher.stage(f"Delivering, {processes} processes", self.events)
+            for done in team.watch(lambda: self.sink.received() - before, every_s=LOOK_EVERY_S):
+                if done >= self.events * _BEFORE:
+                    samples.append(Sample(time.perf_counter(), int(done), team.cpu_s))
+                peak = max(peak, team.rss_bytes)
+                self.watcher.done(int(done))
+                if done >= self.events:
+                    break
+            # The last answers are still on their way.
+            counts = reached(team, lambda: sum(map(accepted, ports)), self.events)
+        return WorkerRun(
+            pace=pace_of(samples, self.events),
+            peak_rss_bytes=peak,
+            received=self.sink.received() - before,
+            accepted=counts,
+            dead_letters=asyncio.run(_dead_letters(self.deployment)),
+        )
+
+    def _begin(self, team: Team, ports: Sequence[int]) -> None:
+        """Wait until all are ready, and each has delivered some of the first events."""
+        reached(team, lambda: sum(map(is_ready, ports)), len(ports))
+        team.count_in()
+        self._publish(self._first)
+        reached(team, lambda: sum(map(accepted, ports)), self._first)
+        reached(team, lambda: sum(accepted(port) > 0 for port in ports), len(ports))
+
+    def _publish(self, events: int) -> None:
+        asyncio.run(publish(self.deployment, self.customers, events))
+
+
+async def _dead_letters(deployment: Deployment) -> int:
+    return len([0 async for _ in read_all(deployment.cluster, deployment.names.dead_letters)])
+
+
+def scale_figures(runs: Sequence[ScaleRun], broker: str) -> dict[str, Any]:
+    """Return all figures."""
+    of = {str(processes): _figures([run.of[processes] for run in runs]) for processes in _PROCESSES}
+    one, two = _PROCESSES
+    return {
+        "broker": broker,
+        "events": runs[0].events,
+        "rounds": len(runs),
+        "processes": of,
+        # Of each round by itself: what a machine does meanwhile falls on both.
+        "gain": median(run.of[two].pace.per_s / run.of[one].pace.per_s for run in runs),
+        "exact": all(run.is_exact for run in runs),
+    }
+
+
+def _figures(runs: Sequence[WorkerRun]) -> dict[str, Any]:
+    rates, cpu_us = [run.pace.per_s for run in runs], [run.pace.cpu_us for run in runs]
+    return {
+        "per_s": median(rates),
+        "rates": rates,
+        "cpu_us": median(cpu_us),
+        "cpus_busy": median(run.pace.per_s * run.pace.cpu_us / 1e6 for run in runs),
+        "peak_rss_bytes": max(run.peak_rss_bytes for run in runs),
+        "received": [run.received for run in runs],
+        "accepted": [run.accepted for run in runs],
+        "dead_letters": [run.dead_letters for run in runs],
+    }
+
+
+def scale_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Return the rows of `SCALE_COLUMNS`."""
+    gains = {"1": "", str(_PROCESSES[-1]): f"{figures['gain']:.2f}"}
+    return [
+        (
+            processes,
+            f"{found['per_s']:,.0f}",
+            gains[processes],
+            f"{found['cpu_us']:.0f}",
+            f"{found['cpus_busy']:.2f}",
+            f"{min(found['rates']):,.0f}-{max(found['rates']):,.0f}",
+            f"{found['peak_rss_bytes'] / _MB:.0f}",
+        )
+        for processes, found in figures["processes"].items()
+    ]
