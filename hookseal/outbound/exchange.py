@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from aiohttp import ClientOSError, ClientPayloadError, hdrs
 
 from hookseal.delivery.ports import Answer

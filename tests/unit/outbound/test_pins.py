@@ -26,8 +26,8 @@ RELIED_ON = {
     ResponseHandler.data_received: "9bf7ecf8e505",
     ResponseHandler.set_exception: "83971750bbd9",
     ResponseHandler.connection_lost: "84b98dfd8035",
-    ResponseHandler.should_close.fget: "fef595ed5edd",
-    ClientRequest.connection_key.fget: "0976f2a8d42a",
+    vars(ResponseHandler)["should_close"].fget: "fef595ed5edd",
+    vars(ClientRequest)["connection_key"].fget: "0976f2a8d42a",
     DataQueue.read: "1340dfce4e19",
 }
 
