@@ -38,8 +38,8 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/deptry --config receiver/pyproject.toml receiver/hookseal_receiver
 	$(BIN)/codespell
 
-bench: $(VENV)/.dev  ## webhooks per second, beside the bare loop and the idle agent; hostile receivers
-	$(BIN)/hookseal bench
+bench: $(VENV)/.dev  ## all that is measured, into build/bench.json and .svg; hostile receivers
+	$(BIN)/hookseal bench --all --json build/bench.json --svg build/bench.svg
 	$(BIN)/hookseal bench --hostile --seconds 20
 
 chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--seconds 900 --seed 1"

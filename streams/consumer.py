@@ -174,6 +174,28 @@ class FinishedConsumer(driver.Consumer):
             self._noted.update({tp: self.notes[tp] for tp in offsets})
         return done
 
+    async def _commit_offsets(
+        self,
+        offsets: Mapping[TP, int],
+        start_new_transaction: bool = True,  # noqa: FBT001, FBT002 - Faust's signature
+    ) -> bool:
+        """Commit what is still ours, and spare the table that Faust draws of it each time.
+
+        A third of what a commit costs went into that, for a log that nobody had switched on.
+        """
+        del start_new_transaction
+        assignment = self.assignment()
+        held = {tp: offset for tp, offset in offsets.items() if tp in assignment}
+        if not held:
+            return False
+        await self.app.producer.flush()
+        done = await self._commit(held)
+        if done:
+            self.app.tables.on_commit(held)
+        self._committed_offset.update(held)
+        self.app.monitor.on_tp_commit(held)
+        return done
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps in the log (compaction, transaction markers) mean nothing here."""
 

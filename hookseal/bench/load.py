@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hookseal.bench.deployment import Deployment
     from hookseal.domain.command import Command
-    from hookseal.seal.keys import PublicJwk
+    from hookseal.seal.keys import KeyKind, PublicJwk
 
 __all__ = ["COMMANDS_EACH", "Customer", "event_value", "make_customers", "publish", "register"]
 
@@ -33,7 +33,7 @@ _IN_FLIGHT = 500
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A tenant with an RSA key of its own.
+    """A tenant with a key.
 
     Attributes:
         customer_id: Its id.
@@ -46,8 +46,14 @@ class Customer:
     key: PublicJwk = field(repr=False)
 
 
-def make_customers() -> list[Customer]:
-    """Make tenants, the same number for each partition, one partition after the other."""
+def make_customers(kind: KeyKind = "rsa-2048", *, keys: int = CUSTOMERS) -> list[Customer]:
+    """Make tenants, the same number for each partition, one partition after the other.
+
+    Args:
+        kind: Of their keys.
+        keys: How many are made; with fewer than tenants, tenants share them. One of RSA-4096
+            takes a second to make, and sealing to it costs the same whoever has it.
+    """
     ids: dict[int, list[str]] = {partition: [] for partition in range(PARTITIONS)}
     share = CUSTOMERS // PARTITIONS
     for number in count():
@@ -57,22 +63,23 @@ def make_customers() -> list[Customer]:
             held.append(customer_id)
         elif all(len(found) == share for found in ids.values()):
             break
+    made = cycle([parse_public_key(generate_private_key(kind)[1]) for _ in range(keys)])
     return [
-        Customer(customer_id, partition, parse_public_key(generate_private_key("rsa-2048")[1]))
+        Customer(customer_id, partition, next(made))
         for column in zip(*ids.values(), strict=True)
         for partition, customer_id in enumerate(column)
     ]
 
 
-def event_value(number: int) -> bytes:
-    """Return an event of exactly 1 KiB: an order with a few lines, then filler."""
+def event_value(number: int, size_bytes: int = EVENT_BYTES) -> bytes:
+    """Return an event of exactly this size: an order with a few lines, then filler."""
     lines = [
         {"sku": f"sku-{number % 997}-{line}", "quantity": line + 1, "price": "19.90"}
         for line in range(6)
     ]
     data = {"order": number, "currency": "EUR", "lines": lines, "note": ""}
     event = {"type": "order.paid", "id": f"evt_{number:012d}", "data": data}
-    data["note"] = "x" * (EVENT_BYTES - len(orjson.dumps(event)))
+    data["note"] = "x" * (size_bytes - len(orjson.dumps(event)))
     return orjson.dumps(event)
 
 
@@ -87,7 +94,13 @@ async def register(
                 await commands.submit(command)
 
 
-async def publish(deployment: Deployment, customers: list[Customer], events: int) -> None:
+async def publish(
+    deployment: Deployment,
+    customers: list[Customer],
+    events: int,
+    *,
+    size_bytes: int = EVENT_BYTES,
+) -> None:
     """Publish events, the same number for each customer, as nearly as may be."""
     async with Producer(deployment.cluster) as producer:
         for first in range(0, events, _IN_FLIGHT):
@@ -96,7 +109,7 @@ async def publish(deployment: Deployment, customers: list[Customer], events: int
                     producer.publish(
                         deployment.names.events,
                         key=customer.customer_id.encode(),
-                        value=event_value(number),
+                        value=event_value(number, size_bytes),
                         partition=customer.partition,
                     )
                     for number in range(first, min(events, first + _IN_FLIGHT))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from dataclasses import asdict
+from importlib.metadata import version
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from hookseal.bench.scenario import CUSTOMERS, EVENT_BYTES, PARTITIONS
+from hookseal.bench.sink import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +23,22 @@ if TYPE_CHECKING:
     from hookseal.bench.rounds import Results, Round
     from hookseal.bench.scenario import Scenario
 
-__all__ = ["document", "memory_line", "pace_rows", "ratios_line", "seal_rows", "setting_line"]
+__all__ = [
+    "PACE_COLUMNS",
+    "document",
+    "machine",
+    "machine_line",
+    "memory_line",
+    "pace_lines",
+    "pace_rows",
+    "seal_rows",
+    "setting_line",
+]
 
-_MB = 1_000_000
+PACE_COLUMNS = ("one process", "per s", "CPU us each", "rounds", "peak MB")
+
+_MB, _GB = 1_000_000, 1_000_000_000
+_LIBRARIES = ("hookseal", "faust-streaming", "aiokafka", "aiohttp", "cryptography")
 
 
 def document(results: Results, scenario: Scenario, broker: str) -> dict[str, Any]:
@@ -28,6 +47,8 @@ def document(results: Results, scenario: Scenario, broker: str) -> dict[str, Any
     worker = _paces([one.worker.pace for one in rounds])
     idle = _paces([one.idle for one in rounds])
     bare = _paces([one.bare for one in rounds])
+    found = [one.reference for one in rounds if one.reference is not None]
+    reference = _paces(found) if found else None
     return {
         "broker": broker,
         "events": scenario.events,
@@ -47,13 +68,43 @@ def document(results: Results, scenario: Scenario, broker: str) -> dict[str, Any
         },
         "idle_agent": idle,
         "bare_loop": bare,
+        "reference": reference,
+        "without_reference": results.without_reference,
         "seal_us": _seal_medians(rounds),
         "ratios": {
             "worker_to_bare_loop": worker["per_s"] / bare["per_s"],
             "worker_to_idle_agent": worker["per_s"] / idle["per_s"],
+            # Of each round by itself: what a machine does meanwhile falls on both.
+            "worker_to_reference": _ratio(rounds),
         },
         "memory": None if results.memory is None else asdict(results.memory),
     }
+
+
+def machine(broker: str) -> dict[str, Any]:
+    """Return on what all of it was measured.
+
+    Args:
+        broker: Kind of Kafka.
+    """
+    return {
+        "broker": broker,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "node": _said(["node", "--version"]),
+        "nginx": _said(["nginx", "-v"]),
+    }
+
+
+def machine_line(found: dict[str, Any]) -> str:
+    """Return the machine as one line."""
+    return (
+        f"hookseal {found['versions']['hookseal']}, {found['broker']} broker, "
+        f"{found['cpus']} CPUs, {found['memory_bytes'] / _GB:.0f} GB, Python {found['python']}"
+    )
 
 
 def pace_rows(figures: dict[str, Any]) -> list[tuple[object, ...]]:
@@ -61,10 +112,13 @@ def pace_rows(figures: dict[str, Any]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for name, title in (
         ("worker", "hookseal worker, webhooks"),
+        ("reference", "consumer on kafkajs, nothing sealed, webhooks"),
         ("bare_loop", "bare aiohttp loop, requests"),
         ("idle_agent", "idle Faust agent, events"),
     ):
         found = figures[name]
+        if found is None:
+            continue
         low, high = min(found["rates"]), max(found["rates"])
         peak = found.get("peak_rss_bytes")
         rows.append(
@@ -84,13 +138,10 @@ def seal_rows(figures: dict[str, Any]) -> list[tuple[object, ...]]:
     return [(kind, round(us)) for kind, us in figures["seal_us"].items()]
 
 
-def ratios_line(figures: dict[str, Any]) -> str:
-    """Return the worker's rate in proportion to the others'."""
-    ratios = figures["ratios"]
-    return (
-        f"worker / bare loop {ratios['worker_to_bare_loop']:.2f}, "
-        f"worker / idle agent {ratios['worker_to_idle_agent']:.2f}"
-    )
+def pace_lines(figures: dict[str, Any]) -> list[str]:
+    """Return the ratios, and why there is no consumer on kafkajs where there is none."""
+    why = figures["without_reference"]
+    return [_ratios_line(figures), *([] if why is None else [f"Without kafkajs: {why}"])]
 
 
 def memory_line(figures: dict[str, Any]) -> str | None:
@@ -126,5 +177,32 @@ def _paces(paces: Sequence[Pace]) -> dict[str, Any]:
     }
 
 
+def _ratio(rounds: Sequence[Round]) -> float | None:
+    ratios = [
+        one.worker.pace.per_s / one.reference.per_s for one in rounds if one.reference is not None
+    ]
+    return median(ratios) if ratios else None
+
+
 def _seal_medians(rounds: Sequence[Round]) -> dict[str, float]:
     return {kind: median(one.seal_us[kind] for one in rounds) for kind in rounds[0].seal_us}
+
+
+def _ratios_line(figures: dict[str, Any]) -> str:
+    """Return the worker's rate in proportion to the others'."""
+    names = {"bare_loop": "bare loop", "idle_agent": "idle agent", "reference": "kafkajs consumer"}
+    ratios = {name: figures["ratios"][f"worker_to_{name}"] for name in names}
+    return ", ".join(
+        f"worker / {names[name]} {ratio:.2f}" for name, ratio in ratios.items() if ratio
+    )
+
+
+def _said(command: list[str]) -> str | None:
+    """Return what a program says of its version; None where there is none."""
+    program = shutil.which(command[0]) or shutil.which(command[0], path=PLACES)
+    if program is None:
+        return None
+    run = subprocess.run(  # noqa: S603 - to be told its version
+        [program, *command[1:]], capture_output=True, text=True, check=False
+    )
+    return (run.stdout or run.stderr).strip()

@@ -7,20 +7,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from hookseal.bench.bare_run import run_bare
 from hookseal.bench.deployment import deployed
 from hookseal.bench.idle_run import run_idle
 from hookseal.bench.load import make_customers, publish, register
 from hookseal.bench.memory_run import run_memory
+from hookseal.bench.reference_run import run_reference, why_no_reference
 from hookseal.bench.sealing import body_bytes, make_keys, seal_us
 from hookseal.bench.sink import Sink
 from hookseal.bench.worker_run import run_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from hookseal.bench.deployment import Deployment
     from hookseal.bench.load import Customer
     from hookseal.bench.memory_run import MemoryRun
     from hookseal.bench.meter import Pace
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from hookseal.bench.worker_run import WorkerRun
     from hookseal.kafka.broker import Broker
     from hookseal.seal.keys import EncryptionKey, KeyKind
+
+# A name, a title, what to do.
+_Step: TypeAlias = "tuple[str, str, Callable[[], object]]"
 
 __all__ = ["Bench", "Results", "Round", "Watcher"]
 
@@ -52,21 +57,40 @@ class Round:
         worker: hookseal.
         idle: The agent that does nothing.
         bare: The loop of plain requests.
+        reference: The consumer on kafkajs; None where it cannot run.
         seal_us: Microseconds to seal and sign, by kind of key.
     """
 
     worker: WorkerRun
     idle: Pace
     bare: Pace
+    reference: Pace | None
     seal_us: Mapping[KeyKind, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that was measured."""
+    """Everything that was measured.
+
+    Attributes:
+        rounds: Each round.
+        memory: None if it was not asked for.
+        without_reference: Why there is no consumer on kafkajs; None where there is.
+    """
 
     rounds: Sequence[Round]
     memory: MemoryRun | None
+    without_reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What all rounds share."""
+
+    customers: list[Customer]
+    keys: Mapping[KeyKind, EncryptionKey]
+    sink: Sink
+    with_reference: bool
 
 
 class Bench:
@@ -99,46 +123,63 @@ class Bench:
         """
         with ExitStack() as stack:
             folder = logs or Path(stack.enter_context(TemporaryDirectory(prefix="hookseal-bench-")))
+            self._watcher.stage("Installing the consumer to compare with")
+            without_reference = why_no_reference(self._broker)
+            if without_reference is not None:
+                self._watcher.stage(f"Going on without it: {without_reference}")
             self._watcher.stage("Making keys")
             customers, keys = make_customers(), make_keys()
             sink = stack.enter_context(Sink(folder))
+            stage = _Stage(customers, keys, sink, with_reference=without_reference is None)
             rounds = [
-                self._round(number, customers, keys, sink, _made(folder / f"round-{number}"))
+                self._round(number, stage, _made(folder / f"round-{number}"))
                 for number in range(1, self._scenario.rounds + 1)
             ]
             memory = self._memory(customers, folder) if self._scenario.waiting else None
-        return Results(rounds, memory)
+        return Results(rounds, memory, without_reference)
 
-    def _round(
-        self,
-        number: int,
-        customers: list[Customer],
-        keys: Mapping[KeyKind, EncryptionKey],
-        sink: Sink,
-        folder: Path,
-    ) -> Round:
-        events = self._scenario.events
+    def _round(self, number: int, stage: _Stage, folder: Path) -> Round:
         of = f"round {number} of {self._scenario.rounds}"
-        with deployed(self._broker, self._shell, port=sink.port) as deployment:
+        with deployed(self._broker, self._shell, port=stage.sink.port) as deployment:
             self._watcher.stage(f"Publishing, {of}")
-            asyncio.run(register(deployment, customers, sink.url))
-            asyncio.run(publish(deployment, customers, events))
-            self._watcher.stage(f"Delivering, {of}", events)
-            worker = run_worker(
-                deployment, sink, folder, events=events, on_progress=self._watcher.done
-            )
-            self._watcher.stage(f"Doing nothing, {of}")
-            idle = run_idle(deployment, folder, events=events)
-            self._watcher.stage(f"Bare requests, {of}")
-            bare = run_bare(
-                sink.url("bare"),
-                deployment.env,
-                requests=events,
-                body_bytes=body_bytes(keys["rsa-2048"]),
-            )
+            asyncio.run(register(deployment, stage.customers, stage.sink.url))
+            asyncio.run(publish(deployment, stage.customers, self._scenario.events))
+            steps = self._steps(deployment, stage, folder)
+            done: dict[str, Any] = {"reference": None}
+            # Now this first, now that: what a machine does over time falls on each.
+            for name, title, run in steps if number % 2 else reversed(steps):
+                self._watcher.stage(f"{title}, {of}", self._scenario.events)
+                done[name] = run()
         self._watcher.stage(f"Sealing, {of}")
-        sealed = {kind: seal_us(key, self._scenario.seals) for kind, key in keys.items()}
-        return Round(worker, idle, bare, sealed)
+        sealed = {kind: seal_us(key, self._scenario.seals) for kind, key in stage.keys.items()}
+        return Round(**done, seal_us=sealed)
+
+    def _steps(self, deployment: Deployment, stage: _Stage, folder: Path) -> Sequence[_Step]:
+        events, sink = self._scenario.events, stage.sink
+        body = body_bytes(stage.keys["rsa-2048"])
+        reference: _Step = (
+            "reference",
+            "Delivering with kafkajs",
+            lambda: run_reference(deployment, sink, events=events),
+        )
+        return (
+            (
+                "worker",
+                "Delivering",
+                lambda: run_worker(
+                    deployment, sink, folder, events=events, on_progress=self._watcher.done
+                ),
+            ),
+            *((reference,) if stage.with_reference else ()),
+            (
+                "bare",
+                "Bare requests",
+                lambda: run_bare(
+                    sink.url("bare"), deployment.env, requests=events, body_bytes=body
+                ),
+            ),
+            ("idle", "Doing nothing", lambda: run_idle(deployment, folder, events=events)),
+        )
 
     def _memory(self, customers: list[Customer], folder: Path) -> MemoryRun:
         self._watcher.stage("Filling every queue")

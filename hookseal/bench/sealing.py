@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from hookseal.bench.load import event_value
+from hookseal.bench.scenario import KINDS
 from hookseal.domain.json_text import data_member
 from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import generate_private_key, load_public_key, parse_public_key
@@ -18,9 +19,8 @@ from hookseal.seal.sign import SECRET_BYTES
 if TYPE_CHECKING:
     from hookseal.seal.keys import EncryptionKey, KeyKind
 
-__all__ = ["KINDS", "body_bytes", "make_keys", "seal_us"]
+__all__ = ["body_bytes", "make_keys", "seal_us"]
 
-KINDS: tuple[KeyKind, ...] = ("rsa-2048", "rsa-4096", "p256", "x25519")
 _TIMESTAMP = 1_764_000_000
 
 

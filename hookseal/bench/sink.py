@@ -15,6 +15,7 @@ from hookseal.kafka.broker.probe import accepts, wait_until
 from hookseal.kafka.broker.process import Child, last_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -56,7 +57,9 @@ http {{
 
 
 class Sink:
-    """A running nginx; a context manager, at whose end it has ended."""
+    """A running receiver; a context manager, at whose end it has ended."""
+
+    _name = "nginx"
 
     def __init__(self, folder: Path) -> None:
         """Prepare.
@@ -68,16 +71,7 @@ class Sink:
             ConfigurationError: `nginx_missing`.
         """
         self.port, self._status_port = free_ports(2)
-        configuration = folder / "nginx.conf"
-        configuration.write_text(
-            _CONFIGURATION.format(
-                folder=folder, host=HOST, port=self.port, status_port=self._status_port
-            )
-        )
-        log = folder / "nginx.log"
-        self._child = Child(
-            [_program(), "-p", str(folder), "-e", str(log), "-c", str(configuration)], log=log
-        )
+        self._child = Child(self._command(folder), log=folder / f"{self._name}.log")
         self._asked = 0
 
     def __enter__(self) -> Self:
@@ -86,7 +80,8 @@ class Sink:
         if not ready or not self._child.alive:
             self._child.stop(grace_s=_STOP_GRACE_S)
             raise HooksealError(
-                "nginx_not_started", f"nginx did not start: {last_lines(self._child.log)}"
+                f"{self._name}_not_started",
+                f"The receiver did not start: {last_lines(self._child.log)}",
             )
         return self
 
@@ -111,13 +106,26 @@ class Sink:
         text = page_at(self._status_port)
         if text is None:
             raise HooksealError(
-                "nginx_ended", f"nginx does not answer: {last_lines(self._child.log)}"
+                f"{self._name}_ended",
+                f"The receiver does not answer: {last_lines(self._child.log)}",
             )
+        return self._count_on(text)
+
+    def _command(self, folder: Path) -> Sequence[str]:
+        log, configuration = folder / "nginx.log", folder / "nginx.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                folder=folder, host=HOST, port=self.port, status_port=self._status_port
+            )
+        )
+        return [_program(), "-p", str(folder), "-e", str(log), "-c", str(configuration)]
+
+    def _count_on(self, page: str) -> int:
         # It counts all requests, ours to this page too:
         #   server accepts handled requests
         #    31 31 70012
         self._asked += 1
-        return int(text.splitlines()[2].split()[2]) - self._asked
+        return int(page.splitlines()[2].split()[2]) - self._asked
 
     def _answers(self) -> bool:
         return accepts(f"{HOST}:{self.port}") and accepts(f"{HOST}:{self._status_port}")

@@ -62,7 +62,7 @@ app.command()(api.api)
 app.command()(local.local)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
-app.command()(bench.bench)
+app.add_typer(bench.app, name="bench")
 
 
 def _say_version(asked: bool) -> None:

@@ -4,34 +4,34 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hookseal.cli import ui
+from hookseal.cli import bench_simulate, ui
 from hookseal.cli.options import missing_extra
-from hookseal.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.progress import Progress
-
-    from hookseal.kafka.broker import Broker
-
-__all__ = ["bench"]
+__all__ = ["app", "bench"]
 
 _Broker = Literal["embedded", "apache", "docker"]
 _WAITING = 100_000
-_REPLAYS_MAX = 100_000
 _SMOKE_EVENTS = 500
 _SMOKE_SEALS = 20
+_ROUNDS = 3
+_SECONDS = 5.0
+
+app = typer.Typer()
+app.command()(bench_simulate.simulate)
 
 
+@app.callback(invoke_without_command=True)
 def bench(
+    ctx: typer.Context,
     *,
     broker: Annotated[
         _Broker | None,
@@ -41,12 +41,17 @@ def bench(
         ),
     ] = None,
     events: Annotated[int, typer.Option(min=500, help="Events of each run.")] = 20_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each kind.")] = 3,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs of each kind.", show_default="3; 5 with --all; 1 with --smoke"
+        ),
+    ] = None,
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure a worker all of whose partitions are held.")
     ] = False,
     waiting: Annotated[
-        int, typer.Option(min=6, help="Events that wait on the broker, for --memory.")
+        int, typer.Option(min=6, help="Events that wait on the broker, for --memory and --all.")
     ] = _WAITING,
     tenants: Annotated[
         int, typer.Option(min=0, help="Measure nothing but the read model of so many tenants.")
@@ -67,194 +72,100 @@ def bench(
             "--hostile", help="Measure nothing but what hostile receivers cost their neighbours."
         ),
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Measure all of it: the worker, --sizes to --recovery, --publish."
+        ),
+    ] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Measure nothing but kinds of keys, sizes of events.")
+    ] = False,
+    distance: Annotated[
+        bool, typer.Option("--distance", help="Measure nothing but receivers that are far away.")
+    ] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Measure nothing but from publishing to receiving.")
+    ] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Measure nothing but one worker process and more.")
+    ] = False,
+    recovery: Annotated[
+        bool, typer.Option("--recovery", help="Measure nothing but how workers start.")
+    ] = False,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Seconds of each run of --publish, --hostile.")
-    ] = 5.0,
+        float | None,
+        typer.Option(
+            min=1,
+            help="Seconds of each run of --publish, --hostile, --latency.",
+            show_default="5; 15 with --latency",
+        ),
+    ] = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="One round of 500 events: does it work at all?")
+        bool,
+        typer.Option(
+            "--smoke", "--quick", help="Little of all, one round if not told: does it work at all?"
+        ),
     ] = False,
     json: Annotated[Path | None, typer.Option(help="File to write all figures to.")] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(help="File to draw figures into, of --all, --sizes to --recovery."),
+    ] = None,
     logs: Annotated[
         Path | None, typer.Option(help="New folder to keep the processes' logs in.")
     ] = None,
 ) -> None:
     """Measure one worker process, delivering to nginx what was published before it started.
 
-    Beside it, in turns: a loop of plain aiohttp requests, and a Faust agent that does
-    nothing. Exits with 1 if an event was not delivered exactly once. Of the shell's
-    settings HOOKSEAL_ORDERING and HOOKSEAL_COMMIT_INTERVAL_S hold for the worker.
+    Beside it, in turns: a loop of plain aiohttp requests, a Faust agent that does nothing,
+    and, where Node is, a consumer on kafkajs that seals nothing. Exits with 1 if an event was
+    not delivered exactly once. Of the shell's settings HOOKSEAL_ORDERING and
+    HOOKSEAL_COMMIT_INTERVAL_S hold for the worker.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    sections = {"sizes": sizes, "distance": distance, "latency": latency, "scale": scale}
+    section = next(filter(sections.get, sections), "recovery" if recovery else "")
+    if svg is not None and not (everything or section):
+        raise typer.BadParameter("it goes with --all, --sizes to --recovery", param_hint="--svg")
     try:
-        from hookseal.bench.rounds import Bench
+        from hookseal.bench.suite import Place
     except ImportError as error:
         raise missing_extra(error, "bench") from None
-    from hookseal.bench.report import document
-    from hookseal.bench.scenario import Scenario
+    from hookseal.bench.scenario import FULL, QUICK, Scenario
+    from hookseal.cli import bench_parts as parts
+    from hookseal.cli.bench_output import Stages, make_folder
+    from hookseal.cli.bench_suite import measure_section, measure_suite
     from hookseal.kafka.broker import choose_kind, running_broker
 
-    scenario = Scenario(events=events, rounds=rounds, waiting=waiting if memory else 0)
+    turns = rounds or (1 if smoke else _ROUNDS)
+    scenario = Scenario(events=events, rounds=turns, waiting=waiting if memory else 0)
+    amounts = replace(FULL, events=events, rounds=rounds or FULL.rounds, turns=turns)
+    amounts = replace(amounts, seconds=seconds or FULL.seconds, waiting=waiting)
+    took = (seconds or _SECONDS, turns)
     if smoke:
-        scenario = replace(scenario, events=_SMOKE_EVENTS, rounds=1, seals=_SMOKE_SEALS)
+        scenario = replace(scenario, events=_SMOKE_EVENTS, seals=_SMOKE_SEALS)
+        amounts, took = replace(QUICK, rounds=turns, turns=turns), (1.0, turns)
     if logs is not None:
-        _make(logs)
+        make_folder(logs)
     # So that a polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with ui.progress() as progress, running_broker(choose_kind(broker or _preferred())) as running:
-        stages = _Stages(progress)
-        took = (1.0, 1) if smoke else (seconds, rounds)
-        instead: tuple[tuple[object, Callable[[], None]], ...] = (
-            (tenants, lambda: _measure_model(running, tenants, stages, json)),
-            (letters, lambda: _measure_letters(running, letters, stages, json)),
-            (log, lambda: _measure_log(running, scenario.events, scenario.rounds, stages, json)),
-            (hostile, lambda: _measure_hostile(running, *took, stages, json)),
-            (publish, lambda: _measure_publishing(running, *took, stages, json)),
+        stages = Stages(progress)
+        place = Place(running, os.environ, stages)
+        of = (running, scenario.events, scenario.rounds, stages, json)
+        choice: tuple[tuple[object, Callable[[], None]], ...] = (
+            (everything, lambda: measure_suite(place, amounts, json=json, svg=svg)),
+            (section, lambda: measure_section(section, place, amounts, json=json, svg=svg)),
+            (tenants, lambda: parts.measure_model(running, tenants, stages, json)),
+            (letters, lambda: parts.measure_letters(running, letters, stages, json)),
+            (log, lambda: parts.measure_log(*of)),
+            (hostile, lambda: parts.measure_hostile(running, *took, stages, json)),
+            (publish, lambda: parts.measure_publishing(running, *took, stages, json)),
+            (True, lambda: parts.measure_worker(running, scenario, stages, json, logs)),
         )
-        for _, measure in filter(itemgetter(0), instead):
-            measure()
-            return
-        results = Bench(running, scenario, os.environ, stages).run(logs)
-        figures = document(results, scenario, running.kind)
-    _say(figures)
-    if json is not None:
-        _write(json, figures)
-    if not figures["worker"]["exact"]:
-        ui.err.print("An event was not delivered exactly once; look at received and accepted.")
-        raise typer.Exit(1)
-
-
-def _measure_model(broker: "Broker", tenants: int, stages: "_Stages", json: Path | None) -> None:
-    from dataclasses import asdict
-
-    from hookseal.bench.model_run import model_line, run_model
-
-    run = run_model(broker, os.environ, stages, tenants=tenants)
-    ui.say(f"{model_line(run)}; {broker.kind} broker, one process")
-    if json is not None:
-        _write(json, {"broker": broker.kind, **asdict(run)})
-
-
-def _measure_letters(broker: "Broker", letters: int, stages: "_Stages", json: Path | None) -> None:
-    from dataclasses import asdict
-
-    from hookseal.bench.letters_run import letters_line, run_letters
-
-    replays = min(letters, _REPLAYS_MAX)
-    run = run_letters(broker, os.environ, stages, letters=letters, replays=replays)
-    ui.say(f"{letters_line(run)}; {broker.kind} broker, one process")
-    if json is not None:
-        _write(json, {"broker": broker.kind, **asdict(run)})
-    if not run.exact:
-        ui.err.print("A letter was not replayed exactly once; look at the figures.")
-        raise typer.Exit(1)
-
-
-def _measure_log(
-    broker: "Broker", events: int, rounds: int, stages: "_Stages", json: Path | None
-) -> None:
-    from hookseal.bench.log_run import log_figures, log_line, run_log
-
-    runs = run_log(broker, os.environ, stages, events=events, rounds=rounds)
-    figures = log_figures(runs, broker.kind, events)
-    ui.say(f"{log_line(figures)}; {broker.kind} broker, medians of {rounds} rounds")
-    if json is not None:
-        _write(json, figures)
-    if not figures["exact"]:
-        ui.err.print("An event was not delivered, or not logged, exactly once.")
-        raise typer.Exit(1)
-
-
-def _measure_hostile(
-    broker: "Broker", seconds: float, rounds: int, stages: "_Stages", json: Path | None
-) -> None:
-    from hookseal.bench.hostile_run import hostile_figures, hostile_line, run_hostile
-
-    runs = run_hostile(broker, os.environ, stages, seconds=seconds, rounds=rounds)
-    figures = hostile_figures(runs, broker.kind)
-    ui.say(f"{hostile_line(figures)}; {broker.kind} broker, medians of {rounds} rounds")
-    if json is not None:
-        _write(json, figures)
-
-
-def _measure_publishing(
-    broker: "Broker", seconds: float, rounds: int, stages: "_Stages", json: Path | None
-) -> None:
-    from hookseal.bench.publish_run import (
-        CONNECTIONS,
-        publish_figures,
-        publish_rows,
-        run_publish,
-    )
-
-    runs = run_publish(broker, os.environ, stages, seconds=seconds, rounds=rounds)
-    figures = publish_figures(runs, broker.kind)
-    ui.say(
-        f"One API process, {CONNECTIONS} connections of {figures['client']}, events of 1 KB, "
-        f"{broker.kind} broker; the best of {rounds} runs of {seconds:.0f} s each"
-    )
-    columns = ("requests", "per s", "events per s", "p50 ms", "p99 ms", "CPU us each")
-    ui.table((*columns, "requests per s of all runs", "MB"), publish_rows(runs))
-    if json is not None:
-        _write(json, figures)
-    if not figures["exact"]:
-        ui.err.print("Something failed, or was acknowledged and not written; look at the figures.")
-        raise typer.Exit(1)
-
-
-class _Stages:
-    """A progress bar for what is under way; a line for each stage where it draws nothing."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._task = progress.add_task("Starting", total=None)
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        self._progress.reset(self._task, description=text, total=total)
-        if self._progress.disable:
-            ui.err.print(text)
-
-    def done(self, steps: int) -> None:
-        self._progress.update(self._task, completed=steps)
-
-
-def _say(figures: dict[str, Any]) -> None:
-    from hookseal.bench.report import (
-        memory_line,
-        pace_rows,
-        ratios_line,
-        seal_rows,
-        setting_line,
-    )
-
-    ui.say(setting_line(figures))
-    ui.say()
-    ui.table(("one process", "per s", "CPU us each", "rounds", "peak MB"), pace_rows(figures))
-    ui.say()
-    ui.table(("seal and sign alone", "us"), seal_rows(figures))
-    ui.say()
-    ui.say(ratios_line(figures))
-    held = memory_line(figures)
-    if held is not None:
-        ui.say(held)
-
-
-def _write(path: Path, figures: dict[str, Any]) -> None:
-    import orjson
-
-    try:
-        path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
-    except OSError as error:
-        raise ConfigurationError(
-            "file_not_written", f"The file cannot be written: {error.strerror}.", field=str(path)
-        ) from None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigurationError(
-            "folder_not_made", f"The folder cannot be made: {error.strerror}.", field=str(folder)
-        ) from None
+        next(measure for asked, measure in choice if asked)()
 
 
 def _preferred() -> _Broker | None:

@@ -20,7 +20,7 @@ const {
 const ATTEMPTS_MAX = 10;
 const FIRST_DELAY_MS = 1000;
 const ATTEMPT_TIMEOUT_MS = 15_000;
-const CREATED = 1e3;
+const MS_PER_S = 1000;
 
 const total = Number(events);
 const marks = new Set([Math.floor(total * 0.1), Math.floor(total * 0.9)]);
@@ -77,7 +77,7 @@ async function finish() {
   const used = (sample) => sample.cpu.user + sample.cpu.system;
   console.log(
     JSON.stringify({
-      per_s: counted / ((last.at - first.at) / CREATED),
+      per_s: counted / ((last.at - first.at) / MS_PER_S),
       cpu_us: (used(last) - used(first)) / counted,
     }),
   );
