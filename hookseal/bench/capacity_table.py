@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
 
 from hookseal.bench.capacity import (
     UTILISATION,
@@ -21,21 +22,24 @@ from hookseal.bench.capacity_bytes import (
     commits_per_s,
     traffic_of,
 )
+from hookseal.bench.capacity_cost import cost_per_million
 from hookseal.bench.sim_model import CPU_S, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.bench.capacity_cost import Prices
     from hookseal.delivery.lanes.turns import Ordering
 
 __all__ = [
     "COLUMNS",
     "LATENCIES_S",
     "ORDERINGS",
+    "PARTITIONS_MAX",
     "RATES_PER_S",
     "Plan",
-    "Prices",
-    "cost_per_million",
+    "demands",
+    "plan_figures",
     "plan_for",
     "table_rows",
 ]
@@ -54,30 +58,19 @@ COLUMNS: Final = (
     "on the wire",
     "clusters",
     "brokers",
+    "deployments",
     "Kafka in MB/s",
     "Kafka out MB/s",
     "egress MB/s",
-    "per million",
+    "commits per s",
+    "machines, a million",
+    "egress, a million",
 )
 
+PARTITIONS_MAX: Final = 10_000
+"""The most that `HOOKSEAL_PARTITIONS` takes."""
+
 _MB = 1_000_000
-_GB = 1_000_000_000
-_HOUR_S = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What things cost, in any currency.
-
-    Attributes:
-        vcpu_hour: One vCPU for an hour.
-        egress_gb: 10^9 bytes out of the provider's network.
-        broker_vcpus: vCPUs of a broker; 0 = Kafka is paid for elsewhere.
-    """
-
-    vcpu_hour: float
-    egress_gb: float = 0.0
-    broker_vcpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +82,10 @@ class Plan:
         workers: Processes, one vCPU each.
         customers: That there must be at least, with as many events as the next.
         on_the_wire: Mean attempts under way, in all.
-        clusters: Kafka clusters; with more than one the customers are shared out among as
-            many deployments.
+        clusters: Kafka clusters.
         brokers: In all clusters.
+        deployments: Side by side, each with its share of the customers: one a cluster, and as
+            many as `PARTITIONS_MAX` asks for.
         traffic: Bytes a second.
         commits_per_s: Requests a second to the one broker that coordinates the group.
     """
@@ -102,6 +96,7 @@ class Plan:
     on_the_wire: float
     clusters: int
     brokers: int
+    deployments: int
     traffic: Traffic
     commits_per_s: float
 
@@ -111,63 +106,46 @@ def plan_for(demand: Demand, assumed: Assumptions | None = None) -> Plan:
     assumed = assumed or Assumptions()
     partitions, workers = partitions_needed(demand), workers_needed(demand)
     traffic = traffic_of(demand, assumed, partitions=partitions)
+    clusters = clusters_needed(partitions, copies=assumed.copies)
     return Plan(
         partitions=partitions,
         workers=workers,
         customers=customers_needed(demand),
         on_the_wire=demand.per_s * demand.work.wire_s,
-        clusters=clusters_needed(partitions, copies=assumed.copies),
+        clusters=clusters,
         brokers=brokers_needed(traffic.produced, partitions, copies=assumed.copies),
+        deployments=max(clusters, ceil(partitions / PARTITIONS_MAX)),
         traffic=traffic,
         commits_per_s=commits_per_s(demand, assumed, workers=workers),
     )
 
 
-def cost_per_million(demand: Demand, plan: Plan, prices: Prices) -> float:
-    """Return what a million webhooks cost, the idle part of the machines included.
-
-    Disks, copies between zones, the API and people are not in it.
-    """
-    vcpus = plan.workers + plan.brokers * prices.broker_vcpus
-    machines_per_s = vcpus * prices.vcpu_hour / _HOUR_S
-    egress_per_s = plan.traffic.egress / _GB * prices.egress_gb
-    return (machines_per_s + egress_per_s) / demand.per_s * 1e6
-
-
-def table_rows(
-    prices: Prices,
+def demands(
     *,
     cpu_s: float = CPU_S,
     utilisation: float = UTILISATION,
     bounds: Bounds | None = None,
-    assumed: Assumptions | None = None,
     rates_per_s: Sequence[float] = RATES_PER_S,
     latencies_s: Sequence[float] = LATENCIES_S,
     orderings: Sequence[Ordering] = ORDERINGS,
-) -> list[tuple[object, ...]]:
-    """Return a row of `COLUMNS` for each rate, latency and order, in this order.
+) -> list[Demand]:
+    """Return a demand for each rate, latency and order, in this order.
 
     Args:
-        prices: What things cost.
         cpu_s: CPU seconds of an attempt.
         utilisation: Share of what could be carried that is planned with, in (0, 1].
         bounds: How much may be under way; the settings' defaults when None.
-        assumed: Sizes, and who reads.
         rates_per_s: Webhooks a second.
         latencies_s: Mean seconds from the request to the end of its answer.
         orderings: Who waits for whom.
     """
     return [
-        _row(
-            Demand(
-                per_s=per_s,
-                ordering=ordering,
-                work=Work(latency_s=latency_s, cpu_s=cpu_s),
-                bounds=bounds or Bounds(),
-                utilisation=utilisation,
-            ),
-            assumed,
-            prices,
+        Demand(
+            per_s=per_s,
+            ordering=ordering,
+            work=Work(latency_s=latency_s, cpu_s=cpu_s),
+            bounds=bounds or Bounds(),
+            utilisation=utilisation,
         )
         for per_s in rates_per_s
         for latency_s in latencies_s
@@ -175,9 +153,28 @@ def table_rows(
     ]
 
 
-def _row(demand: Demand, assumed: Assumptions | None, prices: Prices) -> tuple[object, ...]:
-    plan = plan_for(demand, assumed)
+def table_rows(
+    asked: Sequence[Demand], prices: Prices, assumed: Assumptions | None = None
+) -> list[tuple[object, ...]]:
+    """Return a row of `COLUMNS` for each demand."""
+    return [_row(demand, plan_for(demand, assumed), prices) for demand in asked]
+
+
+def plan_figures(
+    asked: Sequence[Demand], prices: Prices, assumed: Assumptions | None = None
+) -> list[dict[str, Any]]:
+    """Return the same for programs, not rounded: seconds, bytes."""
+    figures = []
+    for demand in asked:
+        plan = plan_for(demand, assumed)
+        cost = cost_per_million(demand, plan, prices)
+        figures.append({**asdict(demand), **asdict(plan), "per_million": cost._asdict()})
+    return figures
+
+
+def _row(demand: Demand, plan: Plan, prices: Prices) -> tuple[object, ...]:
     traffic = plan.traffic
+    cost = cost_per_million(demand, plan, prices)
     return (
         round(demand.per_s),
         round(demand.work.latency_s * 1000),
@@ -188,8 +185,11 @@ def _row(demand: Demand, assumed: Assumptions | None, prices: Prices) -> tuple[o
         round(plan.on_the_wire),
         plan.clusters,
         plan.brokers,
+        plan.deployments,
         round(traffic.produced / _MB, 1),
         round(traffic.sent / _MB, 1),
         round(traffic.egress / _MB, 1),
-        round(cost_per_million(demand, plan, prices), 4),
+        round(plan.commits_per_s),
+        round(cost.machines, 3),
+        round(cost.egress, 3),
     )

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CPU_S", "Bounds", "Journey", "Model", "bounds_of"]
 
-CPU_S: Final = 392e-6
-"""CPU seconds of a webhook, as `docs/performance.md` has them; `hookseal bench` tells yours."""
+CPU_S: Final = 250e-6
+"""CPU seconds of a webhook; `hookseal bench` tells yours.
+
+With another one, `hookseal bench simulate --plan --markdown docs/capacity.md` renews the page."""
 
 
 def _default(setting: str) -> Any:

@@ -30,7 +30,8 @@ from hookseal.bench.capacity_bytes import (
     sealed_bytes,
     traffic_of,
 )
-from hookseal.bench.capacity_table import COLUMNS, Prices, cost_per_million, plan_for, table_rows
+from hookseal.bench.capacity_cost import Prices, cost_per_million
+from hookseal.bench.capacity_table import COLUMNS, demands, plan_figures, plan_for, table_rows
 from hookseal.bench.scenario import EVENT_BYTES
 from hookseal.bench.sealing import body_bytes
 from hookseal.bench.sim_model import Bounds, Model
@@ -221,7 +222,7 @@ class TestBrokers:
 
 class TestTable:
     def test_has_a_row_for_each_rate_latency_and_order(self) -> None:
-        rows = table_rows(Prices(vcpu_hour=0.04))
+        rows = table_rows(demands(), Prices(vcpu_hour=0.04))
 
         assert len(rows) == 4 * 2 * 3
         assert all(len(row) == len(COLUMNS) for row in rows)
@@ -229,8 +230,7 @@ class TestTable:
         assert rows[-1][:3] == (1_000_000, 200, "unordered")
 
     def test_rows_are_what_is_planned(self) -> None:
-        (row,) = table_rows(
-            Prices(vcpu_hour=0.036),
+        asked = demands(
             cpu_s=0.0004,
             utilisation=0.5,
             bounds=BOUNDS,
@@ -239,16 +239,26 @@ class TestTable:
             orderings=["customer"],
         )
 
+        (row,) = table_rows(asked, Prices(vcpu_hour=3.6, egress_gb=1))
+
         assert row[:9] == (1000, 50, "customer", 4, 1, 100, 50, 1, 3)
+        assert row[-3:-1] == (20, 1)
+
+    def test_for_programs_is_not_rounded(self) -> None:
+        (figures,) = plan_figures([A_THOUSAND], Prices(vcpu_hour=3.6))
+
+        assert (figures["per_s"], figures["work"]["latency_s"]) == (1000, 0.0496)
+        assert (figures["partitions"], figures["per_million"]["machines"]) == (4, 1)
 
     def test_a_million_costs_what_its_seconds_cost(self) -> None:
         plan = plan_for(A_THOUSAND)
 
         # One vCPU, three brokers of eight, and 2.567 GB, for 1000 seconds.
-        assert cost_per_million(A_THOUSAND, plan, Prices(3.6)) == pytest.approx(1)
-        assert cost_per_million(A_THOUSAND, plan, Prices(3.6, broker_vcpus=8)) == pytest.approx(25)
+        with_kafka = cost_per_million(A_THOUSAND, plan, Prices(3.6, broker_vcpus=8))
+        assert cost_per_million(A_THOUSAND, plan, Prices(3.6)) == pytest.approx((1, 0))
+        assert with_kafka.machines == pytest.approx(25)
         assert cost_per_million(A_THOUSAND, plan, Prices(0, egress_gb=1)) == pytest.approx(
-            2.569, rel=0.01
+            (0, 2.569), rel=0.01
         )
 
     def test_commits_come_from_each_worker_by_its_interval(self) -> None:
