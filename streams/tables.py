@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import faust
 import structlog
 from faust.types import TP
 
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.forged import ForgedRecords
 from hookseal.kafka.partitioner import partition_of
+from streams.changelog import ChangelogTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from faust.types import EventT, FutureMessage, Message
+    from faust.types import Message
 
     from hookseal.delivery.ports import Clock
     from hookseal.domain.tenant import Tenant
@@ -29,28 +29,12 @@ __all__ = ["ChangelogTable", "FaustTenants"]
 PATIENCE_S = 30.0
 _PAUSE_S = 1.0
 _RECHECK_S = 0.1
+# Decoded, a tenant takes several times the memory of its document.
+_DECODED_MAX = 65_536
+# As it stands in a document; within a text its quotes would be escaped.
+_SUSPENDED = b'"suspension":'
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
-
-
-class ChangelogTable(faust.Table[bytes, bytes]):
-    """A table that tells when the changelog has its latest change.
-
-    Attributes:
-        is_genuine: Whether a record of the changelog was written by one of ours.
-    """
-
-    last_write: FutureMessage | None = None
-    is_genuine: Callable[[Message], bool] = staticmethod(lambda _: True)
-
-    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
-        """Take what the changelog says into the table, but for what somebody else wrote."""
-        super().apply_changelog_batch([one for one in batch if self.is_genuine(one.message)])
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
-        """Send a change to the changelog and remember what tells when it is there."""
-        self.last_write = super().send_changelog(*args, **kwargs)
-        return self.last_write
 
 
 class FaustTenants:
@@ -97,12 +81,22 @@ class FaustTenants:
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:
         """Return the tenants whose events stand on this partition."""
-        found = []
-        for key, document in self._table.items():
-            customer_id = key.decode()
-            if partition_of(customer_id, self._partitions()) == partition:
-                found.append(self._decoded(customer_id, document))
-        return found
+        # Not kept: all at once they would take several times the memory of their documents.
+        return [
+            self._decoded(key.decode(), document, keep=False)
+            for key, document in self._table.items_of(partition, self._partitions())
+        ]
+
+    def suspended_of(self, partition: int) -> Sequence[Tenant]:
+        """Return those of them that may have a suspended endpoint.
+
+        Of a million tenants it decodes these alone: all would hold the loop for a minute.
+        """
+        return [
+            self._decoded(key.decode(), document)
+            for key, document in self._table.items_of(partition, self._partitions())
+            if _SUSPENDED in document
+        ]
 
     async def settle(self, partition: int) -> None:
         """Wait until every command that stands on the partition by now is applied.
@@ -132,7 +126,10 @@ class FaustTenants:
                     await commands.reach(tp, before + 1)
                 progress_at = self._clock.now()
             except TimeoutError:
-                if self._clock.now() - progress_at > PATIENCE_S:
+                if self._table.is_recovering:
+                    # No command is taken meanwhile, however many tenants there are to read.
+                    progress_at = self._clock.now()
+                elif self._clock.now() - progress_at > PATIENCE_S:
                     _log.warning("commands.stuck", partition=partition, applied=before, end=end)
                     return
         # Commands are applied once the table is recovered, so the changelog is read by now.
@@ -155,7 +152,7 @@ class FaustTenants:
             del self._table[key]
         else:
             document = self._registry.document(tenant)
-            self._read[customer_id] = (document, tenant)
+            self._keep(customer_id, document, tenant)
             self._table[key] = document
         written = self._table.last_write
         assert written is not None  # noqa: S101 - both ways send to the changelog
@@ -168,15 +165,8 @@ class FaustTenants:
         The memory store keeps what was written live for ever. A tenant that is deleted
         elsewhere would rise again when its partition comes back after compaction.
         """
-        count = self._partitions()
-        for key in list(self._read):
-            if partition_of(key, count) not in partitions:
-                del self._read[key]
-        if self._table.app.conf.store.scheme != "memory":
-            return
-        held = self._table.data
-        for raw in [key for key in held if partition_of(key.decode(), count) not in partitions]:
-            held.pop(raw, None)
+        self._read.clear()
+        self._table.keep_only(partitions, self._partitions())
 
     def _is_genuine(self, message: Message) -> bool:
         key = message.key or b""
@@ -190,11 +180,18 @@ class FaustTenants:
         self._forged.followed(key)
         return True
 
-    def _decoded(self, customer_id: str, document: bytes) -> Tenant:
+    def _decoded(self, customer_id: str, document: bytes, *, keep: bool = True) -> Tenant:
         # Decoding costs some 10 us; most events find their tenant unchanged.
         known = self._read.get(customer_id)
         if known is not None and known[0] == document:
             return known[1]
         tenant = self._registry.tenant_in(customer_id.encode(), document)
-        self._read[customer_id] = (document, tenant)
+        if keep:
+            self._keep(customer_id, document, tenant)
         return tenant
+
+    def _keep(self, customer_id: str, document: bytes, tenant: Tenant) -> None:
+        if len(self._read) >= _DECODED_MAX:
+            # All: to find the oldest of a dictionary gets slower with each that was taken out.
+            self._read.clear()
+        self._read[customer_id] = (document, tenant)

@@ -111,6 +111,8 @@ class FakeTenants:
     def of_partition(self, partition: int) -> list[Tenant]:
         return list(self.held.values())
 
+    suspended_of = of_partition
+
     async def settle(self, partition: int) -> None:
         self.settled.append(partition)
         self.on_settle()

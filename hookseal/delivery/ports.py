@@ -109,6 +109,10 @@ class Tenants(Protocol):
         """Return the tenants whose events stand on this partition."""
         ...
 
+    def suspended_of(self, partition: int) -> Sequence[Tenant]:
+        """Return at least those of them that have a suspended endpoint."""
+        ...
+
     async def settle(self, partition: int) -> None:
         """Wait until every command that stands on the partition by now is applied.
 

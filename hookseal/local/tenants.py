@@ -230,6 +230,8 @@ class EngineTenants:
         self._hold_s = hold_s
         self.get = model.get
         self.of_partition = model.of_partition
+        # They are all decoded already.
+        self.suspended_of = model.of_partition
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
         """Wait until all changes are known, up to the hold time."""

@@ -107,7 +107,7 @@ class Suspensions:
     def start(self, lane: Lane) -> None:
         """Take over the suspended endpoints of the lane's partition."""
         self._held[lane.partition] = _Held(lane)
-        for tenant in self.tenants.of_partition(lane.partition):
+        for tenant in self.tenants.suspended_of(lane.partition):
             self.changed(tenant.customer_id, lane.partition)
         self.pulse()
 

@@ -17,6 +17,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.agents import Agent
+from faust.stores.memory import Store as MemoryStore
+from faust.stores.rocksdb import Store as RocksStore
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer
@@ -31,6 +34,7 @@ REPLACED = {
     Consumer._should_commit: "5ce941793947",
     Consumer._new_offset: "1d2c7ea89a7a",
     Consumer._add_gap: "4df2573ded7c",
+    Consumer._commit_offsets: "1a6979904118",
     Consumer._drain_messages: "44a2500309e8",
     Consumer._wait_next_records: "6218e1969a63",
     Consumer.on_partitions_revoked: "d04b7ae72c6f",
@@ -52,6 +56,14 @@ REPLACED = {
     AIOKafkaConsumerThread._seek_wait: "9d221e816d94",
     Recovery.on_recovery_completed: "6ef567acf072",
     Recovery._seek_offsets: "19598ca63d94",
+    Recovery._slurp_changelogs.fun: "7825c7e50f76",
+    Recovery._set_recovery_started: "bcfebf81ae13",
+    Recovery._restart_recovery.fun: "6bd8a8558a2d",
+    Recovery.need_recovery: "fd1dc345b5d5",
+    vars(TableManager)["recovery"].fget: "f0bf5de78b4c",
+    MemoryStore.apply_changelog_batch: "71863e3cd727",
+    MemoryStore.on_recovery_completed: "a00bef343e13",
+    RocksStore.apply_changelog_batch: "ea3344d369fc",
     Consumer.getmany: "4b168d84882a",
     AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1",
     Fetcher.fetched_records: "be4348896b9b",

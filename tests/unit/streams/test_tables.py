@@ -9,7 +9,7 @@ from hookseal.domain.tenant import encode
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.forged import ForgedRecords
 from hookseal.kafka.partitioner import partition_of
-from streams.tables import FaustTenants
+from streams.tables import PATIENCE_S, FaustTenants
 from tests.builders import a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock
 
@@ -72,6 +72,52 @@ class TestCatchUp:
         await tenants.catch_up(0)
 
         assert (ends.failures, clock.slept) == (0, [1, 1, 1])
+
+    async def test_has_patience_while_the_table_is_read(
+        self, app: HooksealApp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock, looks = ManualClock(), Looks(app, recovered_at=5)
+        monkeypatch.setattr("streams.tables._RECHECK_S", 0.0)
+        monkeypatch.setattr(app.lifecycle.commands, "applied", looks.applied)
+        tenants = FaustTenants(
+            app.lifecycle.tenants._table,
+            registry=a_registry(),
+            on_forged=lambda: None,
+            partitions=lambda: 6,
+            ends=cast("LogEnds", FailingEnds(0, end=1)),
+            commands=lambda: app.lifecycle.commands,
+            commands_topic="tenant-commands",
+            clock=clock,
+            hold_s=10,
+        )
+
+        await tenants.catch_up(0)
+
+        # Each look was longer after the one before than its patience: it gave up on none
+        # while the table was read, and on the first behind that.
+        assert looks.recovering == [True] * 5 + [False]
+
+
+class ManualClock(FakeClock):
+    """A clock that moves on with each look at it."""
+
+    def now(self) -> float:
+        self.time += PATIENCE_S + 1
+        return self.time
+
+
+class Looks:
+    """Says that no command is applied; notes whether the table was read meanwhile."""
+
+    def __init__(self, app: HooksealApp, recovered_at: int) -> None:
+        self.recovering: list[bool] = []
+        self._app = app
+        self._recovered_at = recovered_at
+
+    def applied(self, _: object) -> int:
+        self._app.in_recovery = len(self.recovering) < self._recovered_at
+        self.recovering.append(self._app.in_recovery)
+        return 0
 
 
 class TestFaustTenants:

@@ -1,0 +1,164 @@
+"""The tables' recovery: a batch of the changelog at a time, where Faust takes record by record.
+
+Faust hands each record of a changelog through the conductor, a topic, an event and a queue
+to the recovery, which waits for each with a timeout of its own and counts anew what remains
+of all partitions. Here a fetch is taken as it comes, before any of that (`Changelogs`), and
+what is known of a partition moves once for each batch. There is no queue behind it that
+could hold what became stale in a rebalance.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from faust.tables.recovery import Recovery
+from mode import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from faust.types import TP
+
+    from streams.consumer import FinishedConsumer
+
+__all__ = ["Change", "Changelogs", "TableRecovery"]
+
+_SAMPLES = 20
+_NOTHING = -1
+
+
+class Change(NamedTuple):
+    """A record of a changelog; to a store and to a table, its event and its message at once.
+
+    Attributes:
+        tp: Topic and partition, as Faust has them.
+        offset: Where it stands.
+        key: The record's, as bytes.
+        value: The record's; None = deleted.
+    """
+
+    tp: TP
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+    @property
+    def message(self) -> Change:
+        """Itself."""
+        return self
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self.tp.topic
+
+    @property
+    def partition(self) -> int:
+        """Counted from 0."""
+        return self.tp.partition
+
+
+class Changelogs:
+    """A scheduler of what was fetched, that hands changelogs to the recovery as they are.
+
+    Everything else goes on to the scheduler it stands before.
+    """
+
+    def __init__(self, recovery: TableRecovery, rest: Any) -> None:
+        """Prepare.
+
+        Args:
+            recovery: Takes the changelogs.
+            rest: Faust's scheduler.
+        """
+        self._recovery = recovery
+        self._rest = rest
+
+    def iterate(self, records: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Any]]:
+        """Return what is left to be handed over record by record.
+
+        Faust asks as soon as a fetch came, and while the flow goes on: what it checks before
+        each record it hands over holds for all of them now.
+        """
+        topics = self._recovery.tables.changelog_topics
+        rest = {}
+        for tp, found in records.items():
+            if tp.topic in topics:
+                self._recovery.take(tp, found)
+            else:
+                rest[tp] = found
+        handed_over: Iterator[tuple[TP, Any]] = self._rest.iterate(rest)
+        return handed_over
+
+
+class TableRecovery(Recovery):
+    """Faust's recovery, but for how records come to the table.
+
+    When it begins, ends, is begun anew and which offsets it is from and to is Faust's.
+    """
+
+    # A batch each: what is left is told every few seconds in the log.
+    num_samples_required_for_estimate = _SAMPLES
+
+    async def on_start(self) -> None:
+        """Stand before the scheduler."""
+        await super().on_start()
+        consumer = cast("Any", self.app.consumer)
+        if not isinstance(consumer.scheduler, Changelogs):
+            consumer.scheduler = Changelogs(self, consumer.scheduler)
+
+    def take(self, tp: TP, records: Sequence[Any]) -> None:
+        """Take what was fetched of a changelog's partition into its table.
+
+        Args:
+            tp: Topic and partition; what is neither active nor a standby here is passed over.
+            records: As aiokafka has them, in the order of their offsets.
+        """
+        consumer = cast("FinishedConsumer", self.app.consumer)
+        is_active = tp in self.active_tps
+        if not consumer.takes(tp) or not (is_active or tp in self.standby_tps):
+            return
+        began = time.monotonic()
+        offsets = self.active_offsets if is_active else self.standby_offsets
+        seen = offsets.get(tp)
+        news = [
+            Change(tp, record.offset, record.key, record.value)
+            for record in records
+            if seen is None or record.offset > seen
+        ]
+        if news:
+            self.tp_to_table[tp].apply_changelog_batch(cast("Any", news))
+            # Only now: had the store failed, the batch would count as read.
+            offsets[tp] = news[-1].offset
+            self._last_flush_at = began
+        if is_active:
+            self._active_events_received_at[tp] = began
+            self._sample(began, len(records))
+        self._tell_if_done()
+
+    def _sample(self, now: float, records: int) -> None:
+        since, self._last_active_event_processed_at = self._last_active_event_processed_at, now
+        if since is not None and records:
+            self._processing_times.append((now - since) / records)
+            if len(self._processing_times) > self.num_samples_required_for_estimate:
+                self._processing_times.popleft()
+
+    def _tell_if_done(self) -> None:
+        if self.in_recovery and not self.need_recovery():
+            self._set_recovery_ended()
+            self.signal_recovery_end.set()
+        if not self.tables.standbys_ready and not any(
+            end > (self.standby_offsets.get(tp) or _NOTHING)
+            for tp, end in self.standby_highwaters.items()
+        ):
+            self.tables.on_standbys_ready()
+
+    def _set_recovery_started(self) -> None:
+        # Here, and not with each record: it stays set until somebody has waited for it.
+        self.signal_recovery_end.clear()
+        super()._set_recovery_started()
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        """Nothing comes through the queue."""
