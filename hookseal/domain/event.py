@@ -59,8 +59,6 @@ SEALED_HEADER = "hookseal-sealed"
 SEAL_TO_HEADER = "hookseal-seal-to"
 
 CUSTOMER_ID_MAX = 128
-# Nonce, tag, version and the names around them, in base64.
-_SEALED_ROOM = 128
 _ID_MAX = 128
 # Nonce, tag, version and the names around them, in base64.
 _SEALED_ROOM = 128
