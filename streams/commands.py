@@ -8,8 +8,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from streams.arrivals import raw_events
 from streams.codecs import record_of
-from streams.lanes import raw_events
 from streams.sequence import Sequence
 
 if TYPE_CHECKING:

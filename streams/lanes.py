@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hookseal.delivery.lane import Lane, LaneStoppedError
 from hookseal.delivery.lanes import Lanes
 from hookseal.delivery.lanes.turns import turns_of
+from streams.arrivals import arrivals
 from streams.codecs import record_of
 from streams.sequence import Sequence
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from streams.consumer import FinishedConsumer
     from streams.order import Order
 
-__all__ = ["EventLanes", "quiet", "raw_events"]
+__all__ = ["EventLanes", "quiet"]
 
 _SETTLE_S = 0.01
 
@@ -162,7 +163,7 @@ class EventLanes:
                 )
 
     async def _feed(self, stream: StreamT[bytes], line: _Line) -> None:
-        async with aclosing(raw_events(stream)) as events:
+        async with aclosing(arrivals(stream)) as events:
             async for event in events:
                 tp = event.message.tp
                 if line.sequence.is_new and not await self._consumer().start_known(tp):
@@ -239,9 +240,3 @@ async def quiet(lanes: Iterable[Lane], timeout_s: float) -> None:
         task.cancel()
     # What an attempt decided takes a few steps of the loop to be noted.
     await asyncio.sleep(_SETTLE_S)
-
-
-def raw_events(stream: Any) -> Any:
-    """Return the stream's events, none of which Faust acknowledges by itself."""
-    # noack: by default Faust acknowledges an event whose handling was cancelled.
-    return stream.noack().events()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hookseal.bench.meter import Meter
 from hookseal.config import load
+from streams.arrivals import arrivals
 from streams.faust_app import HooksealApp
-from streams.lanes import raw_events
 from streams.topology import _faust_options
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ app.lifecycle = cast("Lifecycle", _Nothing())
 
 async def idle(stream: Any) -> None:
     """Take each event and say that it is finished."""
-    async for event in raw_events(stream):
+    async for event in arrivals(stream):
         cast("FinishedConsumer", app.consumer).finish(event.message.tp, event.message.offset)
         if meter.count():
             written = result.with_suffix(".tmp")

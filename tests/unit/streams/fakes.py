@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from streams.membership import Membership
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["PLACE", "Consumer", "Stream"]
+__all__ = ["PLACE", "Consumer", "Stream", "an_arrival"]
 
 PLACE = TP("a-topic", 0)
 
@@ -22,25 +23,51 @@ class Stream:
     """Hands over a record for each key, from offset 0 on."""
 
     def __init__(self, *keys: bytes) -> None:
+        self.app = SimpleNamespace(
+            flow_control=SimpleNamespace(is_active=lambda: True), consumer_generation_id=1
+        )
+        self.channel = SimpleNamespace(queue=asyncio.Queue[Any]())
+        self.is_stopped = False
         self._keys = keys
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Put all of them into the queue."""
+        for offset, key in enumerate(self._keys):
+            self.channel.queue.put_nowait(an_arrival(offset, key))
+
+    @property
+    def should_stop(self) -> bool:
+        return self.is_stopped
+
+    async def maybe_start(self) -> bool:
+        return False
+
+    def _channel_stop_iteration(self, channel: Any) -> None:
+        assert channel is self.channel
 
     def noack(self) -> Stream:
         return self
 
     async def events(self) -> AsyncIterator[Any]:
-        for offset, key in enumerate(self._keys):
-            yield SimpleNamespace(
-                message=SimpleNamespace(
-                    topic=PLACE.topic,
-                    partition=PLACE.partition,
-                    tp=PLACE,
-                    offset=offset,
-                    key=key,
-                    value=b"{}",
-                    headers=[],
-                    timestamp=1.0,
-                )
-            )
+        while not self.channel.queue.empty():
+            yield self.channel.queue.get_nowait()
+
+
+def an_arrival(offset: int, key: bytes, *, generation_id: int = 1) -> Any:
+    return SimpleNamespace(
+        message=SimpleNamespace(
+            topic=PLACE.topic,
+            partition=PLACE.partition,
+            tp=PLACE,
+            offset=offset,
+            key=key,
+            value=b"{}",
+            headers=[],
+            timestamp=1.0,
+            generation_id=generation_id,
+        )
+    )
 
 
 class Consumer:

@@ -8,30 +8,14 @@ import pytest
 from hookseal.delivery.lanes import Limits
 from streams.lanes import EventLanes
 from streams.order import Order
+from tests.conditions import until
 from tests.fakes import FakeClock, RecordingObserver
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from hookseal.delivery.lane import Lane
     from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
-
-
-class Again(Stream):
-    """Hands its records over, and all of them again when the test says so."""
-
-    def __init__(self, *records: tuple[int, bytes]) -> None:
-        super().__init__(*(key for _, key in records))
-        self.again = asyncio.Event()
-
-    async def events(self) -> AsyncIterator[Any]:
-        async for event in super().events():
-            yield event
-        await self.again.wait()
-        async for event in super().events():
-            yield event
 
 
 class Delivery:
@@ -109,7 +93,7 @@ class TestEventLanes:
         self,
     ) -> None:
         delivery, consumer = Delivery(), Consumer()
-        events, stream = lanes(delivery, consumer), Again((0, b"c"), (1, b"a"), (2, b"d"))
+        events, stream = lanes(delivery, consumer), Stream(b"c", b"a", b"d")
         running = asyncio.create_task(events.run(cast("Any", stream)))
         await delivery.begun.wait()
 
@@ -117,7 +101,9 @@ class TestEventLanes:
         await events.begin_anew({PLACE})
         assert delivery.running == set()
         consumer.finish(PLACE, 1)
-        stream.again.set()
+        stream.hand_over()
+        await until(lambda: consumer.finished(PLACE) == 3)
+        running.cancel()
         await running
 
         # What it had finished itself stays finished.
