@@ -37,7 +37,7 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     structlog alone would print on stdout, and there is what a command prints.
     """
     wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name), _THROUGH_LOGGING, wrapper_class=structlog.stdlib.BoundLogger
+        logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger
     )
     return wrapped
 
@@ -110,8 +110,13 @@ def _straight_to_stderr(level: str) -> None:
     )
 
 
-def _rendered(line_to: Any, level: str, line: Any) -> bytes:
+def _rendered(line_to: Any, level: str, line: Any) -> Any:
     """Do in one go what `_SHARED` and the renderer do one by one."""
+    if isinstance(line_to, logging.Logger):
+        # Wrapped, so as to be quiet without us: its handler renders it, and is ours.
+        for processor in _THROUGH_LOGGING:
+            line = processor(line_to, level, line)
+        return line
     line["level"] = level
     line["logger"] = line_to.name
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)

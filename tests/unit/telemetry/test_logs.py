@@ -18,6 +18,11 @@ ours = structlog.stdlib.get_logger("hookseal.worker")
 ours.debug("lane.waiting", partition=1)
 ours.info("delivery.attempted", customer_id="käufer", attempt=1, duration_s=0.25, status=None)
 logger("hookseal.api").info("api.asked")
+wrapped = structlog.wrap_logger(
+    logging.getLogger("hookseal.kafka"), wrapper_class=structlog.stdlib.BoundLogger
+)
+wrapped.warning("registry.forged", offset=7)
+wrapped.debug("registry.read")
 logging.getLogger("aiokafka").info("chatter")
 logging.getLogger("aiokafka").warning("trouble with %s", "a broker")
 try:
@@ -59,16 +64,19 @@ def test_each_line_is_json_with_a_level_a_logger_and_a_time(
 
 def test_lines_of_libraries_look_alike(said: dict[str, dict[str, Any]]) -> None:
     assert said["api.asked"]["logger"] == "hookseal.api"
+    assert said["registry.forged"]["offset"] == 7
+    assert said["registry.forged"]["logger"] == "hookseal.kafka"
     assert said["trouble with a broker"]["level"] == "warning"
     assert set(said["trouble with a broker"]) == {"event", "level", "logger", "timestamp"}
 
 
 def test_what_is_less_severe_is_left_out(said: dict[str, dict[str, Any]]) -> None:
     assert "lane.waiting" not in said
+    assert "registry.read" not in said
     assert "chatter" not in said
-    assert [line["event"] for line in lines("ERROR") if line["logger"].startswith("hookseal")] == [
-        "delivery.crashed"
-    ]
+    assert [
+        line["event"] for line in lines("ERROR") if line["logger"].startswith("hookseal.w")
+    ] == ["delivery.crashed"]
 
 
 def test_a_crash_shows_where_it_happened(said: dict[str, dict[str, Any]]) -> None:
