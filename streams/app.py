@@ -4,7 +4,7 @@ import sys
 
 from hookseal.config import load
 from hookseal.errors import ConfigurationError
-from streams.process import spare_the_collector, use_event_loop
+from streams.process import hand_over_sooner, spare_the_collector, use_event_loop
 from streams.topology import create_app
 
 __all__ = ["app"]
@@ -12,6 +12,7 @@ __all__ = ["app"]
 try:
     settings = load()
     use_event_loop(settings.event_loop)
+    hand_over_sooner()
     app = create_app(settings)
     spare_the_collector()
 except ConfigurationError as error:

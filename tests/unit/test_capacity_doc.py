@@ -100,12 +100,14 @@ class TestRenewed:
 class TestAdvice:
     """As in "How full a partition may be": 1,000 webhooks a second at 50 ms."""
 
-    @pytest.mark.parametrize("times", [1, 10])
-    def test_few_customers_by_hash_are_too_many_for_some_partition(self, times: int) -> None:
+    @pytest.mark.parametrize(("times", "full", "late_s"), [(1, 1.0, 1.0), (10, 0.9, 0.35)])
+    def test_few_customers_by_hash_are_too_many_for_some_partition(
+        self, times: int, full: float, late_s: float
+    ) -> None:
         used, found = a_wait("partition", times, 0.6)
 
-        assert used > 1
-        assert found.p99_s > 1
+        assert used > full
+        assert found.p99_s > late_s
 
     def test_some_partition_has_four_customers_where_there_is_one_for_each(self) -> None:
         used, _ = a_wait("partition", 1, 0.6)

@@ -138,7 +138,8 @@ class TestPlan:
         assert found["customers"] == 1004
 
     def test_counts_with_other_prices_and_sizes(self, tmp_path: Path) -> None:
-        one = ("--plan", "--rate", "1000", "--latency-ms", "50", "--ordering", "customer")
+        asked = ("--rate", "1000", "--latency-ms", "50", "--ordering", "customer")
+        one = ("--plan", *asked, "--cpu-us", "250")
         prices = ("--vcpu-hour", "3.6", "--egress-gb", "0", "--broker-vcpus", "8")
 
         small = figures(tmp_path, *one)
