@@ -119,7 +119,8 @@ def directly(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     deployment.run("topics", "create")
     log = folder / "log"
     with a_process(str(HOOKSEAL), "worker", env=deployment.env, log=log):
-        until(lambda: f'"partitions": {list(range(PARTITIONS))}' in log.read_text())
+        held = json.dumps(list(range(PARTITIONS)), separators=(",", ":"))
+        until(lambda: f'"partitions":{held}' in log.read_text())
         yield deployment
 
 
