@@ -430,9 +430,12 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` is console on a terminal, JSON otherwise."
     )
-    event_loop: Literal["auto", "asyncio"] = Field(
-        default="auto",
-        description="`auto` is uvloop where it is installed; `asyncio` is Python's own.",
+    event_loop: Literal["asyncio", "uvloop"] = Field(
+        default="asyncio",
+        description=(
+            "`uvloop` takes a tenth less CPU, and sends later: a worker that is frozen for longer "
+            "than its session may repeat an event behind its successor's."
+        ),
     )
     metrics_port: int | None = Field(
         default=None,

@@ -9,7 +9,7 @@ from typing import Literal
 
 __all__ = ["EventLoop", "hand_over_sooner", "spare_the_collector", "use_event_loop"]
 
-EventLoop = Literal["auto", "asyncio"]
+EventLoop = Literal["asyncio", "uvloop"]
 
 # Python's own is 700 and 10 and 10. An event leaves no cycles behind, so that to look for
 # them after each handful costs, and finds nothing.
@@ -19,9 +19,13 @@ _SWITCH_S = 0.0005
 
 
 def use_event_loop(wanted: EventLoop) -> None:
-    """Have all event loops of this process be uvloop's, where that is installed.
+    """Have all event loops of this process be of this kind; asyncio's where there is no uvloop.
 
     Not with Faust's `--loop`: it would have to be said each time, and in front of `worker`.
+
+    asyncio hands a request to the kernel when it is written, uvloop at the end of the turn.
+    Whoever is frozen in between sends it when it thaws, however long ago its partition went
+    to somebody else: nothing looks at the fence again in between.
     """
     if wanted == "asyncio":
         return

@@ -1,4 +1,4 @@
-"""Attempts are made on both event loops there are: workers have uvloop's by default."""
+"""Attempts are made on both event loops there are: `HOOKSEAL_EVENT_LOOP` chooses one."""
 
 from __future__ import annotations
 

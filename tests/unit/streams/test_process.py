@@ -16,7 +16,7 @@ asyncio.run(show())
 """
 
 
-@pytest.mark.parametrize(("wanted", "loop"), [("auto", "uvloop"), ("asyncio", "asyncio")])
+@pytest.mark.parametrize(("wanted", "loop"), [("uvloop", "uvloop"), ("asyncio", "asyncio")])
 def test_the_event_loop_is_the_one_that_is_asked_for(wanted: str, loop: str) -> None:
     # In a process of its own: what is set up holds for all of one.
     run = subprocess.run(
