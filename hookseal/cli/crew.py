@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hookseal.cli.crew_member import bound_to_us
 from hookseal.domain.backoff import Backoff
+from hookseal.kafka.broker.bound import bound_to_us
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from hookseal.domain.json_text import data_member, validate
+from hookseal.domain.moment import to_the_second
 from hookseal.domain.record import Record, last_header
 from hookseal.domain.tenant import PublicKey
 from hookseal.errors import InvalidEventError
@@ -428,11 +428,5 @@ def _check_json_type(content_type: object) -> None:
 def _timestamp(text: object, record: Record) -> str:
     if text is None:
         seconds, milliseconds = divmod(record.timestamp_ms, 1000)
-        return f"{_to_the_second(seconds)}.{milliseconds:03}Z"
+        return f"{to_the_second(seconds)}.{milliseconds:03}Z"
     return check_timestamp(text)
-
-
-@lru_cache(maxsize=64)
-def _to_the_second(unix_s: int) -> str:
-    # Events come thousands a second, one after the other.
-    return datetime.fromtimestamp(unix_s, UTC).isoformat()[:19]

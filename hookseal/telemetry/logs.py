@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
 import structlog
+
+from hookseal.domain.moment import to_the_second
 
 __all__ = ["logger", "logging_config"]
 
@@ -120,15 +120,10 @@ def _rendered(line_to: Any, level: str, line: Any) -> Any:
     line["level"] = level
     line["logger"] = line_to.name
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-    line["timestamp"] = f"{_to_the_second(seconds)}.{rest // 1000:06}Z"
+    line["timestamp"] = f"{to_the_second(seconds)}.{rest // 1000:06}Z"
     if "exc_info" in line:
         line = structlog.processors.format_exc_info(line_to, level, line)
     return orjson.dumps(line, default=repr)
-
-
-@lru_cache(maxsize=2)
-def _to_the_second(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat()[:19]
 
 
 def _json(line: Any, **_: Any) -> str:

@@ -52,17 +52,17 @@ def main(arguments: list[str]) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit code."""
     try:
         asked = msgspec.json.decode(arguments[0], type=Asked)
-        use_event_loop(load().event_loop)
+        settings = load()
+        use_event_loop(settings.event_loop)
         spare_the_collector()
-        asyncio.run(_serve(asked))
+        asyncio.run(_serve(asked, settings))
     except HooksealError as error:
         ui.complain(error)
         return ui.exit_code_of(error)
     return 0
 
 
-async def _serve(asked: Asked) -> None:
-    settings = load()
+async def _serve(asked: Asked, settings: Settings) -> None:
     ordering = order_of(settings, asked.ordering)
     kept = stored(settings, ordering, SystemClock())
     spool = None if asked.spool is None else Path(asked.spool)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import threading
 from typing import TYPE_CHECKING
 
 from hookseal.errors import BrokerError
+from hookseal.kafka.broker.bound import bound_to_us
 from hookseal.kafka.broker.ports import PORT_TAKEN
 from hookseal.kafka.broker.probe import wait_until
 
@@ -22,17 +21,6 @@ __all__ = ["Child", "last_lines"]
 _LINES_SHOWN = 20
 _TAIL_BYTES = 16 * 1024
 _PORT_TAKEN_WORDS = ("Address already in use", "AddrInUse", "BindException")
-
-# PR_SET_PDEATHSIG (1): the kernel kills the program when its parent dies, even by SIGKILL.
-# In a program of its own before the broker's: between fork and exec, `preexec_fn` would run
-# Python in a process that may hold another thread's locks.
-_DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent ended before this program began")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Child:
@@ -84,7 +72,7 @@ class Child:
     def _run(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - we composed the command
-                self._bound_to_us(),
+                bound_to_us(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -141,14 +129,6 @@ class Child:
         if self._process is None:
             raise BrokerError("broker_not_started", "Start the broker's process first.")
         return self._process
-
-    def _bound_to_us(self) -> list[str]:
-        # The kernel takes the thread that started a program for its parent: bound to a
-        # short-lived thread, the broker would die with that.
-        if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
-            return [*self._command]
-        launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
-        return [*launcher, *self._command]
 
 
 def last_lines(log: Path) -> str:

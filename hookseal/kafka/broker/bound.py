@@ -1,7 +1,7 @@
 """Become a program that the kernel kills when its parent dies, even by SIGKILL.
 
-Run as a file, in a process of its own: between fork and exec Python code could meet a lock
-that a thread of the parent's holds.
+Run as a file, in a process of its own: between fork and exec, Python code (`preexec_fn`)
+could meet a lock that a thread of the parent's holds.
 """
 
 from __future__ import annotations
@@ -9,26 +9,32 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["bound_to_us"]
 
 _PR_SET_PDEATHSIG = 1
 
 
-def bound_to_us(command: list[str]) -> list[str]:
+def bound_to_us(command: Sequence[str]) -> list[str]:
     """Return the command that runs this one bound to this process.
 
-    The kernel takes the thread that starts it for its parent: start it from one that stays.
-    Only Linux can do that; elsewhere the command is returned as it is.
+    Only Linux can do that. And the kernel takes the thread that starts it for its parent:
+    bound to another than the main one, it would die with that. Otherwise the command is
+    returned as it is.
     """
-    if sys.platform != "linux":
-        return command
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return [*command]
     # Without the site packages: it is up within a few milliseconds.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def _become(parent: int, command: list[str]) -> None:
-    import ctypes
+    import ctypes  # noqa: PLC0415 - of no use to whoever imports this
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
