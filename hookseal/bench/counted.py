@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from hookseal.bench.sample import TIMESTAMP, event_value, sealed
 from hookseal.domain.event import parse_event
 from hookseal.domain.json_text import data_member
 from hookseal.domain.record import Record
 from hookseal.domain.verdict import judge
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key
 from hookseal.seal.randomness import OS
-from hookseal.seal.request import seal_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PATHS", "run"]
 
-_EVENT_BYTES = 1024
 _MAX_BYTES = 32 * 1024
-_NOW = 1_764_000_000
 _CAP_S = 300.0
 _SECRET = bytes(range(32))
 # Caches are filled, and the interpreter has settled on its specialised bytecode (PEP 659).
@@ -80,54 +77,28 @@ def _repeat(operation: Callable[[], object], times: int) -> None:
         operation()
 
 
-def _event_value() -> bytes:
-    lines = [{"sku": f"sku-1-{line}", "quantity": line + 1, "price": "19.90"} for line in range(6)]
-    data = {"order": 1, "currency": "EUR", "lines": lines, "note": ""}
-    event = {"type": "order.paid", "id": "evt_000000000001", "data": data}
-    data["note"] = "x" * (_EVENT_BYTES - len(orjson.dumps(event)))
-    return orjson.dumps(event)
-
-
 def _parsing() -> Callable[[], object]:
-    record = Record("events", 3, 118, key=b"customer-1", value=_event_value())
+    record = Record("events", 3, 118, key=b"customer-1", value=event_value(1))
     return partial(parse_event, record, max_bytes=_MAX_BYTES)
 
 
 def _sealing(kind: str) -> Callable[[], object]:
-    return partial(_seal, _key(kind), data_member(_event_value()) or b"")
+    return partial(sealed, _key(kind), data_member(event_value(1)) or b"", _SECRET)
 
 
 def _sealing_around_the_key() -> Callable[[], object]:
     key = _key("x25519")
     recipient = key.address(OS)
     addressed = replace(key, address=lambda _: recipient)
-    return partial(_seal, addressed, data_member(_event_value()) or b"")
+    return partial(sealed, addressed, data_member(event_value(1)) or b"", _SECRET)
 
 
 def _key(kind: str) -> EncryptionKey:
     return load_public_key(orjson.dumps(_KEYS[kind]))
 
 
-def _seal(key: EncryptionKey, data: bytes) -> tuple[dict[str, str], bytes]:
-    plaintext = envelope(
-        event_id="evt_000000000001",
-        event_type="order.paid",
-        timestamp="2026-11-24T10:00:00Z",
-        customer_id="customer-1",
-        endpoint_id="ep_1",
-        data=data,
-    )
-    return seal_request(
-        plaintext=plaintext,
-        event_id="evt_000000000001",
-        timestamp=_NOW,
-        key=key,
-        secrets=[_SECRET],
-    )
-
-
 def _judging(status: int, retry_after: str | None = None) -> Callable[[], object]:
-    return partial(judge, status, retry_after, now=float(_NOW), cap_s=_CAP_S)
+    return partial(judge, status, retry_after, now=float(TIMESTAMP), cap_s=_CAP_S)
 
 
 # A name, and what prepares the call that is counted.

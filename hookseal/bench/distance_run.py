@@ -16,9 +16,9 @@ from hookseal.bench.distance_figures import (
     distance_figures,
     distance_rows,
 )
-from hookseal.bench.distance_load import many_customers, write_customers
+from hookseal.bench.distance_load import write_customers
 from hookseal.bench.latency_sink import TimedSink, hosts_here
-from hookseal.bench.load import publish
+from hookseal.bench.load import make_customers, publish
 from hookseal.bench.scenario import PARTITIONS
 from hookseal.bench.worker_run import run_worker
 
@@ -72,7 +72,7 @@ def run_distance(
         HooksealError: A run could not be made or measured.
     """
     watcher.stage("Making tenants")
-    made = many_customers(customers)
+    made = make_customers(keys=1, tenants=customers)
     runs = []
     with TemporaryDirectory(prefix="hookseal-bench-") as name:
         for number in range(1, rounds + 1):

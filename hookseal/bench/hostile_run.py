@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from hookseal.bench.deployment import deployed
 from hookseal.bench.hostile_sink import HostileSink
-from hookseal.bench.load import event_value, make_customers, register
+from hookseal.bench.load import make_customers, register
 from hookseal.bench.process import Measured, faust
+from hookseal.bench.sample import event_value
 from hookseal.bench.scenario import PARTITIONS
 from hookseal.bench.worker_run import worker_environment
 from hookseal.kafka.broker.ports import free_ports

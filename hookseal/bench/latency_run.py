@@ -137,14 +137,14 @@ def _round(
         sent: list[tuple[Sent, float]] = []
         with Measured(faust("streams.app"), env, folder / "worker.log") as worker:
             watcher.stage("Starting a worker")
-            commands = worker.watch(lambda: applied(port), every_s=_LOOK_EVERY_S)
-            next(count for count in commands if count >= COMMANDS_EACH * len(customers))
+            worker.reach(
+                lambda: applied(port), COMMANDS_EACH * len(customers), every_s=_LOOK_EVERY_S
+            )
             for stretch in stretches:
                 watcher.stage(f"{stretch.plan.per_s:.0f} events a second")
                 sent.append(_publish(stretch.plan, deployment, folder))
                 due = stretch.plan.first + len(stretch.moments)
-                looks = worker.watch(sink.received, every_s=_LOOK_EVERY_S)
-                next(count for count in looks if count >= due)
+                worker.reach(sink.received, due, every_s=_LOOK_EVERY_S)
         ordering = env.get("HOOKSEAL_ORDERING", "partition")
     # The notes are written when the sink ends.
     arrivals = sink.arrivals()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 
-from hookseal.bench.load import event_value
+from hookseal.bench.sample import event_value
 from hookseal.bench.scenario import PARTITIONS
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.record import Record

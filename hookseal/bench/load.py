@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import orjson
-
+from hookseal.bench.sample import event_value
 from hookseal.bench.scenario import CUSTOMERS, EVENT_BYTES, PARTITIONS
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
 from hookseal.kafka.partitioner import partition_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.seal.keys import KeyKind, PublicJwk
 
-__all__ = ["COMMANDS_EACH", "Customer", "event_value", "make_customers", "publish", "register"]
+__all__ = ["COMMANDS_EACH", "Customer", "make_customers", "publish", "register"]
 
 # That make one tenant with a key and an endpoint.
 COMMANDS_EACH = 3
@@ -46,41 +46,28 @@ class Customer:
     key: PublicJwk = field(repr=False)
 
 
-def make_customers(kind: KeyKind = "rsa-2048", *, keys: int = CUSTOMERS) -> list[Customer]:
-    """Make tenants, the same number for each partition, one partition after the other.
+def make_customers(
+    kind: KeyKind = "rsa-2048", *, keys: int = CUSTOMERS, tenants: int = CUSTOMERS
+) -> list[Customer]:
+    """Make tenants, as many for each partition as may be, one partition after the other.
 
     Args:
         kind: Of their keys.
         keys: How many are made; with fewer than tenants, tenants share them. One of RSA-4096
             takes a second to make, and sealing to it costs the same whoever has it.
+        tenants: How many.
     """
-    ids: dict[int, list[str]] = {partition: [] for partition in range(PARTITIONS)}
-    share = CUSTOMERS // PARTITIONS
-    for number in count():
-        customer_id = f"customer-{number}"
-        held = ids[partition_of(customer_id, PARTITIONS)]
-        if len(held) < share:
-            held.append(customer_id)
-        elif all(len(found) == share for found in ids.values()):
-            break
+    ids: dict[int, deque[str]] = {partition: deque() for partition in range(PARTITIONS)}
+    numbers = count()
     made = cycle([parse_public_key(generate_private_key(kind)[1]) for _ in range(keys)])
-    return [
-        Customer(customer_id, partition, next(made))
-        for column in zip(*ids.values(), strict=True)
-        for partition, customer_id in enumerate(column)
-    ]
-
-
-def event_value(number: int, size_bytes: int = EVENT_BYTES) -> bytes:
-    """Return an event of exactly this size: an order with a few lines, then filler."""
-    lines = [
-        {"sku": f"sku-{number % 997}-{line}", "quantity": line + 1, "price": "19.90"}
-        for line in range(6)
-    ]
-    data = {"order": number, "currency": "EUR", "lines": lines, "note": ""}
-    event = {"type": "order.paid", "id": f"evt_{number:012d}", "data": data}
-    data["note"] = "x" * (size_bytes - len(orjson.dumps(event)))
-    return orjson.dumps(event)
+    found = []
+    for place in range(tenants):
+        partition = place % PARTITIONS
+        while not ids[partition]:
+            customer_id = f"customer-{next(numbers)}"
+            ids[partition_of(customer_id, PARTITIONS)].append(customer_id)
+        found.append(Customer(ids[partition].popleft(), partition, next(made)))
+    return found
 
 
 async def register(

@@ -71,13 +71,13 @@ def run_memory(
         asyncio.run(register(deployment, customers, lambda c: f"http://{HOST}:{closed}/{c}"))
         env = {**worker_environment(deployment, folder, port), "HOOKSEAL_RETRY_DELAYS_S": "3600"}
         with Measured(faust("streams.app"), env, folder / "ready.log") as worker:
-            commands = worker.watch(lambda: applied(port), every_s=_LOOK_EVERY_S)
-            next(count for count in commands if count >= COMMANDS_EACH * len(customers))
+            worker.reach(
+                lambda: applied(port), COMMANDS_EACH * len(customers), every_s=_LOOK_EVERY_S
+            )
             ready = worker.rss_bytes
         asyncio.run(publish(deployment, customers, waiting))
         with Measured(faust("streams.app"), env, folder / "full.log") as worker:
-            heads = worker.watch(lambda: in_backoff(port), every_s=_LOOK_EVERY_S)
-            next(count for count in heads if count >= PARTITIONS)
+            worker.reach(lambda: in_backoff(port), PARTITIONS, every_s=_LOOK_EVERY_S)
             full, peak = _settle(worker)
     return MemoryRun(waiting, ready, full, peak)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from hookseal.bench.load import event_value
+from hookseal.bench.sample import event_value
 from hookseal.config import load
 
 if TYPE_CHECKING:

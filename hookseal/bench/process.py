@@ -17,7 +17,7 @@ from hookseal.kafka.broker.process import Child, last_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Measured", "faust", "figures_of"]
+__all__ = ["Measured", "cpu_s_of", "faust", "figures_of"]
 
 _STOP_GRACE_S = 20.0
 _STALLED_S = 90.0
@@ -26,6 +26,12 @@ _STALLED_S = 90.0
 def faust(module: str) -> list[str]:
     """Return the command that runs a Faust worker, of this very environment."""
     return [str(Path(sys.executable).with_name("faust")), "-A", module, "worker"]
+
+
+def cpu_s_of(process: psutil.Process) -> float:
+    """Return the CPU seconds of a process so far, user and system, all threads."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def figures_of(module: str, *arguments: str, env: Mapping[str, str]) -> dict[str, Any]:
@@ -79,8 +85,7 @@ class Measured:
     @property
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system, all threads."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        return cpu_s_of(self._process)
 
     @property
     def rss_bytes(self) -> int:
@@ -112,6 +117,14 @@ class Measured:
                 )
             yield now
             time.sleep(every_s)
+
+    def reach(self, progress: Callable[[], float], goal: float, *, every_s: float) -> int:
+        """Wait until the progress has come so far; return how far it is then.
+
+        Raises:
+            HooksealError: As `watch`.
+        """
+        return next(int(now) for now in self.watch(progress, every_s=every_s) if now >= goal)
 
     def _check_alive(self) -> None:
         if not self._child.alive:

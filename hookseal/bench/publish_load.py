@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from hookseal.bench.load import event_value
+from hookseal.bench.sample import event_value
 from hookseal.bench.scenario import CUSTOMERS
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.tenant import Tenant

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 from hookseal.bench.deployment import deployed
 from hookseal.bench.load import make_customers, publish, register
 from hookseal.bench.meter import Sample, pace_of
-from hookseal.bench.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row, reached
+from hookseal.bench.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row
 from hookseal.bench.sink import Sink
 from hookseal.bench.worker_metrics import accepted
-from hookseal.bench.worker_run import WorkerRun, worker_environment
-from hookseal.kafka.reader import read_all
+from hookseal.bench.worker_run import WorkerRun, dead_letters_of, worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,29 +125,29 @@ class _Run:
                 if done >= self.events:
                     break
             # The last answers are still on their way.
-            counts = reached(team, lambda: sum(map(accepted, ports)), self.events)
+            counts = team.reach(
+                lambda: sum(map(accepted, ports)), self.events, every_s=LOOK_EVERY_S
+            )
         return WorkerRun(
             pace=pace_of(samples, self.events),
             peak_rss_bytes=peak,
             received=self.sink.received() - before,
             accepted=counts,
-            dead_letters=asyncio.run(_dead_letters(self.deployment)),
+            dead_letters=asyncio.run(dead_letters_of(self.deployment)),
         )
 
     def _begin(self, team: Team, ports: Sequence[int]) -> None:
         """Wait until all are ready, and each has delivered some of the first events."""
-        reached(team, lambda: sum(map(is_ready, ports)), len(ports))
+        team.reach(lambda: sum(map(is_ready, ports)), len(ports), every_s=LOOK_EVERY_S)
         team.count_in()
         self._publish(self._first)
-        reached(team, lambda: sum(map(accepted, ports)), self._first)
-        reached(team, lambda: sum(accepted(port) > 0 for port in ports), len(ports))
+        team.reach(lambda: sum(map(accepted, ports)), self._first, every_s=LOOK_EVERY_S)
+        team.reach(
+            lambda: sum(accepted(port) > 0 for port in ports), len(ports), every_s=LOOK_EVERY_S
+        )
 
     def _publish(self, events: int) -> None:
         asyncio.run(publish(self.deployment, self.customers, events))
-
-
-async def _dead_letters(deployment: Deployment) -> int:
-    return len([0 async for _ in read_all(deployment.cluster, deployment.names.dead_letters)])
 
 
 def scale_figures(runs: Sequence[ScaleRun], broker: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 from hookseal.bench.page import page_at
-from hookseal.bench.process import Measured
+from hookseal.bench.process import Measured, cpu_s_of
 from hookseal.errors import HooksealError
 from hookseal.kafka.broker.ports import HOST, free_ports
 from hookseal.kafka.broker.process import last_lines
@@ -20,7 +20,7 @@ from hookseal.kafka.broker.process import last_lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LOOK_EVERY_S", "Team", "command", "is_ready", "ports_in_a_row", "reached"]
+__all__ = ["LOOK_EVERY_S", "Team", "command", "is_ready", "ports_in_a_row"]
 
 LOOK_EVERY_S = 0.04
 _T = TypeVar("_T")
@@ -41,7 +41,7 @@ class Team(Measured):
     @property
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system, of all."""
-        return sum(self._each(_cpu_s))
+        return sum(self._each(cpu_s_of))
 
     @property
     def rss_bytes(self) -> int:
@@ -58,11 +58,6 @@ class Team(Measured):
             ) from None
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def _rss_bytes(process: psutil.Process) -> int:
     return int(process.memory_info().rss)
 
@@ -71,16 +66,6 @@ def command(processes: int) -> list[str]:
     """Return the command that runs so many workers, of this very environment."""
     program = str(Path(sys.executable).with_name("hookseal"))
     return [program, "worker", "--processes", str(processes)]
-
-
-def reached(team: Measured, progress: Callable[[], int], goal: int) -> int:
-    """Wait until it has come so far; return how far it is then.
-
-    Raises:
-        HooksealError: As `Measured.watch`.
-    """
-    looks = team.watch(progress, every_s=LOOK_EVERY_S)
-    return next(int(count) for count in looks if count >= goal)
 
 
 def is_ready(port: int) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookseal.bench.deployment import Deployment
     from hookseal.bench.sink import Sink
 
-__all__ = ["WorkerRun", "run_worker", "worker_environment"]
+__all__ = ["WorkerRun", "dead_letters_of", "run_worker", "worker_environment"]
 
 _LOOK_EVERY_S = 0.04
 
@@ -83,8 +83,7 @@ def run_worker(
             if done >= events:
                 break
         # The last answers are still on their way.
-        counted = worker.watch(lambda: accepted(port), every_s=_LOOK_EVERY_S)
-        counts = next(int(count) for count in counted if count >= events)
+        counts = worker.reach(lambda: accepted(port), events, every_s=_LOOK_EVERY_S)
         peak = max(peak, worker.rss_bytes)
     # Only now: whatever it would have sent twice, it has.
     return WorkerRun(
@@ -92,7 +91,7 @@ def run_worker(
         peak_rss_bytes=peak,
         received=sink.received() - before,
         accepted=counts,
-        dead_letters=asyncio.run(_dead_letters(deployment)),
+        dead_letters=asyncio.run(dead_letters_of(deployment)),
     )
 
 
@@ -105,5 +104,6 @@ def worker_environment(deployment: Deployment, folder: Path, port: int) -> dict[
     }
 
 
-async def _dead_letters(deployment: Deployment) -> int:
+async def dead_letters_of(deployment: Deployment) -> int:
+    """Return how many records are on `dead-letters`."""
     return len([0 async for _ in read_all(deployment.cluster, deployment.names.dead_letters)])

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from hookseal.bench.deployment import kept_of
-from hookseal.bench.load import event_value, make_customers
+from hookseal.bench.load import make_customers
+from hookseal.bench.sample import event_value
 from hookseal.bench.sink import Sink
 from hookseal.domain.event import parse_event
 from hookseal.errors import ConfigurationError

@@ -8,7 +8,6 @@ from statistics import median
 import orjson
 import pytest
 
-from hookseal.bench.distance_load import many_customers
 from hookseal.bench.distance_run import (
     DISTANCE_COLUMNS,
     WAYS,
@@ -17,6 +16,7 @@ from hookseal.bench.distance_run import (
     distance_rows,
     events_of,
 )
+from hookseal.bench.load import make_customers
 from hookseal.bench.meter import Pace
 from hookseal.bench.scenario import PARTITIONS
 from hookseal.bench.worker_run import WorkerRun
@@ -46,7 +46,7 @@ RUNS = [
 
 class TestManyCustomers:
     def test_are_different_and_evenly_on_all_partitions(self) -> None:
-        made = many_customers(100)
+        made = make_customers(keys=1, tenants=100)
 
         on = Counter(customer.partition for customer in made)
         assert len({customer.customer_id for customer in made}) == 100
@@ -54,11 +54,11 @@ class TestManyCustomers:
         assert max(on.values()) - min(on.values()) <= 1
 
     def test_stand_where_kafka_puts_their_key(self) -> None:
-        for customer in many_customers(20):
+        for customer in make_customers(keys=1, tenants=20):
             assert partition_of(customer.customer_id, PARTITIONS) == customer.partition
 
     def test_share_one_key(self) -> None:
-        assert len({customer.key.kid for customer in many_customers(20)}) == 1
+        assert len({customer.key.kid for customer in make_customers(keys=1, tenants=20)}) == 1
 
 
 @pytest.mark.parametrize(

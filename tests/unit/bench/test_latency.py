@@ -12,9 +12,9 @@ from hookseal.bench.latency_figures import latencies_of, spread_of
 from hookseal.bench.latency_receiver import Book, Receiver, StatusPage
 from hookseal.bench.latency_run import LATENCY_COLUMNS, LatencyRun, latency_figures, latency_rows
 from hookseal.bench.latency_sink import TimedSink, arrivals_of
-from hookseal.bench.load import event_value
 from hookseal.bench.open_loop import Plan, Sent, due_moments, event_id
 from hookseal.bench.page import page_at
+from hookseal.bench.sample import event_value
 
 if TYPE_CHECKING:
     from pathlib import Path

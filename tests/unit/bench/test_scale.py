@@ -12,7 +12,7 @@ import pytest
 
 from hookseal.bench.meter import Pace
 from hookseal.bench.scale_run import SCALE_COLUMNS, ScaleRun, scale_figures, scale_rows
-from hookseal.bench.scale_team import Team, is_ready, ports_in_a_row, reached
+from hookseal.bench.scale_team import LOOK_EVERY_S, Team, is_ready, ports_in_a_row
 from hookseal.bench.worker_run import WorkerRun
 from hookseal.errors import HooksealError
 
@@ -80,7 +80,7 @@ def test_a_team_is_all_its_processes(tmp_path: Path) -> None:
 
     with Team(command, dict(os.environ), tmp_path / "log") as team:
         started = psutil.Process(team.pid)
-        reached(team, lambda: len(started.children()), 1)
+        team.reach(lambda: len(started.children()), 1, every_s=LOOK_EVERY_S)
         team.count_in()
 
         alone = started.memory_info().rss
@@ -93,11 +93,11 @@ def test_a_team_that_lost_a_process_is_not_measured(tmp_path: Path) -> None:
 
     with Team(command, dict(os.environ), tmp_path / "log") as team:
         started = psutil.Process(team.pid)
-        reached(team, lambda: len(started.children()), 1)
+        team.reach(lambda: len(started.children()), 1, every_s=LOOK_EVERY_S)
         team.count_in()
         (child,) = started.children()
         child.kill()
-        reached(team, lambda: 1 - len(started.children()), 1)
+        team.reach(lambda: 1 - len(started.children()), 1, every_s=LOOK_EVERY_S)
 
         with pytest.raises(HooksealError) as refusal:
             assert team.cpu_s
