@@ -22,10 +22,6 @@ def use_event_loop(wanted: EventLoop) -> None:
     """Have all event loops of this process be of this kind; asyncio's where there is no uvloop.
 
     Not with Faust's `--loop`: it would have to be said each time, and in front of `worker`.
-
-    asyncio hands a request to the kernel when it is written, uvloop at the end of the turn.
-    Whoever is frozen in between sends it when it thaws, however long ago its partition went
-    to somebody else: nothing looks at the fence again in between.
     """
     if wanted == "asyncio":
         return

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.ports import Answer, SealedRequest, Stretch
+from hookseal.delivery.ports import Answer, NotSentError, SealedRequest, Stretch
 from hookseal.domain.command import apply
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
 from hookseal.domain.record import Position, Record
@@ -71,6 +71,30 @@ class StuckClock(FakeClock):
         await asyncio.Event().wait()
 
 
+class FakeGate:
+    """A gate in the test's hand, closed at first."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def close(self) -> None:
+        self._open.clear()
+
+    async def opened(self) -> None:
+        await self._open.wait()
+
+
+async def _at_once(_: SealedRequest) -> None:
+    pass
+
+
 class FakeTransport:
     """Answers each URL from its script; once that is used up, with 200."""
 
@@ -78,11 +102,15 @@ class FakeTransport:
         self.requests: list[SealedRequest] = []
         self._scripts = {name: list(script) for name, script in scripts.items()}
         self.before: Callable[[SealedRequest], None] = lambda _: None
+        self.dialled: Callable[[SealedRequest], Awaitable[None]] = _at_once
 
     def script(self, name: str, *responses: Response) -> None:
         self._scripts[name] = list(responses)
 
-    async def post(self, request: SealedRequest) -> Answer:
+    async def post(self, request: SealedRequest, may_send: Callable[[], bool]) -> Answer:
+        await self.dialled(request)
+        if not may_send():
+            raise NotSentError
         self.requests.append(request)
         self.before(request)
         await asyncio.sleep(0)

@@ -147,10 +147,10 @@ class Partition:
             clock=self.clock,
             rules=SuspensionRules(after=suspend_after),
         )
-        self.engine.transport.post = self._post  # type: ignore[method-assign]
+        self.engine.transport.post = self._post  # type: ignore[method-assign, assignment]
         self.owner = Owner(self)
 
-    async def _post(self, request: SealedRequest) -> Answer:
+    async def _post(self, request: SealedRequest, _: object) -> Answer:
         endpoint = request.url.rsplit("/", 1)[-1]
         offset = int(request.headers["webhook-id"].removeprefix("evt_"))
         on_wire = Request(endpoint[0], endpoint, offset, asyncio.get_running_loop().create_future())

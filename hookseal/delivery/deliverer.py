@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
-from hookseal.delivery.ports import SealedRequest
+from hookseal.delivery.ports import NotSentError, SealedRequest
 from hookseal.delivery.throttle import Throttle
 from hookseal.delivery.tracing import NoTracing
 from hookseal.domain.attempt import Attempt, Outcome
@@ -240,16 +240,21 @@ class Deliverer:
             self._throttle.ended(delivery.place)
 
     async def _try_now(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
-        event, customer_id, endpoint_id, lane, trace = delivery
-        await lane.begin_attempt(customer_id)
-        try:
-            target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
-            if isinstance(target, str):
-                return target
-            started = self._clock.now()
-            judgement, status = await self._attempt(event, target, number, started, trace)
-        finally:
-            lane.end_attempt(customer_id)
+        event, customer_id, endpoint_id, lane, _ = delivery
+        while True:
+            await lane.begin_attempt(customer_id)
+            try:
+                target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
+                if isinstance(target, str):
+                    return target
+                started = self._clock.now()
+                judgement, status = await self._attempt(delivery, target, number, started)
+                break
+            except NotSentError:
+                # The gate closed while it was sealed or dialled for: wait with the others.
+                continue
+            finally:
+                lane.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)
@@ -285,12 +290,17 @@ class Deliverer:
         return _Target(customer_id, endpoint, key, schedule)
 
     async def _attempt(
-        self, event: Event, target: _Target, number: int, started: float, trace: Trace
+        self, delivery: _Delivery, target: _Target, number: int, started: float
     ) -> tuple[Judgement, int | None]:
+        event, lane = delivery.event, delivery.lane
         status: int | None = None
-        span = trace.attempt(number)
+        span = delivery.trace.attempt(number)
         try:
-            answer = await self._transport.post(self._seal(event, target, started, span))
+            sealed = self._seal(event, target, started, span)
+            answer = await self._transport.post(sealed, lane.may_send)
+        except NotSentError:
+            span.ended("not_sent", None)
+            raise
         except (SealError, BlockedAddressError) as error:
             judgement = Judgement(Verdict.HOPELESS, error.code)
         except AttemptError as error:

@@ -90,6 +90,10 @@ class Lane:
         """Whether the partition is known to be ours at this moment."""
         return self._gate.is_open
 
+    def may_send(self) -> bool:
+        """Whether an attempt that was begun may still go out."""
+        return self._gate.is_open
+
     @property
     def in_flight(self) -> int:
         """Attempts that are on the wire now."""

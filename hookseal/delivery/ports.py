@@ -24,6 +24,7 @@ __all__ = [
     "Clock",
     "Commands",
     "DeadLetters",
+    "NotSentError",
     "Observer",
     "Router",
     "SealedRequest",
@@ -66,13 +67,27 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     retry_after: str | None = None
 
 
+class NotSentError(Exception):
+    """Nothing of the request went out: whose partition it was had changed meanwhile.
+
+    Neither an error nor an attempt.
+    """
+
+
 class Transport(Protocol):
     """Carries one sealed request to one endpoint."""
 
-    async def post(self, request: SealedRequest) -> Answer:
+    async def post(self, request: SealedRequest, may_send: Callable[[], bool]) -> Answer:
         """POST the request and return the answer.
 
+        Args:
+            request: What to send.
+            may_send: Asked in the moment before the first byte goes out, with nothing that
+                waits in between: dialling may have taken seconds, in which the partition
+                went to another worker.
+
         Raises:
+            NotSentError: `may_send` said no, and nothing went out.
             BlockedAddressError: The URL leads to an address we refuse; never retried.
             SealError: `request_invalid`, no HTTP request can be built so; never retried.
             AttemptError: No usable answer came back. Codes: `timeout`, `dns_failed`,

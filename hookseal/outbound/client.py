@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
+from hookseal.delivery.ports import NotSentError
 from hookseal.outbound.connection import Connector
 from hookseal.outbound.exchange import exchange
 from hookseal.outbound.faults import fault_of, request_invalid
@@ -38,6 +39,10 @@ URLS_CACHED: Final = 4096
 DNS_NAMES_AS_THEY_STAND: Final = 1 << 5 | 1 << 6
 DNS_TIMEOUT_S: Final = 2.0
 DNS_TRIES: Final = 2
+
+
+def _always() -> bool:
+    return True
 
 
 class HttpTransport:
@@ -100,10 +105,11 @@ class HttpTransport:
             await self._resolver.close()
             self._resolver = None
 
-    async def post(self, request: SealedRequest) -> Answer:
+    async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
         """POST the request and return the answer, its body read to the end and dropped.
 
         Raises:
+            NotSentError: `may_send` said no, in the moment before the first byte went out.
             BlockedAddressError: The URL leads to an address the policy refuses.
             SealError: `request_invalid`, no HTTP request can be built so.
             AttemptError: No usable answer came back; codes as in the port.
@@ -112,7 +118,9 @@ class HttpTransport:
             connector = self._connector or self._open()
             destination = self._destination_of(request.url)
             message = message_of(destination, request.headers, request.body)
-            return await exchange(connector, destination, message, request.timeout_s)
+            return await exchange(connector, destination, message, request.timeout_s, may_send)
+        except NotSentError:
+            raise
         except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code
             raise fault_of(error) from None
 

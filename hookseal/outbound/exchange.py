@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientOSError, ClientPayloadError, hdrs
 
-from hookseal.delivery.ports import Answer
+from hookseal.delivery.ports import Answer, NotSentError
 from hookseal.outbound.connection import BODY_MAX_BYTES, BoundedConnection
 from hookseal.outbound.faults import attempt_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import StreamReader
     from aiohttp.client_proto import ResponseHandler
 
@@ -32,7 +34,11 @@ _STATUS_MAX: Final = 599
 
 
 async def exchange(
-    connector: Connector, destination: Destination, message: bytes, timeout_s: float
+    connector: Connector,
+    destination: Destination,
+    message: bytes,
+    timeout_s: float,
+    may_send: Callable[[], bool],
 ) -> Answer:
     """Send a request, read its answer to the end, and drop the body.
 
@@ -41,8 +47,12 @@ async def exchange(
         destination: Where to.
         message: Head and body as they go on the wire.
         timeout_s: Seconds for all of it, connect to last byte.
+        may_send: Asked when the connection is there. Both event loops hand the request to
+            the kernel in the same step, so that nothing can come in between but the process
+            being stopped in the middle of it.
 
     Raises:
+        NotSentError: `may_send` said no; the connection is kept for the next.
         AttemptError: `timeout`; `response_too_large`, above 1 MiB; `response_invalid`, for
             a status that HTTP has none of, or `101`, which nobody asked for.
         aiohttp.ClientError: No connection came about, it broke, or what came is no answer.
@@ -51,6 +61,9 @@ async def exchange(
     now = asyncio.get_running_loop().time
     deadline = now() + timeout_s
     connection = await connector.connection(destination.dial, destination.key, deadline)
+    if not may_send():
+        connection.release()
+        raise NotSentError
     try:
         protocol, transport = connection.protocol, connection.transport
         assert isinstance(protocol, BoundedConnection)  # noqa: S101 - the connector's own

@@ -30,7 +30,7 @@ class World:
     engine: Engine
     script: list[int | str]
 
-    async def post(self, request: SealedRequest) -> Answer:
+    async def post(self, request: SealedRequest, _: object) -> Answer:
         self.engine.transport.requests.append(request)
         await asyncio.sleep(0)
         response = self.script.pop() if self.script else 200
@@ -47,7 +47,7 @@ class World:
 
     async def run(self) -> None:
         """Work through the log; a stopped lane is taken over where it left off."""
-        self.engine.transport.post = self.post  # type: ignore[method-assign]
+        self.engine.transport.post = self.post  # type: ignore[method-assign, assignment]
         committed = 0
         while committed < EVENTS:
             self.lane = self.engine.lane()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hookseal.delivery.lane import LaneStoppedError
+from hookseal.delivery.lane import Lane, LaneStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
@@ -16,7 +16,8 @@ from hookseal.domain.tenant import PublicKey
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
 from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key
 from tests.engine import Engine
-from tests.fakes import NOW, StuckClock
+from tests.fakes import NOW, FakeGate, StuckClock
+from tests.lanes import steps
 
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
@@ -166,6 +167,32 @@ class TestEachAttempt:
             "https://hooks.acme.test/ep_1",
             "https://new.acme.test/hook",
         ]
+
+    async def test_does_not_go_out_when_the_partition_went_elsewhere_while_it_was_dialled(
+        self,
+    ) -> None:
+        engine, gate = Engine(), FakeGate()
+        gate.open()
+        lane = Lane(0, clock=engine.clock, observer=engine.observer, gate=gate)
+        dialled = 0
+
+        async def dialling(_: object) -> None:
+            nonlocal dialled
+            dialled += 1
+            if dialled == 1:
+                gate.close()
+
+        engine.transport.dialled = dialling
+        delivery = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        await steps()
+        held = (list(engine.transport.requests), list(engine.observer.attempts), lane.in_flight)
+        gate.open()
+        outcome = await delivery
+
+        assert held == ([], [], 0)
+        # What did not go out was no attempt.
+        assert (outcome.accepted, outcome.attempts, dialled) == (True, 1, 2)
+        assert len(engine.transport.requests) == 1
 
     async def test_is_not_made_once_the_endpoint_is_disabled(self) -> None:
         engine = Engine()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hookseal.delivery.lane import Lane, LaneStoppedError
-from tests.fakes import FakeClock, RecordingObserver, StuckClock
+from tests.fakes import FakeClock, FakeGate, RecordingObserver, StuckClock
 
 
 class TestLane:
@@ -73,23 +73,6 @@ class TestLane:
             await lane.unless_stopped(fail())
 
 
-class Door:
-    """A gate in the test's hand."""
-
-    def __init__(self) -> None:
-        self._open = asyncio.Event()
-
-    @property
-    def is_open(self) -> bool:
-        return self._open.is_set()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def opened(self) -> None:
-        await self._open.wait()
-
-
 async def steps() -> None:
     """Let everything run that can."""
     for _ in range(20):
@@ -98,7 +81,7 @@ async def steps() -> None:
 
 class TestGate:
     async def test_closed_starts_nothing_until_it_opens(self) -> None:
-        door = Door()
+        door = FakeGate()
         lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=door)
         attempt = asyncio.create_task(lane.begin_attempt("acme"))
         await steps()
@@ -110,7 +93,7 @@ class TestGate:
         assert lane.in_flight == 1
 
     async def test_closed_does_not_hold_a_lane_that_stops(self) -> None:
-        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=Door())
+        lane = Lane(0, clock=FakeClock(), observer=RecordingObserver(), gate=FakeGate())
         attempt = asyncio.create_task(lane.begin_attempt("acme"))
         await steps()
 

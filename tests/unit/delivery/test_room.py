@@ -148,12 +148,12 @@ class TestNeighbours:
         engine = Engine(a_tenant("acme", *silent), a_tenant("other"), clock=clock)
         lane = Lane(0, clock=clock, observer=RecordingObserver(), at_a_time=32, each=8)
 
-        async def post(request: SealedRequest) -> Answer:
+        async def post(request: SealedRequest, _: object) -> Answer:
             if "silent" in request.url:
                 await asyncio.Event().wait()
             return Answer(200)
 
-        engine.transport.post = post  # type: ignore[method-assign]
+        engine.transport.post = post  # type: ignore[method-assign, assignment]
         stuck = asyncio.create_task(engine.deliver(a_record(offset=1), lane))
         await steps(500)
         on_wire = lane.in_flight

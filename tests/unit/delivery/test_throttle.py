@@ -204,7 +204,7 @@ class TestDelivery:
         engine = Engine(a_tenant("acme", an_endpoint(limits=EndpointLimits(concurrency=1))))
         on_wire, most = 0, 0
 
-        async def post(_: SealedRequest) -> Answer:
+        async def post(_: SealedRequest, __: object) -> Answer:
             nonlocal on_wire, most
             on_wire += 1
             most = max(most, on_wire)

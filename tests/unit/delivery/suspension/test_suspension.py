@@ -227,13 +227,13 @@ class TestCatchingUp:
         going_on = asyncio.Event()
         held: list[str] = []
 
-        async def post(request: Any) -> Any:
+        async def post(request: Any, _: Any) -> Any:
             held.append(request.headers["webhook-id"])
             if held[-1] == "evt_3":
                 await going_on.wait()
             return Answer(200)
 
-        case.engine.transport.post = post  # type: ignore[method-assign]
+        case.engine.transport.post = post  # type: ignore[method-assign, assignment]
         await case.time_passes()
         newer = case.begin(4)
         await steps()
@@ -490,7 +490,7 @@ class TestPressure:
     async def test_a_full_line_behind_a_slow_receiver_is_set_aside(self, case: Case) -> None:
         going_on = asyncio.Event()
 
-        async def post(_: Any) -> Any:
+        async def post(*_: Any) -> Any:
             await going_on.wait()
             return Answer(200)
 
