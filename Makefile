@@ -23,7 +23,8 @@ demo: $(VENV)/.run   ## the main job, live, on an embedded broker
 
 test: $(VENV)/.dev   ## all tests, on Apache Kafka where Java and Maven are
 	@echo "Kafka broker of the tests: $(HOOKSEAL_TEST_BROKER)"
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/pytest -m alone
 
 fast: $(VENV)/.dev   ## unit tests and properties only
 	$(BIN)/pytest -n 2 tests/unit tests/properties tests/architecture

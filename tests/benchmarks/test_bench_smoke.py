@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hookseal.kafka.broker import Broker
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.broker,
     pytest.mark.timeout(240),
     pytest.mark.skipif(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SHORT = Scale(seed=7, seconds=100, every_s=8, customers=200, events=6000)
 
 
+@pytest.mark.alone
 @pytest.mark.broker
 @pytest.mark.apache
 @pytest.mark.timeout(420)
