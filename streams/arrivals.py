@@ -1,4 +1,4 @@
-"""The events of a partition as they come out of Faust's queue."""
+"""The records of a stream as they come out of its inbox."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["arrivals", "raw_events"]
+    from streams.inbox import Arrival
+
+__all__ = ["arrivals"]
 
 # In the orders that do not wait for a delivery, whatever else there is gets its turn.
 _TURN = 16
 
 
-def raw_events(stream: Any) -> Any:
-    """Return the stream's events, none of which Faust acknowledges by itself."""
-    # noack: by default Faust acknowledges an event whose handling was cancelled.
-    return stream.noack().events()
-
-
-async def arrivals(stream: Any) -> AsyncGenerator[Any]:
-    """Yield the events of a stream, without what Faust does for each of them besides.
+async def arrivals(stream: Any) -> AsyncGenerator[Arrival]:
+    """Yield what arrives, without what Faust does for each event besides.
 
     It gives up its turn in the loop before each, keeps statistics that nobody reads, and
     notes which event is the current one, for producers that nobody uses: a tenth of a
@@ -29,15 +25,15 @@ async def arrivals(stream: Any) -> AsyncGenerator[Any]:
     while the flow is stopped, is passed over, and nothing is acknowledged.
     """
     app, channel = stream.app, stream.channel
-    queue, flow = channel.queue, app.flow_control
+    inbox, flow = channel.queue, app.flow_control
     is_ours_to_stop = await stream.maybe_start()
     until_next_turn = _TURN
     try:
         while not stream.should_stop:
-            event = await queue.get()
-            if not flow.is_active() or event.message.generation_id != app.consumer_generation_id:
+            arrival: Arrival = await inbox.next()
+            if not flow.is_active() or arrival.generation_id != app.consumer_generation_id:
                 continue
-            yield event
+            yield arrival
             until_next_turn -= 1
             if not until_next_turn:
                 until_next_turn = _TURN

@@ -6,10 +6,9 @@ import asyncio
 from collections import defaultdict, deque
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from streams.arrivals import raw_events
-from streams.codecs import record_of
+from streams.codecs import record_in
 from streams.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -51,26 +50,27 @@ class CommandLine:
 
     async def run(self, stream: StreamT[bytes]) -> None:
         """Be the agent, until the worker stops."""
-        async with aclosing(raw_events(stream)) as events:
+        # Faust's own events: a table is written to in the course of one. None is acknowledged by
+        # itself, which by default one is whose handling was cancelled.
+        async with aclosing(cast("Any", stream).noack().events()) as events:
             async for event in events:
-                message = event.message
-                tp = message.tp
+                tp, record = event.message.tp, record_in(event.message)
                 if not await self._is_ours(tp):
                     continue
                 if self._sequences[tp].is_new and not await self._consumer().start_known(tp):
                     continue
                 if not await self._order.admits(
-                    message, self._sequences[tp], finished=self.applied(tp)
+                    tp, record, self._sequences[tp], finished=self.applied(tp)
                 ):
                     continue
-                written = self._apply(record_of(message))
+                written = self._apply(record)
                 async with self._progress:
-                    self._applied[tp] = message.offset + 1
+                    self._applied[tp] = record.offset + 1
                     self._progress.notify_all()
                 if written is None:
                     written = asyncio.get_running_loop().create_future()
                     written.set_result(None)
-                self._unsafe[tp].append((message.offset, written))
+                self._unsafe[tp].append((record.offset, written))
                 written.add_done_callback(partial(self._settled, tp))
 
     async def _is_ours(self, tp: TP) -> bool:

@@ -14,6 +14,7 @@ from mode.utils.queues import FlowControlEvent
 
 from hookseal.errors import BrokerError, HooksealError
 from streams.consumer import FinishedTransport
+from streams.inbox import Inbox
 
 if TYPE_CHECKING:
     from faust.types import TP, AppT
@@ -71,6 +72,14 @@ class HooksealApp(faust.App):
     def flow_control(self) -> FlowControlEvent:
         """The switch between the consumer and the queues."""
         return KeepingFlowControl(loop=self.loop)
+
+    def FlowControlQueue(  # noqa: N802 - Faust's name
+        self, maxsize: int | None = None, *, clear_on_resume: bool = False
+    ) -> Inbox:
+        """Return a queue for whatever Faust needs one for."""
+        return Inbox(
+            maxsize=maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume
+        )
 
     def _new_transport(self) -> Any:
         return FinishedTransport(self.conf.broker_consumer, self)

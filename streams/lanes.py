@@ -10,13 +10,12 @@ from hookseal.delivery.lane import Lane, LaneStoppedError
 from hookseal.delivery.lanes import Lanes
 from hookseal.delivery.lanes.turns import turns_of
 from streams.arrivals import arrivals
-from streams.codecs import record_of
 from streams.sequence import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from faust.types import TP, Message, StreamT
+    from faust.types import TP, StreamT
 
     from hookseal.delivery.lanes import Limits, Pressure
     from hookseal.delivery.lanes.turns import Ordering
@@ -164,24 +163,23 @@ class EventLanes:
 
     async def _feed(self, stream: StreamT[bytes], line: _Line) -> None:
         async with aclosing(arrivals(stream)) as events:
-            async for event in events:
-                tp = event.message.tp
+            async for _, tp, record in events:
                 if line.sequence.is_new and not await self._consumer().start_known(tp):
                     continue
                 line.waits_for_record = False
                 # Where the partition is begun anew the record is read again, if it is due.
                 with suppress(LaneStoppedError):
-                    await self._take(event.message, line)
+                    await self._take(tp, record, line)
                 if line.is_ending:
                     return
                 line.waits_for_record = True
 
-    async def _take(self, message: Message, line: _Line) -> None:
-        lanes = await self._lanes_for(line, message.tp)
+    async def _take(self, tp: TP, record: Record, line: _Line) -> None:
+        lanes = await self._lanes_for(line, tp)
         # What an earlier owner committed may have become known meanwhile.
-        due = max(lanes.next_offset, self._consumer().finished(message.tp))
-        if await self._order.admits(message, line.sequence, finished=due):
-            await lanes.take(record_of(message))
+        due = max(lanes.next_offset, self._consumer().finished(tp))
+        if await self._order.admits(tp, record, line.sequence, finished=due):
+            await lanes.take(record)
 
     async def _lanes_for(self, line: _Line, tp: TP) -> Lanes:
         if line.lanes is not None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faust.types import Message
+    from faust.types import TP
 
     from hookseal.delivery.ports import Clock, Observer
+    from hookseal.domain.record import Record
     from streams.consumer import FinishedConsumer
     from streams.sequence import Sequence
 
@@ -26,16 +27,17 @@ class Order:
         self._observer = observer
         self._clock = clock
 
-    async def admits(self, message: Message, sequence: Sequence, *, finished: int) -> bool:
+    async def admits(self, tp: TP, record: Record, sequence: Sequence, *, finished: int) -> bool:
         """Return whether the record is the one to handle now.
 
         Args:
-            message: The record that came.
+            tp: Its partition, as Faust has it.
+            record: The record that came.
             sequence: What is known of its partition.
             finished: The offset below which everything is handled.
         """
-        go_back_to = sequence.gap_before(message.offset, finished=finished, now=self._clock.now())
+        go_back_to = sequence.gap_before(record.offset, finished=finished, now=self._clock.now())
         if go_back_to is not None:
-            self._observer.gap(message.partition, go_back_to, message.offset)
-            await self._consumer().go_back(message.tp, go_back_to)
+            self._observer.gap(record.partition, go_back_to, record.offset)
+            await self._consumer().go_back(tp, go_back_to)
         return sequence.is_next

@@ -2,7 +2,7 @@
 
 Faust hands each record of a changelog through the conductor, a topic, an event and a queue
 to the recovery, which waits for each with a timeout of its own and counts anew what remains
-of all partitions. Here a fetch is taken as it comes, before any of that (`Changelogs`), and
+of all partitions. Here a fetch is taken as it comes, before any of that (`HandOver`), and
 what is known of a partition moves once for each batch. There is no queue behind it that
 could hold what became stale in a rebalance.
 """
@@ -16,13 +16,13 @@ from faust.tables.recovery import Recovery
 from mode import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from faust.types import TP
 
     from streams.consumer import FinishedConsumer
 
-__all__ = ["Change", "Changelogs", "TableRecovery"]
+__all__ = ["Change", "TableRecovery"]
 
 _SAMPLES = 20
 _NOTHING = -1
@@ -59,39 +59,6 @@ class Change(NamedTuple):
         return self.tp.partition
 
 
-class Changelogs:
-    """A scheduler of what was fetched, that hands changelogs to the recovery as they are.
-
-    Everything else goes on to the scheduler it stands before.
-    """
-
-    def __init__(self, recovery: TableRecovery, rest: Any) -> None:
-        """Prepare.
-
-        Args:
-            recovery: Takes the changelogs.
-            rest: Faust's scheduler.
-        """
-        self._recovery = recovery
-        self._rest = rest
-
-    def iterate(self, records: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Return what is left to be handed over record by record.
-
-        Faust asks as soon as a fetch came, and while the flow goes on: what it checks before
-        each record it hands over holds for all of them now.
-        """
-        topics = self._recovery.tables.changelog_topics
-        rest = {}
-        for tp, found in records.items():
-            if tp.topic in topics:
-                self._recovery.take(tp, found)
-            else:
-                rest[tp] = found
-        handed_over: Iterator[tuple[TP, Any]] = self._rest.iterate(rest)
-        return handed_over
-
-
 class TableRecovery(Recovery):
     """Faust's recovery, but for how records come to the table.
 
@@ -100,13 +67,6 @@ class TableRecovery(Recovery):
 
     # A batch each: what is left is told every few seconds in the log.
     num_samples_required_for_estimate = _SAMPLES
-
-    async def on_start(self) -> None:
-        """Stand before the scheduler."""
-        await super().on_start()
-        consumer = cast("Any", self.app.consumer)
-        if not isinstance(consumer.scheduler, Changelogs):
-            consumer.scheduler = Changelogs(self, consumer.scheduler)
 
     def take(self, tp: TP, records: Sequence[Any]) -> None:
         """Take what was fetched of a changelog's partition into its table.

@@ -46,8 +46,8 @@ app.lifecycle = cast("Lifecycle", _Nothing())
 
 async def idle(stream: Any) -> None:
     """Take each event and say that it is finished."""
-    async for event in arrivals(stream):
-        cast("FinishedConsumer", app.consumer).finish(event.message.tp, event.message.offset)
+    async for _, tp, record in arrivals(stream):
+        cast("FinishedConsumer", app.consumer).finish(tp, record.offset)
         if meter.count():
             written = result.with_suffix(".tmp")
             written.write_text(json.dumps(meter.pace()._asdict()))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 
 from hookseal.delivery.lanes import Progress
+from hookseal.domain.record import Record
+from streams.inbox import Arrival, Inbox
 from streams.membership import Membership
 
 if TYPE_CHECKING:
@@ -17,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["PLACE", "Consumer", "Stream", "an_arrival"]
 
 PLACE = TP("a-topic", 0)
+_OF_A_MESSAGE = ("topic", "partition", "offset", "key", "value", "headers")
 
 
 class Stream:
-    """Hands over a record for each key, from offset 0 on."""
+    """Hands over a record for each key, from offset 0 on; then waits for more."""
 
     def __init__(self, *keys: bytes) -> None:
         self.app = SimpleNamespace(
             flow_control=SimpleNamespace(is_active=lambda: True), consumer_generation_id=1
         )
-        self.channel = SimpleNamespace(queue=asyncio.Queue[Any]())
+        self.channel = SimpleNamespace(queue=Inbox(flow_control=FlowControlEvent()))
         self.is_stopped = False
         self._keys = keys
         self.hand_over()
@@ -50,24 +53,21 @@ class Stream:
         return self
 
     async def events(self) -> AsyncIterator[Any]:
+        """Faust's own: an event has a message, whose timestamp counts seconds."""
         while not self.channel.queue.empty():
-            yield self.channel.queue.get_nowait()
+            arrival: Arrival = self.channel.queue.get_nowait()
+            yield SimpleNamespace(
+                message=SimpleNamespace(
+                    **{name: getattr(arrival.record, name) for name in _OF_A_MESSAGE},
+                    tp=arrival.tp,
+                    timestamp=arrival.record.timestamp_ms / 1000,
+                )
+            )
 
 
-def an_arrival(offset: int, key: bytes, *, generation_id: int = 1) -> Any:
-    return SimpleNamespace(
-        message=SimpleNamespace(
-            topic=PLACE.topic,
-            partition=PLACE.partition,
-            tp=PLACE,
-            offset=offset,
-            key=key,
-            value=b"{}",
-            headers=[],
-            timestamp=1.0,
-            generation_id=generation_id,
-        )
-    )
+def an_arrival(offset: int, key: bytes, *, generation_id: int = 1) -> Arrival:
+    record = Record(PLACE.topic, PLACE.partition, offset, key, b"{}", (), 1000)
+    return Arrival(generation_id, PLACE, record)
 
 
 class Consumer:

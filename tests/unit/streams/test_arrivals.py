@@ -10,16 +10,16 @@ from tests.unit.streams.fakes import Stream, an_arrival
 async def first(stream: Stream, count: int) -> list[int]:
     """Return the offsets of so many events, then stop."""
     found: list[int] = []
-    events: Any = arrivals(stream)
-    async for event in events:
-        found.append(event.message.offset)
+    arriving: Any = arrivals(stream)
+    async for arrival in arriving:
+        found.append(arrival.record.offset)
         if len(found) == count:
             break
-    await events.aclose()
+    await arriving.aclose()
     return found
 
 
-async def test_events_come_in_their_order() -> None:
+async def test_records_come_in_their_order() -> None:
     assert await first(Stream(b"a", b"b", b"c"), 3) == [0, 1, 2]
 
 
@@ -43,8 +43,8 @@ async def test_a_stream_that_stops_hands_over_no_more() -> None:
     stream = Stream(b"a", b"b")
     found = []
 
-    async for event in arrivals(stream):
-        found.append(event.message.offset)
+    async for arrival in arrivals(stream):
+        found.append(arrival.record.offset)
         stream.is_stopped = True
 
     assert found == [0]

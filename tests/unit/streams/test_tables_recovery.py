@@ -13,7 +13,7 @@ from hookseal.config import Settings
 from hookseal.domain.suspension import Suspension
 from hookseal.domain.tenant import encode
 from hookseal.kafka.partitioner import partition_of
-from streams.recovery import Changelogs, TableRecovery
+from streams.recovery import TableRecovery
 from streams.topology import create_app
 from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 
@@ -216,21 +216,6 @@ class TestRestart:
 
         expected = 1 if app.conf.store.scheme == "rocksdb" else None
         assert table_of(app).persisted_offset(tp) == expected
-
-
-class TestChangelogs:
-    async def test_hands_events_over_as_before(
-        self, app: HooksealApp, recovery: TableRecovery
-    ) -> None:
-        scheduler = Changelogs(recovery, cast("Any", app.consumer).scheduler)
-        events, tp = TP("events", 0), TP(changelog(app), 0)
-
-        left = list(
-            scheduler.iterate({events: [1, 2], tp: [written(0, "c1")], TP("events", 1): [3]})
-        )
-
-        assert left == [(events, 1), (TP("events", 1), 3), (events, 2)]
-        assert set(stored(app)) == {b"c1"}
 
 
 class TestPartitions:
