@@ -76,7 +76,7 @@ class FaustTenants:
         Raises:
             InvalidInputError: What stands in the table is no tenant document.
         """
-        document = self._table.get(customer_id.encode())
+        document = self._table.document(customer_id.encode())
         return None if document is None else self._decoded(customer_id, document)
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:

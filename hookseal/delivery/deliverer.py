@@ -328,7 +328,7 @@ class Deliverer:
                 of=target.schedule.attempts,
                 code=judgement.code,
                 status=status,
-                duration_s=self._clock.now() - started,
+                duration_s=round(self._clock.now() - started, 4),
                 kid=target.key.kid,
             ),
         )

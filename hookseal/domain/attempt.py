@@ -16,7 +16,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
         of: Attempts the schedule allows.
         code: `accepted`, `http_503`, `timeout`, …
         status: HTTP status, or None when no answer came.
-        duration_s: Seconds from connect to last byte.
+        duration_s: Seconds from connect to last byte, to a tenth of a millisecond.
         kid: The public key it was sealed to.
     """
 

@@ -271,6 +271,8 @@ def event_id_if_any(record: Record) -> str:
 
 
 def _form_of(record: Record) -> Callable[[Record, bytes, str], Event]:
+    if not record.headers:
+        return _plain
     content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
     if content_type.lower().startswith(_STRUCTURED):
         return _structured

@@ -78,11 +78,18 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def active_key(self) -> PublicKey | None:
         """The key to seal to."""
-        return next((key for key in self.public_keys if key.state == "active"), None)
+        # Here and below a loop, which takes half of what a generator does: each attempt asks.
+        for key in self.public_keys:
+            if key.state == "active":
+                return key
+        return None
 
     def endpoint(self, endpoint_id: str) -> Endpoint | None:
         """Return the endpoint of that id, or None."""
-        return next((item for item in self.endpoints if item.id == endpoint_id), None)
+        for item in self.endpoints:
+            if item.id == endpoint_id:
+                return item
+        return None
 
     def api_key(self, key_id: str) -> ApiKey | None:
         """Return the API key of that id, or None."""

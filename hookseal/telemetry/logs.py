@@ -105,9 +105,26 @@ def _straight_to_stderr(level: str) -> None:
     structlog.configure(
         processors=[_rendered],
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_straight(level),
         cache_logger_on_first_use=True,
     )
+
+
+def _straight(level: str) -> type[Any]:
+    """Return structlog's filtering logger, with an `info` that takes half as long."""
+    filtering: type[Any] = structlog.make_filtering_bound_logger(level)
+    if logging.getLevelName(level) > logging.INFO:
+        return filtering
+
+    class Straight(filtering):  # type: ignore[misc]
+        def info(self, event: str, *args: Any, **fields: Any) -> Any:
+            # Processors are others where a test listens in.
+            if args or self._context or self._processors[0] is not _rendered:
+                return super().info(event, *args, **fields)
+            fields["event"] = event
+            return self._logger.msg(_rendered(self._logger, "info", fields))
+
+    return Straight
 
 
 def _rendered(line_to: Any, level: str, line: Any) -> Any:

@@ -62,7 +62,7 @@ class TelemetryObserver:
             attempt_max=attempt.of,
             code=attempt.code,
             status=attempt.status,
-            duration_s=round(attempt.duration_s, 4),
+            duration_s=attempt.duration_s,
             kid=attempt.kid,
             partition=event.record.partition,
             offset=event.record.offset,

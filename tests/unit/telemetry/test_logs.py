@@ -17,6 +17,7 @@ logging.config.dictConfig(logging_config({level!r}, "json"))
 ours = structlog.stdlib.get_logger("hookseal.worker")
 ours.debug("lane.waiting", partition=1)
 ours.info("delivery.attempted", customer_id="käufer", attempt=1, duration_s=0.25, status=None)
+ours.bind(worker=3).info("delivery.%s", "traced")
 logger("hookseal.api").info("api.asked")
 wrapped = structlog.wrap_logger(
     logging.getLogger("hookseal.kafka"), wrapper_class=structlog.stdlib.BoundLogger
@@ -60,6 +61,13 @@ def test_each_line_is_json_with_a_level_a_logger_and_a_time(
         "duration_s": 0.25,
         "status": None,
     }
+
+
+def test_what_is_bound_and_what_is_filled_in_is_in_the_line(
+    said: dict[str, dict[str, Any]],
+) -> None:
+    assert said["delivery.traced"]["worker"] == 3
+    assert said["delivery.traced"]["level"] == "info"
 
 
 def test_lines_of_libraries_look_alike(said: dict[str, dict[str, Any]]) -> None:
