@@ -6,11 +6,12 @@ Standard Webhooks specification 1.0.0, "Signature scheme": HMAC-SHA256 over
 
 from __future__ import annotations
 
-import hmac
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import pybase64
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from hookseal.errors import ConfigurationError, SealError
 from hookseal.seal.derive import derived, framed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SigningSecrets", "sign", "signature_header"]
 
 SECRET_BYTES = 32
+_SHA256 = SHA256()
 MASTER_KEY_BYTES_MIN = 32
 _SECRETS_MAX = 16_384
 _PURPOSE = b"hookseal signing secret 1"
@@ -36,8 +38,9 @@ def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
         body: The bytes on the wire.
     """
     signed = b"%b.%d.%b" % (event_id.encode(), timestamp, body)
-    digest = hmac.digest(secret, signed, "sha256")
-    return "v1," + pybase64.b64encode_as_string(digest)
+    mac = HMAC(secret, _SHA256)
+    mac.update(signed)
+    return "v1," + pybase64.b64encode_as_string(mac.finalize())
 
 
 def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, body: bytes) -> str:
