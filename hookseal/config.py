@@ -126,6 +126,16 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds between commits. A crash repeats what was finished since the last.",
     )
+    fetch_gather_s: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description=(
+            "Seconds for which a broker gathers events before it answers, while events come one "
+            "after the other. Longer spares CPU, and so the time that events wait under load; 0 = "
+            "not at all."
+        ),
+    )
     buffer_events: int = Field(
         default=1024,
         ge=16,

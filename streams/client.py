@@ -10,6 +10,8 @@ from aiokafka.errors import OffsetMetadataTooLargeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
+from streams.pace import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptThread"]
 
-_FETCH_WAIT_MS = 100
 # Answers in which the coordinator counts us as a member: none wrong, or a rebalance that
 # we are about to join.
 _MEMBER = (0, 27)
@@ -30,7 +31,8 @@ class PromptThread(driver.AIOKafkaConsumerThread):
     """A consumer thread whose fetches come back soon, and which tells of its heartbeats.
 
     One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
-    records. A partition whose buffer has room again meanwhile stands idle as long.
+    records. A partition whose buffer has room again meanwhile stands idle as long. Here it
+    waits as long as its `Pace` says.
 
     A fetch may outlast the assignment it was begun under, and what it brings then is read,
     as far as the position goes, while nobody takes it. Of a table's changelog that would be
@@ -40,9 +42,12 @@ class PromptThread(driver.AIOKafkaConsumerThread):
     consumer: FinishedConsumer
     _notes_fit = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pace = Pace(self.app.gather_s)  # type: ignore[attr-defined]
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)
-        client._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001
         commit = client.commit
 
         async def commit_with_notes(offsets: Mapping[TP, OffsetAndMetadata]) -> None:
@@ -79,7 +84,9 @@ class PromptThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the client, and listen to what its coordinator answers."""
         await super().on_start()
-        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
+        client: Any = self._ensure_consumer()
+        fetcher, coordinator = client._fetcher, client._coordinator  # noqa: SLF001
+        fetcher._proc_fetch_request = partial(self._pace.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
         coordinator._send_req = partial(self.ask_and_note, coordinator._send_req)  # noqa: SLF001
 
     async def ask_and_note(self, ask: Callable[[Any], Awaitable[Any]], request: Any) -> Any:

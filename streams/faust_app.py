@@ -63,10 +63,16 @@ class KeepingFlowControl(FlowControlEvent):
 
 
 class HooksealApp(faust.App):
-    """A Faust app that leaves nothing half done."""
+    """A Faust app that leaves nothing half done.
+
+    Attributes:
+        lifecycle: What is started before, and let go of after, the agents.
+        gather_s: Seconds that brokers gather records before they answer a fetch.
+    """
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
+    gather_s = 0.02
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:

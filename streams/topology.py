@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> HooksealApp:
     """Wire the worker. Nothing connects before the app starts."""
     names = settings.names
     app = HooksealApp(settings.cluster.app_id, **_faust_options(settings))
+    app.gather_s = settings.fetch_gather_s
 
     def consumer() -> FinishedConsumer:
         return cast("FinishedConsumer", app.consumer)

@@ -238,16 +238,6 @@ class TestStart:
         assert await consumer.start_known(EVENTS) is True
 
 
-class TestFetches:
-    async def test_come_back_soon(self, consumer: FinishedConsumer) -> None:
-        client = consumer._thread._create_worker_consumer(consumer.transport)
-
-        # It never started: nothing is to be closed when it goes.
-        client._closed = True
-
-        assert client._fetch_max_wait_ms == 100
-
-
 class Fetcher:
     """Stands for Faust's service that drains the consumer."""
 

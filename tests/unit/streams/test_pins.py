@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.protocol.fetch import FetchRequest
 from faust.agents import Agent
 from faust.stores.memory import Store as MemoryStore
 from faust.stores.rocksdb import Store as RocksStore
@@ -67,6 +68,8 @@ REPLACED = {
     Consumer.getmany: "4b168d84882a",
     AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1",
     Fetcher.fetched_records: "be4348896b9b",
+    Fetcher._proc_fetch_request: "59bf948fff47",
+    FetchRequest.build: "952ef0f41192",
     SupervisorStrategy.restart_service: "0300dfce8a4a",
     faust.App._on_partitions_revoked: "d5c895bbe57d",
     faust.App.on_stop: "bfe5a933defb",
