@@ -1,10 +1,12 @@
-"""One worker process and two, on the same machine: what the second one adds.
+"""One worker process and two, on the same machine, and the consumer on kafkajs beside them.
 
 The rate must hold no start and no rebalance. So workers begin on an empty log, and a tenth
 of the events shows that each of them delivers; only then the rest is published, at once. It
 is measured from half of the events, or from when all are published if that is later, since
 the publisher takes CPU from them, until nine tenths are delivered. Both kinds are measured
 over the same events that way. A few thousand events are the least.
+
+The consumer on kafkajs, which has one process, takes the events of each round as well.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hookseal.bench.deployment import deployed
 from hookseal.bench.load import make_customers, publish, register
 from hookseal.bench.meter import Sample, pace_of
+from hookseal.bench.reference_run import run_reference, why_no_reference
 from hookseal.bench.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row
 from hookseal.bench.sink import Sink
 from hookseal.bench.worker_metrics import accepted
@@ -30,12 +33,22 @@ if TYPE_CHECKING:
 
     from hookseal.bench.deployment import Deployment
     from hookseal.bench.load import Customer
+    from hookseal.bench.meter import Pace
     from hookseal.bench.rounds import Watcher
     from hookseal.kafka.broker import Broker
 
 __all__ = ["SCALE_COLUMNS", "ScaleRun", "run_scale", "scale_figures", "scale_rows"]
 
-SCALE_COLUMNS = ("processes", "per s", "times", "CPU us each", "CPUs busy", "rounds", "peak MB")
+SCALE_COLUMNS = (
+    "processes",
+    "per s",
+    "times one",
+    "times kafkajs",
+    "CPU us each",
+    "CPUs busy",
+    "rounds",
+    "peak MB",
+)
 
 _PROCESSES = (1, 2)
 # Of all events those that show that each worker delivers, and those before it is measured.
@@ -50,10 +63,12 @@ class ScaleRun:
     Attributes:
         events: Events of each run.
         of: What so many processes did, all of them together.
+        reference: What the consumer on kafkajs did; None where it cannot run.
     """
 
     events: int
     of: Mapping[int, WorkerRun]
+    reference: Pace | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -77,11 +92,14 @@ def run_scale(
         HooksealError: A run could not be made or measured.
     """
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
+        watcher.stage("Installing the consumer to compare with")
+        with_reference = why_no_reference(broker) is None
         watcher.stage("Making keys")
         customers = make_customers()
         runs = []
         for number in range(1, rounds + 1):
             of: dict[int, WorkerRun] = {}
+            reference = None
             # Now this first, now that: what a machine does over time falls on both.
             for processes in _PROCESSES if number % 2 else reversed(_PROCESSES):
                 place = Path(name) / f"round-{number}-{processes}"
@@ -91,7 +109,11 @@ def run_scale(
                     asyncio.run(register(deployment, customers, sink.url))
                     run = _Run(deployment, customers, sink, watcher, events)
                     of[processes] = run.deliver(place, processes)
-            runs.append(ScaleRun(events, of))
+                    # Between the two, whichever of them comes first.
+                    if with_reference and len(of) == 1:
+                        watcher.stage(f"Delivering with kafkajs, round {number}")
+                        reference = run_reference(deployment, sink, events=events)
+            runs.append(ScaleRun(events, of, reference))
         return runs
 
 
@@ -159,9 +181,29 @@ def scale_figures(runs: Sequence[ScaleRun], broker: str) -> dict[str, Any]:
         "events": runs[0].events,
         "rounds": len(runs),
         "processes": of,
+        "reference": _reference_figures([run.reference for run in runs if run.reference]),
         # Of each round by itself: what a machine does meanwhile falls on both.
         "gain": median(run.of[two].pace.per_s / run.of[one].pace.per_s for run in runs),
+        "to_reference": {
+            str(processes): _to_reference(runs, processes) for processes in _PROCESSES
+        },
         "exact": all(run.is_exact for run in runs),
+    }
+
+
+def _to_reference(runs: Sequence[ScaleRun], processes: int) -> float | None:
+    ratios = [run.of[processes].pace.per_s / run.reference.per_s for run in runs if run.reference]
+    return median(ratios) if ratios else None
+
+
+def _reference_figures(paces: Sequence[Pace]) -> dict[str, Any] | None:
+    if not paces:
+        return None
+    return {
+        "per_s": median(pace.per_s for pace in paces),
+        "rates": [pace.per_s for pace in paces],
+        "cpu_us": median(pace.cpu_us for pace in paces),
+        "cpus_busy": median(pace.per_s * pace.cpu_us / 1e6 for pace in paces),
     }
 
 
@@ -181,16 +223,32 @@ def _figures(runs: Sequence[WorkerRun]) -> dict[str, Any]:
 
 def scale_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """Return the rows of `SCALE_COLUMNS`."""
-    gains = {"1": "", str(_PROCESSES[-1]): f"{figures['gain']:.2f}"}
-    return [
-        (
+    gains = {str(_PROCESSES[-1]): f"{figures['gain']:.2f}"}
+    rows = [
+        _row(
             processes,
-            f"{found['per_s']:,.0f}",
-            gains[processes],
-            f"{found['cpu_us']:.0f}",
-            f"{found['cpus_busy']:.2f}",
-            f"{min(found['rates']):,.0f}-{max(found['rates']):,.0f}",
+            found,
+            gains.get(processes, ""),
+            figures["to_reference"][processes],
             f"{found['peak_rss_bytes'] / _MB:.0f}",
         )
         for processes, found in figures["processes"].items()
     ]
+    if (reference := figures["reference"]) is not None:
+        rows.append(_row("kafkajs, 1", reference, "", 1.0, ""))
+    return rows
+
+
+def _row(
+    name: str, found: Mapping[str, Any], gain: str, to_reference: float | None, peak_mb: str
+) -> tuple[object, ...]:
+    return (
+        name,
+        f"{found['per_s']:,.0f}",
+        gain,
+        "" if to_reference is None else f"{to_reference:.2f}",
+        f"{found['cpu_us']:.0f}",
+        f"{found['cpus_busy']:.2f}",
+        f"{min(found['rates']):,.0f}-{max(found['rates']):,.0f}",
+        peak_mb,
+    )

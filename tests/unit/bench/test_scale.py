@@ -70,9 +70,22 @@ class TestFigures:
 
         assert {len(row) for row in rows} == {len(SCALE_COLUMNS)}
         assert rows == [
-            ("1", "2,000", "", "400", "0.80", "2,000-2,000", "90"),
-            ("2", "3,000", "1.50", "400", "1.20", "3,000-3,000", "90"),
+            ("1", "2,000", "", "", "400", "0.80", "2,000-2,000", "90"),
+            ("2", "3,000", "1.50", "", "400", "1.20", "3,000-3,000", "90"),
         ]
+
+    def test_beside_the_consumer_on_kafkajs_each_round_has_a_ratio_of_its_own(self) -> None:
+        runs = [
+            ScaleRun(1000, {1: a_run(2000), 2: a_run(3000)}, Pace(1000, 500.0)),
+            ScaleRun(1000, {1: a_run(2000), 2: a_run(4000)}, Pace(2000, 400.0)),
+            ScaleRun(1000, {1: a_run(3000), 2: a_run(4400)}, Pace(2000, 450.0)),
+        ]
+
+        figures = scale_figures(runs, "apache")
+        *_, last = scale_rows(figures)
+
+        assert figures["to_reference"] == {"1": 1.5, "2": 2.2}
+        assert last == ("kafkajs, 1", "2,000", "", "1.00", "450", "0.80", "1,000-2,000", "")
 
 
 def test_a_team_is_all_its_processes(tmp_path: Path) -> None:
