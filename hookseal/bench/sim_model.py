@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CPU_S", "Bounds", "Journey", "Model", "bounds_of"]
 
-CPU_S: Final = 640e-6
+CPU_S: Final = 300e-6
 """CPU seconds of a webhook; `hookseal bench` tells yours.
 
 With another one, `hookseal bench simulate --plan --markdown docs/capacity.md` renews the page."""
