@@ -26,7 +26,7 @@ from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from mode.supervisors import SupervisorStrategy
-from mode.utils.queues import FlowControlEvent
+from mode.utils.queues import FlowControlEvent, FlowControlQueue, ThrowableQueue
 
 REPLACED = {
     Consumer.perform_seek: "0e8c130ff4b0",
@@ -41,6 +41,12 @@ REPLACED = {
     Consumer.on_partitions_revoked: "d04b7ae72c6f",
     Conductor.discard: "ce3a21575cde",
     FlowControlEvent.resume: "4dcdc1253fd0",
+    FlowControlQueue.in_pressure_high_state: "3165f1488019",
+    FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
+    ThrowableQueue.get: "57490d393d41",
+    Conductor._update_tp_index: "e8e3ac9025ef",
+    Consumer.on_buffer_full: "c8961679e0bc",
+    Consumer.on_buffer_drop: "4b57e8a418d5",
     Agent.on_isolated_partitions_revoked: "9d8853499579",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     AIOKafkaConsumerThread.on_start: "38b4e8bd1e10",
