@@ -75,7 +75,7 @@ class Deliver:
         Raises:
             LaneStoppedError: The lane stopped before that.
         """
-        if not lane.is_ours:
+        if not lane.is_ours():
             await lane.owned()
         try:
             await self._handle(record, lane, customer_id)

@@ -10,7 +10,7 @@ from aiokafka.errors import OffsetMetadataTooLargeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from streams.pace import Pace
+from streams.gathering import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +32,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
 
     One fetch asks a broker for all partitions at once, and Faust lets it wait 1.5 s for
     records. A partition whose buffer has room again meanwhile stands idle as long. Here it
-    waits as long as its `Pace` says.
+    waits as long as its `Gathering` says.
 
     A fetch may outlast the assignment it was begun under, and what it brings then is read,
     as far as the position goes, while nobody takes it. Of a table's changelog that would be
@@ -44,7 +44,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pace = Pace(self.app.gather_s)  # type: ignore[attr-defined]
+        self._gathering = Gathering(self.app.gather_s)  # type: ignore[attr-defined]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)
@@ -86,7 +86,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         client: Any = self._ensure_consumer()
         fetcher, coordinator = client._fetcher, client._coordinator  # noqa: SLF001
-        fetcher._proc_fetch_request = partial(self._pace.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
+        fetcher._proc_fetch_request = partial(self._gathering.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
         coordinator._send_req = partial(self.ask_and_note, coordinator._send_req)  # noqa: SLF001
 
     async def ask_and_note(self, ask: Callable[[Any], Awaitable[Any]], request: Any) -> Any:

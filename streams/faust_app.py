@@ -72,7 +72,7 @@ class HooksealApp(faust.App):
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
-    gather_s = 0.02
+    gather_s: float
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:

@@ -60,12 +60,12 @@ class HandOver:
 
     def _inbox_of(self, tp: TP) -> Inbox | None:
         # The conductor's, which it makes anew with each assignment.
-        channels: Any = self._consumer.app.topics._tp_index.get(tp, ())  # type: ignore[attr-defined] # noqa: SLF001
-        for channel in channels:
-            if channel.active_partitions is not None and len(channels) == 1:
-                inbox: Inbox = channel.queue
-                return inbox
-        return None
+        topics: Any = self._consumer.app.topics
+        channels = [*topics._tp_index.get(tp, ())]  # noqa: SLF001
+        if len(channels) != 1 or channels[0].active_partitions is None:
+            return None
+        inbox: Inbox = channels[0].queue
+        return inbox
 
     def _fill(self, inbox: Inbox, tp: TP, found: Sequence[Any]) -> None:
         generation_id = self._consumer.app.consumer_generation_id

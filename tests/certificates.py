@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +80,12 @@ class Authority:
 
     def client_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self.root_pem())
+
+
+@cache
+def the_authority() -> Authority:
+    """The one that tests share which need no other: its key takes a while to make."""
+    return Authority()
 
 
 def self_signed(host: str) -> ssl.SSLContext:

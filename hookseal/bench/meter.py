@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookseal.errors import HooksealError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Meter", "Pace", "Sample", "pace_of"]
+__all__ = ["Meter", "Pace", "Sample", "pace_of", "paces_figures"]
 
 # Before the first tenth connections are made and caches filled; after the ninth partitions
 # run dry one by one.
@@ -61,6 +62,15 @@ def pace_of(samples: Sequence[Sample], total: int) -> Pace:
     if done <= 0 or end.at_s <= start.at_s:
         raise HooksealError("bench_too_short", "The run is too short to measure; add events.")
     return Pace(done / (end.at_s - start.at_s), (end.cpu_s - start.cpu_s) / done * 1e6)
+
+
+def paces_figures(paces: Sequence[Pace]) -> dict[str, Any]:
+    """Return the medians of several runs, and the rate of each."""
+    return {
+        "per_s": median(pace.per_s for pace in paces),
+        "cpu_us": median(pace.cpu_us for pace in paces),
+        "rates": [pace.per_s for pace in paces],
+    }
 
 
 class Meter:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from hookseal.bench.meter import paces_figures
 from hookseal.bench.scenario import CUSTOMERS, EVENT_BYTES, PARTITIONS
 from hookseal.bench.sink import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookseal.bench.meter import Pace
     from hookseal.bench.rounds import Results, Round
     from hookseal.bench.scenario import Scenario
 
@@ -44,11 +44,11 @@ _LIBRARIES = ("hookseal", "faust-streaming", "aiokafka", "aiohttp", "cryptograph
 def document(results: Results, scenario: Scenario, broker: str) -> dict[str, Any]:
     """Return all figures: medians over the rounds, and each round's own."""
     rounds = results.rounds
-    worker = _paces([one.worker.pace for one in rounds])
-    idle = _paces([one.idle for one in rounds])
-    bare = _paces([one.bare for one in rounds])
+    worker = paces_figures([one.worker.pace for one in rounds])
+    idle = paces_figures([one.idle for one in rounds])
+    bare = paces_figures([one.bare for one in rounds])
     found = [one.reference for one in rounds if one.reference is not None]
-    reference = _paces(found) if found else None
+    reference = paces_figures(found) if found else None
     return {
         "broker": broker,
         "events": scenario.events,
@@ -167,14 +167,6 @@ def setting_line(figures: dict[str, Any]) -> str:
         f"{figures['broker']} broker, one worker process, nginx; Python {figures['python']} on "
         f"{figures['cpus']} CPUs; medians of {figures['rounds']} rounds"
     )
-
-
-def _paces(paces: Sequence[Pace]) -> dict[str, Any]:
-    return {
-        "per_s": median(pace.per_s for pace in paces),
-        "cpu_us": median(pace.cpu_us for pace in paces),
-        "rates": [pace.per_s for pace in paces],
-    }
 
 
 def _ratio(rounds: Sequence[Round]) -> float | None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookseal.bench.deployment import deployed
 from hookseal.bench.load import make_customers, publish, register
-from hookseal.bench.meter import Sample, pace_of
+from hookseal.bench.meter import Sample, pace_of, paces_figures
 from hookseal.bench.reference_run import run_reference, why_no_reference
 from hookseal.bench.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row
 from hookseal.bench.sink import Sink
@@ -199,21 +199,17 @@ def _to_reference(runs: Sequence[ScaleRun], processes: int) -> float | None:
 def _reference_figures(paces: Sequence[Pace]) -> dict[str, Any] | None:
     if not paces:
         return None
-    return {
-        "per_s": median(pace.per_s for pace in paces),
-        "rates": [pace.per_s for pace in paces],
-        "cpu_us": median(pace.cpu_us for pace in paces),
-        "cpus_busy": median(pace.per_s * pace.cpu_us / 1e6 for pace in paces),
-    }
+    return paces_figures(paces) | {"cpus_busy": _cpus_busy(paces)}
+
+
+def _cpus_busy(paces: Sequence[Pace]) -> float:
+    return median(pace.per_s * pace.cpu_us / 1e6 for pace in paces)
 
 
 def _figures(runs: Sequence[WorkerRun]) -> dict[str, Any]:
-    rates, cpu_us = [run.pace.per_s for run in runs], [run.pace.cpu_us for run in runs]
-    return {
-        "per_s": median(rates),
-        "rates": rates,
-        "cpu_us": median(cpu_us),
-        "cpus_busy": median(run.pace.per_s * run.pace.cpu_us / 1e6 for run in runs),
+    paces = [run.pace for run in runs]
+    return paces_figures(paces) | {
+        "cpus_busy": _cpus_busy(paces),
         "peak_rss_bytes": max(run.peak_rss_bytes for run in runs),
         "received": [run.received for run in runs],
         "accepted": [run.accepted for run in runs],

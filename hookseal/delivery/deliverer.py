@@ -297,7 +297,7 @@ class Deliverer:
         span = delivery.trace.attempt(number)
         try:
             sealed = self._seal(event, target, started, span)
-            answer = await self._transport.post(sealed, lane.may_send)
+            answer = await self._transport.post(sealed, lane.is_ours)
         except NotSentError:
             span.ended("not_sent", None)
             raise

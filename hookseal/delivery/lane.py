@@ -85,13 +85,8 @@ class Lane:
         """Whether the lane was told to stop."""
         return self._stopping.is_set()
 
-    @property
     def is_ours(self) -> bool:
         """Whether the partition is known to be ours at this moment."""
-        return self._gate.is_open
-
-    def may_send(self) -> bool:
-        """Whether an attempt that was begun may still go out."""
         return self._gate.is_open
 
     @property

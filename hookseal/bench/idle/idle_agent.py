@@ -41,6 +41,7 @@ meter = Meter(int(os.environ["HOOKSEAL_BENCH_EVENTS"]))
 result = Path(os.environ["HOOKSEAL_BENCH_RESULT"])
 # Another id is another group: it reads what the worker reads, and leaves it its offsets.
 app = HooksealApp(f"{settings.topic_prefix}idle", **_faust_options(settings))
+app.gather_s = settings.fetch_gather_s
 app.lifecycle = cast("Lifecycle", _Nothing())
 
 

@@ -343,7 +343,7 @@ class Drain:
         self._noted_at = self._desk.clock.now()
         if not self._delivered and self._position == self._noted:
             return
-        if self.lane.stopped and not self.lane.is_ours:
+        if self.lane.stopped and not self.lane.is_ours():
             return
         delivered, self._delivered = self._delivered, []
         if delivered:

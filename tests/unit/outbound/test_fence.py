@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hookseal.delivery.ports import NotSentError
 from tests import hostile
-from tests.certificates import Authority
+from tests.certificates import the_authority
 from tests.hostile import ACCEPTED, receiving
 from tests.outbound import a_request, a_transport
 
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SENT = b"POST /hook HTTP/1.1\r\n\r\n"
-
-
-@cache
-def the_authority() -> Authority:
-    return Authority()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import os
 import ssl
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,7 @@ from hookseal.errors import AttemptError
 from hookseal.outbound.guard import EgressPolicy
 from hookseal.outbound.tls import with_client_certificate
 from tests import hostile
-from tests.certificates import Authority, self_signed
+from tests.certificates import self_signed, the_authority
 from tests.hostile import ACCEPTED, Receiver, hanging_up, receiving
 from tests.nameserver import naming
 from tests.outbound import ANY_PORT, LOOPBACK, a_request, a_transport
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
 HOST = "hooks.example.com"
 HTTPS_ONLY = EgressPolicy(allow_cidrs=LOOPBACK, allow_ports=ANY_PORT)
-
-
-@cache
-def the_authority() -> Authority:
-    return Authority()
 
 
 async def attempt(receiver: Receiver, trust: ssl.SSLContext | None) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4
 
-from streams.pace import Pace
+from streams.gathering import Gathering
 
 ONE, ANOTHER = 1, 2
 NOTHING, EVENTS = False, True
@@ -23,26 +23,28 @@ class Broker:
         return self._answers.pop(0)
 
 
-async def ask(pace: Pace, broker: Broker, *nodes: int) -> list[tuple[int, int]]:
+async def ask(gathering: Gathering, broker: Broker, *nodes: int) -> list[tuple[int, int]]:
     for node in nodes:
         # 500 ms and one byte: what the client was made with.
-        await pace.fetch(broker.fetch, None, node, FetchRequest(500, 1, 1_000_000, 0, []))
+        await gathering.fetch(broker.fetch, None, node, FetchRequest(500, 1, 1_000_000, 0, []))
     return broker.asked
 
 
 async def test_the_first_event_after_a_pause_comes_at_once_and_what_follows_is_gathered() -> None:
-    asked = await ask(Pace(0.02), Broker(NOTHING, EVENTS, EVENTS, NOTHING, NOTHING), *[ONE] * 5)
+    asked = await ask(
+        Gathering(0.02), Broker(NOTHING, EVENTS, EVENTS, NOTHING, NOTHING), *[ONE] * 5
+    )
 
     assert asked == [(100, 1), (100, 1), (20, 65_536), (20, 65_536), (100, 1)]
 
 
 async def test_each_broker_has_its_own() -> None:
-    asked = await ask(Pace(0.02), Broker(EVENTS, NOTHING, NOTHING), ONE, ANOTHER, ONE)
+    asked = await ask(Gathering(0.02), Broker(EVENTS, NOTHING, NOTHING), ONE, ANOTHER, ONE)
 
     assert asked == [(100, 1), (100, 1), (20, 65_536)]
 
 
 async def test_none_gathers_where_that_is_switched_off() -> None:
-    asked = await ask(Pace(0), Broker(EVENTS, EVENTS), ONE, ONE)
+    asked = await ask(Gathering(0), Broker(EVENTS, EVENTS), ONE, ONE)
 
     assert asked == [(100, 1), (100, 1)]

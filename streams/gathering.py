@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Pace"]
+__all__ = ["Gathering"]
 
 # Records of all partitions that are due on one broker: some fifty events.
 _ENOUGH_BYTES = 65_536
 _IDLE_WAIT_MS = 100
 
 
-class Pace:
+class Gathering:
     """Lets the first record after a pause through at once, and gathers what follows it.
 
     A broker that answers as soon as it has anything answers with one record or two, hundreds
