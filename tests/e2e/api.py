@@ -79,6 +79,10 @@ class Api(Process):
         """Ask until it succeeds; meanwhile the answer may only be 503."""
         await self._until(200, *asked, **more)
 
+    async def until_missing(self, *asked: Any, **more: Any) -> None:
+        """Ask until the answer is 404: what another process changed is read a moment later."""
+        await self._until(404, *asked, **more)
+
     async def _until(self, wanted: int, *asked: Any, timeout_s: float = 60, **more: Any) -> None:
         async with asyncio.timeout(timeout_s):
             while (status := (await self.ask(*asked, **more))[0]) // 100 != wanted // 100:

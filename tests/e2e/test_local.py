@@ -473,7 +473,7 @@ class TestRedis:
         assert sorted(change["revision"] for change in changes) == list(
             range(found["revision"] + 1, found["revision"] + 5)
         )
-        assert (await a.ask("GET", "/v1/tenants/acme"))[0] == 404
+        await a.until_missing("GET", "/v1/tenants/acme")
         assert (await a.ask("GET", f"{acme.path}/endpoints", key=acme.api_key))[0] == 401
 
     async def test_nothing_readable_or_forged_passes(
@@ -495,9 +495,7 @@ class TestRedis:
         await link.client.hset(link.key("tenants"), "acme", b'{"customer_id":"acme","v":1}')
         await link.client.xadd(link.key("tenant-changes"), {"c": "acme"}, id="0-*")
 
-        async with asyncio.timeout(30):
-            while (await local.ask("GET", "/v1/tenants/acme"))[0] != 404:
-                pass
+        await local.until_missing("GET", "/v1/tenants/acme")
 
         assert b"order.paid" in stored
         assert b"CANARY" not in stored
