@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from hookseal.api.principals import unknown_tenant
+from hookseal.api.problems import Problem, unavailable
 from hookseal.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import Changes, Clock, TenantsModel
     from hookseal.domain.command import Command
+    from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantChanges", "command_id", "etag_of", "idempotency_key", "stable_id"]
+__all__ = ["TenantChanges", "command_id", "endpoint_of", "etag_of", "idempotency_key", "stable_id"]
 
 _Kind = TypeVar("_Kind")
 
@@ -43,27 +46,45 @@ class TenantChanges:
 
         Raises:
             HooksealError: While the tenants are not known.
-            Problem: 404 `unknown_tenant`.
-        """
-        found = await self.find(customer_id)
-        if found is None:
-            raise unknown_tenant()
-        return found
-
-    async def find(self, customer_id: str) -> Tenant | None:
-        """Return the tenant, or None once it is sure that there is none.
-
-        Raises:
-            HooksealError: While the tenants are not known.
+            Problem: 404 `unknown_tenant`; 503 while it cannot be told whether there is one.
         """
         if reason := self._model.why_not_ready():
             raise reason
         found = self._model.get(customer_id)
         if found is None:
-            # Another process may have made it a moment ago.
-            await self._model.settle(_SETTLE_S)
+            await self._settle()
             found = self._model.get(customer_id)
+        if found is None:
+            raise unknown_tenant()
         return found
+
+    async def endpoint(
+        self, customer_id: str, endpoint_id: str, *, field: str = "id"
+    ) -> tuple[Tenant, Endpoint]:
+        """Return the tenant, and the one of its endpoints that has this id.
+
+        Args:
+            customer_id: Whose endpoint.
+            endpoint_id: Which.
+            field: Where it was named.
+
+        Raises:
+            HooksealError: While the tenants are not known.
+            Problem: 404 `unknown_tenant`, `unknown_endpoint`; 503 while it cannot be told
+                whether there is one.
+        """
+        tenant = await self.tenant(customer_id)
+        if tenant.endpoint(endpoint_id) is None:
+            await self._settle()
+            tenant = await self.tenant(customer_id)
+        return tenant, endpoint_of(tenant, endpoint_id, field=field)
+
+    async def _settle(self) -> None:
+        # Another process may have made what is missing a moment ago.
+        if not await self._model.settle(_SETTLE_S):
+            raise self._model.why_not_ready() or unavailable(
+                "not_ready", "Whether there is such a thing cannot be told just now; try again."
+            )
 
     def command(
         self,
@@ -117,6 +138,28 @@ class TenantChanges:
         if after is None:
             raise ConflictError("unknown_tenant", "There is no tenant of this customer id.")
         return after
+
+
+def endpoint_of(tenant: Tenant, endpoint_id: str, *, field: str = "id") -> Endpoint:
+    """Return the endpoint of this id.
+
+    Args:
+        tenant: Whose endpoint.
+        endpoint_id: Which.
+        field: Where it was named.
+
+    Raises:
+        Problem: 404 `unknown_endpoint`.
+    """
+    found = tenant.endpoint(endpoint_id)
+    if found is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "unknown_endpoint",
+            "The tenant has no endpoint of this id.",
+            field=field,
+        )
+    return found
 
 
 def etag_of(tenant: Tenant) -> dict[str, str]:

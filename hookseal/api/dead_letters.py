@@ -18,7 +18,6 @@ from hookseal.api.letter_schemas import (
     ReplayNew,
 )
 from hookseal.api.operations import Operation, Reply
-from hookseal.api.principals import unknown_endpoint
 from hookseal.api.problems import Problem
 from hookseal.domain.letter_filter import LetterFilter, parse_moment, parse_place, reasons_of
 
@@ -88,15 +87,14 @@ class DeadLetterOperations:
         asked = call.query_as(DeadLettersAsked)
         wanted = replace(_filter_of(call.customer_id, asked), replayed=asked.replayed)
         cursor = cursors.read_place(asked.cursor)
-        tenant = await self._changes.tenant(call.customer_id)
+        await self._changes.tenant(call.customer_id)
         await self._letters.catch_up(timeout_s=_CAUGHT_UP_WITHIN_S)
         found = await self._letters.page(
             wanted, order=asked.order, limit=asked.limit, cursor=cursor
         )
-        unknown = asked.endpoint_id is not None and tenant.endpoint(asked.endpoint_id) is None
-        if unknown and not found.letters:
+        if asked.endpoint_id is not None and not found.letters:
             # One that was removed still has its history.
-            raise unknown_endpoint()
+            await self._changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
         return Reply(
             DeadLetters(
                 items=[_shown(letter) for letter in found.letters],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hookseal.api import cursors
 from hookseal.api.letter_schemas import Deliveries, DeliveriesAsked, DeliveryShown
 from hookseal.api.operations import Operation, Reply
-from hookseal.api.principals import unknown_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +46,7 @@ class DeliveryOperations:
     async def _list(self, call: Call) -> Reply:
         asked = call.query_as(DeliveriesAsked)
         cursor = cursors.read_place(asked.cursor)
-        tenant = await self._changes.tenant(call.customer_id)
+        await self._changes.tenant(call.customer_id)
         await self._attempts.catch_up(timeout_s=_CAUGHT_UP_WITHIN_S)
         found = await self._attempts.page(
             call.customer_id,
@@ -56,10 +55,9 @@ class DeliveryOperations:
             limit=asked.limit,
             cursor=cursor,
         )
-        unknown = asked.endpoint_id is not None and tenant.endpoint(asked.endpoint_id) is None
-        if unknown and not found.attempts:
+        if asked.endpoint_id is not None and not found.attempts:
             # One that was removed still has its history.
-            raise unknown_endpoint()
+            await self._changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
         return Reply(
             Deliveries(
                 items=[DeliveryShown(**attempt.document()) for attempt in found.attempts],

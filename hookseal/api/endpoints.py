@@ -8,9 +8,8 @@ from uuid import uuid4
 
 from msgspec import UNSET
 
-from hookseal.api.changing import command_id, etag_of, idempotency_key, stable_id
+from hookseal.api.changing import command_id, endpoint_of, etag_of, idempotency_key, stable_id
 from hookseal.api.operations import Operation, Reply
-from hookseal.api.problems import Problem
 from hookseal.api.schemas import (
     EndpointChange,
     EndpointMade,
@@ -198,7 +197,7 @@ class EndpointOperations:
         )
         await self._changes.tenant(call.customer_id)
         after = await self._changes.changed(command)
-        added = _endpoint(after, endpoint_id)
+        added = endpoint_of(after, endpoint_id)
         made = EndpointMade(
             **endpoint_fields(added, call.principal),
             signing_secret=self._secret(after, added),
@@ -212,8 +211,7 @@ class EndpointOperations:
         return Reply(Endpoints(items=shown), etag_of(tenant))
 
     async def _get(self, call: Call) -> Reply:
-        tenant = await self._changes.tenant(call.customer_id)
-        endpoint = _endpoint(tenant, call.part("id"))
+        tenant, endpoint = await self._changes.endpoint(call.customer_id, call.part("id"))
         return Reply(shown_endpoint(endpoint, call.principal), etag_of(tenant))
 
     async def _change(self, call: Call) -> Reply:
@@ -237,13 +235,15 @@ class EndpointOperations:
         if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
             fields["operators_schedule"] = True
         endpoint_id = call.part("id")
-        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        await self._changes.endpoint(call.customer_id, endpoint_id)
         after = await self._changes.changed(
             self._changes.command(
                 call, ChangeEndpoint, call.customer_id, endpoint_id=endpoint_id, **fields
             )
         )
-        return Reply(shown_endpoint(_endpoint(after, endpoint_id), call.principal), etag_of(after))
+        return Reply(
+            shown_endpoint(endpoint_of(after, endpoint_id), call.principal), etag_of(after)
+        )
 
     async def _remove(self, call: Call) -> Reply:
         await self._changes.tenant(call.customer_id)
@@ -256,7 +256,7 @@ class EndpointOperations:
 
     async def _rotate_secret(self, call: Call) -> Reply:
         endpoint_id = call.part("id")
-        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        await self._changes.endpoint(call.customer_id, endpoint_id)
         after = await self._changes.changed(
             self._changes.command(
                 call,
@@ -266,7 +266,7 @@ class EndpointOperations:
                 overlap_s=call.body_as(RotateAsked).overlap_s,
             )
         )
-        endpoint = _endpoint(after, endpoint_id)
+        endpoint = endpoint_of(after, endpoint_id)
         shown = shown_endpoint(endpoint, call.principal)
         return Reply(
             SecretShown(
@@ -279,14 +279,16 @@ class EndpointOperations:
 
     async def _resume(self, call: Call) -> Reply:
         endpoint_id = call.part("id")
-        _endpoint(await self._changes.tenant(call.customer_id), endpoint_id)
+        await self._changes.endpoint(call.customer_id, endpoint_id)
         after = await self._changes.changed(
             self._changes.command(call, ResumeEndpoint, call.customer_id, endpoint_id=endpoint_id)
         )
-        return Reply(shown_endpoint(_endpoint(after, endpoint_id), call.principal), etag_of(after))
+        return Reply(
+            shown_endpoint(endpoint_of(after, endpoint_id), call.principal), etag_of(after)
+        )
 
     async def _test(self, call: Call) -> Reply:
-        endpoint = _endpoint(await self._changes.tenant(call.customer_id), call.part("id"))
+        _, endpoint = await self._changes.endpoint(call.customer_id, call.part("id"))
         key = idempotency_key(call)
         event_id = (
             f"evt_test_{uuid4().hex}"
@@ -302,15 +304,3 @@ class EndpointOperations:
 
 def _limits(asked: LimitsAsked) -> EndpointLimits:
     return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))
-
-
-def _endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:
-    found = tenant.endpoint(endpoint_id)
-    if found is None:
-        raise Problem(
-            HTTPStatus.NOT_FOUND,
-            "unknown_endpoint",
-            "The tenant has no endpoint of this id.",
-            field="id",
-        )
-    return found

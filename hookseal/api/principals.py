@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from hookseal.api.problems import Problem
 
-__all__ = ["ADMIN", "Principal", "unknown_endpoint", "unknown_tenant"]
+__all__ = ["ADMIN", "Principal", "unknown_tenant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,4 @@ def unknown_tenant(field: str | None = None) -> Problem:
         "unknown_tenant",
         "There is no tenant of this customer id.",
         field=field,
-    )
-
-
-def unknown_endpoint() -> Problem:
-    """Return the answer for an endpoint that the tenant neither has nor ever had."""
-    return Problem(
-        HTTPStatus.NOT_FOUND,
-        "unknown_endpoint",
-        "The tenant has no endpoint of this id.",
-        field="endpoint_id",
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ADMIN_KEY", "Api"]
 
+_PATIENCE_S = 60
+
 ADMIN_KEY = "wha_CANARYadminkeyofthetests"
 
 
@@ -65,8 +67,16 @@ class Api(Process):
             return response.status, await response.json(content_type=None) if text else None
 
     async def do(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Ask for what must succeed; return the answer."""
+        """Ask for what must succeed; return the answer.
+
+        As any client would, it asks again while the answer is 503 and nothing was done: what
+        is not known yet on a busy machine is known a moment later.
+        """
         status, answer = await self.ask(method, path, body, **more)
+        async with asyncio.timeout(_PATIENCE_S):
+            while status == 503 and (method == "GET" or answer["code"] == "not_ready"):
+                await asyncio.sleep(0.1)
+                status, answer = await self.ask(method, path, body, **more)
         assert status < 300, (method, path, status, answer)
         return answer
 

@@ -40,7 +40,7 @@ async def switch(provider: Provider, customer_id: str, *, enabled: bool) -> None
 
 async def until_endpoint(api: Api, customer_id: str, *, enabled: bool) -> None:
     async with asyncio.timeout(30):
-        while (await api.do("GET", f"/v1/tenants/{customer_id}/endpoints"))["items"][0][
+        while (await api.do("GET", f"/v1/tenants/{customer_id}/endpoints/ep_1"))[
             "enabled"
         ] is not enabled:
             pass

@@ -12,7 +12,7 @@ from hookseal.domain.command import ResumeEndpoint
 from hookseal.domain.suspension import Suspension
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from tests.bad_inputs import headers, keys, urls
-from tests.builders import an_endpoint
+from tests.builders import a_tenant, an_endpoint
 from tests.public_keys import private
 from tests.sealed import vectors
 from tests.unit.api.conftest import OWN_HOST
@@ -280,6 +280,38 @@ class TestEndpoints:
         refused = await api.problem("POST", "/v1/tenants/acme/endpoints/ep_1/resume", key=key)
 
         assert refused == (409, "endpoint_not_suspended")
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "status"),
+        [
+            ("GET", "endpoints/ep_2", None, 200),
+            ("PATCH", "endpoints/ep_2", {"description": "new"}, 200),
+            ("POST", "endpoints/ep_2/rotate-secret", {}, 200),
+            ("POST", "endpoints/ep_2/resume", None, 409),
+            ("POST", "endpoints/ep_2/test", None, 202),
+            ("GET", "deliveries?endpoint_id=ep_2", None, 200),
+            ("GET", "dead-letters?endpoint_id=ep_2", None, 200),
+        ],
+    )
+    async def test_one_that_another_process_has_just_added_is_known(
+        self, api: Api, method: str, path: str, body: Any, status: int
+    ) -> None:
+        api.tenant("acme")
+        more = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))
+        api.model.before_settling = lambda: api.model.put("acme", more)
+
+        assert (await api.ask(method, f"/v1/tenants/acme/{path}", body)).status == status
+
+    @pytest.mark.parametrize(
+        "path", ["acme/endpoints/ep_2", "other", "acme/deliveries?endpoint_id=ep_2"]
+    )
+    async def test_that_there_is_none_is_not_said_while_it_cannot_be_known(
+        self, api: Api, path: str
+    ) -> None:
+        api.tenant("acme")
+        api.model.settles_in_time = False
+
+        assert await api.problem("GET", f"/v1/tenants/{path}") == (503, "not_ready")
 
     async def test_one_that_there_is_not_is_not_resumed(self, api: Api) -> None:
         key = api.tenant("acme")
