@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.abc import AbstractResolver
@@ -18,6 +19,8 @@ from aiohttp.abc import AbstractResolver
 from hookseal.domain.addresses import blocked_range, denied_range, is_port_allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp.abc import ResolveResult
     from aiohttp.connector import AddrInfoType
 
@@ -148,8 +151,18 @@ class GuardedResolver(AbstractResolver):
             self._on_blocked(answer["host"], answer["port"], reason)
         if not allowed:
             raise OSError("no address")
-        return allowed[:_ADDRESSES_MAX]
+        return _in_turns(allowed)[:_ADDRESSES_MAX]
 
     async def close(self) -> None:
         """Close the resolver."""
         await self._resolver.close()
+
+
+def _in_turns(addresses: Sequence[ResolveResult]) -> list[ResolveResult]:
+    # One family after the other: of a host with eight addresses of IPv6 and four of IPv4 none
+    # of the latter would be left, and it would be out of reach wherever IPv6 leads nowhere.
+    families: dict[int, list[ResolveResult]] = {}
+    for address in addresses:
+        families.setdefault(address["family"], []).append(address)
+    turns = zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
