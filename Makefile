@@ -26,8 +26,8 @@ test: $(VENV)/.dev   ## all tests, on Apache Kafka where Java and Maven are
 	$(BIN)/pytest -n 2 --dist loadfile -m "not alone"
 	$(BIN)/pytest -m alone
 
-fast: $(VENV)/.dev   ## unit tests and properties only
-	$(BIN)/pytest -n 2 tests/unit tests/properties tests/architecture
+fast: $(VENV)/.dev   ## unit tests and properties only, a quarter of the examples each
+	$(BIN)/pytest -n 2 --hypothesis-profile quick tests/unit tests/properties
 
 lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile(
     "busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
 )
+hypothesis.settings.register_profile(
+    "quick", parent=hypothesis.settings.get_profile("busy"), max_examples=25
+)
 hypothesis.settings.load_profile("busy")
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what stays for the whole run anyway."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

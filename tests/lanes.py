@@ -168,13 +168,14 @@ class Partition:
             self.violations.append(f"{endpoint}: {offset} was committed as finished")
         if self.ordering == "unordered":
             return
+        decided, for_good = self.decided(), self.decided_for_good()
         for earlier in range(offset):
-            if {(endpoint, earlier)} & set(self.deliveries(earlier)) - self.decided_for_good():
-                self.violations.append(f"{endpoint}: {offset} before its {earlier} was decided")
             expected = set(self.deliveries(earlier))
+            if (endpoint, earlier) in expected - for_good:
+                self.violations.append(f"{endpoint}: {offset} before its {earlier} was decided")
             if self.ordering == "customer":
                 expected = {(name, at) for name, at in expected if name[0] == endpoint[0]}
-            if not expected <= self.decided():
+            if not expected <= decided:
                 self.violations.append(f"{endpoint}: {offset} before {earlier} was decided")
 
     def publish(self, customer: str) -> int:

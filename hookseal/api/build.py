@@ -92,7 +92,7 @@ def build(parts: ApiParts) -> web.Application:
     )
     app = create_app(operations, authentication)
     add_console(app)
-    add_reference(app, document_of(operations, __version__))
+    add_reference(app, lambda: document_of(operations, __version__))
     return app
 
 

@@ -35,4 +35,4 @@ def add_console(app: web.Application) -> None:
         suffix = file.name[file.name.rfind(".") :]
         if suffix in _TYPES:
             path = "/console" if file.name == "index.html" else f"/console/{file.name}"
-            add_file(app, path, file.read_bytes(), _TYPES[suffix], _HEADERS)
+            add_file(app, path, file.read_bytes, _TYPES[suffix], _HEADERS)

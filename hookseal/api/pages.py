@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["add_file"]
 
 
 def add_file(
-    app: web.Application, path: str, content: bytes, content_type: str, headers: Mapping[str, str]
+    app: web.Application,
+    path: str,
+    content: Callable[[], bytes],
+    content_type: str,
+    headers: Mapping[str, str],
 ) -> None:
-    """Serve it, to anybody."""
+    """Serve it, to anybody.
+
+    Args:
+        app: Where.
+        path: Under which path.
+        content: Called once, when it is asked for first.
+        content_type: Without a charset: it is UTF-8.
+        headers: Of the answer.
+    """
+    made = cache(content)
 
     async def serve(_: web.Request) -> web.Response:
         return web.Response(
-            body=content, content_type=content_type, charset="utf-8", headers=headers
+            body=made(), content_type=content_type, charset="utf-8", headers=headers
         )
 
     app.router.add_get(path, serve, allow_head=False)

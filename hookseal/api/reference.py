@@ -10,7 +10,7 @@ import orjson
 from hookseal.api.pages import add_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
@@ -44,15 +44,15 @@ _PAGE_HEADERS = {
 }
 
 
-def add_reference(app: web.Application, document: Mapping[str, Any]) -> None:
+def add_reference(app: web.Application, document: Callable[[], Mapping[str, Any]]) -> None:
     """Serve the document at `/openapi.json` and the page at `/docs`."""
-    served = {
-        "/openapi.json": (orjson.dumps(document), "application/json"),
-        "/docs": (_PAGE, "text/html"),
-        "/docs/start.js": (_START, "text/javascript"),
-        "/docs/swagger-ui.css": ((_UI / "swagger-ui.css").read_bytes(), "text/css"),
+    served: dict[str, tuple[Callable[[], bytes], str]] = {
+        "/openapi.json": (lambda: orjson.dumps(document()), "application/json"),
+        "/docs": (lambda: _PAGE, "text/html"),
+        "/docs/start.js": (lambda: _START, "text/javascript"),
+        "/docs/swagger-ui.css": ((_UI / "swagger-ui.css").read_bytes, "text/css"),
         "/docs/swagger-ui-bundle.js": (
-            (_UI / "swagger-ui-bundle.js").read_bytes(),
+            (_UI / "swagger-ui-bundle.js").read_bytes,
             "text/javascript",
         ),
     }

@@ -79,17 +79,13 @@ OUTCOMES: dict[str, tuple[Script, str]] = {
 class TestHostileReceivers:
     @pytest.mark.parametrize("name", CUT_OFF)
     async def test_whoever_keeps_us_waiting_is_cut_off_at_the_timeout(self, name: str) -> None:
-        loop = asyncio.get_running_loop()
-
         async with receiving(CUT_OFF[name]) as receiver, a_transport() as transport:
-            began = loop.time()
+            attempt = transport.post(a_request(receiver.url(), timeout_s=TIMEOUT_S))
             with pytest.raises(AttemptError) as caught:
-                await transport.post(a_request(receiver.url(), timeout_s=TIMEOUT_S))
-            took_s = loop.time() - began
+                # It goes on for ever, if it is let.
+                await asyncio.wait_for(attempt, PATIENCE_S)
 
         assert caught.value.code == "timeout"
-        # The timers of uvloop count whole milliseconds.
-        assert TIMEOUT_S - 0.002 <= took_s < TIMEOUT_S + 0.5
 
     @pytest.mark.parametrize("name", OUTCOMES)
     async def test_whoever_answers_nonsense_is_not_waited_for(self, name: str) -> None:
