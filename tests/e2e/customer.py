@@ -29,6 +29,7 @@ class Customer:
         self.events: list[Event] = []
         self.kids: list[str] = []
         self.status = 200
+        self.refused = 0
         self.secrets: list[str] = []
         self.private_keys: list[bytes] = []
         # May be one list for several customers: who got what in which order.
@@ -88,9 +89,12 @@ class Customer:
         event = webhook.open(request.headers, body)
         assert event.customer_id == self.customer_id
         async with self._changed:
-            if self.status < 300:
+            status = self.status
+            if status < 300:
                 self.events.append(event)
                 self.arrived.append(event.id)
                 self.traceparents.append(request.headers.get("traceparent"))
+            else:
+                self.refused += 1
             self._changed.notify_all()
-        return web.Response(status=self.status)
+        return web.Response(status=status)

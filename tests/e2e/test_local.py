@@ -97,9 +97,9 @@ def first_of_each(found: list[int]) -> list[int]:
 class TestMemory:
     async def test_a_full_queue_is_told_and_empties_itself(self, place: Place) -> None:
         place.env = local_env(MEMORY)
-        local = await place.local(
-            "a", HOOKSEAL_MAX_QUEUE="5", HOOKSEAL_RETRY_DELAYS_S="0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1"
-        )
+        # None of them is given up while the queue is to be full.
+        again = ",".join(["0.1", *["0.5"] * 40])
+        local = await place.local("a", HOOKSEAL_MAX_QUEUE="5", HOOKSEAL_RETRY_DELAYS_S=again)
         acme = await place.customer(local, "acme")
         acme.status = 503
         await publish(local, "acme", *range(5))
@@ -196,6 +196,7 @@ class TestMemory:
         await publish(local, "acme", *range(20))
         await publish(local, "other", *range(20))
         await other.until(lambda: len(other.events) == 20)
+        await acme.until(lambda: acme.refused == 20)
 
         acme.status = 200
         await publish(local, "acme", 20)
