@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -20,9 +21,11 @@ from tests.e2e.local import Local, local_env
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 pytestmark = pytest.mark.timeout(120)
+
+expect.set_options(timeout=30_000)
 
 # Where pictures for the documentation go, if they are to be taken anew.
 PICTURES = os.environ.get("HOOKSEAL_TEST_PICTURES")
@@ -90,7 +93,7 @@ async def opened(browser: Browser, stack: AsyncExitStack, url: str, **how: Any) 
     )
     stack.push_async_callback(context.close)
     page = await context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(30_000)
     return Watched(page, url)
 
 
@@ -171,6 +174,54 @@ async def test_a_tenant_is_onboarded_and_its_events_are_seen_through(
 
     assert watched.complaints == []
     assert watched.asked == {local.url.removeprefix("http://")}
+
+
+async def test_what_is_shown_once_outlasts_the_page_drawn_anew(
+    browser: Browser, local: Local
+) -> None:
+    _, public = generate_private_key("x25519")
+    async with AsyncExitStack() as stack:
+        acme = await stack.enter_async_context(Customer(local, "acme"))
+        await acme.subscribe()
+        watched = await opened(browser, stack, local.url)
+        page = watched.page
+        held, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            held.set()
+            await go_on.wait()
+            await route.continue_()
+
+        await watched.log_in(acme.api_key)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("acme")
+        await page.get_by_role("textbox", name="Key").fill(public.decode())
+        stack.callback(go_on.set)
+        await page.route("**/v1/tenants/acme", hold)
+        await page.get_by_role("button", name="Add the key").click()
+        await asyncio.wait_for(held.wait(), 60)
+        # In between: the key is there, and the page with it is not.
+        await page.get_by_role("button", name="Make another key").click()
+        await expect(page.locator("#api-key")).to_have_text(re.compile("^whk_"))
+        key = await page.locator("#api-key").text_content()
+        go_on.set()
+        await expect(page.get_by_role("table", name="The active one seals")).to_be_visible()
+        await expect(page.locator("#api-key")).to_have_text(key or "")
+
+        await page.get_by_label("URL").fill(acme.url)
+        await page.get_by_role("button", name="Add the endpoint").click()
+        await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
+        await page.get_by_role("button", name="Disable").click()
+        await expect(page.get_by_role("status")).to_contain_text("Disabled.")
+        await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
+
+        # Whoever leaves the page leaves them behind.
+        await page.goto(f"{local.url}/console#/tenants/other")
+        await expect(page.get_by_role("status")).to_contain_text("unknown_tenant")
+        await page.goto(f"{local.url}/console#/tenants/acme")
+        await expect(page.get_by_role("table", name="Where events go")).to_be_visible()
+        await expect(page.locator("#api-key, #signing-secret")).to_have_count(0)
+
+    assert watched.complaints == []
 
 
 async def test_a_tenant_sees_itself_alone(browser: Browser, local: Local) -> None:

@@ -1,7 +1,7 @@
 // Which page is shown, and who looks at it.
 
 import { ask, forget, keep, key, Refused } from "./client.js";
-import { field, form, h, say } from "./dom.js";
+import { field, form, h, leave, say } from "./dom.js";
 import { overview } from "./overview.js";
 import { event, tenant } from "./tenant.js";
 import { tenants } from "./tenants.js";
@@ -31,6 +31,7 @@ addEventListener("unhandledrejection", (event) => {
 });
 
 function login() {
+  leave();
   document.getElementById("nav").replaceChildren();
   document.getElementById("leave").hidden = true;
   main.replaceChildren(
@@ -83,6 +84,7 @@ function pageOf(parts, live) {
   return async () => [h("h1", {}, "There is nothing here.")];
 }
 
+// Returns whether nothing was refused.
 async function show() {
   const mine = ++turn;
   clearTimeout(timer);
@@ -104,11 +106,13 @@ async function show() {
   navigation(path);
   try {
     const shown = await pageOf(parts, live)();
-    if (mine !== turn) return;
+    if (mine !== turn) return true;
     main.replaceChildren(...shown.filter((one) => one !== null));
     document.title = `${main.querySelector("h1")?.textContent ?? ""} · hookseal`;
+    return true;
   } catch (error) {
     told(error);
+    return false;
   }
 }
 
@@ -136,6 +140,7 @@ document.getElementById("leave").addEventListener("click", () => {
   login();
 });
 addEventListener("hashchange", () => {
+  leave();
   say("");
   if (who) show().then(() => main.focus());
 });

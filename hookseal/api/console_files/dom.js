@@ -71,4 +71,11 @@ export function say(text, kind) {
   box.replaceChildren(text ? h("p", { class: kind ?? "good" }, text) : "");
 }
 
+// Boxes for what is shown once. They outlast what is drawn anew around them, and not the page.
+let boxes = {};
+export const once = (name) => (boxes[name] ??= h("div"));
+export const leave = () => {
+  boxes = {};
+};
+
 export const when = (text) => (text ? new Date(text).toLocaleString() : "");

@@ -1,7 +1,7 @@
 // One tenant: keys, endpoints, events, deliveries, dead letters.
 
 import { ask, everything, tenantPath } from "./client.js";
-import { field, form, h, say, table, when } from "./dom.js";
+import { field, form, h, once, say, table, when } from "./dom.js";
 
 const SHOWN = 50;
 
@@ -51,8 +51,7 @@ function keys(path, found, again) {
             "Forget",
             async () => {
               await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
-              say("Forgotten.");
-              await again();
+              if (await again()) say("Forgotten.");
             },
             true,
           ),
@@ -74,8 +73,7 @@ function keys(path, found, again) {
             const file = asked.file.files[0];
             const text = file ? await file.text() : asked.pem.value;
             await ask("POST", `${path}/public-keys`, { public_key: text });
-            say("The key is active: events are sealed to it from now on.");
-            await again();
+            if (await again()) say("The key is active: events are sealed to it from now on.");
           },
         ),
       ),
@@ -84,7 +82,7 @@ function keys(path, found, again) {
 }
 
 function apiKeys(path, found, again) {
-  const made = h("div");
+  const made = once("api-key");
   return h(
     "section",
     {},
@@ -100,8 +98,7 @@ function apiKeys(path, found, again) {
           "Revoke",
           async () => {
             await ask("DELETE", `${path}/api-keys/${encodeURIComponent(one.id)}`);
-            say("Revoked.");
-            await again();
+            if (await again()) say("Revoked.");
           },
           true,
         ),
@@ -127,16 +124,15 @@ function apiKeys(path, found, again) {
   );
 }
 
-function endpoints(path, found, again, secret) {
+function endpoints(path, found, again) {
+  const secret = once("signing-secret");
   const change = (one, body, told) => async () => {
     await ask("PATCH", `${path}/endpoints/${encodeURIComponent(one.id)}`, body);
-    say(told);
-    await again();
+    if (await again()) say(told);
   };
   const post = (one, verb, told) => async () => {
     await ask("POST", `${path}/endpoints/${encodeURIComponent(one.id)}/${verb}`, {});
-    say(told);
-    await again();
+    if (await again()) say(told);
   };
   return h(
     "section",
@@ -182,11 +178,10 @@ function endpoints(path, found, again, secret) {
             url: asked.url.value,
             event_types: asked.types.value.split(",").map((one) => one.trim()),
           });
-          say("Added.");
-          await again();
-          document.getElementById("secret").replaceChildren(
+          secret.replaceChildren(
             h("div", { class: "once" }, h("p", {}, "Its signing secret, shown this once:"), h("code", { id: "signing-secret" }, answer.signing_secret)),
           );
+          if (await again()) say("Added.");
         },
       ),
     ),
@@ -300,7 +295,7 @@ export async function tenant(customer, again, live) {
     h("h1", {}, customer, found.name ? h("span", { class: "dim" }, ` ${found.name}`) : null),
     found.enabled ? null : h("p", { class: "bad" }, "This tenant is disabled: its events become dead letters."),
     keys(path, found, again),
-    endpoints(path, found, again, h("div", { id: "secret" })),
+    endpoints(path, found, again),
     apiKeys(path, found, again),
     publishing(customer),
     attempts,
