@@ -110,6 +110,31 @@ ALLOWED = [
 ]
 
 
+class FixedResolver(AbstractResolver):
+    """Answers to any name with these addresses, as they are."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily | int = 0
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
 @asynccontextmanager
 async def a_canary() -> AsyncIterator[Receiver]:
     """Listen on all of loopback; on leaving, be sure that every connection was counted."""
@@ -333,50 +358,18 @@ class TestNames:
         assert answer.status == 200
 
     async def test_a_resolver_that_answers_with_a_name_is_refused(self) -> None:
-        class NamingResolver(AbstractResolver):
-            async def resolve(
-                self, host: str, port: int = 0, family: socket.AddressFamily | int = 0
-            ) -> list[ResolveResult]:
-                return [
-                    ResolveResult(
-                        hostname=host,
-                        host="localhost",
-                        port=port,
-                        family=socket.AF_INET,
-                        proto=0,
-                        flags=0,
-                    )
-                ]
+        resolver = FixedResolver("localhost")
 
-            async def close(self) -> None:
-                pass
-
-        async with a_canary() as canary, a_transport(STRICT, make_resolver=NamingResolver) as one:
+        async with a_canary() as canary, a_transport(STRICT, make_resolver=lambda: resolver) as one:
             refusal = await refusal_of(one, canary.url(host="hooks.example.com"))
 
         assert refusal.code == "blocked_address"
         assert canary.connections == 0
 
     async def test_of_a_thousand_addresses_a_handful_is_dialled(self) -> None:
-        class LavishResolver(AbstractResolver):
-            async def resolve(
-                self, host: str, port: int = 0, family: socket.AddressFamily | int = 0
-            ) -> list[ResolveResult]:
-                return [
-                    ResolveResult(
-                        hostname=host,
-                        host=f"127.0.{number // 250}.{number % 250 + 1}",
-                        port=port,
-                        family=socket.AF_INET,
-                        proto=0,
-                        flags=0,
-                    )
-                    for number in range(1000)
-                ]
-
-            async def close(self) -> None:
-                pass
-
+        resolver = FixedResolver(
+            *(f"127.0.{number // 250}.{number % 250 + 1}" for number in range(1000))
+        )
         judged = []
 
         class Counting(EgressPolicy):
@@ -386,7 +379,7 @@ class TestNames:
 
         policy = Counting(allow_cidrs=LOOPBACK, allow_http=True, allow_ports=ANY_PORT)
         with a_closed_port() as port:
-            async with a_transport(policy, make_resolver=LavishResolver) as transport:
+            async with a_transport(policy, make_resolver=lambda: resolver) as transport:
                 refusal = await refusal_of(transport, f"http://hooks.example.com:{port}/")
 
         assert refusal.code == "connection_refused"
@@ -394,23 +387,10 @@ class TestNames:
         assert len(judged) == 1000 + sum(range(1, 9))
 
     async def test_where_there_are_both_families_some_of_both_are_dialled(self) -> None:
-        class Resolver(AbstractResolver):
-            async def resolve(
-                self, host: str, port: int = 0, family: socket.AddressFamily | int = 0
-            ) -> list[ResolveResult]:
-                sixes = [(f"2600:9000::{number}", socket.AF_INET6) for number in range(1, 9)]
-                fours = [("93.184.215.14", socket.AF_INET), ("93.184.215.15", socket.AF_INET)]
-                return [
-                    ResolveResult(
-                        hostname=host, host=address, port=port, family=kind, proto=0, flags=0
-                    )
-                    for address, kind in (*sixes, *fours)
-                ]
+        sixes = [f"2600:9000::{number}" for number in range(1, 9)]
+        resolver = FixedResolver(*sixes, "93.184.215.14", "93.184.215.15")
 
-            async def close(self) -> None:
-                pass
-
-        found = await GuardedResolver(Resolver(), EgressPolicy(), lambda *_: None).resolve(
+        found = await GuardedResolver(resolver, EgressPolicy(), lambda *_: None).resolve(
             "hooks.example.com", 443
         )
 
