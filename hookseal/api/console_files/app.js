@@ -68,7 +68,7 @@ function navigation(page) {
 
 function pageOf(parts, live) {
   const [kind, customer, more, id] = parts;
-  if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, show, live);
+  if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, again, live);
   if (kind === "") {
     return async () => {
       live(async (isShown) => {
@@ -80,7 +80,7 @@ function pageOf(parts, live) {
   }
   if (kind === "tenants" && customer === undefined) return () => tenants();
   if (kind === "tenants" && more === "events") return () => event(customer, id);
-  if (kind === "tenants") return () => tenant(customer, show, live);
+  if (kind === "tenants") return () => tenant(customer, again, live);
   return async () => [h("h1", {}, "There is nothing here.")];
 }
 
@@ -114,6 +114,11 @@ async function show() {
     told(error);
     return false;
   }
+}
+
+// After a change: said to be made once the page shows it.
+async function again(text) {
+  if (await show()) say(text);
 }
 
 async function start() {

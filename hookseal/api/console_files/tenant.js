@@ -51,7 +51,7 @@ function keys(path, found, again) {
             "Forget",
             async () => {
               await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
-              if (await again()) say("Forgotten.");
+              await again("Forgotten.");
             },
             true,
           ),
@@ -73,7 +73,7 @@ function keys(path, found, again) {
             const file = asked.file.files[0];
             const text = file ? await file.text() : asked.pem.value;
             await ask("POST", `${path}/public-keys`, { public_key: text });
-            if (await again()) say("The key is active: events are sealed to it from now on.");
+            await again("The key is active: events are sealed to it from now on.");
           },
         ),
       ),
@@ -98,7 +98,7 @@ function apiKeys(path, found, again) {
           "Revoke",
           async () => {
             await ask("DELETE", `${path}/api-keys/${encodeURIComponent(one.id)}`);
-            if (await again()) say("Revoked.");
+            await again("Revoked.");
           },
           true,
         ),
@@ -128,11 +128,11 @@ function endpoints(path, found, again) {
   const secret = once("signing-secret");
   const change = (one, body, told) => async () => {
     await ask("PATCH", `${path}/endpoints/${encodeURIComponent(one.id)}`, body);
-    if (await again()) say(told);
+    await again(told);
   };
   const post = (one, verb, told) => async () => {
     await ask("POST", `${path}/endpoints/${encodeURIComponent(one.id)}/${verb}`, {});
-    if (await again()) say(told);
+    await again(told);
   };
   return h(
     "section",
@@ -181,7 +181,7 @@ function endpoints(path, found, again) {
           secret.replaceChildren(
             h("div", { class: "once" }, h("p", {}, "Its signing secret, shown this once:"), h("code", { id: "signing-secret" }, answer.signing_secret)),
           );
-          if (await again()) say("Added.");
+          await again("Added.");
         },
       ),
     ),
