@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import OffsetMetadataTooLargeError
+from aiokafka.errors import (
+    OffsetMetadataTooLargeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
@@ -24,6 +29,10 @@ __all__ = ["PromptThread"]
 # Answers in which the coordinator counts us as a member: none wrong, or a rebalance that
 # we are about to join.
 _MEMBER = (0, 27)
+# What aiokafka raises about a partition and not about the group.
+_OF_ONE_PARTITION = (RecordTooLargeError, TopicAuthorizationFailedError)
+_AFTER_FAILURE_S = 1.0
+_LOG_EVERY_S = 60.0
 _SHOWS_MEMBERSHIP = ("HeartbeatRequest", "SyncGroupRequest")
 
 
@@ -41,6 +50,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
 
     consumer: FinishedConsumer
     _notes_fit = True
+    _failure_logged_at = float("-inf")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,17 +79,29 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
         max_records: int | None = None,
     ) -> dict[Any, Any]:
-        fetched = dict(
-            await super()._fetch_records(
-                consumer, active_partitions, timeout=timeout, max_records=max_records
+        try:
+            fetched = dict(
+                await super()._fetch_records(
+                    consumer, active_partitions, timeout=timeout, max_records=max_records
+                )
             )
-        )
+        except _OF_ONE_PARTITION as error:
+            # Raised again with each fetch of that partition; the others go on.
+            self._log_failure(error)
+            await asyncio.sleep(_AFTER_FAILURE_S)
+            return {}
         # Nothing may be awaited from here on: a seek that came in between would be undone.
         for tp in [tp for tp in fetched if not self.consumer.takes(tp)]:
             first = fetched.pop(tp)[0]
             if consumer._subscription.is_assigned(tp):  # noqa: SLF001
                 consumer._fetcher.seek_to(tp, first.offset)  # noqa: SLF001
         return fetched
+
+    def _log_failure(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._failure_logged_at >= _LOG_EVERY_S:
+            self._failure_logged_at = now
+            self.log.error("A partition cannot be read: %r. It is tried again.", error)
 
     async def on_start(self) -> None:
         """Start the client, and listen to what its coordinator answers."""

@@ -1,4 +1,4 @@
-"""From aiokafka's records, and Faust's messages, to ours."""
+"""From Faust's messages to our records."""
 
 from __future__ import annotations
 
@@ -8,25 +8,11 @@ from typing import TYPE_CHECKING
 from hookseal.domain.record import Record
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
     from faust.types import HeadersArg, Message
 
     from hookseal.domain.record import Headers
 
-__all__ = ["record_in", "record_of"]
-
-
-def record_of(fetched: ConsumerRecord[bytes, bytes]) -> Record:
-    """Return what was fetched, its bytes and headers untouched."""
-    return Record(
-        fetched.topic,
-        fetched.partition,
-        fetched.offset,
-        fetched.key,
-        fetched.value,
-        tuple(fetched.headers),
-        fetched.timestamp,
-    )
+__all__ = ["record_in"]
 
 
 def record_in(message: Message) -> Record:

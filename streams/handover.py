@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from streams.codecs import record_of
+from hookseal.kafka.reader import record_from
 from streams.inbox import Arrival, Inbox
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class HandOver:
         generation_id = self._consumer.app.consumer_generation_id
         when_full, again = self._pressure_on(tp)
         inbox.take(
-            [Arrival(generation_id, tp, record_of(one)) for one in found],
+            [Arrival(generation_id, tp, record_from(one)) for one in found],
             when_full=when_full,
             again=again,
         )

@@ -30,12 +30,18 @@ class Arrival(NamedTuple):
     record: Record
 
 
-class Inbox(ThrowableQueue[Any]):
-    """Faust's queue, filled with a batch at a time, and emptied without its detours.
+# Beside the number of records: some records are a megabyte large.
+_PRESSURE_BYTES = 8 * 1024 * 1024
 
-    When it is nearly full its partition is fetched no more, and again when it is nearly
-    empty, as Faust's is; a batch always fits in.
+
+class Inbox(ThrowableQueue[Any]):
+    """Faust's queue, filled a batch at a time, and emptied without its detours.
+
+    When it is nearly full, by records or by bytes, its partition is not fetched until it is
+    nearly empty; a batch always fits in.
     """
+
+    _bytes = 0
 
     def take(
         self, batch: Sequence[Arrival], *, when_full: Callable[[], None], again: Callable[[], None]
@@ -48,14 +54,32 @@ class Inbox(ThrowableQueue[Any]):
             again: Called once there is room again; the same for the same partition.
         """
         self._queue.extend(batch)  # type: ignore[attr-defined]
+        self._bytes += sum(arrival.record.size for arrival in batch)
+        pending = self._pending_pressure_drop_callbacks
         if self.in_pressure_high_state(again):
             when_full()
+        elif self._bytes > _PRESSURE_BYTES and again not in pending:
+            pending.add(again)
+            when_full()
         self._wakeup_next(self._getters)  # type: ignore[attr-defined]
+
+    def maybe_endorse_pressure_drop(self) -> None:
+        """Have the partition fetched again if there is room for more bytes, too."""
+        if self._bytes <= _PRESSURE_BYTES * self.pressure_drop_ratio:
+            super().maybe_endorse_pressure_drop()
+
+    def clear(self) -> None:
+        """Drop all records."""
+        super().clear()
+        self._bytes = 0
 
     async def next(self) -> Any:
         """Wait for the next."""
         if self._errors or not self._queue:  # type: ignore[attr-defined]
-            return await self.get()
-        if self._pending_pressure_drop_callbacks:
-            self.maybe_endorse_pressure_drop()
-        return self._queue.popleft()  # type: ignore[attr-defined]
+            arrival = await self.get()
+        else:
+            if self._pending_pressure_drop_callbacks:
+                self.maybe_endorse_pressure_drop()
+            arrival = self._queue.popleft()  # type: ignore[attr-defined]
+        self._bytes -= arrival.record.size
+        return arrival

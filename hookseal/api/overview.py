@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hookseal.api.letter_schemas import DeliveryShown
 from hookseal.api.operations import Access, Operation, Reply
-from hookseal.domain.dead_letter import rfc3339
+from hookseal.domain.moment import rfc3339
 from hookseal.domain.overview import overview_of
 
 if TYPE_CHECKING:

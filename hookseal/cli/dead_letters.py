@@ -173,7 +173,7 @@ def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -
     """Return the letter for printing; what its producer wrote is masked unless revealed."""
     import msgspec
 
-    from hookseal.domain.dead_letter import rfc3339
+    from hookseal.domain.moment import rfc3339
 
     size = len(record.value or b"")
     return {
@@ -181,9 +181,9 @@ def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -
         "headers": [
             (
                 name,
-                value.decode("utf-8", "replace")
+                (value or b"").decode("utf-8", "replace")
                 if reveal or name.startswith(_ADDED)
-                else f"({len(value)} bytes; --reveal prints them)",
+                else f"({len(value or b'')} bytes; --reveal prints them)",
             )
             for name, value in record.headers
         ],

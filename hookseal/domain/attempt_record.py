@@ -94,6 +94,6 @@ def decode(value: bytes) -> AttemptRecord | None:
     """Return the record; None if it is none, or of another version."""
     try:
         record = _decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return record if record.v == 1 else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hookseal.domain.event import EVENT_TIMESTAMP_HEADER
+from hookseal.domain.moment import TIMESTAMP_MS_MAX, rfc3339
 from hookseal.domain.record import last_header
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = [
     "DeadLetter",
     "added_headers",
     "category_of",
-    "rfc3339",
 ]
 
 SUSPENDED = "endpoint_suspended"
@@ -43,6 +42,8 @@ REASONS: Mapping[str, str] = {
     "customer_id_invalid": "The record's key is no customer id.",
     "value_missing": "The record has no value.",
     "payload_too_large": "The record's value is over the size limit.",
+    "headers_too_large": "The record's headers are over the size limit.",
+    "record_unreadable": "The record cannot be decoded; the alarm names its partition and offsets.",
     "body_empty": "The record's value is empty.",
     "body_not_object": "The record's value is JSON, but not an object.",
     "json_invalid": "The record's value is no JSON.",
@@ -80,6 +81,7 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
             "customer_id_invalid",
             "value_missing",
             "payload_too_large",
+            "headers_too_large",
             "body_empty",
             "body_not_object",
             "json_invalid",
@@ -95,7 +97,9 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
             "sealed_invalid",
         }
     ),
-    "platform": frozenset({"unknown_tenant", "misrouted", "data_unreadable", "internal_error"}),
+    "platform": frozenset(
+        {"unknown_tenant", "misrouted", "data_unreadable", "internal_error", "record_unreadable"}
+    ),
 }
 """Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
 event, or us. Only the last is worth waking someone."""
@@ -163,11 +167,9 @@ class DeadLetter:
         kept = last_header(self.record.headers, EVENT_TIMESTAMP_HEADER)
         if kept is not None:
             return kept.decode("utf-8", "replace")
-        try:
+        if 0 <= self.record.timestamp_ms <= TIMESTAMP_MS_MAX:
             return rfc3339(self.record.timestamp_ms / 1000)
-        except (ValueError, OverflowError, OSError):
-            # Producers may write any 64 bits.
-            return None
+        return None
 
 
 def added_headers(headers: Headers) -> dict[str, str]:
@@ -179,7 +181,7 @@ def added_headers(headers: Headers) -> dict[str, str]:
     return {
         name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
         for name, value in headers
-        if name.startswith(_PREFIX)
+        if value is not None and name.startswith(_PREFIX)
     }
 
 
@@ -189,12 +191,6 @@ def category_of(reason: str) -> str:
     One that is not known, of a newer release, counts as ours.
     """
     return _CATEGORY_OF.get(reason, "platform")
-
-
-def rfc3339(moment: float) -> str:
-    """Return Unix seconds as RFC 3339, in UTC, with milliseconds."""
-    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _optional_rfc3339(moment: float | None) -> str | None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from hookseal.domain.json_text import data_member, validate
-from hookseal.domain.moment import to_the_second
-from hookseal.domain.record import Record, last_header
+from hookseal.domain.moment import TIMESTAMP_MS_MAX, to_the_second
+from hookseal.domain.record import HEADERS_MAX_BYTES, Record, headers_bytes, last_header
 from hookseal.domain.tenant import PublicKey
 from hookseal.errors import InvalidEventError
 
@@ -138,8 +138,13 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
             `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
             `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
             `timestamp_invalid`, `data_missing`, `data_not_json`,
-            `cloudevents_version`, `sealed_invalid`.
+            `cloudevents_version`, `sealed_invalid`, `headers_too_large`,
+            `record_unreadable`.
     """
+    if record.fault is not None:
+        raise InvalidEventError(record.fault.code, record.fault.error)
+    if record.headers:
+        _check_headers(record)
     customer_id = "" if is_broadcast(record) else customer_id_of(record)
     value = record.value
     if value is None:
@@ -152,6 +157,16 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
         )
     form = _sealed if is_sealed else _form_of(record)
     return form(record, value, customer_id)
+
+
+def _check_headers(record: Record) -> None:
+    size = headers_bytes(record.headers)
+    if size > HEADERS_MAX_BYTES:
+        raise InvalidEventError(
+            "headers_too_large",
+            f"The record's headers have {size:,} bytes; at most {HEADERS_MAX_BYTES:,} are allowed.",
+            field="headers",
+        )
 
 
 def is_broadcast(record: Record) -> bool:
@@ -285,7 +300,7 @@ def _binary(record: Record, value: bytes, customer_id: str) -> Event:
     attributes = {
         name[3:]: content.decode("utf-8", "replace")
         for name, content in record.headers
-        if name.startswith("ce_")
+        if content is not None and name.startswith("ce_")
     }
     _check_version(attributes.get("specversion"))
     content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
@@ -428,7 +443,15 @@ def _check_json_type(content_type: object) -> None:
 
 
 def _timestamp(text: object, record: Record) -> str:
-    if text is None:
-        seconds, milliseconds = divmod(record.timestamp_ms, 1000)
-        return f"{to_the_second(seconds)}.{milliseconds:03}Z"
-    return check_timestamp(text)
+    if text is not None:
+        return check_timestamp(text)
+    if not 0 <= record.timestamp_ms <= TIMESTAMP_MS_MAX:
+        raise InvalidEventError(
+            "timestamp_invalid",
+            f"The event has no time, and its record's timestamp, {record.timestamp_ms}, is no "
+            "time in milliseconds since 1970. Write a time into the event, or the timestamp in "
+            "milliseconds.",
+            field="timestamp",
+        )
+    seconds, milliseconds = divmod(record.timestamp_ms, 1000)
+    return f"{to_the_second(seconds)}.{milliseconds:03}Z"

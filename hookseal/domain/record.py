@@ -6,10 +6,25 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Header", "Headers", "Position", "Record", "last_header"]
+__all__ = [
+    "HEADERS_MAX_BYTES",
+    "Header",
+    "Headers",
+    "Position",
+    "Record",
+    "RecordFault",
+    "headers_bytes",
+    "last_header",
+]
 
-Header = tuple[str, bytes]
+Header = tuple[str, bytes | None]
+"""Name and value. The Kafka protocol allows a null value. Bytes of a name that are not UTF-8 are
+lone surrogates (PEP 383)."""
+
 Headers = tuple[Header, ...]
+
+# An event with more cannot be delivered: its dead letter would have no room for its value.
+HEADERS_MAX_BYTES = 262_144
 
 
 class Position(NamedTuple):
@@ -24,6 +39,24 @@ class Position(NamedTuple):
     offset: int
 
 
+class RecordFault(msgspec.Struct, frozen=True, gc=False):
+    """Why a record does not hold all that its producer wrote.
+
+    Attributes:
+        code: The reason of its dead letter.
+        error: One sentence for a person.
+        first_offset: The first offset that is concerned; the record's own is the last.
+        value_bytes: The size of the whole value, or of the batch that cannot be decoded.
+        value_sha256: Its SHA-256 in hexadecimal; empty if the record has the whole value.
+    """
+
+    code: str
+    error: str
+    first_offset: int
+    value_bytes: int
+    value_sha256: str = ""
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic.
 
@@ -34,7 +67,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         key: The raw key, or None.
         value: The raw value, or None (a tombstone).
         headers: In their order, repeats included.
-        timestamp_ms: The record's own timestamp, milliseconds since the Unix epoch.
+        timestamp_ms: The record's own timestamp, milliseconds since the Unix epoch. A producer
+            can write any 64 bits; -1 stands for none.
+        fault: Set where the record was not read whole.
     """
 
     topic: str
@@ -44,6 +79,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None = None
     headers: Headers = ()
     timestamp_ms: int = 0
+    fault: RecordFault | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that its key, value and headers take, about."""
+        size = len(self.value or b"") + len(self.key or b"")
+        return size + headers_bytes(self.headers) if self.headers else size
 
     def __repr__(self) -> str:
         """Return where it stands, and nothing of what it says."""
@@ -54,12 +96,17 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 def last_header(headers: Headers, name: str) -> bytes | None:
-    """Return the last value of a header, or None.
+    """Return the last value of a header; None if there is no such header.
 
-    The last one wins: a record that passes through hookseal again carries its older
-    headers in front.
+    A null value is returned as an empty one. The last header counts: a record that passes
+    through hookseal again carries its older headers in front.
     """
     for key, value in reversed(headers):
         if key == name:
-            return value
+            return value or b""
     return None
+
+
+def headers_bytes(headers: Headers) -> int:
+    """Return the size of a header table: its names and values in bytes, about."""
+    return sum(len(name) + len(value or b"") for name, value in headers)

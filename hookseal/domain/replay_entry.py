@@ -63,7 +63,7 @@ def decode(value: bytes) -> ReplayEntry | None:
     """Return the entry; None if it is none, or of another version."""
     try:
         entry = _decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return entry if entry.v == 1 else None
 
@@ -72,6 +72,6 @@ def settled_in(value: bytes) -> list[tuple[int, int]]:
     """Return offset and timestamp of the dead letters that an entry says are done with."""
     try:
         return _drained.decode(value).drained
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         entry = decode(value)
         return [] if entry is None or entry.job else entry.replayed

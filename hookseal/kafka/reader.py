@@ -81,7 +81,7 @@ async def places_of(
 
 
 def record_from(record: ConsumerRecord) -> Record:
-    """Return aiokafka's record as ours."""
+    """Return aiokafka's record as ours, its bytes and headers untouched."""
     return Record(
         record.topic,
         record.partition,
@@ -90,4 +90,5 @@ def record_from(record: ConsumerRecord) -> Record:
         record.value,
         tuple(record.headers),
         record.timestamp,
+        getattr(record, "fault", None),
     )

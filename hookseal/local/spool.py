@@ -97,7 +97,7 @@ def _lines(store: MemoryStore) -> Iterator[msgspec.Struct]:
             record.timestamp_ms,
             record.key,
             record.value,
-            list(record.headers),
+            [(name, value or b"") for name, value in record.headers],
         )
     yield _Settled([list(one) for one in store.settled()])
 

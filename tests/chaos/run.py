@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from hookseal.domain.dead_letter import SUSPENDED, added_headers
+from hookseal.domain.record import last_header
 from hookseal.kafka import topics
 from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
@@ -39,6 +40,7 @@ from tests.chaos.report import Done, Report, as_json, judge, pauses
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hookseal.domain.record import Headers
     from hookseal.kafka.broker import Broker
     from tests.chaos.plan import Fault, FaultKind
 
@@ -184,8 +186,8 @@ async def _log(cluster: Cluster, names: TopicNames) -> dict[str, list[str]]:
     return {customer: list(ids) for customer, ids in found.items()}
 
 
-def _header_id(headers: tuple[tuple[str, bytes], ...]) -> str:
-    return dict(headers)["ce_id"].decode()
+def _header_id(headers: Headers) -> str:
+    return (last_header(headers, "ce_id") or b"").decode()
 
 
 def _environment(scale: Scale, broker: Broker, key: str) -> dict[str, str]:

@@ -100,7 +100,9 @@ async def topics(provider: Provider) -> dict[str, bytes]:
     for name in provider.names.configs():
         parts: list[bytes] = []
         async for record in read_all(provider.settings.cluster, name):
-            headers = [part for key, value in record.headers for part in (key.encode(), value)]
+            headers = [
+                part for name, value in record.headers for part in (name.encode(), value or b"")
+            ]
             parts += [record.key or b"", record.value or b"", *headers]
         kept[name] = b"\n".join(parts)
     return kept

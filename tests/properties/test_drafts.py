@@ -54,7 +54,7 @@ def broken(draw: st.DrawFn) -> bytes:
     return text[:start] + put + text[stop:]
 
 
-def as_a_worker_reads(value: bytes | None, *headers: tuple[str, bytes]) -> Event:
+def as_a_worker_reads(value: bytes | None, *headers: tuple[str, bytes | None]) -> Event:
     return parse_event(Record("events", 0, 7, b"acme", value, headers), max_bytes=MAX_BYTES)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Lanes", "Limits", "Pressure", "Turn", "Work"]
 
 
+# Records of more bytes count against a bound of their own, so that the others cost no look.
+_LARGE_BYTES = 16 * 1024
+_LARGE_MAX_BYTES = 16 * 1024 * 1024
 _LOOK_AGAIN_S = 0.5
 
 
@@ -121,6 +124,8 @@ class Lanes:
         self._lines: dict[Hashable, deque[tuple[Record, Turn]]] = {}
         self._left: dict[int, int] = {}
         self._since: dict[int, float] = {}
+        self._large: dict[int, int] = {}
+        self._large_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -158,6 +163,9 @@ class Lanes:
             return
         await self._room_for(turns)
         self._left[record.offset] = len(turns)
+        if (size := record.size) > _LARGE_BYTES:
+            self._large[record.offset] = size
+            self._large_bytes += size
         for turn in turns:
             self._queue(record, turn)
 
@@ -192,7 +200,7 @@ class Lanes:
             raise LaneStoppedError
 
     def _has_room(self, turns: list[Turn]) -> bool:
-        if len(self._left) >= self._limits.events:
+        if len(self._left) >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
             self._pressure.window_full(self._length, self.lane)
             return False
         # The first of a line is in hand and does not wait.
@@ -233,6 +241,7 @@ class Lanes:
 
     def _finish(self, offset: int) -> None:
         self._since.pop(offset, None)
+        self._large_bytes -= self._large.pop(offset, 0)
         self._progress.finish(offset)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

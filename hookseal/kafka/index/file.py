@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import zlib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hookseal.errors import ConfigurationError
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Behind", "IndexFile", "Known", "Source", "fingerprint"]
 
+_log = logging.getLogger(__name__)
+
+# What SQLite and Python raise for a value that a table cannot hold; other errors are the disk's.
+_UNSTORABLE = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 _BUSY_S = 30.0
 _CACHE_KIB = 16 * 1024
 _FINGERPRINT_BYTES = 256
@@ -210,8 +224,10 @@ class IndexFile:
         records = [record for record in batch.records if record.offset >= found[0]]
         source = self._sources[batch.topic]
         if records:
-            source.take(
-                connection, Batch(batch.topic, batch.partition, found[0], batch.next, records)
+            self._enter(
+                connection,
+                source,
+                Batch(batch.topic, batch.partition, found[0], batch.next, records),
             )
             last = records[-1]
             connection.execute(
@@ -224,6 +240,24 @@ class IndexFile:
                 "UPDATE positions SET next = ? WHERE topic = ? AND partition = ?",
                 (batch.next, batch.topic, batch.partition),
             )
+
+    @staticmethod
+    def _enter(connection: sqlite3.Connection, source: Source, batch: Batch) -> None:
+        """Enter the records; leave out those that no table can hold, whoever wrote them."""
+        try:
+            source.take(connection, batch)
+        except _UNSTORABLE:
+            for record in batch.records:
+                try:
+                    source.take(connection, replace(batch, records=(record,)))
+                except _UNSTORABLE as error:
+                    _log.warning(
+                        "A record of %s cannot be indexed: partition %d, offset %d (%s).",
+                        batch.topic,
+                        batch.partition,
+                        record.offset,
+                        type(error).__name__,
+                    )
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

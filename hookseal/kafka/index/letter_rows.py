@@ -94,7 +94,7 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
             return None if value is None else value.decode("utf-8", "replace")
 
         def number(name: str) -> int | None:
-            value = headers.get(name, b"")
+            value = headers.get(name) or b""
             return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None  # noqa: PLR2004
 
         def text_id(value: str | None) -> int | None:
@@ -174,14 +174,14 @@ CREATE TABLE IF NOT EXISTS jobs (
         """Nothing is cached."""
 
 
-def _type_of(value: bytes | None, headers: Mapping[str, bytes]) -> str | None:
+def _type_of(value: bytes | None, headers: Mapping[str, bytes | None]) -> str | None:
     """Return the event's type as far as it can be told; None of what is no event."""
     if "ce_specversion" in headers:
-        found: str | None = headers.get("ce_type", b"").decode("utf-8", "replace")
+        found: str | None = (headers.get("ce_type") or b"").decode("utf-8", "replace")
     else:
         try:
             found = _typed.decode(value or b"").type
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found = None
     return found[:_TYPE_MAX] if found else None
 

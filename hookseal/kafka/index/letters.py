@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
-from hookseal.domain.dead_letter import category_of, rfc3339
+from hookseal.domain.dead_letter import category_of
 from hookseal.domain.letter import Letter, LettersListed, LogCursor
+from hookseal.domain.moment import rfc3339
 from hookseal.errors import InvalidInputError
 from hookseal.kafka.index.file import IndexFile
 from hookseal.kafka.index.follower import Follower

@@ -1,0 +1,184 @@
+"""Kafka's four codecs, decompressed one bounded piece at a time.
+
+gzip (RFC 1952), snappy in xerial's blocks or raw, LZ4 frames, zstd (RFC 8878). aiokafka
+decompresses a batch at once, whatever it grows to.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from typing import TYPE_CHECKING, Final, Protocol
+
+import cramjam
+from lz4.frame import LZ4FrameDecompressor
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor"]
+
+# Of one batch, over all of its records: some seconds of work.
+_BATCH_MAX_BYTES: Final = 1024 * 1024 * 1024
+# Snappy cannot be decompressed in pieces; a block grows to twenty times its size at most.
+_BLOCK_MAX_BYTES: Final = 64 * 1024 * 1024
+# Memory that a decompressor keeps of what it returned: up to level 20 it is enough.
+_WINDOW_LOG_MAX: Final = 25
+_GZIP: Final = 31
+_XERIAL: Final = b"\x82SNAPPY\x00"
+_XERIAL_HEADER_BYTES: Final = 16
+_BLOCK: Final = struct.Struct(">i")
+
+
+class BatchTooLargeError(Exception):
+    """A batch decompresses to more than there is room for."""
+
+
+class _Frame(Protocol):
+    """Python's interface of a decompressor, as in `bz2` and `lzma`."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
+
+
+class Decompressor(Protocol):
+    """A batch's records, decompressed while they are read.
+
+    Attributes:
+        is_done: Whether everything was returned.
+    """
+
+    is_done: bool
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; fewer only at the end.
+
+        Raises:
+            Exception: The bytes are not of this codec, or end too early.
+        """
+        ...
+
+
+class _Frames:
+    """One or more compressed frames in a row."""
+
+    def __init__(self, data: bytes, frame: Callable[[], _Frame]) -> None:
+        self.is_done = False
+        self._new = frame
+        self._frame = frame()
+        self._input = data
+        self._total = 0
+
+    def read(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        left = size
+        while left and not self.is_done:
+            piece = self._frame.decompress(self._input, left)
+            self._input = b""
+            pieces.append(piece)
+            left -= len(piece)
+            if self._frame.eof:
+                self._input = self._frame.unused_data or b""
+                self.is_done = not self._input
+                if self._input:
+                    self._frame = self._new()
+            elif not piece:
+                raise EOFError("the compressed data end too early")
+        self._total += size - left
+        if self._total > _BATCH_MAX_BYTES:
+            raise BatchTooLargeError(f"it decompresses to more than {_BATCH_MAX_BYTES:,} bytes")
+        return b"".join(pieces)
+
+
+class _GzipFrame:
+    """`zlib` with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(_GZIP)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+        return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
+
+
+def _zstd_frame() -> _Frame:
+    return zstd.ZstdDecompressor(
+        options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    )
+
+
+class _SnappyBlocks:
+    """Blocks of xerial's stream format, or one raw block."""
+
+    def __init__(self, data: bytes) -> None:
+        self.is_done = False
+        self._blocks = _snappy_blocks(data)
+        self._buffer = bytearray()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; fewer only at the end."""
+        while len(self._buffer) < size and not self.is_done:
+            block = next(self._blocks, None)
+            if block is None:
+                self.is_done = True
+                break
+            grown = cramjam.snappy.decompress_raw_len(block)
+            if grown > _BLOCK_MAX_BYTES:
+                raise BatchTooLargeError(
+                    f"a block decompresses to {grown:,} bytes, at most {_BLOCK_MAX_BYTES:,} fit"
+                )
+            self._buffer += cramjam.snappy.decompress_raw(block)
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self.is_done = self.is_done and not self._buffer
+        return taken
+
+
+def _snappy_blocks(data: bytes) -> Iterator[bytes]:
+    if not data.startswith(_XERIAL):
+        yield data
+        return
+    at = _XERIAL_HEADER_BYTES
+    while at < len(data):
+        (size,) = _BLOCK.unpack_from(data, at)
+        at += _BLOCK.size
+        if not 0 < size <= len(data) - at:
+            raise EOFError("a block ends too early")
+        yield data[at : at + size]
+        at += size
+
+
+CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
+    1: ("gzip", lambda data: _Frames(data, _GzipFrame)),
+    2: ("snappy", _SnappyBlocks),
+    3: ("lz4", lambda data: _Frames(data, LZ4FrameDecompressor)),
+    4: ("zstd", lambda data: _Frames(data, _zstd_frame)),
+}
+"""Name and decompressor of each codec, by its number in a batch's attributes (KIP-110)."""
+
+
+def decompressor(codec: int, data: memoryview) -> Decompressor:
+    """Return what decompresses a batch's records.
+
+    Raises:
+        ValueError: No codec has this number.
+    """
+    if codec not in CODECS:
+        raise ValueError(f"unknown codec {codec}")
+    return CODECS[codec][1](bytes(data))
