@@ -8,6 +8,7 @@ import faust
 
 from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
+from hookseal.kafka import record_batches
 from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.ports import (
@@ -50,6 +51,7 @@ _HOUR_S = 3600.0
 def create_app(settings: Settings) -> HooksealApp:
     """Wire the worker. Nothing connects before the app starts."""
     names = settings.names
+    record_batches.install(metrics.UNREADABLE_BATCHES.inc)
     app = HooksealApp(settings.cluster.app_id, **_faust_options(settings))
     app.gather_s = settings.fetch_gather_s
 

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import cramjam
 import lz4.frame
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
+from aiokafka.structs import TopicPartition
 
 from hookseal.kafka.codecs import zstd
 
@@ -115,3 +118,23 @@ def batch(
     ) + compressed(codec, payload)
     crc = calc_crc32c(body) ^ (0 if sealed else 1)
     return struct.pack(">qiibI", base_offset, len(body) + 9, -1, 2, crc) + body
+
+
+async def produce(bootstrap: str, topic: str, partition: int, raw: bytes) -> int:
+    """Send one batch as it is; return the error code of the broker's answer, 0 = accepted."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    await client.bootstrap()
+    try:
+        await client.set_topics([topic])
+        while (node := client.cluster.leader_for_partition(TopicPartition(topic, partition))) in (
+            None,
+            -1,
+        ):
+            await client.force_metadata_update()
+        answer = await client.send(
+            node, ProduceRequest(None, -1, 30_000, [(topic, [(partition, raw)])])
+        )
+    finally:
+        await client.close()
+    ((_, ((_, code, *_),)),) = answer.topics
+    return int(code)

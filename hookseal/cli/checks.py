@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from hookseal.cli.clock import newest_timestamp
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
+from hookseal.kafka.codecs import readable
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -48,6 +49,7 @@ def environment_checks() -> list[Check]:
         _pinned("aiokafka", _AIOKAFKA),
         _agents(),
         _faust_program(),
+        _codecs(),
     ]
 
 
@@ -147,6 +149,18 @@ def _faust_program() -> Check:
     if program.exists():
         return Check("faust program", "ok", "beside this Python")
     return Check("faust program", "fail", "There is no `faust` beside this Python.")
+
+
+def _codecs() -> Check:
+    found = readable()
+    missing = [name for name, can_be_read in found.items() if not can_be_read]
+    if missing:
+        return Check(
+            "codecs",
+            "fail",
+            f"Batches compressed with {', '.join(missing)} cannot be read; install hookseal again.",
+        )
+    return Check("codecs", "ok", f"reads {', '.join(found)}")
 
 
 def _store(settings: Settings) -> Check:

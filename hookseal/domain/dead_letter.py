@@ -43,7 +43,6 @@ REASONS: Mapping[str, str] = {
     "value_missing": "The record has no value.",
     "payload_too_large": "The record's value is over the size limit.",
     "headers_too_large": "The record's headers are over the size limit.",
-    "record_unreadable": "The record cannot be decoded; the alarm names its partition and offsets.",
     "body_empty": "The record's value is empty.",
     "body_not_object": "The record's value is JSON, but not an object.",
     "json_invalid": "The record's value is no JSON.",
@@ -60,6 +59,7 @@ REASONS: Mapping[str, str] = {
     "data_unreadable": "The event's data are sealed for another place, or under another key.",
     "misrouted": "Workers disagree on the number of partitions; check the topics.",
     "internal_error": "hookseal failed on this record; see the worker's log.",
+    "record_unreadable": "The record cannot be decoded; the alarm names its partition and offsets.",
 }
 
 CATEGORIES: Mapping[str, frozenset[str]] = {

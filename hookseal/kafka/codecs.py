@@ -22,7 +22,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor"]
+__all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor", "readable"]
 
 # Of one batch, over all of its records: some seconds of work.
 _BATCH_MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -182,3 +182,24 @@ def decompressor(codec: int, data: memoryview) -> Decompressor:
     if codec not in CODECS:
         raise ValueError(f"unknown codec {codec}")
     return CODECS[codec][1](bytes(data))
+
+
+# The text "codec", as each codec writes it.
+_SAMPLES: Final = {
+    1: "1f8b08000000000002034bce4f494d060029d11af805000000",
+    2: "82534e41505059000000000100000001000000070510636f646563",
+    3: "04224d18684005000000000000006105000080636f64656300000000",
+    4: "28b52ffd2005290000636f646563",
+}
+
+
+def readable() -> dict[str, bool]:
+    """Return for each codec, by name, whether its records can be decompressed here."""
+    return {name: _can_read(number) for number, (name, _) in CODECS.items()}
+
+
+def _can_read(codec: int) -> bool:
+    try:
+        return decompressor(codec, memoryview(bytes.fromhex(_SAMPLES[codec]))).read(64) == b"codec"
+    except Exception:  # noqa: BLE001 - whatever a broken installation raises
+        return False

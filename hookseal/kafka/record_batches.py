@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.codecs import Decompressor
 
-__all__ = ["ImperfectRecord", "install", "on_unreadable"]
+__all__ = ["ImperfectRecord", "install"]
 
 _log = logging.getLogger(__name__)
 
@@ -346,9 +346,7 @@ class Batches:
         return 0 if self._at else len(self._view)
 
 
-on_unreadable: list[Callable[[str], None]] = []
-"""Called with the topic for each batch that cannot be decoded."""
-
+_reports: dict[str, Callable[[], None]] = {}
 # The batch of a partition whose checksum was wrong last: its offset, and how often.
 _suspects: dict[Any, tuple[int, int]] = {}
 
@@ -479,8 +477,8 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             why,
             size,
         )
-        for call in on_unreadable:
-            call(self._tp.topic)
+        for report in _reports.values():
+            report()
         self.next_fetch_offset = end
         fault = RecordFault(
             "record_unreadable",
@@ -528,8 +526,15 @@ class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
         return taken
 
 
-def install() -> None:
-    """Have every consumer of this process decode batches as this module does."""
+def install(on_unreadable: Callable[[], None] | None = None) -> None:
+    """Have every consumer of this process decode batches as this module does.
+
+    Args:
+        on_unreadable: Called for each batch that cannot be decoded, in the place of the one that
+            was given before.
+    """
+    if on_unreadable is not None:
+        _reports["on_unreadable"] = on_unreadable
     fetcher.MemoryRecords = Batches
     fetcher.PartitionRecords = CheckedRecords
     fetcher.FetchResult = BoundedResult

@@ -266,15 +266,15 @@ def test_a_batch_of_an_unknown_format_is_passed_over(magic: int) -> None:
     assert [(one.offset, one.fault is None) for one in found] == [(4, False), (5, True)]
 
 
-def test_a_reader_is_told_which_topic_is_unreadable(caplog: pytest.LogCaptureFixture) -> None:
-    topics: list[str] = []
-    record_batches.on_unreadable.append(topics.append)
-    try:
-        damaged(batch([EVENT], base_offset=4, sealed=False), at=4)
-    finally:
-        record_batches.on_unreadable.remove(topics.append)
+def test_a_batch_that_cannot_be_decoded_is_counted_and_its_offsets_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[int] = []
+    record_batches.install(lambda: calls.append(1))
 
-    assert topics == ["events"]
+    damaged(batch([EVENT], base_offset=4, sealed=False), at=4)
+
+    assert calls == [1]
     assert "events, partition 3, offsets 4 to 4" in caplog.text
 
 
