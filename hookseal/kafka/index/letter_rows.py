@@ -181,7 +181,7 @@ def _type_of(value: bytes | None, headers: Mapping[str, bytes]) -> str | None:
     else:
         try:
             found = _typed.decode(value or b"").type
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             found = None
     return found[:_TYPE_MAX] if found else None
 
