@@ -21,7 +21,8 @@ __all__ = ["check_media_type", "decoded", "fingerprint", "query_of", "read_body"
 
 _T = TypeVar("_T")
 
-# msgspec's words; none of them holds a value.
+# msgspec's words.
+_NOT_ONE_OF = "Invalid enum value"
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+?)`", re.DOTALL)
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -130,6 +131,9 @@ def invalid(error: msgspec.ValidationError) -> InvalidInputError:
     at = _AT.search(text)
     path = "" if at is None else at["path"]
     said = text[: at.start()] if at else text
+    if said.startswith(_NOT_ONE_OF):
+        # msgspec goes on with the value itself, whatever its length.
+        said = _NOT_ONE_OF
     for pattern, code, detail in (
         (_MISSING, "field_missing", "Give this field; it must be there."),
         (_UNKNOWN, "field_unknown", "There is no such field; leave it out or mend its name."),
@@ -140,8 +144,8 @@ def invalid(error: msgspec.ValidationError) -> InvalidInputError:
 
 
 def _fault(code: str, detail: str, path: str) -> InvalidInputError:
-    shown = "".join(character if character.isprintable() else "?" for character in path)
-    return InvalidInputError(code, detail, field=shown[:_FIELD_MAX] or None)
+    shown = "".join(letter if letter.isprintable() else "?" for letter in path[:_FIELD_MAX])
+    return InvalidInputError(code, detail, field=shown or None)
 
 
 def _too_large(code: str, max_bytes: int, size: int) -> InvalidInputError:

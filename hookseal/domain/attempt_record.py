@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from hookseal.domain.attempt import Attempt
     from hookseal.domain.event import Event
 
 __all__ = ["AttemptRecord", "decode", "encode", "record_of"]
+
+# JSON bounds no number, and the index cannot store a larger one, or show it as RFC 3339.
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_YEAR_10000 = 253_402_300_800
+_Seconds = Annotated[float, Meta(ge=0, lt=_YEAR_10000)]
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -34,19 +40,19 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
         v: Version of this form.
     """
 
-    at: float
+    at: _Seconds
     customer_id: str
     event_id: str
     event_type: str
     endpoint_id: str
-    attempt: int
-    attempt_max: int
+    attempt: _Int64
+    attempt_max: _Int64
     code: str
-    status: int | None
-    duration_s: float
+    status: _Int64 | None
+    duration_s: _Seconds
     kid: str
-    partition: int
-    offset: int
+    partition: _Int64
+    offset: _Int64
     worker: str
     v: int = 1
 
@@ -94,6 +100,6 @@ def decode(value: bytes) -> AttemptRecord | None:
     """Return the record; None if it is none, or of another version."""
     try:
         record = _decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return None
     return record if record.v == 1 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -22,9 +23,14 @@ MAX_DEPTH = 64
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_OPENING = ord("[")
+# Read as signed bytes: +1 and -1.
+_STEPS = bytes.maketrans(b"[]", b"\x01\xff")
+_SHALLOW = 8
 _AT_BYTE = re.compile(r"\(byte (\d+)\)$")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and the closing quote is optional: a string that never ends matches up to the
+# end of the text. If it did not match, the search would start again at each quote in it,
+# and take quadratic time: 27 s for 64 KiB of `\"`.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class _Data(msgspec.Struct):
@@ -113,21 +119,16 @@ def _check_utf8(text: bytes) -> None:
 
 
 def _is_too_deep(text: bytes) -> bool:
-    # A loop over bytes takes milliseconds for an event of many small arrays. One level of
-    # brackets after the other is taken away instead, from the innermost outwards.
     brackets = _STRING.sub(b"", text).translate(_ALIKE, _NO_BRACKETS)
+    # Events are rarely nested deeper than this. Removing the innermost pairs, one level after
+    # the other, is six times faster than counting.
     left = brackets
-    for _ in range(MAX_DEPTH):
+    for _ in range(_SHALLOW):
         left = left.replace(b"[]", b"")
         if not left:
             return False
-    # Too deep, or no JSON: what does not close says nothing of the depth.
-    depth = 0
-    for byte in brackets:
-        depth += 1 if byte == _OPENING else -1
-        if depth > MAX_DEPTH:
-            return True
-    return False
+    steps = memoryview(brackets.translate(_STEPS)).cast("b")
+    return max(accumulate(steps), default=0) > MAX_DEPTH
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 __all__ = ["DrainedEntry", "ReplayEntry", "decode", "encode", "settled_in"]
+
+# JSON bounds no number, and the index cannot store a larger one.
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
 
 
 class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,12 +30,12 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     holder: str
-    at_ms: int
-    events_to: int
+    at_ms: _Int64
+    events_to: _Int64
     released: bool = False
     job: str = ""
-    job_to: int = -1
-    replayed: list[tuple[int, int]] = []
+    job_to: _Int64 = -1
+    replayed: list[tuple[_Int64, _Int64]] = []
     v: int = 1
 
 
@@ -45,7 +50,7 @@ class DrainedEntry(msgspec.Struct, frozen=True):
         v: Version of this form.
     """
 
-    drained: list[tuple[int, int]]
+    drained: list[tuple[_Int64, _Int64]]
     v: Literal[2] = 2
 
 
@@ -63,7 +68,7 @@ def decode(value: bytes) -> ReplayEntry | None:
     """Return the entry; None if it is none, or of another version."""
     try:
         entry = _decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     return entry if entry.v == 1 else None
 
@@ -72,6 +77,6 @@ def settled_in(value: bytes) -> list[tuple[int, int]]:
     """Return offset and timestamp of the dead letters that an entry says are done with."""
     try:
         return _drained.decode(value).drained
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         entry = decode(value)
         return [] if entry is None or entry.job else entry.replayed

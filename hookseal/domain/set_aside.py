@@ -67,5 +67,5 @@ def _number(text: str | None, otherwise: int) -> int:
 def _milliseconds(text: str | None, otherwise: int) -> int:
     try:
         return otherwise if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return otherwise

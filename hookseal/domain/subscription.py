@@ -32,10 +32,9 @@ def check_event_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         InvalidCommandError: `event_types_invalid`.
     """
-    well_formed = all(
+    if not 0 < len(patterns) <= _PATTERNS_MAX or not all(
         len(pattern) <= _PATTERN_MAX and _PATTERN.fullmatch(pattern) for pattern in patterns
-    )
-    if not 0 < len(patterns) <= _PATTERNS_MAX or not well_formed:
+    ):
         raise InvalidCommandError(
             "event_types_invalid",
             f"Give 1 to {_PATTERNS_MAX} event types, each an exact name (`order.paid`), "

@@ -91,5 +91,5 @@ def _is_of(attempt: AttemptRecord, added: dict[str, str], began: int, ended: int
 def _milliseconds(text: str | None) -> int | None:
     try:
         return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

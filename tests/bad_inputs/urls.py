@@ -152,6 +152,10 @@ REFUSED = {
     + [
         ("https://example.com/\u202egpj.exe", "url_malformed"),
         ("https://ex\u2100mple.com/", "url_malformed"),
+        # IDNA takes quadratic time for a label.
+        ("https://" + "\u1100\u1161\u11a8" * 60 + ".com/", "url_malformed"),
+        (f"https://{''.join(map(chr, range(0x4E00, 0x4EFD)))}.com/", "url_malformed"),
+        (f"https://{''.join(map(chr, range(0x4E00, 0x5500)))}.com/", "url_malformed"),
         ("https://example.com\uff0f.evil.com/", "url_malformed"),
     ],
     26: [

@@ -22,6 +22,7 @@ NOTE_MAX = 4000
 _PREFIX = "h1:"
 _BYTES_MAX = (NOTE_MAX - len(_PREFIX)) * 3 // 4
 _MORE = 0x80
+_OFFSET_BITS = 63
 
 
 def note_of(mark: int, above: Iterable[Range]) -> str:
@@ -78,6 +79,9 @@ def _number(value: int) -> bytes:
 def _numbers(packed: bytes) -> Iterator[int]:
     value, shift = 0, 0
     for byte in packed:
+        if shift >= _OFFSET_BITS:
+            # Any longer, and each byte would cost as much as all before it.
+            raise ValueError("no offset has so many bits")
         value |= (byte % _MORE) << shift
         shift += 7
         if byte < _MORE:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -57,6 +58,7 @@ _KAFKA_S = 45.0
 # committed records alone, which workers are not.
 _TRANSACTION_S = 60.0
 _TAIL = 64
+_PID = re.compile(r"[0-9]{1,10}")
 _REQUEST_MAX_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 512 * 1024
 
@@ -342,7 +344,8 @@ def _is_held(last: ReplayEntry | None) -> bool:
         return False
     host, _, rest = last.holder.partition("/")
     pid = rest.partition("/")[0]
-    if host != socket.gethostname() or not pid.isdigit():
+    # int() raises ValueError above 4,300 digits, and for some characters that are digits.
+    if host != socket.gethostname() or not _PID.fullmatch(pid):
         return True
     # Of this host: no need to wait for a process that is not there any more.
     try:

@@ -140,6 +140,14 @@ class TestListing:
 
         assert await api.problem("GET", f"{ACME}?{query}") == (422, code)
 
+    async def test_does_not_repeat_a_value_that_is_refused(self, api: Api) -> None:
+        api.tenant()
+
+        response = await api.ask("GET", f"{ACME}?category={'x' * 5000}")
+
+        assert response.status == 422
+        assert (await response.json())["detail"] == "Invalid enum value."
+
     async def test_waits_until_the_index_is_there(self, api: Api) -> None:
         api.tenant()
         api.letters.error = BrokerError("index_behind", "On 10.0.0.7 it is behind.")

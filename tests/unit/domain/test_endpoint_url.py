@@ -26,6 +26,8 @@ ACCEPTED = [
     ("https://bücher.de/", "https://xn--bcher-kva.de/"),
     ("https://例え。テスト.jp/", "https://xn--r8jz45g.xn--zckzah.jp/"),
     ("https://xn--bcher-kva.de/", "https://xn--bcher-kva.de/"),
+    # The longest label of one character, composed of three: 63 characters as punycode.
+    ("https://" + "\u1100\u1161\u11a8" * 56 + ".kr/", f"https://xn--p39{'a' * 56}.kr/"),
     ("https://1.1.1.1/", "https://1.1.1.1/"),
     ("https://[2606:4700:4700:0:0:0:0:1111]/", "https://[2606:4700:4700::1111]/"),
     ("https://[2606:4700:4700::1111]:8443/", "https://[2606:4700:4700::1111]:8443/"),

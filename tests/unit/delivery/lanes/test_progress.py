@@ -91,3 +91,10 @@ class TestNote:
         assert ranges_in("", 5) == []
         assert ranges_in("moved by hand", 5) == []
         assert ranges_in("h1:gA", 5) == []
+
+    def test_with_a_number_beyond_any_offset_says_nothing(self) -> None:
+        largest = 2**63 - 1
+
+        assert ranges_in(note_of(0, [(largest, largest + 1)]), 0) == [(largest, largest + 1)]
+        assert ranges_in(note_of(0, [(2**63, 2**63 + 1)]), 0) == []
+        assert ranges_in("h1:" + "_" * 100_000, 0) == []
