@@ -35,6 +35,7 @@ __all__ = [
     "REROUTED_HEADER",
     "SEALED_HEADER",
     "SEAL_TO_HEADER",
+    "TRUNCATED_HEADER",
     "Event",
     "SealedData",
     "check_customer_id",
@@ -57,6 +58,7 @@ REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
 SEALED_HEADER = "hookseal-sealed"
 SEAL_TO_HEADER = "hookseal-seal-to"
+TRUNCATED_HEADER = "hookseal-truncated"
 
 CUSTOMER_ID_MAX = 128
 _ID_MAX = 128
@@ -138,8 +140,14 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
             `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
             `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
             `timestamp_invalid`, `data_missing`, `data_not_json`,
-            `cloudevents_version`, `sealed_invalid`.
+            `cloudevents_version`, `sealed_invalid`, `record_truncated`.
     """
+    if record.headers and last_header(record.headers, TRUNCATED_HEADER) is not None:
+        # A part of a value may be JSON as well, a number with fewer digits.
+        raise InvalidEventError(
+            "record_truncated",
+            "The record is a dead letter that was cut to fit. Publish the original event again.",
+        )
     customer_id = "" if is_broadcast(record) else customer_id_of(record)
     value = record.value
     if value is None:

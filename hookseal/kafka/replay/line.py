@@ -22,6 +22,7 @@ import secrets
 import socket
 import time
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -31,19 +32,21 @@ from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
-from hookseal.errors import BrokerError, ConflictError
+from hookseal.errors import BrokerError, ConflictError, RecordRefusedError
+from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
 from hookseal.kafka.replay.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import RecordMetadata
 
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["LEASE_S", "Item", "ReplayFencedError", "ReplayLine"]
+__all__ = ["LEASE_S", "Item", "ItemRefusedError", "ReplayFencedError", "ReplayLine"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,12 +60,27 @@ _KAFKA_S = 45.0
 # committed records alone, which workers are not.
 _TRANSACTION_S = 60.0
 _TAIL = 64
-_REQUEST_MAX_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 512 * 1024
 
 
 class ReplayFencedError(Exception):
     """Another process took the partition over; what it did is in the ledger."""
+
+
+class ItemRefusedError(RecordRefusedError):
+    """Kafka does not take one item; nothing of its batch was committed.
+
+    Attributes:
+        offset: The item's.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, cause: BaseException) -> None:
+        super().__init__(
+            f"{topic} {partition}/{offset} cannot be published again: {type(cause).__name__}. "
+            "Check max.message.bytes of `events` and the rights of this client, or leave it out.",
+            field=f"{partition}/{offset}",
+        )
+        self.offset = offset
 
 
 class Item(NamedTuple):
@@ -146,6 +164,8 @@ class ReplayLine:
         Raises:
             BrokerError: `publish_failed`. Part of it may have been written: whoever claims
                 the partition next finds out.
+            ItemRefusedError: `record_refused`. The partition is released; claim it again to go
+                on without the item.
             ReplayFencedError: Another process took over.
         """
         replayed = [(item.offset, item.timestamp_ms) for item in items]
@@ -157,6 +177,10 @@ class ReplayLine:
         except (KafkaError, OSError) as error:
             await self.close()
             raise self._failed(error) from error
+        except BaseException:
+            # The transaction is open; a new producer of this partition aborts it.
+            await self.close()
+            raise
 
     async def release(self) -> None:
         """Say that nothing is under way, and let go."""
@@ -209,7 +233,7 @@ class ReplayLine:
         producer = AIOKafkaProducer(
             **self._cluster.arguments(),
             **fence,
-            max_request_size=_REQUEST_MAX_BYTES,
+            max_request_size=REQUEST_MAX_BYTES,
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=30_000,
         )
@@ -290,17 +314,18 @@ class ReplayLine:
             raise self._failed(None)
         if self._cluster.idempotence:
             await client.begin_transaction()
-        sent = [
-            await client.send(
-                self._events.topic,
-                partition=self._events.partition,
-                key=item.key,
-                value=item.value,
-                headers=list(item.headers),
-            )
-            for item in items
+        sent = [await self._enqueue(client, item) for item in items]
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        refused = [
+            (len(item.value), item, result)
+            for item, result in zip(items, results, strict=True)
+            if isinstance(result, BaseException) and is_permanent(result)
         ]
-        for result in await asyncio.gather(*sent, return_exceptions=True):
+        if refused:
+            # The broker refuses a batch as a whole: its largest record is the likeliest cause.
+            _, item, error = max(refused, key=itemgetter(0))
+            raise self._refused(item, error) from error
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
             self._events_to = max(self._events_to, result.offset + 1)
@@ -313,6 +338,27 @@ class ReplayLine:
             self._ledger_to = written.offset + 1
         if self._cluster.idempotence:
             await client.commit_transaction()
+
+    async def _enqueue(self, client: AIOKafkaProducer, item: Item) -> asyncio.Future[RecordMetadata]:
+        try:
+            return await enqueue(
+                client,
+                self._events.topic,
+                partition=self._events.partition,
+                key=item.key,
+                value=item.value,
+                headers=item.headers,
+                is_transactional=self._cluster.idempotence,
+            )
+        except Exception as error:
+            if is_permanent(error):
+                raise self._refused(item, error) from error
+            raise
+
+    def _refused(self, item: Item, error: BaseException) -> ItemRefusedError:
+        mark = parse_mark(last_header(item.headers, REPLAY_HEADER) or b"")
+        topic = self._letters_topic if mark is None else mark.topic
+        return ItemRefusedError(topic, self._events.partition, item.offset, error)
 
     def _entry(self, **what: Any) -> ReplayEntry:
         return ReplayEntry(

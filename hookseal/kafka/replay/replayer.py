@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.items import event_items, letter_items
-from hookseal.kafka.replay.line import ReplayFencedError, ReplayLine
+from hookseal.kafka.replay.line import ItemRefusedError, ReplayFencedError, ReplayLine
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.kafka.replay.reading import reading, records_at
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 _AT_A_TIME = 500
 _PARTITIONS_AT_A_TIME = 6
 _TRIES = 6
+# Each refused item costs a claim of its partition. That many have one cause.
+_REFUSED_MAX = 20
 _PAUSE_S = 1.0
 _ASIDE_S = 0.5
 _chance = random.SystemRandom()
@@ -117,7 +119,8 @@ class Replayer:
             on_wait: Told a partition on which another replay is under way.
 
         Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`.
+            BrokerError: `broker_unreachable`, `publish_failed`; `record_refused` names the first
+                dead letter that Kafka does not take. All others of its partition are published.
             ConflictError: `replay_busy`.
         """
         todo = to_replay(wanted)
@@ -127,8 +130,8 @@ class Replayer:
         room = asyncio.Semaphore(_PARTITIONS_AT_A_TIME)
 
         async def letters_of(partition: int) -> None:
-            async def publish(line: ReplayLine) -> None:
-                await self._letters(line, todo, partition, ends[partition], run)
+            async def publish(line: ReplayLine, refused: Collection[int]) -> None:
+                await self._letters(line, todo, partition, ends[partition], run, refused)
 
             async with room:
                 if run.left != 0:
@@ -166,14 +169,14 @@ class Replayer:
             on_wait: As for `replay`.
 
         Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`.
+            BrokerError: `broker_unreachable`, `publish_failed`, `record_refused`.
             ConflictError: `replay_busy`.
         """
         partition = partition_of(wanted.customer_id, partitions)
         run = _Run(None, Pace(per_s), on_progress)
 
-        async def publish(line: ReplayLine) -> None:
-            await self._events(line, wanted, partition, run)
+        async def publish(line: ReplayLine, refused: Collection[int]) -> None:
+            await self._events(line, wanted, partition, run, refused)
 
         await self._holding(partition, publish, wait_s, on_wait)
         return run.done
@@ -181,22 +184,33 @@ class Replayer:
     async def _holding(
         self,
         partition: int,
-        publish: Callable[[ReplayLine], Awaitable[None]],
+        publish: Callable[[ReplayLine, Collection[int]], Awaitable[None]],
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
-        """Claim the partition and publish; begin again when Kafka or the claim was lost."""
+        """Claim the partition and publish; begin again when Kafka or the claim was lost.
+
+        An item that Kafka refuses is left out; its error is raised once the others are published.
+        """
         tries = 0
+        refused: dict[int, ItemRefusedError] = {}
         while True:
             line = ReplayLine(self._cluster, self._names, partition)
             try:
                 await line.claim(wait_s=wait_s, on_wait=on_wait)
-                await publish(line)
+                await publish(line, refused)
+            except ItemRefusedError as error:
+                refused[error.offset] = error
+                _log.error("%s", error.message)
+                if len(refused) >= _REFUSED_MAX:
+                    raise
             except ReplayFencedError:
                 _log.info("Another process took partition %d over.", partition)
                 # Two that claim at once fence each other; a moment that differs ends that,
                 # and whoever is second finds the other one's sign of life.
                 await asyncio.sleep(_ASIDE_S * (1 + _chance.random()))
+            except RecordRefusedError:
+                raise
             except BrokerError as error:
                 tries += 1
                 if tries >= _TRIES:
@@ -204,12 +218,20 @@ class Replayer:
                 _log.warning("%s", error.message)
                 await asyncio.sleep(_PAUSE_S * 2**tries / 2)
             else:
+                if refused:
+                    raise next(iter(refused.values()))
                 return
             finally:
                 await line.release()
 
     async def _letters(
-        self, line: ReplayLine, todo: LetterFilter, partition: int, end: int, run: _Run
+        self,
+        line: ReplayLine,
+        todo: LetterFilter,
+        partition: int,
+        end: int,
+        run: _Run,
+        refused: Collection[int],
     ) -> None:
         # Only now: what an earlier holder had published stands in the ledger by now.
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
@@ -223,7 +245,8 @@ class Replayer:
                     )
                     if not places:
                         break
-                    records = await records_at(letters, place, [offset for offset, _ in places])
+                    offsets = [offset for offset, _ in places if offset not in refused]
+                    records = await records_at(letters, place, offsets)
                     for batch in letter_items(map(record_from, records), dict(places)).batches():
                         await run.pace.take(len(batch))
                         await line.publish(batch)
@@ -238,7 +261,12 @@ class Replayer:
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
 
     async def _events(
-        self, line: ReplayLine, wanted: EventsWanted, partition: int, run: _Run
+        self,
+        line: ReplayLine,
+        wanted: EventsWanted,
+        partition: int,
+        run: _Run,
+        refused: Collection[int],
     ) -> None:
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
         place = TopicPartition(self._names.events, partition)
@@ -256,7 +284,11 @@ class Replayer:
                 events.seek(place, max(found.offset, upto + 1, start))
                 while await events.position(place) < to:
                     batches = await events.getmany(timeout_ms=1000, max_records=_AT_A_TIME)
-                    records = [one for one in batches.get(place, ()) if one.offset < to]
+                    records = [
+                        one
+                        for one in batches.get(place, ())
+                        if one.offset < to and one.offset not in refused
+                    ]
                     items = event_items(records, wanted, self._event_max_bytes)
                     for batch in items.batches():
                         await run.pace.take(len(batch))
