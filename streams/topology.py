@@ -61,7 +61,8 @@ def create_app(settings: Settings) -> HooksealApp:
     observer = TelemetryObserver(
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
     )
-    producer = Producer(settings.cluster)
+    producer = Producer(settings.cluster, on_failure=_count_write_failure)
+    dead_letters = KafkaDeadLetters(producer, names, observer)
     registry = settings.registry()
     ends = LogEnds(settings.cluster)
     letters = KafkaSetAside(settings.cluster, names, producer)
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> HooksealApp:
         ends=ends,
         transport=transport,
         letters=letters,
+        dead_letters=dead_letters,
         attempts=attempts,
         tracing=tracing,
     )
@@ -94,7 +96,7 @@ def create_app(settings: Settings) -> HooksealApp:
         transport=transport,
         commands=KafkaCommands(producer, names, registry),
         letters=letters,
-        dead_letters=KafkaDeadLetters(producer, names, observer),
+        dead_letters=dead_letters,
         router=KafkaRouter(producer, names, lifecycle.partitions),
         observer=observer,
         clock=clock,
@@ -142,6 +144,10 @@ def create_app(settings: Settings) -> HooksealApp:
     app.lifecycle = lifecycle
     _bind_agents(app, names, lifecycle)
     return app
+
+
+def _count_write_failure(topic: str, code: str) -> None:
+    metrics.WRITE_FAILURES.labels(topic, code).inc()
 
 
 def _attempt_log(settings: Settings) -> KafkaAttemptLog | None:

@@ -77,7 +77,11 @@ class ApiService:
             partitions=partitions,
             stale_s=settings.api_stale_s,
         )
-        self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
+        self._producer = Producer(
+            settings.cluster,
+            timeout_s=settings.api_write_timeout_s,
+            on_failure=lambda topic, code: metrics.WRITE_FAILURES.labels(topic, code).inc(),
+        )
         self._clock = SystemClock()
         self._events = EventLog(
             settings.cluster,

@@ -197,7 +197,11 @@ class DeadLetter:
             kept = _without_largest(kept, over)
             if len(kept) < len(self.record.headers):
                 cut.add("headers")
-        if key and len(key) > _KEY_MAX_BYTES and record_bytes(key, b"", (*kept, *fixed)) > max_bytes:
+        if (
+            key
+            and len(key) > _KEY_MAX_BYTES
+            and record_bytes(key, b"", (*kept, *fixed)) > max_bytes
+        ):
             key = key[:_KEY_MAX_BYTES]
             cut.add("key")
         if value:

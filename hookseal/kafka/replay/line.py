@@ -32,7 +32,7 @@ from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
-from hookseal.errors import BrokerError, ConflictError, RecordRefusedError
+from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
 from hookseal.kafka.replay.reading import reading
 
@@ -67,8 +67,8 @@ class ReplayFencedError(Exception):
     """Another process took the partition over; what it did is in the ledger."""
 
 
-class ItemRefusedError(RecordRefusedError):
-    """Kafka does not take one item; nothing of its batch was committed.
+class ItemRefusedError(ConflictError):
+    """`replay_refused`: Kafka does not take one item; nothing of its batch was committed.
 
     Attributes:
         offset: The item's.
@@ -76,8 +76,9 @@ class ItemRefusedError(RecordRefusedError):
 
     def __init__(self, topic: str, partition: int, offset: int, cause: BaseException) -> None:
         super().__init__(
-            f"{topic} {partition}/{offset} cannot be published again: {type(cause).__name__}. "
-            "Check max.message.bytes of `events` and the rights of this client, or leave it out.",
+            "replay_refused",
+            f"The record {partition}/{offset} of {topic} cannot be published again: "
+            f"{type(cause).__name__}. Raise max.message.bytes of `events`, or leave it out.",
             field=f"{partition}/{offset}",
         )
         self.offset = offset
@@ -164,7 +165,7 @@ class ReplayLine:
         Raises:
             BrokerError: `publish_failed`. Part of it may have been written: whoever claims
                 the partition next finds out.
-            ItemRefusedError: `record_refused`. The partition is released; claim it again to go
+            ItemRefusedError: `replay_refused`. The partition is released; claim it again to go
                 on without the item.
             ReplayFencedError: Another process took over.
         """
@@ -208,7 +209,7 @@ class ReplayLine:
         began = time.monotonic()
         seen: ReplayEntry | None = None
         since = began
-        while _is_held(last := await self._last_entry(committed)):
+        while self._is_held(last := await self._last_entry(committed)):
             now = time.monotonic()
             if last != seen:
                 seen, since = last, now
@@ -222,6 +223,10 @@ class ReplayLine:
                 )
             on_wait(self._ledger.partition)
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _is_held(self, last: ReplayEntry | None) -> bool:
+        # Our own last entry is no reason to wait: the partition was lost to an error.
+        return last is not None and last.holder != self._holder and _is_held(last)
 
     async def _fenced(self) -> AIOKafkaProducer:
         fence: dict[str, Any] = {"acks": "all", "enable_idempotence": self._cluster.idempotence}
@@ -339,7 +344,9 @@ class ReplayLine:
         if self._cluster.idempotence:
             await client.commit_transaction()
 
-    async def _enqueue(self, client: AIOKafkaProducer, item: Item) -> asyncio.Future[RecordMetadata]:
+    async def _enqueue(
+        self, client: AIOKafkaProducer, item: Item
+    ) -> asyncio.Future[RecordMetadata]:
         try:
             return await enqueue(
                 client,
@@ -383,8 +390,8 @@ def _at(entry: ReplayEntry, events_to: int) -> ReplayEntry:
     )
 
 
-def _is_held(last: ReplayEntry | None) -> bool:
-    if last is None or last.released or time.time() * 1000 - last.at_ms > LEASE_S * 1000:
+def _is_held(last: ReplayEntry) -> bool:
+    if last.released or time.time() * 1000 - last.at_ms > LEASE_S * 1000:
         return False
     host, _, rest = last.holder.partition("/")
     pid = rest.partition("/")[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.errors import BrokerError, RecordRefusedError
+from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.items import event_items, letter_items
@@ -23,7 +23,7 @@ from hookseal.kafka.replay.reading import reading, records_at
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
@@ -119,9 +119,9 @@ class Replayer:
             on_wait: Told a partition on which another replay is under way.
 
         Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`; `record_refused` names the first
-                dead letter that Kafka does not take. All others of its partition are published.
-            ConflictError: `replay_busy`.
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: `replay_busy`; `replay_refused` names the first dead letter that Kafka
+                does not take. All others are published.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
@@ -130,8 +130,8 @@ class Replayer:
         room = asyncio.Semaphore(_PARTITIONS_AT_A_TIME)
 
         async def letters_of(partition: int) -> None:
-            async def publish(line: ReplayLine, refused: Collection[int]) -> None:
-                await self._letters(line, todo, partition, ends[partition], run, refused)
+            async def publish(line: ReplayLine) -> None:
+                await self._letters(line, todo, partition, ends[partition], run)
 
             async with room:
                 if run.left != 0:
@@ -169,14 +169,14 @@ class Replayer:
             on_wait: As for `replay`.
 
         Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`, `record_refused`.
-            ConflictError: `replay_busy`.
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: `replay_busy`; `replay_refused`, as for `replay`.
         """
         partition = partition_of(wanted.customer_id, partitions)
         run = _Run(None, Pace(per_s), on_progress)
 
-        async def publish(line: ReplayLine, refused: Collection[int]) -> None:
-            await self._events(line, wanted, partition, run, refused)
+        async def publish(line: ReplayLine) -> None:
+            await self._events(line, wanted, partition, run)
 
         await self._holding(partition, publish, wait_s, on_wait)
         return run.done
@@ -184,7 +184,7 @@ class Replayer:
     async def _holding(
         self,
         partition: int,
-        publish: Callable[[ReplayLine, Collection[int]], Awaitable[None]],
+        publish: Callable[[ReplayLine], Awaitable[None]],
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
@@ -193,24 +193,20 @@ class Replayer:
         An item that Kafka refuses is left out; its error is raised once the others are published.
         """
         tries = 0
-        refused: dict[int, ItemRefusedError] = {}
+        line = ReplayLine(self._cluster, self._names, partition)
         while True:
-            line = ReplayLine(self._cluster, self._names, partition)
             try:
                 await line.claim(wait_s=wait_s, on_wait=on_wait)
-                await publish(line, refused)
+                await publish(line)
             except ItemRefusedError as error:
-                refused[error.offset] = error
                 _log.error("%s", error.message)
-                if len(refused) >= _REFUSED_MAX:
+                if len(line.refused) >= _REFUSED_MAX:
                     raise
             except ReplayFencedError:
                 _log.info("Another process took partition %d over.", partition)
                 # Two that claim at once fence each other; a moment that differs ends that,
                 # and whoever is second finds the other one's sign of life.
                 await asyncio.sleep(_ASIDE_S * (1 + _chance.random()))
-            except RecordRefusedError:
-                raise
             except BrokerError as error:
                 tries += 1
                 if tries >= _TRIES:
@@ -218,20 +214,14 @@ class Replayer:
                 _log.warning("%s", error.message)
                 await asyncio.sleep(_PAUSE_S * 2**tries / 2)
             else:
-                if refused:
-                    raise next(iter(refused.values()))
+                if line.refused:
+                    raise next(iter(line.refused.values()))
                 return
             finally:
                 await line.release()
 
     async def _letters(
-        self,
-        line: ReplayLine,
-        todo: LetterFilter,
-        partition: int,
-        end: int,
-        run: _Run,
-        refused: Collection[int],
+        self, line: ReplayLine, todo: LetterFilter, partition: int, end: int, run: _Run
     ) -> None:
         # Only now: what an earlier holder had published stands in the ledger by now.
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
@@ -245,7 +235,7 @@ class Replayer:
                     )
                     if not places:
                         break
-                    offsets = [offset for offset, _ in places if offset not in refused]
+                    offsets = [offset for offset, _ in places if offset not in line.refused]
                     records = await records_at(letters, place, offsets)
                     for batch in letter_items(map(record_from, records), dict(places)).batches():
                         await run.pace.take(len(batch))
@@ -261,12 +251,7 @@ class Replayer:
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
 
     async def _events(
-        self,
-        line: ReplayLine,
-        wanted: EventsWanted,
-        partition: int,
-        run: _Run,
-        refused: Collection[int],
+        self, line: ReplayLine, wanted: EventsWanted, partition: int, run: _Run
     ) -> None:
         await self._index.catch_up(ledger_to={partition: line.ledger_to})
         place = TopicPartition(self._names.events, partition)
@@ -287,7 +272,7 @@ class Replayer:
                     records = [
                         one
                         for one in batches.get(place, ())
-                        if one.offset < to and one.offset not in refused
+                        if one.offset < to and one.offset not in line.refused
                     ]
                     items = event_items(records, wanted, self._event_max_bytes)
                     for batch in items.batches():
