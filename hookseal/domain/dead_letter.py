@@ -172,9 +172,9 @@ class DeadLetter:
     def fitted(self, max_bytes: int) -> FittedLetter:
         """Return the letter, cut if it takes more than `max_bytes` as a record of its own.
 
-        The value is cut first. Where that is not enough, the largest of the producer's headers
-        are dropped, then the key is cut; the value gets back what room that makes. Reason, event
-        id, topic, partition and offset are always there.
+        The value is cut first. Where that is not enough, a key that is longer than every customer
+        id is cut, then the largest of the producer's headers are dropped; the value gets back
+        what room that makes. Reason, event id, topic, partition and offset are always there.
 
         A cut letter has the headers `hookseal-truncated` (`value`, `headers`, `key`, joined by
         commas), `hookseal-value-bytes` (size of the original value) and `hookseal-value-sha256`
@@ -193,19 +193,15 @@ class DeadLetter:
         cut = set() if fault is None else {"value"}
         kept = self.record.headers
         over = record_bytes(key, b"", (*kept, *fixed)) - max_bytes
-        if over > 0:
-            kept = _without_largest(kept, over)
-            if len(kept) < len(self.record.headers):
-                cut.add("headers")
-        if (
-            key
-            and len(key) > _KEY_MAX_BYTES
-            and record_bytes(key, b"", (*kept, *fixed)) > max_bytes
-        ):
+        if over > 0 and key and len(key) > _KEY_MAX_BYTES:
+            over -= len(key) - _KEY_MAX_BYTES
             key = key[:_KEY_MAX_BYTES]
             cut.add("key")
+        if over > 0 and kept:
+            kept = _without_largest(kept, over)
+            cut.add("headers")
         if value:
-            # One byte of the length is counted already; it has three at most in 2 MiB, five in all.
+            # The length of the value takes up to four bytes more than that of an empty one.
             room = max_bytes - record_bytes(key, b"", (*kept, *fixed)) - 4
             if len(value) > room:
                 value = value[: max(0, room)]

@@ -52,14 +52,14 @@ _PAUSE_CAP_S = 10.0
 _LOG_EVERY_S = 60.0
 
 
-class InvalidRecordError(BrokerResponseError):
+class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
     """A record breaks a rule of its topic: a null key where the topic is compacted."""
 
     errno = 87
     message = "INVALID_RECORD"
 
 
-class UnsupportedCompressionTypeError(BrokerResponseError):
+class UnsupportedCompressionTypeError(BrokerResponseError):  # type: ignore[misc]
     """The topic or the protocol version does not allow the codec."""
 
     errno = 76
@@ -208,7 +208,7 @@ async def enqueue(
         # The client refuses a record with neither. An empty key has no meaning to anyone.
         key = b""
     if not alone and all(is_utf8_name(name) for name, _ in headers):
-        return await client.send(
+        acknowledged: asyncio.Future[RecordMetadata] = await client.send(
             topic,
             value=value,
             key=key,
@@ -216,6 +216,7 @@ async def enqueue(
             timestamp_ms=timestamp_ms,
             headers=list(headers),
         )
+        return acknowledged
     if partition is None:
         partitions = sorted(await client.partitions_for(topic))
         partition = DefaultPartitioner()(key, partitions, partitions)
@@ -223,7 +224,10 @@ async def enqueue(
         _Record(topic, partition, key, value, headers, timestamp_ms),
         is_transactional=is_transactional,
     )
-    return await client.send_batch(batch, topic, partition=partition)
+    batch_sent: asyncio.Future[RecordMetadata] = await client.send_batch(
+        batch, topic, partition=partition
+    )
+    return batch_sent
 
 
 class Producer:

@@ -103,7 +103,11 @@ class Item(NamedTuple):
 
 
 class ReplayLine:
-    """One partition's replays. Claim it, publish, release it."""
+    """One partition's replays. Claim it, publish, release it.
+
+    Attributes:
+        refused: The items that Kafka did not take, by offset.
+    """
 
     def __init__(self, cluster: Cluster, names: TopicNames, partition: int) -> None:
         self._cluster = cluster
@@ -111,6 +115,7 @@ class ReplayLine:
         self._ledger = TopicPartition(names.replays, partition)
         self._letters_topic = names.dead_letters
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self.refused: dict[int, ItemRefusedError] = {}
         self._producer: AIOKafkaProducer | None = None
         self._events_to = 0
         self._ledger_to = 0
@@ -365,7 +370,8 @@ class ReplayLine:
     def _refused(self, item: Item, error: BaseException) -> ItemRefusedError:
         mark = parse_mark(last_header(item.headers, REPLAY_HEADER) or b"")
         topic = self._letters_topic if mark is None else mark.topic
-        return ItemRefusedError(topic, self._events.partition, item.offset, error)
+        refused = ItemRefusedError(topic, self._events.partition, item.offset, error)
+        return self.refused.setdefault(item.offset, refused)
 
     def _entry(self, **what: Any) -> ReplayEntry:
         return ReplayEntry(
