@@ -242,6 +242,7 @@ class Producer:
         *,
         timeout_s: float = 30.0,
         on_failure: Callable[[str, str], None] = lambda *_: None,
+        make_client: Callable[..., Any] = AIOKafkaProducer,
     ) -> None:
         """Create the producer; it is not connected yet.
 
@@ -249,10 +250,12 @@ class Producer:
             cluster: Where to write.
             timeout_s: Seconds after which a record that is not acknowledged is given up.
             on_failure: Called with the topic and the error code for each write that failed.
+            make_client: Returns a client of aiokafka that is not started.
         """
         self._cluster = cluster
         self._timeout_s = timeout_s
         self._on_failure = on_failure
+        self._make_client = make_client
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
         self._logged_at: dict[tuple[str, str], float] = {}
@@ -408,7 +411,7 @@ class Producer:
         await failed.stop()
 
     async def _connect(self) -> AIOKafkaProducer:
-        client = AIOKafkaProducer(
+        client: AIOKafkaProducer = self._make_client(
             **self._cluster.arguments(),
             acks="all",
             enable_idempotence=self._cluster.idempotence,
