@@ -379,10 +379,11 @@ def _event(
     checked_type = check_event_type(event_type)
     reserved = is_reserved(checked_type)
     aimed_at: str | None = None
-    if reserved or last_header(record.headers, REPLAY_HEADER) is not None:
+    is_copy = reserved or last_header(record.headers, REPLAY_HEADER) is not None
+    if is_copy:
         aimed_at = _text_of(record, ENDPOINT_ID_HEADER)
-        if timestamp is None:
-            timestamp = _text_of(record, EVENT_TIMESTAMP_HEADER)
+    if timestamp is None and (is_copy or last_header(record.headers, REROUTED_HEADER) is not None):
+        timestamp = _text_of(record, EVENT_TIMESTAMP_HEADER)
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
         type=checked_type,
