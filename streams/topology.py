@@ -20,7 +20,7 @@ from hookseal.kafka.producer import Producer
 from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
-from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
 from streams.commands import CommandLine
 from streams.drains import Drains
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> HooksealApp:
     observer = TelemetryObserver(
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
     )
-    producer = Producer(settings.cluster, on_failure=_count_write_failure)
+    producer = Producer(settings.cluster, on_failure=write_failure_counter(names.configs()))
     dead_letters = KafkaDeadLetters(producer, names, observer)
     registry = settings.registry()
     ends = LogEnds(settings.cluster)
@@ -144,10 +144,6 @@ def create_app(settings: Settings) -> HooksealApp:
     app.lifecycle = lifecycle
     _bind_agents(app, names, lifecycle)
     return app
-
-
-def _count_write_failure(topic: str, code: str) -> None:
-    metrics.WRITE_FAILURES.labels(topic, code).inc()
 
 
 def _attempt_log(settings: Settings) -> KafkaAttemptLog | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
@@ -38,14 +37,21 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 
-async def configure(cluster: Cluster, topic: str, **limits: object) -> None:
+async def make_topics(
+    cluster: Cluster, limited: str, *, partitions: int = 1, **limits: object
+) -> None:
+    """Create all topics, one of them with limits of its own.
+
+    A limit that is set on a topic that is there already takes effect at any later moment.
+    """
     admin = AIOKafkaAdminClient(**cluster.arguments())
     await admin.start()
     try:
         named = {name.replace("_", "."): str(value) for name, value in limits.items()}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, named)])
+        await admin.create_topics([NewTopic(limited, partitions, 1, topic_configs=named)])
     finally:
         await admin.close()
+    await topics.create(cluster, partitions=partitions)
 
 
 async def raw_bytes(cluster: Cluster, topic: str) -> bytes:
@@ -74,8 +80,7 @@ class TestDeadLetters:
         self, settings: Settings
     ) -> None:
         cluster, topic = settings.cluster, settings.names.dead_letters
-        await topics.create(cluster, partitions=1)
-        await configure(cluster, topic, max_message_bytes=64 * 1024)
+        await make_topics(cluster, topic, partitions=1, max_message_bytes=64 * 1024)
         observer = RecordingObserver()
 
         async with Producer(cluster) as producer:
@@ -118,11 +123,12 @@ class TestHeaderNames:
         cluster, topic = settings.cluster, settings.names.events
         await topics.create(cluster, partitions=1)
         name = b"\xff\xfe\x80x".decode("utf-8", "surrogateescape")
+        headers: Any = ((name, b"1"), ("trace", None))
 
         async with Producer(cluster) as producer:
             await producer.publish(topic, key=b"k", value=b"before")
             position = await producer.publish(
-                topic, key=b"k", value=b"v", headers=((name, b"1"), ("trace", None)), partition=0
+                topic, key=b"k", value=b"v", headers=headers, partition=0
             )
             after = await producer.publish(topic, key=b"k", value=b"after")
 
@@ -137,8 +143,7 @@ class TestReroute:
         self, settings: Settings
     ) -> None:
         cluster, topic = settings.cluster, settings.names.events
-        await topics.create(cluster, partitions=1)
-        await configure(cluster, topic, message_timestamp_before_max_ms=3_600_000)
+        await make_topics(cluster, topic, partitions=1, message_timestamp_before_max_ms=3_600_000)
         event = parse_event(a_record(), max_bytes=10_000)
 
         async with Producer(cluster) as producer:
@@ -152,8 +157,7 @@ class TestReroute:
         self, settings: Settings
     ) -> None:
         cluster = settings.cluster
-        await topics.create(cluster, partitions=1)
-        await configure(cluster, settings.names.events, max_message_bytes=1000)
+        await make_topics(cluster, settings.names.events, partitions=1, max_message_bytes=1000)
         record = a_record({"type": "a.b", "data": "x" * 900, "id": "evt_7"})
 
         async with Producer(cluster) as producer:
@@ -171,8 +175,7 @@ async def test_a_replay_names_the_letter_that_kafka_does_not_take_and_publishes_
     settings: Settings, tmp_path: Path
 ) -> None:
     cluster, names = settings.cluster, settings.names
-    await topics.create(cluster, partitions=PARTITIONS)
-    await configure(cluster, names.events, max_message_bytes=4000)
+    await make_topics(cluster, names.events, partitions=PARTITIONS, max_message_bytes=4000)
     home = partition_of("acme", PARTITIONS)
     await write_letters(settings, 3, customers=["acme"])
     async with Producer(cluster) as producer:
@@ -201,8 +204,7 @@ async def test_a_record_larger_than_any_letter_becomes_a_dead_letter_that_fits(
     settings: Settings,
 ) -> None:
     cluster, names = settings.cluster, settings.names
-    await topics.create(cluster, partitions=1)
-    await configure(cluster, names.events, max_message_bytes=4_000_000)
+    await make_topics(cluster, names.events, partitions=1, max_message_bytes=4_000_000)
     value = b'{"id":"big","type":"order.paid","data":{"pad":"' + b"x" * 3_000_000 + b'"}}'
     client = AIOKafkaProducer(**cluster.arguments(), max_request_size=4_000_000)
     await client.start()
