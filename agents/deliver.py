@@ -15,7 +15,7 @@ from hookseal.domain.event import (
     parse_event,
 )
 from hookseal.domain.record import last_header
-from hookseal.errors import InvalidEventError
+from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
     from hookseal.delivery.fanout import Fanout
@@ -103,8 +103,12 @@ class Deliver:
         if partition == record.partition:
             await self._deliver(event, lane)
         elif last_header(record.headers, REROUTED_HEADER) is None:
-            await self._router.reroute(event, partition)
-            self._observer.misrouted(event.customer_id)
+            try:
+                await self._router.reroute(event, partition)
+            except RecordRefusedError as error:
+                await self._bury(record, "misrouted", f"The event was not moved: {error.message}")
+            else:
+                self._observer.misrouted(event.customer_id)
         else:
             # It was produced to what another worker took for the right partition:
             # workers disagree on the number of partitions. Going on would be a circle.

@@ -5,6 +5,7 @@ The class says who must act, the code says what went wrong, the field says where
     HooksealError
     ├── ConfigurationError        the operator: a setting, a topic, a missing program
     ├── BrokerError               the operator: no broker answers, or none could be started
+    │   └── RecordRefusedError        a write fails again, however often it is retried
     ├── InvalidInputError         whoever sent it: an input is refused as it stands
     │   ├── InvalidEventError         a record on `events`
     │   ├── InvalidCommandError       a record on `tenant-commands`
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidKeyError",
     "InvalidUrlError",
+    "RecordRefusedError",
     "SealError",
 ]
 
@@ -78,6 +80,23 @@ class ConfigurationError(HooksealError):
 
 class BrokerError(HooksealError):
     """No Kafka broker answers, or none could be started."""
+
+
+class RecordRefusedError(BrokerError):
+    """A record cannot be written: a retry of the same record fails again.
+
+    The cause (`__cause__`) is the error of the Kafka client.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__("record_refused", message, field=field)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _refused_again, (self.message, self.field)
+
+
+def _refused_again(message: str, field: str | None) -> RecordRefusedError:
+    return RecordRefusedError(message, field=field)
 
 
 class InvalidInputError(HooksealError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.ports import KafkaDeadLetters
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.set_aside import KafkaSetAside
     from hookseal.kafka.topics import TopicNames
@@ -55,6 +56,7 @@ class Lifecycle:
         ends: LogEnds,
         transport: HttpTransport,
         letters: KafkaSetAside,
+        dead_letters: KafkaDeadLetters,
         attempts: KafkaAttemptLog | None,
         tracing: OtelTracing | None,
     ) -> None:
@@ -64,6 +66,7 @@ class Lifecycle:
         self._ends = ends
         self._transport = transport
         self._letters = letters
+        self._dead_letters = dead_letters
         self._attempts = attempts
         self._tracing = tracing
         self._partitions = settings.partitions
@@ -115,7 +118,8 @@ class Lifecycle:
         Returns:
             `starting`: no partitions were assigned yet, be it none; `draining`;
             `recovering`: the tenants table is being read; `no_member`: the group may have
-            taken it for dead.
+            taken it for dead; `dead_letters_unwritable`: a partition waits until its dead
+            letter is written.
         """
         if self._draining:
             return "draining"
@@ -123,7 +127,9 @@ class Lifecycle:
             return "starting"
         if self.is_recovering():
             return "recovering"
-        return "no_member" if self._consumer.membership.has_lapsed else None
+        if self._consumer.membership.has_lapsed:
+            return "no_member"
+        return "dead_letters_unwritable" if self._dead_letters.is_held else None
 
     async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
         """Forget what belongs to partitions of other workers."""

@@ -21,7 +21,7 @@ from hookseal.kafka.producer import Producer
 from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
-from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
 from streams.commands import CommandLine
 from streams.drains import Drains
@@ -63,7 +63,8 @@ def create_app(settings: Settings) -> HooksealApp:
     observer = TelemetryObserver(
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
     )
-    producer = Producer(settings.cluster)
+    producer = Producer(settings.cluster, on_failure=write_failure_counter(names.configs()))
+    dead_letters = KafkaDeadLetters(producer, names, observer)
     registry = settings.registry()
     ends = LogEnds(settings.cluster)
     letters = KafkaSetAside(settings.cluster, names, producer)
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> HooksealApp:
         ends=ends,
         transport=transport,
         letters=letters,
+        dead_letters=dead_letters,
         attempts=attempts,
         tracing=tracing,
     )
@@ -96,7 +98,7 @@ def create_app(settings: Settings) -> HooksealApp:
         transport=transport,
         commands=KafkaCommands(producer, names, registry),
         letters=letters,
-        dead_letters=KafkaDeadLetters(producer, names, observer),
+        dead_letters=dead_letters,
         router=KafkaRouter(producer, names, lifecycle.partitions),
         observer=observer,
         clock=clock,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 
 from hookseal.delivery.ports import Answer, NotSentError, SealedRequest, Stretch
 from hookseal.domain.command import apply
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
-from hookseal.domain.record import Position, Record
+from hookseal.domain.record import Position, Record, record_bytes
 from hookseal.domain.refusals import refusal
-from hookseal.errors import BrokerError, EventIdReusedError
+from hookseal.errors import BrokerError, EventIdReusedError, RecordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -226,11 +230,16 @@ class FakeCommands:
         self.submitted: list[Command] = []
         self.on_change: Callable[[str, int], None] = lambda *_: None
         self.going_on = _set(asyncio.Event())
+        self.refused: tuple[type[Command], ...] = ()
+        self.refusals = 0
         self._tenants = tenants
 
     async def submit(self, command: Command) -> None:
         self.submitted.append(command)
         await self.going_on.wait()
+        if isinstance(command, self.refused):
+            self.refusals += 1
+            raise RecordRefusedError("tenant-commands does not take the record.")
         after = apply(self._tenants.get(command.customer_id), command)
         assert after is not None
         self._tenants.held[command.customer_id] = after
@@ -451,12 +460,104 @@ class FakeRouter:
     def __init__(self, home: int = 0) -> None:
         self.home: dict[str, int] = defaultdict(lambda: home)
         self.rerouted: list[tuple[Event, int]] = []
+        self.refuses = False
 
     def partition_of(self, customer_id: str) -> int:
         return self.home[customer_id]
 
     async def reroute(self, event: Event, partition: int) -> None:
+        if self.refuses:
+            raise RecordRefusedError("events does not take the record: MessageSizeTooLargeError.")
         self.rerouted.append((event, partition))
+
+
+class FakeKafka:
+    """Makes clients in the place of `AIOKafkaProducer`, all for one broker.
+
+    Attributes:
+        unsent: What the next clients raise before a record is sent.
+        refusals: What the broker answers to the next batches; None = an acknowledgement.
+        max_bytes: Records over this size are refused by the broker.
+        batches: The records that were sent, acknowledged or not.
+        written: The records that were acknowledged.
+        started: Clients that were started.
+        stopped: Clients that were stopped.
+    """
+
+    def __init__(self) -> None:
+        self.unsent: deque[Exception] = deque()
+        self.refusals: deque[Exception | None] = deque()
+        self.max_bytes = 1 << 40
+        self.batches: list[list[dict[str, Any]]] = []
+        self.written: list[dict[str, Any]] = []
+        self.started = 0
+        self.stopped = 0
+
+    def __call__(self, **options: Any) -> FakeKafkaClient:
+        return FakeKafkaClient(self)
+
+    def answer(self, records: list[dict[str, Any]]) -> asyncio.Future[RecordMetadata]:
+        """Return the broker's answer to a batch."""
+        self.batches.append(records)
+        future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        error = self.refusals.popleft() if self.refusals else None
+        sizes = [record_bytes(one["key"], one["value"], tuple(one["headers"])) for one in records]
+        if error is None and max(sizes) > self.max_bytes:
+            error = MessageSizeTooLargeError()
+        if error is None:
+            offset = len(self.written)
+            self.written += records
+            future.set_result(RecordMetadata("t", 0, TopicPartition("t", 0), offset, 0, 0, 0))
+        else:
+            future.set_exception(error)
+        return future
+
+
+class FakeKafkaClient:
+    """The part of `AIOKafkaProducer` that is used to write."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self._kafka = kafka
+
+    async def start(self) -> None:
+        self._kafka.started += 1
+
+    async def stop(self) -> None:
+        self._kafka.stopped += 1
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    async def send(self, topic: str, **record: Any) -> asyncio.Future[RecordMetadata]:
+        if self._kafka.unsent:
+            raise self._kafka.unsent.popleft()
+        return self._kafka.answer([record])
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch(self._kafka)
+
+    async def send_batch(
+        self, batch: Any, topic: str, *, partition: int
+    ) -> asyncio.Future[RecordMetadata]:
+        if isinstance(batch, FakeBatch):
+            return self._kafka.answer(batch.records)
+        # A batch that is encoded already, of one record.
+        encoded = bytes(batch._build())
+        return self._kafka.answer([{"key": None, "value": encoded, "headers": ()}])
+
+
+class FakeBatch:
+    """A `BatchBuilder` that keeps what it is given."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self.records: list[dict[str, Any]] = []
+        self._kafka = kafka
+
+    def append(self, **record: Any) -> object:
+        if self._kafka.unsent and record["value"] == b"bad":
+            raise self._kafka.unsent.popleft()
+        self.records.append(record)
+        return record
 
 
 class RecordingObserver:

@@ -73,7 +73,7 @@ class DeadLetterOperations:
                 status=HTTPStatus.ACCEPTED,
                 takes=ReplayNew,
                 returns=ReplayDone,
-                problems={HTTPStatus.CONFLICT: ("replay_busy",)},
+                problems={HTTPStatus.CONFLICT: ("replay_busy", "replay_refused")},
                 description=(
                     "Each event keeps its id and goes to the endpoint that gave up, sealed to "
                     "the key and sent to the URL that the tenant has by then. A letter is "

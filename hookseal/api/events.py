@@ -117,12 +117,17 @@ class EventOperations:
                     HTTPStatus.NOT_FOUND: ("unknown_tenant",),
                     HTTPStatus.REQUEST_TIMEOUT: ("body_too_slow",),
                     HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("payload_too_large", "batch_too_large"),
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+                        "payload_too_large",
+                        "batch_too_large",
+                        "record_too_large",
+                    ),
                     HTTPStatus.SERVICE_UNAVAILABLE: (
                         "broker_unreachable",
                         "overloaded",
                         "publish_failed",
                         "queue_full",
+                        "record_refused",
                         "redis_unreachable",
                     ),
                 },

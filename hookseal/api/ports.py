@@ -107,9 +107,11 @@ class Events(Readiness, Protocol):
 
         Raises:
             EventIdReusedError: One of the ids stands for another event; nothing was written.
-            InvalidInputError: `batch_too_large`; nothing was written.
+            InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
+                them is over the limit of the topic, the others may have been written.
             BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
-                written; `publish_failed`: each may have been written, or may yet be.
+                written; `publish_failed`: each may have been written, or may yet be;
+                `record_refused`: one of them cannot be written, the others may have been.
         """
         ...
 
@@ -198,6 +200,6 @@ class Replays(Protocol):
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
-            ConflictError: `replay_busy`, after `wait_s` seconds.
+            ConflictError: `replay_refused`; `replay_busy`, after `wait_s` seconds.
         """
         ...

@@ -28,6 +28,7 @@ _UNCERTAIN = (
 )
 _DETAILS = {
     "publish_failed": _UNCERTAIN,
+    "record_refused": "Kafka does not take the record; the operator's log says why.",
     "redis_unreachable": _UNCERTAIN,
     "redis_refused": "The queue cannot be used just now; the operator's log says why.",
     "redis_full": "The queue takes nothing more just now; nothing was changed. Try again later.",
@@ -50,7 +51,9 @@ _DETAILS = {
 }
 
 # Of the refusals of an input, those that HTTP has a status of their own for.
-_TOO_LARGE = frozenset({"payload_too_large", "key_too_long", "body_too_large", "batch_too_large"})
+_TOO_LARGE = frozenset(
+    {"payload_too_large", "key_too_long", "body_too_large", "batch_too_large", "record_too_large"}
+)
 _UNSUPPORTED = frozenset({"content_type_unsupported", "content_encoding_unsupported"})
 
 

@@ -22,6 +22,7 @@ from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
+from hookseal.telemetry.observer import write_failure_counter
 from hookseal.telemetry.traces import tracing_to
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ class ApiService:
             partitions=partitions,
             stale_s=settings.api_stale_s,
         )
-        self._producer = Producer(settings.cluster, timeout_s=settings.api_write_timeout_s)
+        self._producer = Producer(
+            settings.cluster,
+            timeout_s=settings.api_write_timeout_s,
+            on_failure=write_failure_counter(settings.names.configs()),
+        )
         self._clock = SystemClock()
         self._events = EventLog(
             settings.cluster,

@@ -19,7 +19,7 @@ from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.event import is_broadcast
 from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.verdict import Judgement, Verdict, judge
-from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from hookseal.errors import AttemptError, BlockedAddressError, RecordRefusedError, SealError
 from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
@@ -374,13 +374,16 @@ class Deliverer:
         return self._vault.open(text, "", event_id, event.type)
 
     async def _disable(self, target: _Target) -> None:
-        await self._commands.submit(
-            ChangeEndpoint(
-                customer_id=target.customer_id,
-                id=f"cmd_{uuid4().hex}",
-                at=self._clock.now(),
-                endpoint_id=target.endpoint.id,
-                enabled=False,
-                disabled_reason="gone",
+        # Where Kafka refuses the command the endpoint stays enabled. The next event gets a 410
+        # as well, and the command is sent again.
+        with suppress(RecordRefusedError):
+            await self._commands.submit(
+                ChangeEndpoint(
+                    customer_id=target.customer_id,
+                    id=f"cmd_{uuid4().hex}",
+                    at=self._clock.now(),
+                    endpoint_id=target.endpoint.id,
+                    enabled=False,
+                    disabled_reason="gone",
+                )
             )
-        )

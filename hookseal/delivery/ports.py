@@ -147,6 +147,9 @@ class Router(Protocol):
         """Produce the event's record once more, on this partition.
 
         Bytes, headers, timestamp and event id are kept. Returns only once it is safe.
+
+        Raises:
+            RecordRefusedError: The record cannot be written there.
         """
         ...
 
@@ -197,7 +200,7 @@ class SetAsideLetters(Protocol):
         ...
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
-        """Enter these letters in the ledger of replays; return only once it is safe."""
+        """Enter these letters in the ledger of replays; return once it is safe, or refused."""
         ...
 
 
@@ -205,7 +208,11 @@ class Commands(Protocol):
     """The way to a change of a tenant."""
 
     async def submit(self, command: Command) -> None:
-        """Write the command; return only once it is safe."""
+        """Write the command; return only once it is safe.
+
+        Raises:
+            RecordRefusedError: The command cannot be written at present; nothing changed.
+        """
         ...
 
 

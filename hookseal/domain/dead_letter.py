@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hookseal.domain.event import EVENT_TIMESTAMP_HEADER
+from hookseal.domain.event import EVENT_TIMESTAMP_HEADER, TRUNCATED_HEADER
 from hookseal.domain.moment import TIMESTAMP_MS_MAX, rfc3339
-from hookseal.domain.record import last_header
+from hookseal.domain.record import header_bytes, last_header, record_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hookseal.domain.record import Header, Headers, Record
+    from hookseal.domain.record import Header, Headers, Record, RecordFault
 
 __all__ = [
     "CATEGORIES",
+    "LETTER_MIN_BYTES",
     "REASONS",
     "SET_ASIDE",
     "SUSPENDED",
     "DeadLetter",
+    "FittedLetter",
     "added_headers",
     "category_of",
 ]
@@ -57,6 +60,7 @@ REASONS: Mapping[str, str] = {
     "cloudevents_version": "The event is of another CloudEvents version.",
     "sealed_invalid": "The event's sealed data are malformed.",
     "data_unreadable": "The event's data are sealed for another place, or under another key.",
+    "record_truncated": "The record is a dead letter that was cut to fit; a part is missing.",
     "misrouted": "Workers disagree on the number of partitions; check the topics.",
     "internal_error": "hookseal failed on this record; see the worker's log.",
     "record_unreadable": "The record cannot be decoded; the alarm names its partition and offsets.",
@@ -98,7 +102,14 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
         }
     ),
     "platform": frozenset(
-        {"unknown_tenant", "misrouted", "data_unreadable", "internal_error", "record_unreadable"}
+        {
+            "unknown_tenant",
+            "misrouted",
+            "data_unreadable",
+            "record_truncated",
+            "internal_error",
+            "record_unreadable",
+        }
     ),
 }
 """Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
@@ -109,7 +120,30 @@ SET_ASIDE = frozenset({"endpoint_disabled", "endpoint_gone", "tenant_disabled"})
 
 _CATEGORY_OF = {reason: name for name, reasons in CATEGORIES.items() for reason in reasons}
 _PREFIX = "hookseal-"
-_ERROR_MAX = 500
+_VALUE_BYTES_HEADER = "hookseal-value-bytes"
+_VALUE_SHA256_HEADER = "hookseal-value-sha256"
+_ERROR_MAX_BYTES = 500
+# Longer than every id and topic name (249). A producer's headers can bring longer texts.
+_TEXT_MAX_BYTES = 256
+# Longer than every customer id, so that a key that was cut is none.
+_KEY_MAX_BYTES = 1024
+
+LETTER_MIN_BYTES = 4096
+"""Bytes into which every dead letter can be fitted."""
+
+
+class FittedLetter(NamedTuple):
+    """A dead letter as it is written.
+
+    Attributes:
+        key: The record's key.
+        value: The record's value, or the beginning of it.
+        headers: The producer's, and behind them what hookseal adds.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +176,51 @@ class DeadLetter:
 
     def headers(self) -> Headers:
         """Return the original headers, untouched, and behind them what is added."""
+        return (*self.record.headers, *self._added())
+
+    def fitted(self, max_bytes: int) -> FittedLetter:
+        """Return the letter, cut if it takes more than `max_bytes` as a record of its own.
+
+        The value is cut first. Where that is not enough, a key that is longer than every customer
+        id is cut, then the largest of the producer's headers are dropped; the value gets back
+        what room that makes. Reason, event id, topic, partition and offset are always there.
+
+        A cut letter has the headers `hookseal-truncated` (`value`, `headers`, `key`, joined by
+        commas), `hookseal-value-bytes` (size of the original value) and `hookseal-value-sha256`
+        (of the original value, hexadecimal).
+
+        Args:
+            max_bytes: At least `LETTER_MIN_BYTES`.
+        """
+        fault = self.record.fault
+        key, value, headers = self.key, self.record.value, self.headers()
+        if fault is None and record_bytes(key, value, headers) <= max_bytes:
+            return FittedLetter(key, value, headers)
+        added = (*self._added(), *self._measures())
+        # With the longest of all marks, whichever is needed in the end.
+        fixed = (*added, _mark({"value", "headers", "key"}))
+        cut = set() if fault is None else {_cut_part(fault)}
+        kept = self.record.headers
+        over = record_bytes(key, b"", (*kept, *fixed)) - max_bytes
+        if over > 0 and key and len(key) > _KEY_MAX_BYTES:
+            over -= len(key) - _KEY_MAX_BYTES
+            key = key[:_KEY_MAX_BYTES]
+            cut.add("key")
+        if over > 0 and kept:
+            kept = _without_largest(kept, over)
+            cut.add("headers")
+        if value:
+            # The length of the value takes up to four bytes more than that of an empty one.
+            room = max_bytes - record_bytes(key, b"", (*kept, *fixed)) - 4
+            if len(value) > room:
+                value = value[: max(0, room)]
+                cut.add("value")
+        return FittedLetter(key, value, (*kept, *added, _mark(cut)))
+
+    def _added(self) -> list[Header]:
         added: list[tuple[str, str | None]] = [
             ("reason", self.reason),
-            ("error", " ".join(self.error.split())[:_ERROR_MAX]),
+            ("error", " ".join(self.error.split())),
             ("endpoint-id", self.endpoint_id),
             ("attempts", str(self.attempts)),
             ("status", None if self.status is None else str(self.status)),
@@ -156,10 +232,39 @@ class DeadLetter:
             ("failed-at", _optional_rfc3339(self.failed_at)),
             ("event-timestamp", self._event_timestamp()),
         ]
-        encoded: list[Header] = [
-            (_PREFIX + name, text.encode()) for name, text in added if text is not None
+        return [
+            (
+                _PREFIX + name,
+                _cut_text(text, _ERROR_MAX_BYTES if name == "error" else _TEXT_MAX_BYTES),
+            )
+            for name, text in added
+            if text is not None
         ]
-        return (*self.record.headers, *encoded)
+
+    def _measures(self) -> list[Header]:
+        """Return size and hash of the value as it was produced."""
+        fault = self.record.fault
+        size: int | str | None
+        digest: str | None
+        if fault is not None:
+            size, digest = fault.value_bytes, fault.value_sha256 or None
+        elif last_header(self.record.headers, TRUNCATED_HEADER) is not None:
+            # The record is a cut letter that was published again: its own measures say nothing.
+            size, digest = (
+                (last_header(self.record.headers, name) or b"").decode("utf-8", "replace") or None
+                for name in (_VALUE_BYTES_HEADER, _VALUE_SHA256_HEADER)
+            )
+        elif self.record.value is None:
+            size = digest = None
+        else:
+            size = len(self.record.value)
+            digest = hashlib.sha256(self.record.value).hexdigest()
+        measures = ((_VALUE_BYTES_HEADER, size), (_VALUE_SHA256_HEADER, digest))
+        return [
+            (name, _cut_text(str(text), _TEXT_MAX_BYTES))
+            for name, text in measures
+            if text is not None
+        ]
 
     def _event_timestamp(self) -> str | None:
         # A letter has a time of its own on the log. An event that brings no timestamp has
@@ -181,7 +286,8 @@ def added_headers(headers: Headers) -> dict[str, str]:
     return {
         name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
         for name, value in headers
-        if value is not None and name.startswith(_PREFIX)
+        # A producer's header may have the name of ours, and null as its value.
+        if name.startswith(_PREFIX) and value is not None
     }
 
 
@@ -195,3 +301,31 @@ def category_of(reason: str) -> str:
 
 def _optional_rfc3339(moment: float | None) -> str | None:
     return None if moment is None else rfc3339(moment)
+
+
+def _cut_text(text: str, max_bytes: int) -> bytes:
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= max_bytes:
+        return encoded
+    return encoded[:max_bytes].decode("utf-8", "ignore").encode()
+
+
+def _cut_part(fault: RecordFault) -> str:
+    return "headers" if fault.code == "headers_too_large" else "value"
+
+
+def _mark(cut: set[str]) -> Header:
+    parts = ",".join(part for part in ("value", "headers", "key") if part in cut)
+    return (TRUNCATED_HEADER, parts.encode())
+
+
+def _without_largest(headers: Headers, over: int) -> Headers:
+    """Return the headers in their order, without the largest ones that make up `over` bytes."""
+    sizes = [header_bytes(header) for header in headers]
+    dropped = set()
+    for index in sorted(range(len(headers)), key=sizes.__getitem__, reverse=True):
+        if over <= 0:
+            break
+        dropped.add(index)
+        over -= sizes[index]
+    return tuple(header for index, header in enumerate(headers) if index not in dropped)

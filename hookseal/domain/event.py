@@ -35,6 +35,7 @@ __all__ = [
     "REROUTED_HEADER",
     "SEALED_HEADER",
     "SEAL_TO_HEADER",
+    "TRUNCATED_HEADER",
     "Event",
     "SealedData",
     "check_customer_id",
@@ -57,6 +58,7 @@ REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
 SEALED_HEADER = "hookseal-sealed"
 SEAL_TO_HEADER = "hookseal-seal-to"
+TRUNCATED_HEADER = "hookseal-truncated"
 
 CUSTOMER_ID_MAX = 128
 _ID_MAX = 128
@@ -139,7 +141,7 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
             `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
             `timestamp_invalid`, `data_missing`, `data_not_json`,
             `cloudevents_version`, `sealed_invalid`, `headers_too_large`,
-            `record_unreadable`.
+            `record_unreadable`, `record_truncated`.
     """
     if record.fault is not None:
         raise InvalidEventError(record.fault.code, record.fault.error)
@@ -160,6 +162,12 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
 
 
 def _check_headers(record: Record) -> None:
+    if last_header(record.headers, TRUNCATED_HEADER) is not None:
+        # A part of a value may be JSON as well, a number with fewer digits.
+        raise InvalidEventError(
+            "record_truncated",
+            "The record is a dead letter that was cut to fit. Publish the original event again.",
+        )
     size = headers_bytes(record.headers)
     if size > HEADERS_MAX_BYTES:
         raise InvalidEventError(
@@ -386,10 +394,11 @@ def _event(
     checked_type = check_event_type(event_type)
     reserved = is_reserved(checked_type)
     aimed_at: str | None = None
-    if reserved or last_header(record.headers, REPLAY_HEADER) is not None:
+    is_copy = reserved or last_header(record.headers, REPLAY_HEADER) is not None
+    if is_copy:
         aimed_at = _text_of(record, ENDPOINT_ID_HEADER)
-        if timestamp is None:
-            timestamp = _text_of(record, EVENT_TIMESTAMP_HEADER)
+    if timestamp is None and (is_copy or last_header(record.headers, REROUTED_HEADER) is not None):
+        timestamp = _text_of(record, EVENT_TIMESTAMP_HEADER)
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
         type=checked_type,

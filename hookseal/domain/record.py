@@ -13,9 +13,17 @@ __all__ = [
     "Position",
     "Record",
     "RecordFault",
+    "encoded_name",
+    "header_bytes",
     "headers_bytes",
+    "is_utf8_name",
     "last_header",
+    "record_bytes",
 ]
+
+# The header of a record batch, and a record's length, attributes, timestamp and offset at their
+# longest (KIP-98, "Message Format").
+_OVERHEAD_BYTES = 61 + 21
 
 Header = tuple[str, bytes | None]
 """Name and value. The Kafka protocol allows a null value. Bytes of a name that are not UTF-8 are
@@ -110,3 +118,43 @@ def last_header(headers: Headers, name: str) -> bytes | None:
 def headers_bytes(headers: Headers) -> int:
     """Return the size of a header table: its names and values in bytes, about."""
     return sum(len(name) + len(value or b"") for name, value in headers)
+
+
+def encoded_name(name: str) -> bytes:
+    """Return a header name's bytes; surrogates stand for bytes that are not UTF-8 (PEP 383)."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def is_utf8_name(name: str) -> bool:
+    """Return whether a header name is UTF-8 on the wire."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Return the most bytes that the record takes in a batch of its own, uncompressed.
+
+    Kafka compares this number with `max.message.bytes`, the client with its largest request.
+    """
+    return (
+        _OVERHEAD_BYTES
+        + _field_bytes(key)
+        + _field_bytes(value)
+        + _varint_bytes(len(headers))
+        + sum(map(header_bytes, headers))
+    )
+
+
+def header_bytes(header: Header) -> int:
+    """Return the bytes that one header takes in a record."""
+    name, value = header
+    return _field_bytes(encoded_name(name)) + _field_bytes(value)
+
+
+def _field_bytes(content: bytes | None) -> int:
+    # The length of null is -1: one byte.
+    return 1 if content is None else _varint_bytes(len(content)) + len(content)
+
+
+def _varint_bytes(number: int) -> int:
+    # Zigzag doubles the number; each byte carries seven bits of it.
+    return max(1, -(-(number << 1).bit_length() // 7))

@@ -22,7 +22,10 @@ __all__ = ["NOT_REPLAYABLE", "Mark", "parse_mark", "replayed_headers"]
 
 # A record that is no event stays none, however often it is published. Only the size limit
 # is a setting, and may have been raised meanwhile.
-NOT_REPLAYABLE = (CATEGORIES["event"] - {"payload_too_large"}) | {"record_unreadable"}
+NOT_REPLAYABLE = CATEGORIES["event"] - {"payload_too_large"} | {
+    "record_truncated",
+    "record_unreadable",
+}
 
 # What hookseal wrote beside the producer's own headers, as a letter or as a copy.
 _OURS = frozenset(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import UnknownError
 
+from hookseal.kafka.producer import is_permanent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import RecordMetadata
 
     from hookseal.domain.record import Headers
-    from hookseal.errors import BrokerError
+    from hookseal.errors import HooksealError
 
 __all__ = ["Lane", "Waiter", "Write"]
 
@@ -45,7 +47,7 @@ class Waiter:
         if self._left == 0 and not self.future.done():
             self.future.set_result(None)
 
-    def failed(self, error: BrokerError) -> None:
+    def failed(self, error: HooksealError) -> None:
         """One record could not be written, or it cannot be known."""
         if not self.future.done():
             self.future.set_exception(error)
@@ -116,8 +118,8 @@ class Lane:
         Args:
             topic: Its name, prefix included.
             partition: Counted from 0.
-            ended: Told of each batch that ended: by which client it went, and what went
-                wrong, if anything.
+            ended: Called for each batch that ended, with the client and the error, if any.
+                The batch is empty where its records are written again, one by one.
         """
         self.partition = partition
         self._topic = topic
@@ -125,6 +127,7 @@ class Lane:
         self._waiting: deque[Write] = deque()
         self._is_busy = False
         self._since = 0.0
+        self._singly = 0
 
     @property
     def is_ready(self) -> bool:
@@ -145,18 +148,28 @@ class Lane:
         batch: list[Write] = []
         try:
             builder = client.create_batch()
-            while self._waiting:
+            while self._waiting and not (batch and self._singly):
                 write = self._waiting[0]
-                taken = builder.append(
-                    timestamp=None, key=write.key, value=write.value, headers=list(write.headers)
-                )
+                try:
+                    taken = builder.append(
+                        timestamp=None,
+                        key=write.key,
+                        value=write.value,
+                        headers=list(write.headers),
+                    )
+                except Exception:
+                    if not batch:
+                        batch.append(self._waiting.popleft())
+                        raise
+                    # It fails alone, with the next batch, and not these with it.
+                    break
                 if taken is None:
                     break
                 batch.append(self._waiting.popleft())
+            self._singly = max(0, self._singly - 1)
             sent = await client.send_batch(builder, self._topic, partition=self.partition)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the requests are told
-            # One that cannot be appended would keep the others behind it for ever.
-            self._end(client, batch or [self._waiting.popleft()], error)
+        except Exception as error:  # noqa: BLE001 - every error belongs to the batch's requests
+            self._end(client, batch, error)
         else:
             sent.add_done_callback(lambda done: self._landed(client, batch, done))
 
@@ -177,6 +190,12 @@ class Lane:
         self, client: AIOKafkaProducer, batch: list[Write], error: BaseException | None
     ) -> None:
         self._is_busy = False
+        if error is not None and is_permanent(error) and len(batch) > 1:
+            # The broker refuses a batch as a whole. Each record is written alone, so that only
+            # the one that it objects to fails.
+            self._waiting.extendleft(reversed(batch))
+            self._singly = len(batch)
+            batch = []
         self._ended(client, batch, error)
 
     def drop_abandoned(self) -> Sequence[Write]:

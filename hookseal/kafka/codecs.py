@@ -22,7 +22,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor", "readable"]
+__all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor", "readable", "zstd"]
 
 # Of one batch, over all of its records: some seconds of work.
 _BATCH_MAX_BYTES: Final = 1024 * 1024 * 1024

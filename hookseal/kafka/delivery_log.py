@@ -14,16 +14,17 @@ import os
 import socket
 import time
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.attempt_record import encode, record_of
+from hookseal.kafka.producer import is_permanent, is_too_large
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hookseal.domain.attempt import Attempt
     from hookseal.domain.event import Event
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _LINGER_S = 0.25
 _BATCH_BYTES = 256 * 1024
+_BATCH_MIN_BYTES = 1024
 # Some 10 s of a busy worker, some 5 MB.
 _BUFFER_RECORDS = 20_000
 _ACKNOWLEDGED_WITHIN_S = 5.0
@@ -74,6 +76,7 @@ class KafkaAttemptLog:
         self._client: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._batch_bytes = _BATCH_BYTES
 
     async def start(self) -> None:
         """Begin to write. Never fails: without a broker records are dropped, not deliveries."""
@@ -122,24 +125,50 @@ class KafkaAttemptLog:
         buffers, self._buffers, self._buffered = self._buffers, defaultdict(list), 0
         taken = sum(map(len, buffers.values()))
         written = 0
+        failed: set[str] = set()
         try:
             async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
-                sent = []
+                sent: list[tuple[int, asyncio.Future[Any]]] = []
                 for partition, records in buffers.items():
-                    for batch in self._batches(client, records):
-                        future = await client.send_batch(batch, self._topic, partition=partition)
-                        future.add_done_callback(_heard)
-                        sent.append((batch.record_count(), future))
+                    with self._noting(failed):
+                        await self._send(client, partition, records, sent)
                 for count, future in sent:
-                    await future
-                    written += count
-        except (KafkaError, TimeoutError, ValueError, AssertionError) as error:
-            # A partition that is not there is a ValueError or an AssertionError of the client's.
-            _log.warning("The delivery log was not written: %s", type(error).__name__)
+                    with self._noting(failed):
+                        await future
+                        written += count
+        except (KafkaError, TimeoutError) as error:
+            failed.add(type(error).__name__)
+        if failed:
+            _log.warning("The delivery log was not written: %s", ", ".join(sorted(failed)))
             await self._disconnect()
         if taken > written:
             self._on_dropped(taken - written)
         return written > 0
+
+    @contextmanager
+    def _noting(self, failed: set[str]) -> Iterator[None]:
+        """Note a permanent error of one partition, and go on with the others."""
+        try:
+            yield
+        except Exception as error:
+            if not is_permanent(error):
+                raise
+            failed.add(type(error).__name__)
+            if is_too_large(error):
+                # The topic's limit is below ours; the next batches fit at last.
+                self._batch_bytes = max(_BATCH_MIN_BYTES, self._batch_bytes // 2)
+
+    async def _send(
+        self,
+        client: AIOKafkaProducer,
+        partition: int,
+        records: list[_Waiting],
+        sent: list[tuple[int, asyncio.Future[Any]]],
+    ) -> None:
+        for batch in self._batches(client, records):
+            future = await client.send_batch(batch, self._topic, partition=partition)
+            future.add_done_callback(_heard)
+            sent.append((batch.record_count(), future))
 
     def _batches(self, client: AIOKafkaProducer, records: list[_Waiting]) -> list[Any]:
         batches = [client.create_batch()]
@@ -157,7 +186,7 @@ class KafkaAttemptLog:
                 **self._cluster.arguments(),
                 # The leader's word is enough for a log that may have gaps.
                 acks=1,
-                max_batch_size=_BATCH_BYTES,
+                max_batch_size=self._batch_bytes,
                 request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
             )
             try:

@@ -101,9 +101,11 @@ class EventLog:
 
         Raises:
             EventIdReusedError: One of the ids stands for another event; nothing was written.
-            InvalidInputError: `batch_too_large`; nothing was written.
+            InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
+                them is over the limit of the topic, the others may have been written.
             BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
-                written; `publish_failed`: each may have been written, or may yet be.
+                written; `publish_failed`: each may have been written, or may yet be;
+                `record_refused`: one of them cannot be written, the others may have been.
         """
         partitions = self._writer.known_partitions()
         copies = sum(partitions if draft.is_broadcast else 1 for draft in drafts)

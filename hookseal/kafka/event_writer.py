@@ -8,15 +8,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import BrokerResponseError, KafkaError, KafkaTimeoutError
 
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, InvalidInputError, RecordRefusedError
 from hookseal.kafka.batches import Lane, Waiter, Write
+from hookseal.kafka.producer import is_permanent, is_too_large
 from hookseal.kafka.topics import partitions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hookseal.errors import HooksealError
     from hookseal.kafka.cluster import Cluster
 
 __all__ = ["EventWriter"]
@@ -146,7 +148,9 @@ class EventWriter:
         """Return once all these records, which were put, are written.
 
         Raises:
-            BrokerError: `publish_failed`. Each may still have been written, or may yet be.
+            BrokerError: `publish_failed`: each may still have been written, or may yet be.
+            RecordRefusedError: `record_refused`: Kafka does not take one of them.
+            InvalidInputError: `record_too_large`: one of them is over the topic's limit.
         """
         waiter = Waiter(writes)
         try:
@@ -182,15 +186,35 @@ class EventWriter:
             self._finish(batch, None)
         else:
             _log.error("Writing to %s failed: %s.", self._topic, type(error).__name__)
-            self._finish(batch, _failed(type(error).__name__))
-            # What failed leaves a gap in the idempotent producer's sequence numbers, after
-            # which the broker refuses everything: a new client starts a new sequence.
-            if client is self._client:
+            self._finish(batch, self._error_of(error))
+            # A batch that failed leaves a gap in the idempotent producer's sequence numbers,
+            # after which the broker refuses everything: a new client starts a new sequence.
+            # What the client itself refuses never had a number.
+            is_ours = is_permanent(error) and not isinstance(error, BrokerResponseError)
+            if client is self._client and not is_ours:
                 self._client, self._failed = None, client
                 self._lost.set()
         self._wake.set()
 
-    def _finish(self, writes: Sequence[Write], error: BrokerError | None) -> None:
+    def _error_of(self, error: BaseException) -> HooksealError:
+        cause = type(error).__name__
+        if is_too_large(error):
+            return InvalidInputError(
+                "record_too_large",
+                "The event is larger than the topic takes. Send less data, or have the operator "
+                f"raise max.message.bytes of {self._topic}.",
+            )
+        if is_permanent(error):
+            refused = RecordRefusedError(
+                f"{self._topic} does not take the event: {cause}. Check the topic and the rights "
+                "of this client.",
+                field=self._topic,
+            )
+            refused.__cause__ = error
+            return refused
+        return _failed(cause)
+
+    def _finish(self, writes: Sequence[Write], error: HooksealError | None) -> None:
         if not writes:
             return
         self._held_bytes -= sum(write.size for write in writes)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
-from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
+from aiokafka.errors import InvalidTimestampError
+
+from hookseal.domain.dead_letter import LETTER_MIN_BYTES
+from hookseal.domain.event import EVENT_ID_HEADER, EVENT_TIMESTAMP_HEADER, REROUTED_HEADER
+from hookseal.errors import RecordRefusedError
 from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,13 +22,21 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
     from hookseal.domain.notice import Notice
-    from hookseal.kafka.producer import Position, Producer
+    from hookseal.domain.record import Headers, Record
+    from hookseal.kafka.producer import NewRecord, Position, Producer
     from hookseal.kafka.registry import Registry
     from hookseal.kafka.topics import TopicNames
 
 __all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
 
+_log = logging.getLogger(__name__)
+
 _HELD_AFTER_S = 5.0
+_PAUSE_S = 0.5
+_PAUSE_CAP_S = 10.0
+_LETTER_MAX_BYTES = REQUEST_MAX_BYTES - 1024
+# Each refusal for size costs a new connection. An operator may raise the limit of the topic.
+_BUDGET_KEPT_S = 600.0
 
 
 class KafkaDeadLetters:
@@ -35,63 +49,119 @@ class KafkaDeadLetters:
         observer: Observer,
         *,
         held_after_s: float = _HELD_AFTER_S,
+        pause_s: float = _PAUSE_S,
     ) -> None:
-        """Prepare.
+        """Create the writer.
 
         Args:
             producer: Started by its owner.
             names: The topics' names.
-            observer: Told of what is written, and of what cannot be.
+            observer: Called for each letter that is written, and for each failure.
             held_after_s: Seconds without an acknowledgement that count as a failure.
+            pause_s: Seconds before the first retry of a refused letter; doubles up to 10 s.
         """
         self._producer = producer
         self._topic = names.dead_letters
         self._observer = observer
         self._held_after_s = held_after_s
+        self._pause_s = pause_s
+        self._held = 0
+        self._max_bytes = _LETTER_MAX_BYTES
+        self._lowered_at = 0.0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a letter cannot be written at present, so that its partition waits."""
+        return self._held > 0
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write the letter beside its event: same partition number, bytes untouched.
+        """Write the letter on its event's partition number, with the event's bytes untouched.
 
-        Tries again for as long as the topic takes no writes: the partition waits, and
-        nothing is dropped.
+        A letter that is too large is cut until it fits (`DeadLetter.fitted`). Every other error
+        is retried until the write succeeds: the partition waits, and nothing is lost.
         """
-        hold = _Hold(self._observer, self._held_after_s)
+        hold = _Hold(self._hold_changed, self._held_after_s)
         try:
-            await self._producer.publish_surely(
-                self._topic,
-                on_failure=hold.failed,
-                key=letter.key,
-                value=letter.record.value,
-                headers=letter.headers(),
-                partition=letter.record.partition,
-            )
+            await self._write(letter, hold)
         finally:
             hold.end()
         self._observer.buried(letter)
 
+    async def _write(self, letter: DeadLetter, hold: _Hold) -> None:
+        pause_s = self._pause_s
+        while True:
+            max_bytes = self._budget()
+            try:
+                await self._producer.publish_surely(
+                    self._topic,
+                    on_failure=hold.failed,
+                    **_letter_record(letter, max_bytes),
+                )
+            except RecordRefusedError as error:
+                if is_too_large(error) and max_bytes > LETTER_MIN_BYTES:
+                    self._max_bytes = min(self._max_bytes, max(LETTER_MIN_BYTES, max_bytes // 2))
+                    self._lowered_at = asyncio.get_running_loop().time()
+                    continue
+                hold.failed()
+            except Exception as error:  # noqa: BLE001
+                # The last resort: an error that nobody expected must not lose the letter, nor
+                # end the partition without an alarm.
+                if hold.failures == 0:
+                    self._observer.crashed(letter.event_id, error)
+                hold.failed()
+            else:
+                return
+            # An operator can restore the topic or the rights while the worker runs.
+            await asyncio.sleep(pause_s)
+            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+
+    def _budget(self) -> int:
+        """Return the bytes that a letter may take; lower while the broker refuses more."""
+        if asyncio.get_running_loop().time() - self._lowered_at > _BUDGET_KEPT_S:
+            self._max_bytes = _LETTER_MAX_BYTES
+        return self._max_bytes
+
+    def _hold_changed(self, failures: int) -> None:
+        if failures:
+            self._held += failures == 1
+            self._observer.bury_failed(failures)
+        else:
+            self._held -= 1
+            self._observer.bury_ended()
+
+
+def _letter_record(letter: DeadLetter, max_bytes: int) -> NewRecord:
+    key, value, headers = letter.fitted(max_bytes)
+    return {
+        "key": key,
+        "value": value,
+        "headers": headers,
+        "partition": letter.record.partition,
+    }
+
 
 class _Hold:
-    """Tells of a letter that waits to be written.
+    """Counts the failures of one letter; calls `changed` with each number, and with 0 at the end.
 
-    The client tries by itself for as long as it takes, and says nothing: hence a timer.
+    The client retries by itself for as long as it takes, and reports nothing: hence a timer.
     """
 
-    def __init__(self, observer: Observer, after_s: float) -> None:
-        self._observer = observer
+    def __init__(self, changed: Callable[[int], None], after_s: float) -> None:
+        self._changed = changed
         self._after_s = after_s
-        self._failures = 0
+        self.failures = 0
         self._timer = asyncio.get_running_loop().call_later(after_s, self._late)
 
     def failed(self) -> None:
-        """It was refused, or is late."""
-        self._failures += 1
-        self._observer.bury_failed(self._failures)
+        """Count a write that was refused, or is late."""
+        self.failures += 1
+        self._changed(self.failures)
 
     def end(self) -> None:
-        """It is written, or its lane stopped."""
+        """Called once the letter is written, or its partition is stopped."""
         self._timer.cancel()
-        if self._failures:
-            self._observer.bury_ended()
+        if self.failures:
+            self._changed(0)
 
     def _late(self) -> None:
         self.failed()
@@ -107,7 +177,11 @@ class KafkaCommands:
         self._registry = registry
 
     async def submit(self, command: Command) -> None:
-        """Write the command, trying again for as long as it takes."""
+        """Write the command; retry temporary errors until it is written.
+
+        Raises:
+            RecordRefusedError: `record_refused`.
+        """
         await self._producer.publish_surely(
             self._topic,
             key=command.customer_id.encode(),
@@ -115,10 +189,10 @@ class KafkaCommands:
         )
 
     async def submit_once(self, command: Command) -> Position:
-        """Write the command, or say that it could not be written.
+        """Write the command; a failure is raised and not retried.
 
         Raises:
-            BrokerError: `publish_failed`, `broker_unreachable`.
+            BrokerError: `publish_failed`, `broker_unreachable`, `record_refused`.
         """
         return await self._producer.publish(
             self._topic,
@@ -135,13 +209,21 @@ class KafkaNotices:
         self._topic = names.events
 
     async def publish(self, notice: Notice) -> None:
-        """Write the notice, trying again for as long as it takes."""
-        await self._producer.publish_surely(
-            self._topic,
-            key=notice.customer_id.encode(),
-            value=notice.value,
-            headers=notice.headers,
-        )
+        """Write the notice; retry temporary errors until it is written.
+
+        A notice that Kafka refuses is dropped: the key change stands, and the worker goes on.
+        """
+        try:
+            await self._producer.publish_surely(
+                self._topic,
+                key=notice.customer_id.encode(),
+                value=notice.value,
+                headers=notice.headers,
+            )
+        except RecordRefusedError as error:
+            _log.error(
+                "The tenant %r gets no notice of its new key: %s", notice.customer_id, error.message
+            )
 
 
 class KafkaRouter:
@@ -159,18 +241,37 @@ class KafkaRouter:
         return partition_of(customer_id, self._partitions())
 
     async def reroute(self, event: Event, partition: int) -> None:
-        """Produce the event's record once more, on its right partition."""
+        """Produce the event's record once more, on its right partition.
+
+        Raises:
+            RecordRefusedError: `record_refused`, for example because its two more headers make it
+                too large.
+        """
         record = event.record
+        headers = (
+            *record.headers,
+            # An id derived from the record's position must survive the move.
+            (EVENT_ID_HEADER, event.id.encode()),
+            (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
+        )
+        try:
+            await self._produce(record, headers, partition, record.timestamp_ms)
+        except RecordRefusedError as error:
+            if not isinstance(error.__cause__, (InvalidTimestampError, OverflowError)):
+                raise
+            # Producers write any 64 bits; the topic's limits may be stricter today. The event
+            # keeps its time in a header.
+            moment = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
+            await self._produce(record, (*headers, moment), partition, None)
+
+    async def _produce(
+        self, record: Record, headers: Headers, partition: int, timestamp_ms: int | None
+    ) -> None:
         await self._producer.publish_surely(
             self._topic,
             key=record.key,
             value=record.value,
-            headers=(
-                *record.headers,
-                # An id derived from the place where it stood must survive the move.
-                (EVENT_ID_HEADER, event.id.encode()),
-                (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
-            ),
+            headers=headers,
             partition=partition,
-            timestamp_ms=record.timestamp_ms,
+            timestamp_ms=timestamp_ms,
         )

@@ -1,35 +1,125 @@
-"""Writing to Kafka so that an acknowledgement means: safe."""
+"""Writes records to Kafka. An acknowledged record is on all in-sync replicas.
+
+Every error of a write is of one of two kinds:
+
+* temporary: no broker, a timeout, too few replicas. The write is retried with backoff.
+* permanent (`is_permanent`): too large, not authorised, no such topic. A retry of the same record
+  fails again, so the caller gets `RecordRefusedError` and needs a way out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Required, Self, TypedDict, Unpack
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import errors as kafka_errors
+from aiokafka.errors import BrokerResponseError, KafkaError, UnknownTopicOrPartitionError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from hookseal.domain.record import Position
-from hookseal.errors import BrokerError
+from hookseal.domain.record import Position, is_utf8_name
+from hookseal.errors import BrokerError, RecordRefusedError
+from hookseal.kafka.topics import partitions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiokafka.structs import RecordMetadata
+
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["NewRecord", "Position", "Producer"]
+__all__ = [
+    "REQUEST_MAX_BYTES",
+    "NewRecord",
+    "Position",
+    "Producer",
+    "enqueue",
+    "is_permanent",
+    "is_too_large",
+]
 
 _log = logging.getLogger(__name__)
 
-# Room for a dead letter: the greatest record of `events` and the headers added to it.
-_REQUEST_MAX_BYTES = 2 * 1024 * 1024
+REQUEST_MAX_BYTES = 2 * 1024 * 1024
+"""Largest record that a client of ours sends, and `max.message.bytes` of `dead-letters`."""
+
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
+_LOG_EVERY_S = 60.0
+
+
+class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
+    """A record breaks a rule of its topic: a null key where the topic is compacted."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+
+
+class UnsupportedCompressionTypeError(BrokerResponseError):  # type: ignore[misc]
+    """The topic or the protocol version does not allow the codec."""
+
+    errno = 76
+    message = "UNSUPPORTED_COMPRESSION_TYPE"
+
+
+# aiokafka 0.14 knows the error codes up to 72 and reports each later one as `UnknownError`,
+# which would be retried. Drop this when aiokafka knows these two.
+for _error in (InvalidRecordError, UnsupportedCompressionTypeError):
+    kafka_errors.kafka_errors.setdefault(_error.errno, _error)
+
+_TOO_LARGE = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.RecordTooLargeError,
+)
+_PERMANENT = (
+    *_TOO_LARGE,
+    UnknownTopicOrPartitionError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+    kafka_errors.TransactionalIdAuthorizationFailed,
+    kafka_errors.SecurityDisabled,
+    kafka_errors.PolicyViolationError,
+    InvalidRecordError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.InvalidRequestError,
+    kafka_errors.InvalidRequiredAcksError,
+    kafka_errors.UnsupportedVersionError,
+    kafka_errors.UnsupportedForMessageFormatError,
+    kafka_errors.IncompatibleBrokerVersion,
+    kafka_errors.UnsupportedCodecError,
+    UnsupportedCompressionTypeError,
+    kafka_errors.IllegalArgumentError,
+)
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether a write that failed so fails again, however often it is retried.
+
+    `UnknownTopicOrPartitionError` counts as permanent: the client raises it after it asked for
+    the topic's metadata for a whole request timeout, and `Producer` asks once more where a broker
+    raised it. Whatever is no error of Kafka is one of the client about this record (`ValueError`,
+    `AssertionError`, `struct.error`), except for errors of the operating system.
+    """
+    if isinstance(error, RecordRefusedError):
+        return True
+    if isinstance(error, (KafkaError, BrokerError)):
+        return isinstance(error, _PERMANENT)
+    return isinstance(error, Exception) and not isinstance(error, (OSError, MemoryError))
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Return whether the record was refused for its size, by the client or by the broker."""
+    return isinstance(error, _TOO_LARGE) or isinstance(error.__cause__, _TOO_LARGE)
 
 
 class NewRecord(TypedDict, total=False):
-    """What `Producer.publish` takes beside the topic."""
+    """The arguments of `Producer.publish` besides the topic."""
 
     key: Required[bytes | None]
     value: Required[bytes | None]
@@ -38,23 +128,137 @@ class NewRecord(TypedDict, total=False):
     timestamp_ms: int | None
 
 
+class _Record(NamedTuple):
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class _RawName(str):
+    """A header name that encodes to the bytes it was decoded from."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:
+        return super().encode(encoding, errors)
+
+
+class _SingleRecordBatch(BatchBuilder):  # type: ignore[misc]
+    """A batch of one record, whose header names may be any bytes.
+
+    aiokafka's compiled builder encodes names as strict UTF-8. Its builder in pure Python calls
+    `name.encode("utf-8")`, so `_RawName` works there.
+    """
+
+    def __init__(self, record: _Record, *, is_transactional: bool) -> None:
+        super().__init__(REQUEST_MAX_BYTES, 0, is_transactional=is_transactional)
+        self._builder = _DefaultRecordBatchBuilderPy(
+            2, 0, int(is_transactional), -1, -1, 0, REQUEST_MAX_BYTES
+        )
+        self.append(
+            timestamp=record.timestamp_ms,
+            key=record.key,
+            value=record.value,
+            headers=[(_RawName(name), value) for name, value in record.headers],
+        )
+        self.close()
+        if self.size() > REQUEST_MAX_BYTES:
+            raise kafka_errors.MessageSizeTooLargeError
+
+    def _set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int
+    ) -> None:
+        # The original asserts that the builder is the compiled one.
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
+
+
+async def enqueue(
+    client: AIOKafkaProducer,
+    topic: str,
+    *,
+    partition: int | None = None,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers = (),
+    timestamp_ms: int | None = None,
+    alone: bool = False,
+    is_transactional: bool = False,
+) -> asyncio.Future[RecordMetadata]:
+    """Give one record to the client, byte for byte; return the future of its acknowledgement.
+
+    Args:
+        client: Started.
+        topic: The topic's name, prefix included.
+        partition: Counted from 0; None = the key chooses it.
+        key: The record's key.
+        value: None = a tombstone.
+        headers: In this order. Names may hold surrogates U+DC80 to U+DCFF, which stand for
+            bytes that are not UTF-8; values may be None.
+        timestamp_ms: Milliseconds since the Unix epoch; None = now.
+        alone: Whether the record gets a batch of its own.
+        is_transactional: Whether the client is in a transaction.
+
+    Raises:
+        Exception: Any error of the client. The broker has not seen the record.
+    """
+    if key is None and value is None:
+        # The client refuses a record with neither. An empty key has no meaning to anyone.
+        key = b""
+    if not alone and all(is_utf8_name(name) for name, _ in headers):
+        acknowledged: asyncio.Future[RecordMetadata] = await client.send(
+            topic,
+            value=value,
+            key=key,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+            headers=list(headers),
+        )
+        return acknowledged
+    if partition is None:
+        partitions = sorted(await client.partitions_for(topic))
+        partition = DefaultPartitioner()(key, partitions, partitions)
+    batch = _SingleRecordBatch(
+        _Record(topic, partition, key, value, headers, timestamp_ms),
+        is_transactional=is_transactional,
+    )
+    batch_sent: asyncio.Future[RecordMetadata] = await client.send_batch(
+        batch, topic, partition=partition
+    )
+    return batch_sent
+
+
 class Producer:
     """An idempotent producer that waits for all in-sync replicas.
 
     It connects when it is started, or else with the first record.
     """
 
-    def __init__(self, cluster: Cluster, *, timeout_s: float = 30.0) -> None:
-        """Prepare.
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        timeout_s: float = 30.0,
+        on_failure: Callable[[str, str], None] = lambda *_: None,
+        make_client: Callable[..., Any] = AIOKafkaProducer,
+    ) -> None:
+        """Create the producer; it is not connected yet.
 
         Args:
             cluster: Where to write.
             timeout_s: Seconds after which a record that is not acknowledged is given up.
+            on_failure: Called with the topic and the error code for each write that failed.
+            make_client: Returns a client of aiokafka that is not started.
         """
         self._cluster = cluster
         self._timeout_s = timeout_s
+        self._on_failure = on_failure
+        self._make_client = make_client
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
+        self._logged_at: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -87,40 +291,27 @@ class Producer:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> Position:
-        """Write one record; return where it stands, once all in-sync replicas have it.
+        """Write one record; return its position once all in-sync replicas have it.
 
         Args:
             topic: The topic's name, prefix included.
             key: Chooses the partition (murmur2) when none is given.
             value: None writes a tombstone.
-            headers: In this order.
+            headers: In this order; see `enqueue`.
             partition: Counted from 0.
             timestamp_ms: Milliseconds since the Unix epoch; now when None.
 
         Raises:
+            RecordRefusedError: `record_refused`, the error is permanent. Its cause is the error.
             BrokerError: `publish_failed`, the record may still have been written;
                 `broker_unreachable`, it was not.
         """
-        client = self._client
-        if client is None:
-            client = await self._first()
-        if key is None and value is None:
-            # The client refuses a record with neither; the key says less than the value.
-            key = b""
+        record = _Record(topic, partition, key, value, headers, timestamp_ms)
         try:
-            sent = await client.send_and_wait(
-                topic,
-                value=value,
-                key=key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=list(headers),
-            )
-        except KafkaError as error:
-            await self._renew(client)
-            raise BrokerError(
-                "publish_failed", f"Writing to {topic} failed: {type(error).__name__}."
-            ) from error
+            sent = await self._write(record, alone=False)
+        except BrokerError as error:
+            self._failed(topic, error)
+            raise
         return Position(sent.partition, sent.offset)
 
     async def publish_surely(
@@ -130,22 +321,75 @@ class Producer:
         on_failure: Callable[[], None] = lambda: None,
         **record: Unpack[NewRecord],
     ) -> Position:
-        """Write one record as `publish` does, trying again for as long as it takes.
+        """Write one record as `publish` does; retry temporary errors until it is written.
 
         Args:
             topic: The topic's name, prefix included.
-            on_failure: Called each time that it could not be written.
+            on_failure: Called on each failed attempt that is retried.
             record: As for `publish`.
+
+        Raises:
+            RecordRefusedError: `record_refused`, the error is permanent.
         """
         pause_s = _PAUSE_S
         while True:
             try:
                 return await self.publish(topic, **record)
-            except BrokerError as error:
-                _log.error("%s Trying again in %.1f s.", error.message, pause_s)
+            except RecordRefusedError:
+                raise
+            except BrokerError:
                 on_failure()
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+
+    async def _write(self, record: _Record, *, alone: bool) -> RecordMetadata:
+        client = self._client
+        if client is None:
+            client = await self._first()
+        try:
+            acknowledged = await enqueue(client, **record._asdict(), alone=alone)
+        except Exception as error:
+            # The broker has seen nothing, so the sequence has no gap: a client that refuses one
+            # record goes on with the others.
+            if not is_permanent(error):
+                await self._renew(client)
+                raise _publish_failed(record.topic, error) from error
+            if isinstance(error, AssertionError) and record.partition is not None:
+                # The client's list of partitions may be minutes old.
+                await self._check_partition(client, record, error)
+            raise _refused(record.topic, error) from error
+        try:
+            return await acknowledged
+        except Exception as error:
+            await self._renew(client)
+            if not is_permanent(error):
+                raise _publish_failed(record.topic, error) from error
+            if isinstance(error, UnknownTopicOrPartitionError):
+                await self._check_partition(client, record, error)
+            if alone:
+                raise _refused(record.topic, error) from error
+        # The broker refuses a batch as a whole. The record that it objects to may be another
+        # one, so this one is written once more in a batch of its own.
+        return await self._write(record, alone=True)
+
+    async def _check_partition(self, client: Any, record: _Record, error: Exception) -> None:
+        """Raise a temporary error if the topic has the record's partition after all."""
+        try:
+            found = await partitions_of(self._cluster, [record.topic])
+        except (KafkaError, OSError):
+            raise _publish_failed(record.topic, error) from error
+        if (record.partition or 0) < found.get(record.topic, 0):
+            await self._renew(client)
+            raise _publish_failed(record.topic, error) from error
+
+    def _failed(self, topic: str, error: BrokerError) -> None:
+        self._on_failure(topic, error.code)
+        # One line at once, then one a minute for each topic and code.
+        now = asyncio.get_running_loop().time()
+        last = self._logged_at.get((topic, error.code))
+        if last is None or now - last >= _LOG_EVERY_S:
+            self._logged_at[topic, error.code] = now
+            _log.error("%s (%s)", error.message, error.code)
 
     async def _first(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -154,9 +398,9 @@ class Producer:
             return self._client
 
     async def _renew(self, failed: Any) -> None:
-        # A batch that expired leaves a gap in the idempotent producer's sequence numbers,
-        # after which the broker refuses everything (OutOfOrderSequenceNumber); some errors
-        # are fatal to the client outright. A new client starts a new sequence.
+        # A batch that expired or was refused leaves a gap in the idempotent producer's sequence
+        # numbers, after which the broker refuses everything (OutOfOrderSequenceNumber); some
+        # errors are fatal to the client outright. A new client starts a new sequence.
         async with self._renewing:
             if self._client != failed:
                 return
@@ -167,11 +411,11 @@ class Producer:
         await failed.stop()
 
     async def _connect(self) -> AIOKafkaProducer:
-        client = AIOKafkaProducer(
+        client: AIOKafkaProducer = self._make_client(
             **self._cluster.arguments(),
             acks="all",
             enable_idempotence=self._cluster.idempotence,
-            max_request_size=_REQUEST_MAX_BYTES,
+            max_request_size=REQUEST_MAX_BYTES,
             request_timeout_ms=round(self._timeout_s * 1000),
         )
         try:
@@ -180,3 +424,17 @@ class Producer:
             await client.stop()
             raise self._cluster.unreachable() from error
         return client
+
+
+def _publish_failed(topic: str, error: Exception) -> BrokerError:
+    return BrokerError(
+        "publish_failed", f"Writing to {topic} failed: {type(error).__name__}. Retry later."
+    )
+
+
+def _refused(topic: str, error: Exception) -> RecordRefusedError:
+    return RecordRefusedError(
+        f"{topic} does not take the record: {type(error).__name__}. Check the topic, its "
+        "max.message.bytes and the rights of this client.",
+        field=topic,
+    )

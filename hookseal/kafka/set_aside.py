@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from hookseal.delivery.ports import Stretch
 from hookseal.domain.replay_entry import DrainedEntry, encode
+from hookseal.errors import RecordRefusedError
 from hookseal.kafka.reader import record_from
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _POLL_MS = 500
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
 _RECORDS_MAX = 5_000
+# An entry has some 40 bytes for each letter: far below every limit of a topic.
+_ENTRY_LETTERS_MAX = 500
 
 
 class KafkaSetAside:
@@ -91,11 +94,27 @@ class KafkaSetAside:
                 raise self._cluster.unreachable() from error
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
-        """Enter the letters in the ledger, trying again for as long as it takes."""
-        entry = DrainedEntry([(letter.offset, letter.timestamp_ms) for letter in letters])
-        await self._producer.publish_surely(
-            self._ledger, key=None, value=encode(entry), partition=partition
-        )
+        """Enter the letters in the ledger; retry temporary errors until it is written.
+
+        An entry that Kafka refuses is dropped: the letters are delivered, and lists show them as
+        deferred until they expire.
+        """
+        for start in range(0, len(letters), _ENTRY_LETTERS_MAX):
+            some = letters[start : start + _ENTRY_LETTERS_MAX]
+            entry = DrainedEntry([(letter.offset, letter.timestamp_ms) for letter in some])
+            try:
+                await self._producer.publish_surely(
+                    self._ledger, key=None, value=encode(entry), partition=partition
+                )
+            except RecordRefusedError as error:
+                _log.error(
+                    "The ledger lacks %d dead letters of partition %d, %d to %d: %s",
+                    len(some),
+                    partition,
+                    some[0].offset,
+                    some[-1].offset,
+                    error.message,
+                )
 
     async def _read(
         self, place: TopicPartition, start: int, end: int, wanted: Callable[[Record], bool]

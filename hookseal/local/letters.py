@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from hookseal.delivery.ports import Stretch
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
+from hookseal.errors import BrokerError
+from hookseal.kafka.producer import REQUEST_MAX_BYTES
 from hookseal.kafka.replay.items import letter_items
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
@@ -43,17 +45,25 @@ class LocalDeadLetters:
         self._clock = clock
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Store the letter, trying again for as long as it takes."""
+        """Store the letter; retry every error until it is stored."""
         failures = 0
 
-        def failed() -> None:
+        def failed(error: Exception) -> None:
             nonlocal failures
             failures += 1
+            if failures == 1 and not isinstance(error, BrokerError):
+                self._observer.crashed(letter.event_id, error)
             self._observer.bury_failed(failures)
 
-        write = Write(letter.record.partition, letter.key, letter.record.value, letter.headers())
+        async def append() -> None:
+            key, value, headers = letter.fitted(REQUEST_MAX_BYTES)
+            write = Write(letter.record.partition, key, value, headers)
+            await self._store.append("dead-letters", [write])
+
         try:
-            await surely(lambda: self._store.append("dead-letters", [write]), self._clock, failed)
+            # The last resort: an error that nobody expected must not lose the letter, nor end
+            # the partition without an alarm.
+            await surely(append, self._clock, failed, retried=Exception)
         finally:
             if failures:
                 self._observer.bury_ended()

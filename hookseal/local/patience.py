@@ -20,7 +20,11 @@ _T = TypeVar("_T")
 
 
 async def surely(
-    asking: Callable[[], Awaitable[_T]], clock: Clock, failed: Callable[[], None] = lambda: None
+    asking: Callable[[], Awaitable[_T]],
+    clock: Clock,
+    failed: Callable[[Exception], None] = lambda _: None,
+    *,
+    retried: type[Exception] = BrokerError,
 ) -> _T:
     """Return the answer, however long the store is away.
 
@@ -29,13 +33,14 @@ async def surely(
     Args:
         asking: Asks once.
         clock: Waits between two times.
-        failed: Told of each time that failed.
+        failed: Called with the error of each attempt that failed.
+        retried: Errors of this class are retried, all others are raised.
     """
     pause_s = _PAUSE_S
     while True:
         try:
             return await asking()
-        except BrokerError:
-            failed()
+        except retried as error:
+            failed(error)
             await clock.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)

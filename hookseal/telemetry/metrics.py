@@ -35,6 +35,7 @@ __all__ = [
     "SUSPENSIONS",
     "TENANTS_IN_STORM",
     "UNREADABLE_BATCHES",
+    "WRITE_FAILURES",
 ]
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
@@ -65,6 +66,11 @@ DEAD_LETTER_WRITE_FAILURES = Counter(
 )
 DEAD_LETTER_WRITES_HELD = Gauge(
     "hookseal_dead_letter_writes_held", "Dead letters that wait to be written, and hold a lane."
+)
+WRITE_FAILURES = Counter(
+    "hookseal_write_failures_total",
+    "Writes to Kafka that failed, by topic and code; `record_refused` is not retried.",
+    ["topic", "code"],
 )
 TENANTS_IN_STORM = Gauge(
     "hookseal_tenants_in_storm", "Tenants with more dead letters in a minute than is usual."

@@ -16,6 +16,8 @@ from hookseal.telemetry import metrics
 from hookseal.telemetry.storms import STORM_PER_MINUTE, StormWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from hookseal.delivery.ports import AttemptLog
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.dead_letter import DeadLetter
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.domain.suspension import Why
 
-__all__ = ["TelemetryObserver"]
+__all__ = ["TelemetryObserver", "write_failure_counter"]
 
 
 class TelemetryObserver:
@@ -224,3 +226,18 @@ class TelemetryObserver:
         self._log.error(
             "command.invalid", code=code, partition=record.partition, offset=record.offset
         )
+
+
+def write_failure_counter(topics: Iterable[str]) -> Callable[[str, str], None]:
+    """Return what counts a failed write by topic and code.
+
+    The series of refused writes begin at 0: an alert on their increase would miss the first
+    failure of a series that begins at 1.
+    """
+    for topic in topics:
+        metrics.WRITE_FAILURES.labels(topic, "record_refused")
+
+    def count(topic: str, code: str) -> None:
+        metrics.WRITE_FAILURES.labels(topic, code).inc()
+
+    return count

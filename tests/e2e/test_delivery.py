@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.event import BROADCAST_HEADER
@@ -247,3 +249,32 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_set_aside(
 
     assert await provider.reasons() == {"gone-0": "endpoint_gone", "gone-1": "endpoint_disabled"}
     assert len(receiver.arrivals) == 1
+
+
+async def test_a_record_that_is_larger_than_any_dead_letter_holds_nobody_up(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    await provider.tenant("acme", receiver.url("acme"))
+    value = b'{"id":"big","type":"order.paid","data":{"pad":"' + b"x" * 3_000_000 + b'"}}'
+    # Compressed it has a few kB, which every topic takes.
+    client = AIOKafkaProducer(
+        **provider.settings.cluster.arguments(), compression_type="gzip", max_request_size=1 << 22
+    )
+    await client.start()
+    partition = partition_of("acme", PARTITIONS)
+    await client.send_and_wait(provider.names.events, key=b"acme", value=value, partition=partition)
+    await client.stop()
+    await provider.publish("acme", 1)
+
+    await provider.worker("a")
+    await receiver.until(lambda: "acme-1" in receiver.accepted())
+
+    (letter,) = await provider.dead_letters()
+    added = added_headers(letter.headers)
+    assert (added["reason"], added["truncated"]) == ("payload_too_large", "value")
+    assert (added["value-bytes"], added["value-sha256"]) == (
+        "3000050",
+        hashlib.sha256(value).hexdigest(),
+    )
+    assert value.startswith(letter.value or b"-")

@@ -10,7 +10,7 @@ from uuid import uuid4
 from hookseal.delivery.lane import LaneStoppedError
 from hookseal.delivery.suspension.drain import Drain
 from hookseal.domain.command import SuspendEndpoint
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, RecordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -243,7 +243,11 @@ class Suspensions:
             owner=held.owner,
             letters_from=letters_from,
         )
-        await self.commands.submit(command)
+        try:
+            await self.commands.submit(command)
+        except RecordRefusedError:
+            # The endpoint stays as it is. The next event that it exhausts suspends it again.
+            return
         while (tenant := self.tenants.get(place[0])) is not None:
             if tenant.result_of(command.id) is not None:
                 self.observer.suspended(*place, why)

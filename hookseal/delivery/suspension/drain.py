@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from hookseal.domain.event import event_id_if_any
 from hookseal.domain.set_aside import event_of, is_set_aside, original_of
 from hookseal.domain.suspension import Blame, blame
 from hookseal.domain.verdict import Verdict
-from hookseal.errors import BrokerError, InvalidEventError
+from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Drain"]
 
 _BROKER_PAUSE_S = 1.0
+# An operator has to act before Kafka takes a command that it refused.
+_REFUSED_PAUSE_S = 10.0
 # Letters of one event: what a crash made its successor set aside again.
 _REMEMBERED = 10_000
 # With less than this still to be delivered newer events may as well wait for it.
@@ -140,7 +143,11 @@ class Drain:
         """Make the suspension ours, so that nobody before us can end it."""
         while (suspension := self._suspension()).owner != self._owner:
             await self.lane.owned()
-            await self._submit(ClaimSuspension, owner=self._owner)
+            try:
+                await self._submit(ClaimSuspension, owner=self._owner)
+            except RecordRefusedError:
+                await self.lane.pause(_REFUSED_PAUSE_S)
+                continue
             while self._suspension().owner == suspension.owner:
                 await self._changed()
         self._looked_like = self._looks()
@@ -181,7 +188,12 @@ class Drain:
                     return
             await self._note(now=True)
             await self.lane.owned()
-            await self._submit(EndSuspension, owner=self._owner)
+            try:
+                await self._submit(EndSuspension, owner=self._owner)
+            except RecordRefusedError:
+                # Newer events must not wait for it: they are deferred again until then.
+                self._wait_s = _REFUSED_PAUSE_S
+                return
             while self._suspension().owner == self._owner:
                 await self._changed()
             await self._claimed()
@@ -349,8 +361,11 @@ class Drain:
         if delivered:
             await self._desk.letters.settle(self.lane.partition, delivered)
         if self._desk.is_suspended(self.place):
-            self._noted = self._position
-            await self._submit(NoteDrained, owner=self._owner, letters_from=self._position)
+            position = self._position
+            # Without it a successor delivers these events once more, no worse.
+            with suppress(RecordRefusedError):
+                await self._submit(NoteDrained, owner=self._owner, letters_from=position)
+                self._noted = position
 
     async def _end(self) -> int:
         return await self._asking(lambda: self._desk.letters.end(self.lane.partition))

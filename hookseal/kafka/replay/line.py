@@ -23,6 +23,7 @@ import secrets
 import socket
 import time
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -33,18 +34,20 @@ from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
+from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
 from hookseal.kafka.replay.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import RecordMetadata
 
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["LEASE_S", "Item", "ReplayFencedError", "ReplayLine"]
+__all__ = ["LEASE_S", "Item", "ItemRefusedError", "ReplayFencedError", "ReplayLine"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,12 +62,28 @@ _KAFKA_S = 45.0
 _TRANSACTION_S = 60.0
 _TAIL = 64
 _PID = re.compile(r"[0-9]{1,10}")
-_REQUEST_MAX_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = 512 * 1024
 
 
 class ReplayFencedError(Exception):
     """Another process took the partition over; what it did is in the ledger."""
+
+
+class ItemRefusedError(ConflictError):
+    """`replay_refused`: Kafka does not take one item; nothing of its batch was committed.
+
+    Attributes:
+        offset: The item's.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, cause: BaseException) -> None:
+        super().__init__(
+            "replay_refused",
+            f"The record {partition}/{offset} of {topic} cannot be published again: "
+            f"{type(cause).__name__}. Raise max.message.bytes of `events`, or leave it out.",
+            field=f"{partition}/{offset}",
+        )
+        self.offset = offset
 
 
 class Item(NamedTuple):
@@ -86,7 +105,11 @@ class Item(NamedTuple):
 
 
 class ReplayLine:
-    """One partition's replays. Claim it, publish, release it."""
+    """One partition's replays. Claim it, publish, release it.
+
+    Attributes:
+        refused: The items that Kafka did not take, by offset.
+    """
 
     def __init__(self, cluster: Cluster, names: TopicNames, partition: int) -> None:
         self._cluster = cluster
@@ -94,6 +117,7 @@ class ReplayLine:
         self._ledger = TopicPartition(names.replays, partition)
         self._letters_topic = names.dead_letters
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self.refused: dict[int, ItemRefusedError] = {}
         self._producer: AIOKafkaProducer | None = None
         self._events_to = 0
         self._ledger_to = 0
@@ -148,6 +172,8 @@ class ReplayLine:
         Raises:
             BrokerError: `publish_failed`. Part of it may have been written: whoever claims
                 the partition next finds out.
+            ItemRefusedError: `replay_refused`. The partition is released; claim it again to go
+                on without the item.
             ReplayFencedError: Another process took over.
         """
         replayed = [(item.offset, item.timestamp_ms) for item in items]
@@ -159,6 +185,10 @@ class ReplayLine:
         except (KafkaError, OSError) as error:
             await self.close()
             raise self._failed(error) from error
+        except BaseException:
+            # The transaction is open; a new producer of this partition aborts it.
+            await self.close()
+            raise
 
     async def release(self) -> None:
         """Say that nothing is under way, and let go."""
@@ -186,7 +216,7 @@ class ReplayLine:
         began = time.monotonic()
         seen: ReplayEntry | None = None
         since = began
-        while _is_held(last := await self._last_entry(committed)):
+        while self._is_held(last := await self._last_entry(committed)):
             now = time.monotonic()
             if last != seen:
                 seen, since = last, now
@@ -201,6 +231,10 @@ class ReplayLine:
             on_wait(self._ledger.partition)
             await asyncio.sleep(_LOOK_EVERY_S)
 
+    def _is_held(self, last: ReplayEntry | None) -> bool:
+        # Our own last entry is no reason to wait: the partition was lost to an error.
+        return last is not None and last.holder != self._holder and _is_held(last)
+
     async def _fenced(self) -> AIOKafkaProducer:
         fence: dict[str, Any] = {"acks": "all", "enable_idempotence": self._cluster.idempotence}
         if self._cluster.idempotence:
@@ -211,7 +245,7 @@ class ReplayLine:
         producer = AIOKafkaProducer(
             **self._cluster.arguments(),
             **fence,
-            max_request_size=_REQUEST_MAX_BYTES,
+            max_request_size=REQUEST_MAX_BYTES,
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=30_000,
         )
@@ -292,17 +326,18 @@ class ReplayLine:
             raise self._failed(None)
         if self._cluster.idempotence:
             await client.begin_transaction()
-        sent = [
-            await client.send(
-                self._events.topic,
-                partition=self._events.partition,
-                key=item.key,
-                value=item.value,
-                headers=list(item.headers),
-            )
-            for item in items
+        sent = [await self._enqueue(client, item) for item in items]
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        refused = [
+            (len(item.value), item, result)
+            for item, result in zip(items, results, strict=True)
+            if isinstance(result, BaseException) and is_permanent(result)
         ]
-        for result in await asyncio.gather(*sent, return_exceptions=True):
+        if refused:
+            # The broker refuses a batch as a whole: its largest record is the likeliest cause.
+            _, item, error = max(refused, key=itemgetter(0))
+            raise self._refused(item, error) from error
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
             self._events_to = max(self._events_to, result.offset + 1)
@@ -315,6 +350,30 @@ class ReplayLine:
             self._ledger_to = written.offset + 1
         if self._cluster.idempotence:
             await client.commit_transaction()
+
+    async def _enqueue(
+        self, client: AIOKafkaProducer, item: Item
+    ) -> asyncio.Future[RecordMetadata]:
+        try:
+            return await enqueue(
+                client,
+                self._events.topic,
+                partition=self._events.partition,
+                key=item.key,
+                value=item.value,
+                headers=item.headers,
+                is_transactional=self._cluster.idempotence,
+            )
+        except Exception as error:
+            if is_permanent(error):
+                raise self._refused(item, error) from error
+            raise
+
+    def _refused(self, item: Item, error: BaseException) -> ItemRefusedError:
+        mark = parse_mark(last_header(item.headers, REPLAY_HEADER) or b"")
+        topic = self._letters_topic if mark is None else mark.topic
+        refused = ItemRefusedError(topic, self._events.partition, item.offset, error)
+        return self.refused.setdefault(item.offset, refused)
 
     def _entry(self, **what: Any) -> ReplayEntry:
         return ReplayEntry(
@@ -339,8 +398,8 @@ def _at(entry: ReplayEntry, events_to: int) -> ReplayEntry:
     )
 
 
-def _is_held(last: ReplayEntry | None) -> bool:
-    if last is None or last.released or time.time() * 1000 - last.at_ms > LEASE_S * 1000:
+def _is_held(last: ReplayEntry) -> bool:
+    if last.released or time.time() * 1000 - last.at_ms > LEASE_S * 1000:
         return False
     host, _, rest = last.holder.partition("/")
     pid = rest.partition("/")[0]

@@ -16,7 +16,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.items import event_items, letter_items
-from hookseal.kafka.replay.line import ReplayFencedError, ReplayLine
+from hookseal.kafka.replay.line import ItemRefusedError, ReplayFencedError, ReplayLine
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.kafka.replay.reading import reading, records_at
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 _AT_A_TIME = 500
 _PARTITIONS_AT_A_TIME = 6
 _TRIES = 6
+# Each refused item costs a claim of its partition. That many have one cause.
+_REFUSED_MAX = 20
 _PAUSE_S = 1.0
 _ASIDE_S = 0.5
 _chance = random.SystemRandom()
@@ -118,7 +120,8 @@ class Replayer:
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
-            ConflictError: `replay_busy`.
+            ConflictError: `replay_busy`; `replay_refused` names the first dead letter that Kafka
+                does not take. All others are published.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
@@ -167,7 +170,7 @@ class Replayer:
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
-            ConflictError: `replay_busy`.
+            ConflictError: `replay_busy`; `replay_refused`, as for `replay`.
         """
         partition = partition_of(wanted.customer_id, partitions)
         run = _Run(None, Pace(per_s), on_progress)
@@ -185,13 +188,20 @@ class Replayer:
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
-        """Claim the partition and publish; begin again when Kafka or the claim was lost."""
+        """Claim the partition and publish; begin again when Kafka or the claim was lost.
+
+        An item that Kafka refuses is left out; its error is raised once the others are published.
+        """
         tries = 0
+        line = ReplayLine(self._cluster, self._names, partition)
         while True:
-            line = ReplayLine(self._cluster, self._names, partition)
             try:
                 await line.claim(wait_s=wait_s, on_wait=on_wait)
                 await publish(line)
+            except ItemRefusedError as error:
+                _log.error("%s", error.message)
+                if len(line.refused) >= _REFUSED_MAX:
+                    raise
             except ReplayFencedError:
                 _log.info("Another process took partition %d over.", partition)
                 # Two that claim at once fence each other; a moment that differs ends that,
@@ -204,6 +214,8 @@ class Replayer:
                 _log.warning("%s", error.message)
                 await asyncio.sleep(_PAUSE_S * 2**tries / 2)
             else:
+                if line.refused:
+                    raise next(iter(line.refused.values()))
                 return
             finally:
                 await line.release()
@@ -223,7 +235,8 @@ class Replayer:
                     )
                     if not places:
                         break
-                    records = await records_at(letters, place, [offset for offset, _ in places])
+                    offsets = [offset for offset, _ in places if offset not in line.refused]
+                    records = await records_at(letters, place, offsets)
                     for batch in letter_items(map(record_from, records), dict(places)).batches():
                         await run.pace.take(len(batch))
                         await line.publish(batch)
@@ -256,7 +269,11 @@ class Replayer:
                 events.seek(place, max(found.offset, upto + 1, start))
                 while await events.position(place) < to:
                     batches = await events.getmany(timeout_ms=1000, max_records=_AT_A_TIME)
-                    records = [one for one in batches.get(place, ()) if one.offset < to]
+                    records = [
+                        one
+                        for one in batches.get(place, ())
+                        if one.offset < to and one.offset not in line.refused
+                    ]
                     items = event_items(records, wanted, self._event_max_bytes)
                     for batch in items.batches():
                         await run.pace.take(len(batch))

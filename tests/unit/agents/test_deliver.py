@@ -82,6 +82,18 @@ class TestMisrouted:
         assert engine.observer.moved == ["acme"]
         assert engine.transport.requests == []
 
+    async def test_is_a_dead_letter_where_kafka_does_not_take_it_there(self) -> None:
+        engine = Engine()
+        engine.router.home["acme"] = 3
+        engine.router.refuses = True
+
+        await engine.deliver(a_record(), engine.lane())
+
+        (letter,) = engine.dead_letters.letters
+        assert letter.reason == "misrouted"
+        assert "MessageSizeTooLargeError" in letter.error
+        assert (engine.observer.moved, engine.observer.crashes) == ([], [])
+
     async def test_twice_would_be_a_circle(self) -> None:
         engine = Engine()
         engine.router.home["acme"] = 3

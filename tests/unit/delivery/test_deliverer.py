@@ -11,6 +11,7 @@ from hookseal.delivery.lane import Lane, LaneStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
+from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.event import SEAL_TO_HEADER
 from hookseal.domain.tenant import PublicKey
 from hookseal.errors import AttemptError, BlockedAddressError, SealError
@@ -96,6 +97,16 @@ class TestGivenUp:
         assert (outcome.code, outcome.attempts, outcome.status) == ("endpoint_gone", 1, 410)
         endpoint = engine.tenants.held["acme"].endpoints[0]
         assert (endpoint.enabled, endpoint.disabled_reason) == (False, "gone")
+
+    async def test_gone_decides_the_delivery_although_the_command_is_refused(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", 410)
+        engine.commands.refused = (ChangeEndpoint,)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.code, engine.commands.refusals) == ("endpoint_gone", 1)
+        assert engine.tenants.held["acme"].endpoints[0].enabled
 
     @pytest.mark.parametrize(
         ("error", "code"),

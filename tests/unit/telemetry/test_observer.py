@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from hookseal.domain.attempt import Attempt
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from tests.builders import a_record, an_event
 
 
@@ -66,3 +66,16 @@ class TestAttempts:
         observer.attempted(an_event(), "acme", Attempt("ep_1", 2, 5, "http_503", 503, 0.1, "key-1"))
 
         assert notes.noted == [("acme", 2)]
+
+
+class TestWriteFailures:
+    def test_of_a_topic_begin_at_0_and_count_by_code(self) -> None:
+        count = write_failure_counter(["t1", "t2"])
+
+        count("t1", "record_refused")
+        count("t1", "publish_failed")
+
+        name = "hookseal_write_failures_total"
+        assert REGISTRY.get_sample_value(name, {"topic": "t2", "code": "record_refused"}) == 0
+        assert value_of(name, topic="t1", code="record_refused") == 1
+        assert value_of(name, topic="t1", code="publish_failed") == 1

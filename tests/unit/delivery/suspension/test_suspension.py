@@ -10,9 +10,12 @@ from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import (
     ChangeEndpoint,
+    ClaimSuspension,
     EndSuspension,
+    NoteDrained,
     RemoveEndpoint,
     ResumeEndpoint,
+    SuspendEndpoint,
 )
 from hookseal.domain.limits import EndpointLimits
 from tests.builders import a_record, a_tenant, an_endpoint
@@ -115,6 +118,17 @@ class TestSuspending:
         await case.deliver(0, 1, 2, 3)
 
         assert case.engine.observer.suspended_because == {}
+
+    async def test_that_kafka_refuses_is_asked_for_again_by_a_later_event(self, case: Case) -> None:
+        case.engine.commands.refused = (SuspendEndpoint,)
+        case.answers(*[503] * 100)
+        await case.deliver(0, 1)
+        before = case.state
+
+        case.engine.commands.refused = ()
+        await case.deliver(2, 3)
+
+        assert (before, case.engine.commands.refusals, case.state) == ("active", 1, "suspended")
 
     async def test_never_happens_with_0(self) -> None:
         case = Case(after=0)
@@ -540,3 +554,39 @@ class TestPressure:
         await event
 
         assert case.state == "active"
+
+
+class TestCommandsThatKafkaRefuses:
+    async def test_leave_newer_events_deferred_until_the_suspension_ends(self, case: Case) -> None:
+        case.engine.commands.refused = (EndSuspension, NoteDrained)
+        await case.suspended()
+        await case.deliver(2)
+        case.answers()
+
+        await case.time_passes()
+        refused, before = case.engine.commands.refusals, case.state
+        await case.deliver(3)
+        case.engine.commands.refused = ()
+        while case.state == "suspended":
+            await case.time_passes()
+
+        assert (refused > 0, before, case.state) == (True, "suspended", "active")
+        # Each once, although the end of the suspension was refused in between.
+        assert case.accepted == ["evt_2", "evt_3"]
+
+    async def test_are_sent_again_when_a_partition_is_taken_over(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        await case.engine.suspensions.stop(0, grace_s=0)
+        case.engine.commands.refused = (ClaimSuspension,)
+        case.engine.restart()
+        case.take_over()
+        await case.time_passes()
+        refused = case.engine.commands.refusals
+        case.engine.commands.refused = ()
+        case.answers()
+
+        while case.state == "suspended":
+            await case.time_passes()
+
+        assert (refused > 0, case.accepted) == (True, ["evt_2"])
