@@ -81,6 +81,7 @@ def create_app(settings: Settings) -> HooksealApp:
         _tenants_table(app, settings),
         registry=registry,
         on_forged=metrics.FORGED_RECORDS.inc,
+        on_not_stored=metrics.TENANT_WRITES_REFUSED.inc,
         partitions=lifecycle.partitions,
         ends=ends,
         commands=lambda: lifecycle.commands,

@@ -50,7 +50,9 @@ _DETAILS = {
 }
 
 # Of the refusals of an input, those that HTTP has a status of their own for.
-_TOO_LARGE = frozenset({"payload_too_large", "key_too_long", "body_too_large", "batch_too_large"})
+_TOO_LARGE = frozenset(
+    {"payload_too_large", "key_too_long", "body_too_large", "batch_too_large", "command_too_large"}
+)
 _UNSUPPORTED = frozenset({"content_type_unsupported", "content_encoding_unsupported"})
 
 

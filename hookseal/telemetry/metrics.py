@@ -34,6 +34,7 @@ __all__ = [
     "SUSPENDED_ENDPOINTS",
     "SUSPENSIONS",
     "TENANTS_IN_STORM",
+    "TENANT_WRITES_REFUSED",
 ]
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
@@ -113,6 +114,10 @@ GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.
 FORGED_RECORDS = Counter(
     "hookseal_forged_records_total",
     "Commands and tenant documents without a MAC of ours, which were ignored.",
+)
+TENANT_WRITES_REFUSED = Counter(
+    "hookseal_tenant_writes_refused_total",
+    "Changes to tenants that Kafka refused to store for good; they were undone.",
 )
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
 PUBLISHED = Counter(
