@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 import structlog
@@ -96,12 +96,18 @@ class HooksealApp(faust.App):
         try:
             await self.lifecycle.start()
         except HooksealError as error:
-            _log.critical(
-                "worker.refused", code=error.code, field=error.field, message=error.message
-            )
-            sys.stderr.flush()
-            retry = isinstance(error, BrokerError)
-            raise SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG) from None
+            self.refuse(error)
+
+    def refuse(self, error: HooksealError) -> NoReturn:
+        """End the worker because of what only an operator can change.
+
+        Raises:
+            SystemExit: 69 if a broker is away, else 78.
+        """
+        _log.critical("worker.refused", code=error.code, field=error.field, message=error.message)
+        sys.stderr.flush()
+        retry = isinstance(error, BrokerError)
+        raise SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG) from None
 
     async def on_stop(self) -> None:
         """Let running attempts end, then stop reading and commit."""

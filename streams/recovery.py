@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from streams.changelog import ChangelogTable
     from streams.consumer import FinishedConsumer
+    from streams.faust_app import HooksealApp
 
 __all__ = ["Change", "TableRecovery"]
 
@@ -113,6 +115,15 @@ class TableRecovery(Recovery):
             for tp, end in self.standby_highwaters.items()
         ):
             self.tables.on_standbys_ready()
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Let the agents run, unless a table is unusable: then the worker ends."""
+        # Faust ignores an error of a table's own callback.
+        for table in self.tables.values():
+            error = await cast("ChangelogTable", table).why_unusable()
+            if error is not None:
+                cast("HooksealApp", self.app).refuse(error)
+        await super().on_recovery_completed(generation_id)
 
     def _set_recovery_started(self) -> None:
         # Here, and not with each record: it stays set until somebody has waited for it.

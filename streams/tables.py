@@ -13,19 +13,22 @@ from faust.types import TP
 from hookseal.domain.command import refused
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.forged import ForgedRecords
+from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
 from streams.changelog import ChangelogTable
 from streams.producer import is_permanent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from faust.types import Message
 
     from hookseal.delivery.ports import Clock
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
+    from hookseal.errors import HooksealError
     from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.key_check import KeyFit
     from hookseal.kafka.registry import Registry
     from streams.commands import CommandLine
 
@@ -112,10 +115,13 @@ class FaustTenants:
         commands_topic: str,
         clock: Clock,
         hold_s: float,
+        key_fit: Callable[[], Awaitable[KeyFit]],
         on_not_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._table = table
         table.is_genuine = self._is_genuine
+        table.why_unusable = self._why_unusable
+        self._key_fit = key_fit
         self._registry = registry
         self._forged = ForgedRecords(on_forged)
         self._partitions = partitions
@@ -315,15 +321,43 @@ class FaustTenants:
             del self._unstored[key]
         self._table.keep_only(partitions, count)
 
+    async def _why_unusable(self) -> HooksealError | None:
+        """Return why no event may be delivered by this table: the master key is another one.
+
+        With a wrong key every tenant would be unknown here, and everybody's events would become
+        dead letters. A worker whose partitions have no tenants cannot tell.
+        """
+        foreign = set(self._forged.keys)
+        for key, document in self._table.all_items():
+            if self._is_ours(key, document):
+                return None
+            # A store on disk keeps what was written under another key.
+            foreign.add(key)
+        if not foreign:
+            return None
+        try:
+            # The partitions of other workers may have tenants of this key: then it is the right
+            # one, and somebody else wrote the documents here.
+            fit = await self._key_fit()
+        except BrokerError as error:
+            return error
+        if fit.fits:
+            return None
+        return master_key_wrong(max(fit.documents, len(foreign)))
+
+    def _is_ours(self, key: bytes, document: bytes) -> bool:
+        try:
+            self._registry.checked_document(key, document)
+        except InvalidInputError:
+            return False
+        return True
+
     def _is_genuine(self, message: Message) -> bool:
         key = message.key or b""
-        if message.value is not None:
-            try:
-                self._registry.checked_document(key, message.value)
-            except InvalidInputError:
-                # As if it were not there: what the tenant's own say goes on to hold.
-                self._forged.note(key, message.topic, message.partition, message.offset)
-                return False
+        if message.value is not None and not self._is_ours(key, message.value):
+            # As if it were not there: what the tenant's own say goes on to hold.
+            self._forged.note(key, message.topic, message.partition, message.offset)
+            return False
         self._forged.followed(key)
         return True
 

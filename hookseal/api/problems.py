@@ -46,6 +46,9 @@ _DETAILS = {
     "event_ids_recovering": "The latest event ids are still being read.",
     "index_behind": "The list is still being read; try again in a moment.",
     "index_unusable": "The list cannot be kept just now; the operator's log says why.",
+    "master_key_wrong": (
+        "The tenants were written under another master key; the operator's log says what to do."
+    ),
     "tenants_recovering": "The tenants are still being read; try again in a moment.",
 }
 
