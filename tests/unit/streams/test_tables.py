@@ -199,13 +199,13 @@ class TestFaustTenants:
 class TestMasterKey:
     """Whether the worker may go on after a recovery."""
 
-    def tenants(self, app: HooksealApp, fit: KeyFit = KeyFit(0, 0)) -> FaustTenants:
+    def tenants(self, app: HooksealApp, fit: KeyFit | None = None) -> FaustTenants:
         tenants = app.lifecycle.tenants
         self.asked = 0
 
         async def key_fit() -> KeyFit:
             self.asked += 1
-            return fit
+            return fit or KeyFit(0, 0)
 
         tenants._key_fit = key_fit
         return tenants
