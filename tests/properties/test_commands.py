@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -151,7 +151,8 @@ def test_no_document_is_too_large_for_its_changelog(log: list[Command]) -> None:
     ]
     for number, command in enumerate([*nearly, *log]):
         # An id of its own each: what is repeated changes nothing in any case.
-        before, command = state, replace(command, id=f"{number}-{'i' * 100}")  # noqa: PLW2901
+        before = state
+        command = cast("Command", replace(command, id=f"{number}-{'i' * 100}"))  # noqa: PLW2901
         state = apply(before, command)
         if state is None:
             continue

@@ -53,7 +53,7 @@ async def replays() -> Replays:
 
 
 class TestReplayTurns:
-    async def test_a_tenant_in_many_loops_delays_another_by_one_turn(
+    async def test_a_tenant_in_many_loops_delays_another_by_two_turns_at_most(
         self, replays: Replays
     ) -> None:
         loops = [asyncio.create_task(replays.loop("noisy")) for _ in range(LOOPS)]
@@ -61,14 +61,15 @@ class TestReplayTurns:
         victim = asyncio.create_task(replays.loop("quiet"))
         await asyncio.sleep(0)
 
-        await replays.reach(9)
+        await replays.reach(12)
         for task in (*loops, victim):
             task.cancel()
         await asyncio.gather(*loops, victim, return_exceptions=True)
 
-        # The turn under way ends, and the tenant that waited first has one; from there on each
-        # has every second one.
-        assert replays.order == ["noisy"] * 4 + ["quiet", "noisy"] * 2 + ["quiet"]
+        # The turn under way ends, and one that was asked for before.
+        behind = "".join(name[0] for name in replays.order[3:])
+        assert behind.startswith("nq")
+        assert "nnn" not in behind
 
     async def test_each_tenant_has_its_turn_however_many_there_are(self, replays: Replays) -> None:
         names = ["a", "b", "c", "d"]
