@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import faust
 import structlog
@@ -96,18 +96,14 @@ class HooksealApp(faust.App):
         try:
             await self.lifecycle.start()
         except HooksealError as error:
-            self.refuse(error)
+            raise self.refused(error) from None
 
-    def refuse(self, error: HooksealError) -> NoReturn:
-        """End the worker because of what only an operator can change.
-
-        Raises:
-            SystemExit: 69 if a broker is away, else 78.
-        """
+    def refused(self, error: HooksealError) -> SystemExit:
+        """Log why the worker ends; return what ends it: 69 if a broker is away, else 78."""
         _log.critical("worker.refused", code=error.code, field=error.field, message=error.message)
         sys.stderr.flush()
         retry = isinstance(error, BrokerError)
-        raise SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG) from None
+        return SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG)
 
     async def on_stop(self) -> None:
         """Let running attempts end, then stop reading and commit."""

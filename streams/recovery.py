@@ -9,6 +9,7 @@ could hold what became stale in a rebalance.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -28,6 +29,10 @@ __all__ = ["Change", "TableRecovery"]
 
 _SAMPLES = 20
 _NOTHING = -1
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class Change(NamedTuple):
@@ -122,7 +127,10 @@ class TableRecovery(Recovery):
         for table in self.tables.values():
             error = await cast("ChangelogTable", table).why_unusable()
             if error is not None:
-                cast("HooksealApp", self.app).refuse(error)
+                # In a callback: raised here it would be logged as a crash of the recovery.
+                exits = cast("HooksealApp", self.app).refused(error)
+                asyncio.get_running_loop().call_soon(_raise, exits)
+                await asyncio.Event().wait()
         await super().on_recovery_completed(generation_id)
 
     def _set_recovery_started(self) -> None:

@@ -343,6 +343,8 @@ class FaustTenants:
             return error
         if fit.fits:
             return None
+        # They are no forgery: nobody is to look for an intruder.
+        self._forged.clear()
         return master_key_wrong(max(fit.documents, len(foreign)))
 
     def _is_ours(self, key: bytes, document: bytes) -> bool:

@@ -81,6 +81,8 @@ async def test_it_is_refused_and_harms_nothing(provider: Provider, tmp_path: Pat
     (refused,) = wrong.events("worker.refused")
     assert (refused["code"], refused["level"]) == ("master_key_wrong", "critical")
     assert "HOOKSEAL_MASTER_KEY_PREVIOUS" in refused["message"]
+    assert not any("Traceback" in line for line in wrong.lines)
+    assert sum('"level":"critical"' in line for line in wrong.lines) == 1
     assert [line["code"] for line in api.events("tenants.refused")] == ["master_key_wrong"]
     assert wrong.events("registry.forged") == api.events("registry.forged") == []
     assert after == before
