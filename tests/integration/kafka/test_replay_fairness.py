@@ -27,7 +27,7 @@ LOOPS = 8
 REPLAYS = 5
 
 
-async def test_eight_loops_of_one_tenant_take_two_turns_of_another_s(
+async def test_eight_loops_of_one_tenant_delay_another_by_three_turns_at_most(
     settings: Settings, tmp_path: Path
 ) -> None:
     await topics.create(settings.cluster, partitions=PARTITIONS)
