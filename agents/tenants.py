@@ -11,7 +11,6 @@ from hookseal.errors import InvalidCommandError
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Coroutine
 
     from hookseal.domain.command import Command
     from hookseal.domain.notice import Notice
@@ -40,10 +39,11 @@ class TenantsTable(Protocol):
         """Return the tenant as it is now, or None."""
         ...
 
-    def put(self, customer_id: str, tenant: Tenant | None) -> Future[object]:
-        """Store the tenant, or forget it (None).
+    def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> Future[str]:
+        """Store the tenant, or delete it (None).
 
-        Takes effect at once; the future is done when the changelog has it.
+        Takes effect at once. The future's result is `ok` once the changelog has the change, or the
+        code with which the change was refused and undone.
         """
         ...
 
@@ -84,7 +84,7 @@ class ApplyCommand:
         self._watcher = watcher
         self._notices = notices
 
-    def __call__(self, record: Record) -> Future[object] | None:
+    def __call__(self, record: Record) -> Future[Any] | None:
         """Apply the command; return what to wait for before its offset may move."""
         try:
             command = self._registry.command_in(record.key, record.value)
@@ -98,13 +98,13 @@ class ApplyCommand:
             code = "unknown_tenant"
         self._watcher.command_applied(type(command).__name__, code, command.customer_id)
         is_news = after != before or (after is not None and isinstance(command, RewriteTenant))
-        written = self._table.put(command.customer_id, after) if is_news else None
+        written = self._table.put(command.customer_id, after, command) if is_news else None
         # Also for a command that Kafka brings again: the notice may not have been written
         # when its worker ended. It has the same id, so that a receiver drops a repeat.
         notice = key_changed(command, before, after)
-        return written if notice is None else _both(written, self._notices.publish(notice))
+        return written if notice is None else asyncio.ensure_future(self._tell(written, notice))
 
-
-def _both(written: Future[object] | None, publishing: Coroutine[Any, Any, None]) -> Future[Any]:
-    published = asyncio.ensure_future(publishing)
-    return published if written is None else asyncio.gather(written, published)
+    async def _tell(self, written: Future[str] | None, notice: Notice) -> None:
+        # Only of a key that the changelog has: the write may be refused.
+        if written is None or await written == "ok":
+            await self._notices.publish(notice)

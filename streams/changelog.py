@@ -13,13 +13,19 @@ from hookseal.kafka.partitioner import partition_of
 from streams.recovery import TableRecovery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from faust.types import TP, EventT, FutureMessage, Message
+
+    from hookseal.errors import HooksealError
 
 __all__ = ["ChangelogTable"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
+
+
+async def _usable() -> None:
+    return None
 
 
 class ChangelogTable(faust.Table[bytes, bytes]):
@@ -27,10 +33,12 @@ class ChangelogTable(faust.Table[bytes, bytes]):
 
     Attributes:
         is_genuine: Whether a record of the changelog was written by one of ours.
+        why_unusable: Asked after each recovery why the worker must not go on; None = it may.
     """
 
     last_write: FutureMessage | None = None
     is_genuine: Callable[[Message], bool] = staticmethod(lambda _: True)
+    why_unusable: Callable[[], Awaitable[HooksealError | None]] = staticmethod(_usable)
     _since = 0.0
     _records = 0
     _refused = 0
@@ -79,6 +87,24 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         self.last_write = super().send_changelog(*args, **kwargs)
         return self.last_write
 
+    def restore(self, key: bytes, document: bytes | None, partition: int) -> None:
+        """Have this document stand under a key, or none, without a record on the changelog.
+
+        Works outside of an agent, where Faust's own methods refuse.
+        """
+        store: Any = self.data
+        if self._is_in_memory:
+            if document is None:
+                store.data.pop(key, None)
+            else:
+                store.data[key] = document
+            return
+        db = store._db_for_partition(partition)  # noqa: SLF001 - a file for each partition
+        if document is None:
+            db.delete(key)
+        else:
+            db.put(key, document)
+
     def items_of(self, partition: int, partitions: int) -> list[tuple[bytes, bytes]]:
         """Return keys and values that stand on one of so many partitions."""
         store: Any = self.data
@@ -87,6 +113,15 @@ class ChangelogTable(faust.Table[bytes, bytes]):
             return [] if db is None else list(store._visible_items(db))  # noqa: SLF001
         places = self._places(partitions)
         return [item for item in store.data.items() if places[item[0]] == partition]
+
+    def all_items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values of all partitions that are held."""
+        store: Any = self.data
+        if self._is_in_memory:
+            yield from store.data.items()
+            return
+        for db in store._dbs.values():  # noqa: SLF001 - a file for each partition
+            yield from store._visible_items(db)  # noqa: SLF001
 
     def keep_only(self, kept: set[int], partitions: int) -> None:
         """Forget, in memory, what stands on other partitions than these."""

@@ -21,6 +21,7 @@ from hookseal.delivery.lanes.note import note_of, ranges_in
 from streams.client import PromptThread
 from streams.handover import HandOver
 from streams.membership import Membership
+from streams.producer import ReportingProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -298,7 +299,8 @@ class FixedConductor(Conductor):
 
 
 class FinishedTransport(driver.Transport):
-    """Faust's aiokafka transport with the consumer and the conductor above."""
+    """Faust's aiokafka transport with the consumer, the conductor and the producer of ours."""
 
     Consumer = FinishedConsumer
+    Producer = ReportingProducer
     Conductor = FixedConductor

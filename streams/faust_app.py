@@ -96,12 +96,14 @@ class HooksealApp(faust.App):
         try:
             await self.lifecycle.start()
         except HooksealError as error:
-            _log.critical(
-                "worker.refused", code=error.code, field=error.field, message=error.message
-            )
-            sys.stderr.flush()
-            retry = isinstance(error, BrokerError)
-            raise SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG) from None
+            raise self.refused(error) from None
+
+    def refused(self, error: HooksealError) -> SystemExit:
+        """Log why the worker ends; return what ends it: 69 if a broker is away, else 78."""
+        _log.critical("worker.refused", code=error.code, field=error.field, message=error.message)
+        sys.stderr.flush()
+        retry = isinstance(error, BrokerError)
+        return SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG)
 
     async def on_stop(self) -> None:
         """Let running attempts end, then stop reading and commit."""

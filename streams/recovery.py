@@ -9,6 +9,7 @@ could hold what became stale in a rebalance.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from streams.changelog import ChangelogTable
     from streams.consumer import FinishedConsumer
+    from streams.faust_app import HooksealApp
 
 __all__ = ["Change", "TableRecovery"]
 
 _SAMPLES = 20
 _NOTHING = -1
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class Change(NamedTuple):
@@ -113,6 +120,18 @@ class TableRecovery(Recovery):
             for tp, end in self.standby_highwaters.items()
         ):
             self.tables.on_standbys_ready()
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Let the agents run, unless a table is unusable: then the worker ends."""
+        # Faust ignores an error of a table's own callback.
+        for table in self.tables.values():
+            error = await cast("ChangelogTable", table).why_unusable()
+            if error is not None:
+                # In a callback: raised here it would be logged as a crash of the recovery.
+                exits = cast("HooksealApp", self.app).refused(error)
+                asyncio.get_running_loop().call_soon(_raise, exits)
+                await asyncio.Event().wait()
+        await super().on_recovery_completed(generation_id)
 
     def _set_recovery_started(self) -> None:
         # Here, and not with each record: it stays set until somebody has waited for it.

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from hookseal.domain.command import refused
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.forged import ForgedRecords
+from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.producer import is_permanent
 from streams.changelog import ChangelogTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from faust.types import Message
 
     from hookseal.delivery.ports import Clock
+    from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
+    from hookseal.errors import HooksealError
     from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.key_check import KeyFit
     from hookseal.kafka.registry import Registry
     from streams.commands import CommandLine
 
@@ -34,7 +43,58 @@ _DECODED_MAX = 65_536
 # As it stands in a document; within a text its quotes would be escaped.
 _SUSPENDED = b'"suspension":'
 
+_NOT_STORED = "change_not_stored"
+
 _log = structlog.stdlib.get_logger("hookseal.worker")
+
+
+@dataclass(slots=True)
+class _Change:
+    """A command that took effect in the table.
+
+    Attributes:
+        command: The command.
+        stored: Done with `code` once it is known what the changelog has.
+        code: `ok`, or why it was undone.
+    """
+
+    command: Command
+    stored: asyncio.Future[str]
+    code: str = "ok"
+
+
+@dataclass(slots=True)
+class _Write:
+    """One record on its way to the changelog.
+
+    Attributes:
+        document: Its value; None deletes the tenant.
+        changes: The commands whose result it holds and no record before it.
+    """
+
+    document: bytes | None
+    changes: list[_Change]
+
+    def end(self, finish: Callable[[_Change], object]) -> None:
+        """Finish the changes whose end nobody has cancelled."""
+        for change in self.changes:
+            if not change.stored.done():
+                finish(change)
+
+
+@dataclass(slots=True)
+class _Unstored:
+    """What of one tenant the changelog does not have yet.
+
+    Attributes:
+        document: What the changelog has.
+        waiting: Writes on their way.
+        refused: Changes since then that Kafka refused.
+    """
+
+    document: bytes | None
+    waiting: int = 0
+    refused: list[_Change] = field(default_factory=list)
 
 
 class FaustTenants:
@@ -56,9 +116,13 @@ class FaustTenants:
         commands_topic: str,
         clock: Clock,
         hold_s: float,
+        key_fit: Callable[[], Awaitable[KeyFit]],
+        on_not_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._table = table
         table.is_genuine = self._is_genuine
+        table.why_unusable = self._why_unusable
+        self._key_fit = key_fit
         self._registry = registry
         self._forged = ForgedRecords(on_forged)
         self._partitions = partitions
@@ -69,6 +133,8 @@ class FaustTenants:
         self._hold_s = hold_s
         self.on_change: Callable[[str, int], None] = lambda *_: None
         self._read: dict[str, tuple[bytes, Tenant]] = {}
+        self._on_not_stored = on_not_stored
+        self._unstored: dict[bytes, _Unstored] = {}
 
     def get(self, customer_id: str) -> Tenant | None:
         """Return the tenant as it is now, or None.
@@ -144,9 +210,16 @@ class FaustTenants:
                 _log.warning("commands.end_unknown", partition=partition, code=error.code)
                 await self._clock.sleep(_PAUSE_S)
 
-    def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
-        """Store the tenant, or forget it (None); must be called from the agent."""
+    def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> asyncio.Future[str]:
+        """Store the tenant, or delete it (None); must be called from the agent.
+
+        Takes effect at once. The future's result is `ok` once the changelog has the change. It is
+        `change_not_stored` if Kafka refused it for good: then the tenant is as it was before, and
+        the command is noted as refused.
+        """
         key = customer_id.encode()
+        unstored = self._unstored.setdefault(key, _Unstored(self._table.document(key)))
+        document = None
         if tenant is None:
             self._read.pop(customer_id, None)
             del self._table[key]
@@ -156,8 +229,84 @@ class FaustTenants:
             self._table[key] = document
         written = self._table.last_write
         assert written is not None  # noqa: S101 - both ways send to the changelog
+        change = _Change(command, asyncio.get_running_loop().create_future())
+        self._wait_for(written, customer_id, unstored, _Write(document, [change]))
+        self._changed(customer_id)
+        return change.stored
+
+    def _wait_for(
+        self,
+        written: asyncio.Future[object],
+        customer_id: str,
+        unstored: _Unstored,
+        write: _Write,
+    ) -> None:
+        unstored.waiting += 1
+        written.add_done_callback(partial(self._written, customer_id, unstored, write))
+
+    def _written(
+        self,
+        customer_id: str,
+        unstored: _Unstored,
+        write: _Write,
+        written: asyncio.Future[object],
+    ) -> None:
+        """Handle the end of one write to the changelog; they end in the order of the writes."""
+        key = customer_id.encode()
+        error = None if written.cancelled() else written.exception()
+        if written.cancelled() or self._unstored.get(key) is not unstored:
+            # The partition went to another worker, which reads the changelog itself.
+            write.end(lambda change: change.stored.cancel())
+            return
+        unstored.waiting -= 1
+        if error is None:
+            unstored.document = write.document
+            # A later document contains the changes of an earlier one that was refused.
+            write.changes[:0] = unstored.refused
+            unstored.refused = []
+            write.end(lambda change: change.stored.set_result(change.code))
+        elif isinstance(error, KafkaError) and is_permanent(error):
+            unstored.refused += write.changes
+        else:
+            write.end(lambda change: change.stored.set_exception(error))
+        if not unstored.waiting:
+            del self._unstored[key]
+            if unstored.refused:
+                self._undo(customer_id, unstored, error)
+
+    def _undo(self, customer_id: str, unstored: _Unstored, error: BaseException | None) -> None:
+        """Restore what the changelog has, and tell the senders of the refused commands."""
+        key = customer_id.encode()
+        partition = partition_of(customer_id, self._partitions())
+        self._on_not_stored()
+        _log.error(
+            "tenants.not_stored",
+            customer_id=customer_id,
+            partition=partition,
+            error=type(error).__name__,
+            commands=len(unstored.refused),
+        )
+        self._read.pop(customer_id, None)
+        self._table.restore(key, unstored.document, partition)
+        before = after = self.get(customer_id)
+        for change in unstored.refused:
+            if change.code == "ok":
+                change.code = _NOT_STORED
+                after = refused(after, change.command, _NOT_STORED)
+        write = _Write(unstored.document, unstored.refused)
+        if after is None or after == before:
+            # Nobody to tell, or this was the write that should have told them.
+            write.end(lambda change: change.stored.set_result(change.code))
+        else:
+            write.document = self._registry.document(after)
+            self._table.restore(key, write.document, partition)
+            self._unstored[key] = again = _Unstored(unstored.document)
+            written = self._table.send_changelog(partition, key, write.document)
+            self._wait_for(written, customer_id, again, write)
+        self._changed(customer_id)
+
+    def _changed(self, customer_id: str) -> None:
         self.on_change(customer_id, partition_of(customer_id, self._partitions()))
-        return written
 
     def keep_only(self, partitions: set[int]) -> None:
         """Forget the tenants of partitions that went to other workers.
@@ -166,17 +315,52 @@ class FaustTenants:
         elsewhere would rise again when its partition comes back after compaction.
         """
         self._read.clear()
-        self._table.keep_only(partitions, self._partitions())
+        count = self._partitions()
+        for key in [
+            key for key in self._unstored if partition_of(key.decode(), count) not in partitions
+        ]:
+            del self._unstored[key]
+        self._table.keep_only(partitions, count)
+
+    async def _why_unusable(self) -> HooksealError | None:
+        """Return why no event may be delivered by this table: the master key is another one.
+
+        With a wrong key every tenant would be unknown here, and everybody's events would become
+        dead letters. A worker whose partitions have no tenants cannot tell.
+        """
+        foreign = set(self._forged.keys)
+        for key, document in self._table.all_items():
+            if self._is_ours(key, document):
+                return None
+            # A store on disk keeps what was written under another key.
+            foreign.add(key)
+        if not foreign:
+            return None
+        try:
+            # The partitions of other workers may have tenants of this key: then it is the right
+            # one, and somebody else wrote the documents here.
+            fit = await self._key_fit()
+        except BrokerError as error:
+            return error
+        if fit.fits:
+            return None
+        # They are no forgery: nobody is to look for an intruder.
+        self._forged.clear()
+        return master_key_wrong(max(fit.documents, len(foreign)))
+
+    def _is_ours(self, key: bytes, document: bytes) -> bool:
+        try:
+            self._registry.checked_document(key, document)
+        except InvalidInputError:
+            return False
+        return True
 
     def _is_genuine(self, message: Message) -> bool:
         key = message.key or b""
-        if message.value is not None:
-            try:
-                self._registry.checked_document(key, message.value)
-            except InvalidInputError:
-                # As if it were not there: what the tenant's own say goes on to hold.
-                self._forged.note(key, message.topic, message.partition, message.offset)
-                return False
+        if message.value is not None and not self._is_ours(key, message.value):
+            # As if it were not there: what the tenant's own say goes on to hold.
+            self._forged.note(key, message.topic, message.partition, message.offset)
+            return False
         self._forged.followed(key)
         return True
 

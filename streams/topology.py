@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -11,6 +12,7 @@ from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
 from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.key_check import key_fit
 from hookseal.kafka.ports import (
     KafkaCommands,
     KafkaDeadLetters,
@@ -85,6 +87,8 @@ def create_app(settings: Settings) -> HooksealApp:
         _tenants_table(app, settings),
         registry=registry,
         on_forged=metrics.FORGED_RECORDS.inc,
+        key_fit=partial(key_fit, settings.cluster, registry),
+        on_not_stored=metrics.TENANT_WRITES_REFUSED.inc,
         partitions=lifecycle.partitions,
         ends=ends,
         commands=lambda: lifecycle.commands,

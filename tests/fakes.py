@@ -136,6 +136,7 @@ class FakeTenants:
         self.held = {tenant.customer_id: tenant for tenant in tenants}
         self.settled: list[int] = []
         self.on_settle: Callable[[], None] = lambda: None
+        self.write_ends = "ok"
 
     def get(self, customer_id: str) -> Tenant | None:
         return self.held.get(customer_id)
@@ -149,13 +150,13 @@ class FakeTenants:
         self.settled.append(partition)
         self.on_settle()
 
-    def put(self, customer_id: str, tenant: Tenant | None) -> asyncio.Future[object]:
+    def put(self, customer_id: str, tenant: Tenant | None, _: Command) -> asyncio.Future[str]:
         if tenant is None:
             self.held.pop(customer_id, None)
         else:
             self.held[customer_id] = tenant
-        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        done.set_result(self.write_ends)
         return done
 
 

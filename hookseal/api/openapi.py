@@ -204,7 +204,12 @@ def _problems(operation: Operation) -> dict[HTTPStatus, tuple[str, ...]]:
     if operation.takes is not None or operation.queries is not None or operation.changes:
         problems[HTTPStatus.UNPROCESSABLE_ENTITY] = ()
     if operation.changes:
-        problems[HTTPStatus.CONFLICT] = ("revision_conflict", "idempotency_key_reused")
+        problems[HTTPStatus.CONFLICT] = (
+            "revision_conflict",
+            "idempotency_key_reused",
+            "tenant_too_large",
+            "change_not_stored",
+        )
     for status, codes in operation.problems.items():
         problems[status] = (*problems.get(status, ()), *codes)
     return problems

@@ -47,12 +47,22 @@ _DETAILS = {
     "event_ids_recovering": "The latest event ids are still being read.",
     "index_behind": "The list is still being read; try again in a moment.",
     "index_unusable": "The list cannot be kept just now; the operator's log says why.",
+    "master_key_wrong": (
+        "The tenants were written under another master key; the operator's log says what to do."
+    ),
     "tenants_recovering": "The tenants are still being read; try again in a moment.",
 }
 
 # Of the refusals of an input, those that HTTP has a status of their own for.
 _TOO_LARGE = frozenset(
-    {"payload_too_large", "key_too_long", "body_too_large", "batch_too_large", "record_too_large"}
+    {
+        "batch_too_large",
+        "body_too_large",
+        "command_too_large",
+        "key_too_long",
+        "payload_too_large",
+        "record_too_large",
+    }
 )
 _UNSUPPORTED = frozenset({"content_type_unsupported", "content_encoding_unsupported"})
 

@@ -10,6 +10,7 @@ from hookseal.cli import ui
 from hookseal.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from hookseal.cli.api_service import ApiService
     from hookseal.config import Settings
 
 __all__ = ["api"]
@@ -44,8 +45,19 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
     try:
         async with ApiService(settings, host=host, port=port) as service:
             ui.say(f"The API answers at {service.url} until Ctrl-C")
-            await stop.wait()
+            await _until_stopped(stop, service)
     except OSError as error:
         raise ConfigurationError(
             "port_unavailable", f"{host}:{port} cannot be listened on: {error.strerror}."
         ) from None
+
+
+async def _until_stopped(stop: asyncio.Event, service: "ApiService") -> None:
+    stopped = asyncio.create_task(stop.wait())
+    key_known = asyncio.create_task(service.key_known())
+    await asyncio.wait((stopped, key_known), return_when=asyncio.FIRST_COMPLETED)
+    if key_known.done() and (error := key_known.result()) is not None:
+        stopped.cancel()
+        raise error
+    key_known.cancel()
+    await stopped

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
+    from hookseal.errors import ConfigurationError
 
 __all__ = ["ApiService"]
 
@@ -133,8 +134,13 @@ class ApiService:
 
         Raises:
             BrokerError: As `TenantsModel.first`.
+            ConfigurationError: `master_key_wrong`.
         """
         await self._model.first()
+
+    async def key_known(self) -> ConfigurationError | None:
+        """Return once it is known whether the master key fits: `master_key_wrong`, or None."""
+        return await self._model.key_known()
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -14,6 +14,7 @@ from hookseal.cli.clock import newest_timestamp
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
 from hookseal.kafka.codecs import readable
+from hookseal.kafka.key_check import key_fit, master_key_wrong
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -80,7 +81,7 @@ def settings_checks(settings: Settings) -> list[Check]:
 
 
 async def cluster_checks(settings: Settings) -> list[Check]:
-    """Look at the broker, the topics and the clock."""
+    """Look at the broker, the topics, the clock and what the master key fits."""
     try:
         found = await topics.states(settings.cluster)
     except BrokerError as error:
@@ -93,7 +94,31 @@ async def cluster_checks(settings: Settings) -> list[Check]:
         return [*checks, Check("topics", "fail", error.message)]
     checks.append(Check("topics", "ok", f"partitions: {listing}"))
     checks.append(await _clock(settings))
+    checks += await _master_key(settings)
     return checks
+
+
+async def _master_key(settings: Settings) -> list[Check]:
+    try:
+        fit = await key_fit(settings.cluster, settings.registry())
+    except ConfigurationError:
+        # There is none: `settings_checks` says so.
+        return []
+    except BrokerError as error:
+        return [Check("master key", "warn", error.message)]
+    found = f"fits {fit.fits} of {fit.documents} documents"
+    if fit.is_wrong:
+        return [Check("master key", "fail", f"{found}. {master_key_wrong(fit.documents).message}")]
+    if fit.fits < fit.documents:
+        return [
+            Check(
+                "master key",
+                "warn",
+                f"{found}. The others are ignored: a holder of another master key wrote them, or "
+                "nobody who holds one (registry.forged in the log).",
+            )
+        ]
+    return [Check("master key", "ok", found)]
 
 
 async def _clock(settings: Settings) -> Check:

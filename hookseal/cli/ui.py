@@ -48,6 +48,8 @@ err = Console(stderr=True, highlight=False)
 
 REFUSED = 2
 _FAILED = 1
+# Of sysexits.h, as workers end: nothing may be tried again before an operator changes a setting.
+_EX_CONFIG = 78
 
 _T = TypeVar("_T")
 
@@ -58,7 +60,9 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def exit_code_of(error: HooksealError) -> int:
-    """Return 2 for what was refused, 1 for what failed."""
+    """Return 2 for what was refused, 1 for what failed, 78 for a wrong master key."""
+    if error.code == "master_key_wrong":
+        return _EX_CONFIG
     refused = isinstance(error, InvalidInputError | ConfigurationError | ConflictError)
     return REFUSED if refused else _FAILED
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.command import DeleteTenant
 from hookseal.domain.refusals import refusal
+from hookseal.domain.tenant_size import TENANT_TOO_LARGE, too_large
 
 if TYPE_CHECKING:
     from hookseal.domain.command import Command
@@ -32,6 +33,8 @@ def answer_of(tenant: Tenant | None, command: Command) -> Tenant | None:
         raise refusal("unknown_tenant", field=command.customer_id)
     if result.fingerprint != command.fingerprint:
         raise refusal("idempotency_key_reused")
+    if tenant is not None and result.code == TENANT_TOO_LARGE:
+        raise too_large(tenant)
     if result.code != "ok":
         raise refusal(result.code, field=command.customer_id)
     return tenant

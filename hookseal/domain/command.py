@@ -6,7 +6,7 @@ reads the same commands comes to the same table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +19,12 @@ from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, refusal
 from hookseal.domain.subscription import check_event_types
 from hookseal.domain.suspension import Suspension, Why
 from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
+from hookseal.domain.tenant_size import (
+    DOCUMENT_HARD_MAX_BYTES,
+    DOCUMENT_MAX_BYTES,
+    TENANT_TOO_LARGE,
+    document_bytes,
+)
 from hookseal.errors import HooksealError, InvalidCommandError
 
 if TYPE_CHECKING:
@@ -48,9 +54,13 @@ __all__ = [
     "check_retry_delays",
     "decode",
     "encode",
+    "refused",
 ]
 
 COMMAND_VERSION = 1
+# A tenant remembers both for its latest commands, so their size counts: see `tenant_size`.
+CommandId = Annotated[str, msgspec.Meta(max_length=128)]
+Fingerprint = Annotated[str, msgspec.Meta(max_length=64)]
 RETRY_DELAYS_MAX = 50
 RETRY_DELAY_MAX_S = 3600.0
 
@@ -68,10 +78,10 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """
 
     customer_id: str
-    id: str
+    id: CommandId
     at: float
     if_revision: int | None = None
-    fingerprint: str = ""
+    fingerprint: Fingerprint = ""
     v: int = COMMAND_VERSION
 
 
@@ -279,17 +289,42 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
     """
     if tenant is not None and tenant.result_of(command.id) is not None:
         return tenant
-    unnoticed = isinstance(command, _Unnoticed)
     try:
         changed = _change(tenant, command)
+        if changed is not None:
+            _check_size(tenant, changed, command)
     except HooksealError as error:
-        if tenant is None or unnoticed:
-            return tenant
-        return tenant.noting(_result(command, error.code))
-    if changed is None or unnoticed:
+        return refused(tenant, command, error.code)
+    if changed is None or isinstance(command, _Unnoticed):
         return changed
     revision = 1 if tenant is None else tenant.revision + 1
     return replace(changed, revision=revision).noting(_result(command, "ok"))
+
+
+def refused(tenant: Tenant | None, command: Command, code: str) -> Tenant | None:
+    """Return the tenant unchanged, with the code where the command's sender finds it."""
+    if tenant is None or isinstance(command, _Unnoticed):
+        return tenant
+    return tenant.noting(_result(command, code))
+
+
+def _check_size(before: Tenant | None, after: Tenant, command: Command) -> None:
+    limit = DOCUMENT_MAX_BYTES if _carries_text(command) else DOCUMENT_HARD_MAX_BYTES
+    size = document_bytes(after)
+    # A document that shrinks is always accepted: it is the way back below the limit.
+    if size > limit and (before is None or size > document_bytes(before)):
+        raise refusal(TENANT_TOO_LARGE)
+
+
+def _carries_text(command: Command) -> bool:
+    """Return whether the command carries text of the tenant's choice.
+
+    Other commands are bounded by what they are: they suspend, disable, rotate, or exchange one of a
+    few keys. They must not fail because of the length of a description.
+    """
+    if isinstance(command, ChangeEndpoint):
+        return any(getattr(command, name) is not None for name in _TEXTS)
+    return isinstance(command, CreateTenant | AddEndpoint)
 
 
 def _result(command: Command, code: str) -> CommandResult:
@@ -499,6 +534,8 @@ def check_retry_delays(delays_s: tuple[float, ...]) -> tuple[float, ...]:
         )
     return delays_s
 
+
+_TEXTS = ("url", "event_types", "headers", "description", "retry_delays_s", "limits")
 
 _CHANGES: dict[type, Callable[[Tenant, Any], Tenant | None]] = {
     EnableTenant: _enable,

@@ -34,6 +34,12 @@ REFUSALS: Mapping[str, str] = {
     "endpoint_suspended_already": "The endpoint is suspended already.",
     "suspension_taken_over": "Another worker has the endpoint's suspension in hand.",
     "too_many_endpoints": f"A tenant has at most {ENDPOINTS_MAX} endpoints; remove one.",
+    # `tenant_size.too_large` says how large it is.
+    "tenant_too_large": "The change does not fit into the tenant's document.",
+    "change_not_stored": (
+        "Kafka refused to store the change, so nothing was changed. The operator's log has the "
+        "cause (tenants.not_stored); try again once it is mended."
+    ),
 }
 
 

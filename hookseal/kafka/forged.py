@@ -9,6 +9,7 @@ import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["ForgedRecords"]
 
@@ -43,6 +44,15 @@ class ForgedRecords:
     def note(self, key: bytes, topic: str, partition: int, offset: int) -> None:
         """Note a record that was passed over."""
         self._left[key] = _Place(topic, partition, offset)
+
+    @property
+    def keys(self) -> AbstractSet[bytes]:
+        """The keys of the records that were noted since the last report."""
+        return self._left.keys()
+
+    def clear(self) -> None:
+        """Drop what was noted, without a report."""
+        self._left = {}
 
     def followed(self, key: bytes) -> None:
         """Note that a record of ours came behind it."""

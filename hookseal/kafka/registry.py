@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from hookseal.kafka.topics import TopicNames
     from hookseal.seal.registry import Genuine
 
-__all__ = ["Registry"]
+__all__ = ["COMMAND_MAX_BYTES", "Registry"]
+
+# The API takes bodies of up to 64 KiB; encrypted, 20 custom headers add less than 10 KiB to that. A
+# broker takes records of up to 1 MiB.
+COMMAND_MAX_BYTES = 128 * 1024
 
 
 class Registry:
@@ -39,10 +43,21 @@ class Registry:
         self._headers = SealedHeaders(Vault(master_keys))
 
     def command(self, command: Command) -> bytes:
-        """Return the value of a command's record."""
+        """Return the value of a command's record.
+
+        Raises:
+            InvalidCommandError: `command_too_large`.
+        """
         key = command.customer_id.encode()
         sealed = self._headers.in_command(command)
-        return self._mac.attach(self._commands, key, commands.encode(sealed))
+        value = self._mac.attach(self._commands, key, commands.encode(sealed))
+        if len(value) > COMMAND_MAX_BYTES:
+            raise InvalidCommandError(
+                "command_too_large",
+                f"The change has {len(value):,} of at most {COMMAND_MAX_BYTES:,} bytes. Give fewer "
+                "or shorter event types and headers.",
+            )
+        return value
 
     def command_in(self, key: bytes | None, value: bytes | None) -> Command:
         """Read a command's record.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hookseal.domain.tenant import CommandResult, Tenant
+    from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.registry import Registry
 
@@ -82,8 +83,13 @@ class TenantsModel:
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`: what is in
                 the way; it is tried again all the same.
+            ConfigurationError: `master_key_wrong`.
         """
         await self._feed.first()
+
+    async def key_known(self) -> ConfigurationError | None:
+        """Return once it is known whether the master key fits: `master_key_wrong`, or None."""
+        return await self._feed.key_known()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -104,16 +110,18 @@ class TenantsModel:
         """
         return self._feed.recovered and self.fresh
 
-    def why_not_ready(self) -> BrokerError | None:
+    def why_not_ready(self) -> BrokerError | ConfigurationError | None:
         """Return what is in the way of being ready; None if nothing is.
 
         Returns:
-            `broker_unreachable`, `topic_missing`, `topic_unreadable`,
+            `master_key_wrong`, `broker_unreachable`, `topic_missing`, `topic_unreadable`,
             `topic_replaced`, `tenants_failed`, `tenants_recovering` (its text tells how far
             it is), `tenants_stale`.
         """
         if self.ready:
             return None
+        if self._feed.wrong_key is not None:
+            return self._feed.wrong_key
         if self._feed.trouble is not None:
             return self._feed.trouble
         if self._feed.recovered:

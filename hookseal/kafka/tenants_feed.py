@@ -12,6 +12,7 @@ import structlog
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.catch_up import CatchUp
 from hookseal.kafka.forged import ForgedRecords
+from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.log_follower import LogFollower
 from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.kafka.tenant_waiters import TenantWaiters
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.registry import Registry
 
@@ -49,6 +51,7 @@ class TenantsFeed:
         waiters: Told of every change, once `recovered`.
         recovered: Whether everything is read that stood in the changelog at the start.
         trouble: Why the changelog, or where it ends, cannot be read now; or None.
+        wrong_key: Set while all that was read is of another master key; or None.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class TenantsFeed:
         self.waiters = TenantWaiters()
         self.recovered = False
         self.trouble: BrokerError | None = None
+        self.wrong_key: ConfigurationError | None = None
         self._cluster = cluster
         self._registry = registry
         self._forged = ForgedRecords(on_forged)
@@ -75,6 +79,8 @@ class TenantsFeed:
         self._log: LogFollower | None = None
         self._end: CatchUp | None = None
         self._first = asyncio.Event()
+        self._key_known = asyncio.Event()
+        self._genuine = False
         self._first_is_raised = False
         self._task: asyncio.Task[None] | None = None
 
@@ -95,11 +101,20 @@ class TenantsFeed:
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`,
                 `topic_replaced`, `tenants_failed`.
+            ConfigurationError: `master_key_wrong`.
         """
         self._first_is_raised = True
         await self._first.wait()
-        if not self.recovered and self.trouble is not None:
-            raise self.trouble
+        if not self.recovered and (trouble := self.wrong_key or self.trouble) is not None:
+            raise trouble
+
+    async def key_known(self) -> ConfigurationError | None:
+        """Return once it is known whether the master key fits: `master_key_wrong`, or None.
+
+        It is not known while no broker answers.
+        """
+        await self._key_known.wait()
+        return self.wrong_key
 
     @property
     def age_s(self) -> float | None:
@@ -145,6 +160,8 @@ class TenantsFeed:
         async with LogFollower(self._cluster, self._topic, self._partitions) as log:
             self.index = TenantIndex(self._registry.tenant_of)
             self.outdated.clear()
+            self._forged.clear()
+            self._genuine, self.wrong_key = False, None
             self._log = log
             self._end = CatchUp(
                 log.ends, log.positions, heard=self._heard, caught_up=self._caught_up
@@ -172,6 +189,21 @@ class TenantsFeed:
 
     def _caught_up(self) -> None:
         if not self.recovered:
+            foreign = 0 if self._genuine else len(self._forged.keys)
+            self.wrong_key = master_key_wrong(foreign) if foreign else None
+            self._key_known.set()
+            if self.wrong_key is not None:
+                # Not told of as forged: it is not somebody else who is at fault.
+                self._first.set()
+                if self._said != self.wrong_key.code:
+                    self._said = self.wrong_key.code
+                    _log.critical(
+                        "tenants.refused",
+                        code=self.wrong_key.code,
+                        field=self.wrong_key.field,
+                        message=self.wrong_key.message,
+                    )
+                return
             self.index.sort()
             self._forged.tell()
             self.recovered = True
@@ -219,6 +251,7 @@ class TenantsFeed:
                 if self.recovered:
                     self._forged.tell()
                 return
+            self._genuine = True
             self._forged.followed(record.key)
             if genuine.is_current:
                 self.outdated.discard(customer_id)

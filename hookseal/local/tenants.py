@@ -11,6 +11,7 @@ from hookseal.domain.command import CreateTenant, RewriteTenant, apply
 from hookseal.domain.notice import key_changed
 from hookseal.domain.refusals import refusal
 from hookseal.errors import BrokerError, InvalidInputError
+from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.local.events import notice_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
+    from hookseal.errors import ConfigurationError
     from hookseal.kafka.registry import Registry
     from hookseal.local.store import Store
 
@@ -76,6 +78,7 @@ class LocalTenants:
         self._version: int | None = None
         self._heard_at = float("-inf")
         self._trouble: BrokerError | None = None
+        self._wrong_key: ConfigurationError | None = None
         self._progress = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.on_change: Callable[[str, int], None] = lambda *_: None
@@ -85,6 +88,20 @@ class LocalTenants:
         """Begin to follow."""
         self._task = asyncio.create_task(self._follow())
 
+    async def first(self) -> None:
+        """Return once the tenants were read for the first time.
+
+        Raises:
+            BrokerError: `redis_unreachable`; it goes on reading.
+            ConfigurationError: `master_key_wrong`: there are documents, all of another key.
+        """
+        async with self._progress:
+            await self._progress.wait_for(
+                lambda: self._version is not None or self._trouble or self._wrong_key
+            )
+        if trouble := self._wrong_key or self._trouble:
+            raise trouble
+
     async def close(self) -> None:
         """Follow no more."""
         if self._task is not None:
@@ -92,8 +109,10 @@ class LocalTenants:
             await asyncio.wait((self._task,))
             self._task = None
 
-    def why_not_ready(self) -> BrokerError | None:
+    def why_not_ready(self) -> BrokerError | ConfigurationError | None:
         """Return what keeps the tenants from being known; None if nothing does."""
+        if self._wrong_key is not None:
+            return self._wrong_key
         if self._version is None:
             return self._trouble or BrokerError(
                 "tenants_recovering", "The tenants are about to be read."
@@ -142,12 +161,15 @@ class LocalTenants:
         """Wait until all is known that was written before the call.
 
         Raises:
-            BrokerError: `redis_unreachable`.
+            BrokerError: `redis_unreachable`, `master_key_wrong`.
         """
         async with self._progress:
             await self._progress.wait_for(lambda: self._version is not None)
         told = await self._store.changes(self._version or 0, wait_s=0.001)
         await self._take(told.version, told.documents, is_all=told.is_all)
+        if self._wrong_key is not None:
+            # Whoever asks must wait: it is not known who is a tenant.
+            raise BrokerError(self._wrong_key.code, self._wrong_key.message)
 
     async def changed(self, customer_id: str, document: bytes | None, version: int) -> None:
         """Take a change that was made here, without waiting to be told of it."""
@@ -160,7 +182,7 @@ class LocalTenants:
         pause_s = _RETRY_S
         while True:
             try:
-                if self._version is None or self._trouble is not None:
+                if self._version is None or self._trouble or self._wrong_key:
                     # All of it anew, too, once the store was away: it may be another one.
                     told = await self._store.documents()
                 else:
@@ -169,16 +191,26 @@ class LocalTenants:
                 if self._trouble is None:
                     _log.warning("tenants.away", code=error.code)
                 self._trouble = error
+                async with self._progress:
+                    self._progress.notify_all()
                 await asyncio.sleep(pause_s)
                 pause_s = min(_RETRY_CAP_S, pause_s * 2)
                 continue
             self._trouble, pause_s = None, _RETRY_S
             await self._take(told.version, told.documents, is_all=told.is_all)
+            if self._wrong_key is not None:
+                await asyncio.sleep(_RETRY_CAP_S)
 
     async def _take(
         self, version: int, documents: Mapping[str, bytes | None], *, is_all: bool
     ) -> None:
         async with self._progress:
+            if is_all:
+                self._wrong_key = self._wrong_key_of(documents)
+            if self._wrong_key is not None:
+                # Nothing is taken: with no tenant known everybody's events would be dead letters.
+                self._progress.notify_all()
+                return
             self._heard_at = time.monotonic()
             before, self._version = self._version, version
             if not is_all and before is not None and version < before:
@@ -195,6 +227,18 @@ class LocalTenants:
             self._progress.notify_all()
         for customer_id in (*gone, *documents):
             self.on_change(customer_id, partition_of(customer_id, self._store.partitions))
+
+    def _wrong_key_of(self, documents: Mapping[str, bytes | None]) -> ConfigurationError | None:
+        foreign = 0
+        for customer_id, document in documents.items():
+            if document is not None:
+                try:
+                    self._registry.checked_document(customer_id.encode(), document)
+                except InvalidInputError:
+                    foreign += 1
+                else:
+                    return None
+        return master_key_wrong(foreign) if foreign else None
 
     def _put(self, customer_id: str, document: bytes | None) -> None:
         self._decoded.pop(customer_id, None)

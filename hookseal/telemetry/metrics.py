@@ -34,6 +34,7 @@ __all__ = [
     "SUSPENDED_ENDPOINTS",
     "SUSPENSIONS",
     "TENANTS_IN_STORM",
+    "TENANT_WRITES_REFUSED",
     "UNREADABLE_BATCHES",
     "WRITE_FAILURES",
 ]
@@ -124,6 +125,10 @@ FORGED_RECORDS = Counter(
 UNREADABLE_BATCHES = Counter(
     "hookseal_unreadable_batches_total",
     "Batches of records that cannot be decoded, and were passed over.",
+)
+TENANT_WRITES_REFUSED = Counter(
+    "hookseal_tenant_writes_refused_total",
+    "Changes to tenants that Kafka refused to store for good; they were undone.",
 )
 COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
 PUBLISHED = Counter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +13,7 @@ from aiohttp import web
 from hookseal.api.build import ApiParts, build
 from hookseal.cli.serving import runner_of, say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
+from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
@@ -93,7 +94,7 @@ class LocalService:
 
         Raises:
             BrokerError: `redis_unreachable`, `redis_refused`.
-            ConfigurationError: As the store's `start`.
+            ConfigurationError: As the store's `start`; `master_key_wrong`.
             OSError: The port cannot be listened on.
         """
         say_what_is_open(self._settings)
@@ -109,6 +110,8 @@ class LocalService:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             await self._model.start()
             stack.push_async_callback(self._model.close)
+            with suppress(BrokerError):
+                await self._model.first()
             for index in (letters, attempts):
                 stack.push_async_callback(index.close)
                 await index.start(patient=True)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
 from hookseal.domain.dead_letter import added_headers
@@ -60,6 +61,18 @@ class Provider:
         await admin.start()
         try:
             await admin.create_topics([NewTopic(name, n, 1) for name, n in partitions.items()])
+        finally:
+            await admin.close()
+
+    async def limit(self, topic: str, *, max_message_bytes: int) -> None:
+        """Have the broker refuse larger records of a topic."""
+        admin = AIOKafkaAdminClient(**self.settings.cluster.arguments())
+        await admin.start()
+        try:
+            configs = {"max.message.bytes": str(max_message_bytes), "cleanup.policy": "compact"}
+            await admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)]
+            )
         finally:
             await admin.close()
 

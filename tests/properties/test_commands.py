@@ -2,16 +2,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hookseal.domain import command as commands
 from hookseal.domain import tenant as tenants
 from hookseal.domain.api_key import API_KEYS_MAX, SCOPES, ApiKey
 from hookseal.domain.command import Command, apply
+from hookseal.domain.tenant_size import DOCUMENT_HARD_MAX_BYTES, RECENT_MAX_BYTES
 from hookseal.errors import InvalidCommandError, InvalidInputError
 from tests.builders import a_registry
 from tests.strategies import mutations
@@ -45,6 +47,44 @@ def _of(kind: type, **fields: Any) -> st.SearchStrategy[Any]:
         **fields,
     )
 
+
+# Large enough for a few of them to be too much, with whatever JSON has to escape.
+_texts = st.builds(
+    lambda character, length: character * length,
+    st.sampled_from(["x", '"', "\x01", "é", "😀"]),
+    st.sampled_from([0, 10, 1_000, 60_000, 200_000]),
+)
+_headers = st.dictionaries(st.sampled_from(["A", "B"]), _texts, max_size=2)
+
+any_large_command: st.SearchStrategy[Command] = st.one_of(
+    _of(commands.CreateTenant, name=_texts),
+    _of(
+        commands.AddEndpoint,
+        endpoint_id=_few,
+        url=_texts,
+        event_types=st.just(("*",)),
+        headers=_headers,
+        description=_texts,
+    ),
+    _of(commands.ChangeEndpoint, endpoint_id=_few, headers=_headers, description=_texts),
+    _of(
+        commands.ChangeEndpoint,
+        endpoint_id=_few,
+        disabled_reason=_texts,
+        enabled=st.sampled_from([False]),
+    ),
+    _of(
+        commands.SuspendEndpoint,
+        endpoint_id=_few,
+        why=st.just("behind"),
+        owner=_texts,
+        letters_from=st.integers(0, 2**60),
+    ),
+    _of(commands.ClaimSuspension, endpoint_id=_few, owner=_texts),
+    _of(commands.AddPublicKey, kid=_few, alg=_texts, jwk=_headers),
+    _of(commands.RemoveEndpoint, endpoint_id=_few),
+    _of(commands.RotateSecret, endpoint_id=_few),
+)
 
 any_command: st.SearchStrategy[Command] = st.one_of(
     _of(commands.CreateTenant),
@@ -94,6 +134,34 @@ def test_a_tenant_is_always_in_order(log: list[Command]) -> None:
         assert len({item.id for item in after.api_keys}) == len(after.api_keys) <= API_KEYS_MAX
         assert after.revision - (before.revision if before else 0) in (0, 1)
         assert tenants.decode(tenants.encode(after)) == after
+
+
+@given(st.lists(any_large_command | any_command, max_size=30))
+def test_no_document_is_too_large_for_its_changelog(log: list[Command]) -> None:
+    registry, state = a_registry(), None
+    at: dict[str, Any] = {"customer_id": "acme", "id": "", "at": 0.0}
+    url = "https://x/" + "x" * 80_000
+    # Near the limit already: few examples would come there by themselves.
+    nearly = [
+        commands.CreateTenant(**at),
+        *(
+            commands.AddEndpoint(**at, endpoint_id=name, url=url, event_types=("*",))
+            for name in ("a", "b", "c")
+        ),
+    ]
+    for number, command in enumerate([*nearly, *log]):
+        # An id of its own each: what is repeated changes nothing in any case.
+        before = state
+        command = cast("Command", replace(command, id=f"{number}-{'i' * 100}"))  # noqa: PLW2901
+        state = apply(before, command)
+        if state is None:
+            continue
+        code = state.result_of(command.id)
+        if before is not None and code not in (None, "ok"):
+            assert state == replace(before, recent=state.recent)
+        size = len(registry.document(replace(state, recent=())))
+        assert size <= DOCUMENT_HARD_MAX_BYTES
+        assert len(registry.document(state)) <= DOCUMENT_HARD_MAX_BYTES + RECENT_MAX_BYTES
 
 
 @given(st.lists(any_command, max_size=30), st.data())

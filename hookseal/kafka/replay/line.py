@@ -36,6 +36,7 @@ from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
 from hookseal.kafka.replay.reading import reading
+from hookseal.kafka.replay.turns import replay_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -224,10 +225,7 @@ class ReplayLine:
                 # Whatever its clock says: it has not moved for as long as a lease lasts.
                 return
             if wait_s is not None and now - began >= wait_s:
-                raise ConflictError(
-                    "replay_busy",
-                    "Another replay is under way on this partition; ask again when it is done.",
-                )
+                raise replay_busy()
             on_wait(self._ledger.partition)
             await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -20,6 +20,7 @@ from hookseal.kafka.replay.line import ItemRefusedError, ReplayFencedError, Repl
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.kafka.replay.reading import reading, records_at
+from hookseal.kafka.replay.turns import ReplayTurns
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Replayer:
         self._names = TopicNames(cluster.topic_prefix)
         self._index = index
         self._event_max_bytes = event_max_bytes
+        self._turns = ReplayTurns()
 
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
         """Return what `replay` would do; does not wait for the index.
@@ -135,7 +137,10 @@ class Replayer:
 
             async with room:
                 if run.left != 0:
-                    await self._holding(partition, publish, wait_s, on_wait)
+                    async with self._turns.turn(
+                        partition, wanted.customer_id or "", wait_s
+                    ) as left_s:
+                        await self._holding(partition, publish, left_s, on_wait)
 
         # Each to its end: one partition's trouble is no reason to cut another one off.
         partitions = sorted(await self._index.counts(todo))
@@ -178,7 +183,8 @@ class Replayer:
         async def publish(line: ReplayLine) -> None:
             await self._events(line, wanted, partition, run)
 
-        await self._holding(partition, publish, wait_s, on_wait)
+        async with self._turns.turn(partition, wanted.customer_id, wait_s) as left_s:
+            await self._holding(partition, publish, left_s, on_wait)
         return run.done
 
     async def _holding(

@@ -10,11 +10,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from hookseal.domain.api_key import ApiKey
 from hookseal.domain.tenant import CommandResult
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
+from hookseal.kafka.key_check import key_fit
+from hookseal.kafka.registry import Registry
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.kafka.topics import TopicNames
-from tests.builders import a_registry, a_tenant
+from tests.builders import MASTER_KEY, a_registry, a_tenant
 from tests.changelog import code_of, writing
 from tests.conditions import until
 
@@ -187,3 +189,57 @@ async def remake(cluster: Cluster) -> None:
     async with asyncio.timeout(30):
         while not await topics.create(cluster, partitions=3):
             pass
+
+
+async def test_a_master_key_that_fits_nothing_is_told_until_it_fits(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    for number in range(5):
+        await changelog.put(a_tenant(f"c{number}"))
+    other = Registry(TopicNames(cluster.topic_prefix), [b"o" * 32])
+    forged: list[None] = []
+    model = TenantsModel(cluster, other, on_forged=lambda: forged.append(None))
+    model.start()
+    try:
+        error = await model.key_known()
+        with pytest.raises(ConfigurationError, match="master_key_wrong"):
+            await model.first()
+        told = code_of(model)
+        fit = await key_fit(cluster, other)
+        # Somebody makes a tenant under this key: then it is no longer wrong.
+        await changelog.write("new", other.document(a_tenant("new")))
+        await until(lambda: model.ready)
+    finally:
+        await model.close()
+
+    assert error is not None
+    assert "5 tenant documents" in error.message
+    assert (error.code, told) == ("master_key_wrong", "master_key_wrong")
+    assert (fit.is_wrong, fit.documents) == (True, 5)
+    assert model.count == 1
+    # The others were written by somebody else, as far as this key goes.
+    assert len(forged) == 5
+
+
+async def test_a_changelog_without_tenants_fits_every_key(
+    cluster: Cluster, changelog: Changelog
+) -> None:
+    await changelog.put(a_tenant("gone"))
+    await changelog.write("gone", None)
+    other = Registry(TopicNames(cluster.topic_prefix), [b"o" * 32])
+
+    async with TenantsModel(cluster, other) as model:
+        assert await model.key_known() is None
+
+    assert await key_fit(cluster, other) == (0, 0)
+
+
+async def test_a_key_before_the_current_one_fits(cluster: Cluster, changelog: Changelog) -> None:
+    await changelog.put(a_tenant("old"))
+    await changelog.write("forged", b"{}")
+    rotated = Registry(TopicNames(cluster.topic_prefix), [b"n" * 32, MASTER_KEY])
+
+    async with TenantsModel(cluster, rotated) as model:
+        assert (await model.key_known(), model.count) == (None, 1)
+
+    assert await key_fit(cluster, rotated) == (1, 2)

@@ -159,6 +159,16 @@ class TestNotices:
         await written
         assert b'{"previous_kid":"key-1","kid":null}' in notices.published[0].value
 
+    async def test_a_key_that_was_not_stored_is_told_to_nobody(self) -> None:
+        table, notices = FakeTenants(a_tenant()), FakeNotices()
+        table.write_ends = "change_not_stored"
+
+        written = applying(table, notices=notices)(a_new_key())
+
+        assert written is not None
+        await written
+        assert notices.published == []
+
     async def test_a_first_key_and_a_refused_one_are_told_to_nobody(self) -> None:
         notices = FakeNotices()
         first = applying(FakeTenants(a_tenant(public_keys=())), notices=notices)

@@ -17,7 +17,7 @@ from hookseal.domain.dead_letter import (
     category_of,
 )
 from hookseal.domain.event import parse_event
-from hookseal.domain.record import Record, record_bytes
+from hookseal.domain.record import Record, RecordFault, record_bytes
 from hookseal.errors import InvalidEventError
 from tests.builders import MAX_BYTES, a_record
 

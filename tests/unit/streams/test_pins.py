@@ -22,9 +22,12 @@ from faust.stores.memory import Store as MemoryStore
 from faust.stores.rocksdb import Store as RocksStore
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.topics import Topic
 from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Producer as AIOKafkaFaustProducer
+from faust.transport.producer import ProducerBuffer
 from mode.supervisors import SupervisorStrategy
 from mode.utils.queues import FlowControlEvent, FlowControlQueue, ThrowableQueue
 
@@ -76,6 +79,10 @@ REPLACED = {
     Fetcher.fetched_records: "be4348896b9b",
     Fetcher._proc_fetch_request: "59bf948fff47",
     FetchRequest.build: "952ef0f41192",
+    AIOKafkaFaustProducer.send: "0b5bd08f52e5",
+    ProducerBuffer._handle_pending.fun: "78d648030fd2",
+    Topic.publish_message: "4ce1cbc35304",
+    Topic._on_published: "7cfe9ebd6596",
     SupervisorStrategy.restart_service: "0300dfce8a4a",
     faust.App._on_partitions_revoked: "d5c895bbe57d",
     faust.App.on_stop: "bfe5a933defb",

@@ -8,9 +8,12 @@ import pytest
 from hookseal.domain.tenant import encode
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.forged import ForgedRecords
+from hookseal.kafka.key_check import KeyFit
 from hookseal.kafka.partitioner import partition_of
+from hookseal.kafka.registry import Registry
+from hookseal.kafka.topics import TopicNames
 from streams.tables import PATIENCE_S, FaustTenants
-from tests.builders import a_registry, a_tenant, an_endpoint
+from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
@@ -40,6 +43,10 @@ def filled(app: HooksealApp) -> FaustTenants:
     return tenants
 
 
+async def fitting() -> KeyFit:
+    return KeyFit(1, 1)
+
+
 class FailingEnds:
     """Fails so many times, then knows."""
 
@@ -67,6 +74,7 @@ class TestCatchUp:
             commands_topic="tenant-commands",
             clock=clock,
             hold_s=10,
+            key_fit=fitting,
         )
 
         await tenants.catch_up(0)
@@ -89,6 +97,7 @@ class TestCatchUp:
             commands_topic="tenant-commands",
             clock=clock,
             hold_s=10,
+            key_fit=fitting,
         )
 
         await tenants.catch_up(0)
@@ -185,3 +194,72 @@ class TestFaustTenants:
         assert kept == {
             customer_id for customer_id in CUSTOMERS if partition_of(customer_id, 6) in (0, 1)
         }
+
+
+class TestMasterKey:
+    """Whether the worker may go on after a recovery."""
+
+    def tenants(self, app: HooksealApp, fit: KeyFit | None = None) -> FaustTenants:
+        tenants = app.lifecycle.tenants
+        self.asked = 0
+
+        async def key_fit() -> KeyFit:
+            self.asked += 1
+            return fit or KeyFit(0, 0)
+
+        tenants._key_fit = key_fit
+        return tenants
+
+    async def code(self, tenants: FaustTenants) -> str | None:
+        error = await tenants._table.why_unusable()
+        return None if error is None else error.code
+
+    async def test_a_key_that_fits_nothing_is_wrong(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app, KeyFit(0, 7))
+        foreign = [from_changelog(f"c{n}".encode(), encode(a_tenant(f"c{n}"))) for n in range(3)]
+
+        tenants._table.apply_changelog_batch(foreign)
+        error = await tenants._table.why_unusable()
+
+        assert error is not None
+        assert (error.code, error.field) == ("master_key_wrong", "HOOKSEAL_MASTER_KEY")
+        assert "7 tenant documents" in error.message
+
+    async def test_one_document_of_it_is_enough(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app)
+        tenants._table.apply_changelog_batch(
+            [
+                from_changelog(b"c1", b"nonsense"),
+                from_changelog(b"c2", document_of(a_tenant("c2"))),
+            ]
+        )
+
+        assert (await self.code(tenants), self.asked) == (None, 0)
+
+    async def test_so_is_one_on_a_partition_of_another_worker(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app, KeyFit(1, 7))
+        tenants._table.apply_changelog_batch([from_changelog(b"c1", b"nonsense")])
+
+        assert (await self.code(tenants), self.asked) == (None, 1)
+
+    async def test_a_key_before_it_counts(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app)
+        old = Registry(TopicNames(), [b"o" * 32])
+        tenants._registry = Registry(TopicNames(), [MASTER_KEY, b"o" * 32])
+        tenants._table.apply_changelog_batch([from_changelog(b"c1", old.document(a_tenant("c1")))])
+
+        assert await self.code(tenants) is None
+
+    async def test_without_tenants_nothing_is_known(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app)
+        tenants._table.apply_changelog_batch(
+            [from_changelog(b"c1", b"nonsense"), from_changelog(b"c1", None)]
+        )
+
+        assert (await self.code(tenants), self.asked) == (None, 0)
+
+    async def test_what_a_store_on_disk_kept_counts(self, app: HooksealApp) -> None:
+        tenants = self.tenants(app, KeyFit(0, 1))
+        tenants._table.data[b"c1"] = encode(a_tenant("c1"))
+
+        assert await self.code(tenants) == "master_key_wrong"

@@ -1,0 +1,97 @@
+"""Whether the master key is the one that the tenants were written under."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from hookseal.errors import ConfigurationError, InvalidInputError
+from hookseal.kafka.reader import places_of
+from hookseal.kafka.topics import TopicNames
+
+if TYPE_CHECKING:
+    from hookseal.kafka.cluster import Cluster
+    from hookseal.kafka.registry import Registry
+
+__all__ = ["KeyFit", "key_fit", "master_key_wrong"]
+
+_LATEST = 200
+_POLL_MS = 1000
+
+
+class KeyFit(NamedTuple):
+    """How many documents have a MAC of the master key, or of one before it.
+
+    Attributes:
+        fits: So many do.
+        documents: So many were looked at.
+    """
+
+    fits: int
+    documents: int
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether there are documents, and the key fits none of them."""
+        return self.documents > 0 and self.fits == 0
+
+
+def master_key_wrong(documents: int) -> ConfigurationError:
+    """Return the error for a master key that fits none of so many documents."""
+    return ConfigurationError(
+        "master_key_wrong",
+        f"The master key fits none of the {documents:,} tenant documents that are stored. Set "
+        "HOOKSEAL_MASTER_KEY to the key they were written under, or add that key to "
+        "HOOKSEAL_MASTER_KEY_PREVIOUS. `hookseal doctor` checks it.",
+        field="HOOKSEAL_MASTER_KEY",
+    )
+
+
+async def key_fit(cluster: Cluster, registry: Registry, *, latest: int = _LATEST) -> KeyFit:
+    """Check the latest records of each partition of the changelog.
+
+    Of several records of one tenant the last one counts. Deleted tenants do not count.
+
+    Args:
+        cluster: Where to read.
+        registry: Knows the master keys.
+        latest: Offsets of each partition to look at, from its end.
+
+    Raises:
+        BrokerError: `broker_unreachable`, `topic_missing`.
+    """
+    places = await places_of(cluster, TopicNames(cluster.topic_prefix).tenants_changelog)
+    consumer = AIOKafkaConsumer(
+        **cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    found: dict[bytes, bool] = {}
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        starts = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            consumer.seek(place, max(starts[place], ends[place] - latest))
+        while [place for place in places if await consumer.position(place) < ends[place]]:
+            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+                for record in records:
+                    _take(registry, record.key or b"", record.value, found)
+    except (KafkaError, OSError) as error:
+        raise cluster.unreachable() from error
+    finally:
+        await consumer.stop()
+    return KeyFit(sum(found.values()), len(found))
+
+
+def _take(registry: Registry, key: bytes, value: bytes | None, found: dict[bytes, bool]) -> None:
+    if value is None:
+        found.pop(key, None)
+        return
+    try:
+        registry.checked_document(key, value)
+    except InvalidInputError:
+        found[key] = False
+    else:
+        found[key] = True

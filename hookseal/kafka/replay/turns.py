@@ -1,0 +1,72 @@
+"""Whose replay is next on a partition, among the replays of this process.
+
+On Kafka one replay at a time holds a partition (`line.py`), and whoever looks first after a release
+takes it. A tenant that replays in eight loops would look first eight times of nine. So the replays
+of one process take turns by tenant before they compete with other processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.room import Room
+from hookseal.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["ReplayTurns", "replay_busy"]
+
+
+def replay_busy() -> ConflictError:
+    """Return the error for a replay that waited for another one for too long."""
+    return ConflictError(
+        "replay_busy",
+        "Another replay is under way on this partition; ask again when it is done.",
+    )
+
+
+def _one_at_a_time() -> Room:
+    return Room(1, None)
+
+
+class ReplayTurns:
+    """Lets one replay of each partition run at a time, tenants in turns."""
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nobody waiting.
+
+        Args:
+            now: Seconds, from any start.
+        """
+        self._now = now
+        self._rooms: dict[int, Room] = defaultdict(_one_at_a_time)
+
+    @asynccontextmanager
+    async def turn(
+        self, partition: int, customer_id: str, wait_s: float | None
+    ) -> AsyncIterator[float | None]:
+        """Wait for the turn and hold it; yield the seconds that are left of `wait_s`.
+
+        Args:
+            partition: Counted from 0.
+            customer_id: Whose replay; one tenant's replays run in the order they came.
+            wait_s: Seconds to wait at most; None = as long as it takes.
+
+        Raises:
+            ConflictError: `replay_busy`, after `wait_s` seconds.
+        """
+        room, began = self._rooms[partition], self._now()
+        try:
+            async with asyncio.timeout(wait_s):
+                await room.entered(customer_id)
+        except TimeoutError:
+            raise replay_busy() from None
+        try:
+            yield None if wait_s is None else max(0.0, wait_s - (self._now() - began))
+        finally:
+            room.leave(customer_id)
