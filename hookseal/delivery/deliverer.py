@@ -244,27 +244,32 @@ class Deliverer:
             self._throttle.ended(delivery.place)
 
     async def _try_now(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
-        event, customer_id, endpoint_id, lane, _ = delivery
         shortages = 0
         while True:
-            await lane.begin_attempt(customer_id)
             try:
-                target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
-                if isinstance(target, str):
-                    return target
-                started = self._clock.now()
-                judgement, status = await self._attempt(delivery, target, number, started)
-                break
+                return await self._try_once(delivery, number, set_aside=set_aside)
             except NotSentError:
                 # The gate closed while it was sealed or dialled for: wait with the others.
                 continue
             except LocalResourceError as error:
                 # Not an attempt: the receiver has no part in it.
                 self._observer.resource_exhausted(error.resource)
-                shortages += 1
-            finally:
-                lane.end_attempt(customer_id)
-            await lane.hold(_SHORTAGE_BACKOFF.delay_after(shortages, draw=self._clock.draw()))
+            shortages += 1
+            await delivery.lane.hold(
+                _SHORTAGE_BACKOFF.delay_after(shortages, draw=self._clock.draw())
+            )
+
+    async def _try_once(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
+        event, customer_id, endpoint_id, lane, _ = delivery
+        await lane.begin_attempt(customer_id)
+        try:
+            target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
+            if isinstance(target, str):
+                return target
+            started = self._clock.now()
+            judgement, status = await self._attempt(delivery, target, number, started)
+        finally:
+            lane.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)

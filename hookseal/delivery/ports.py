@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotSentError(Exception):
-    """Nothing of the request went out: whose partition it was had changed meanwhile.
+    """Nothing of the request went out: the partition was revoked, or the worker is stopping.
 
     Neither an error nor an attempt.
     """
