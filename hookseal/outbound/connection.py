@@ -230,11 +230,11 @@ class Connector(aiohttp.TCPConnector):
             LocalResourceError: This process has no free descriptor, port or memory.
             aiohttp.ClientError: The connection could not be opened.
         """
-        if self.open_count > self._sockets and self._idle:
-            while self.open_count > self._sockets and self._idle:
-                self._close_oldest()
-            # The loop closes their descriptors in its next turn, before this task goes on.
-            await asyncio.sleep(0)
+        while self._idle and self.open_count > self._sockets:
+            self._close_oldest()
+        # The loop closes descriptors in its next turn, before this task goes on. That also holds
+        # for the connections that another task closed in this turn.
+        await asyncio.sleep(0)
         shortages = self._shortages
         try:
             async with asyncio.timeout_at(deadline):
