@@ -63,8 +63,17 @@ class Provider:
         finally:
             await admin.close()
 
-    async def worker(self, name: str = "a", *, app: str = "streams.app", **env: str) -> Worker:
-        worker = await Worker(name, {**self.env, **env}, self._folder, app).start()
+    async def worker(
+        self,
+        name: str = "a",
+        *,
+        app: str = "streams.app",
+        descriptors: int | None = None,
+        **env: str,
+    ) -> Worker:
+        worker = Worker(name, {**self.env, **env}, self._folder, app)
+        worker.descriptors = descriptors
+        await worker.start()
         self._stack.push_async_callback(worker.stop)
         return worker
 
@@ -75,8 +84,8 @@ class Provider:
         await api.ready()
         return api
 
-    async def receiver(self) -> Receiver:
-        return await self._stack.enter_async_context(Receiver())
+    async def receiver(self, host: str = "127.0.0.1") -> Receiver:
+        return await self._stack.enter_async_context(Receiver(host=host))
 
     async def tenant(
         self,
