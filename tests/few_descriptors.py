@@ -61,7 +61,7 @@ async def deliver(
             vault=engine.vault,
             commands=engine.commands,
             observer=engine.observer,
-            clock=clock,  # type: ignore[arg-type]
+            clock=clock,
             trouble=Trouble(),
             # A single attempt: whatever is charged to a receiver ends its delivery.
             rules=DeliveryRules(Backoff(max_attempts=1)),

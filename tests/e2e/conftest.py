@@ -63,16 +63,16 @@ class Provider:
         finally:
             await admin.close()
 
-    async def worker(
-        self,
-        name: str = "a",
-        *,
-        app: str = "streams.app",
-        descriptors: int | None = None,
-        **env: str,
-    ) -> Worker:
-        worker = Worker(name, {**self.env, **env}, self._folder, app)
+    async def worker(self, name: str = "a", *, app: str = "streams.app", **env: str) -> Worker:
+        return await self._started(Worker(name, {**self.env, **env}, self._folder, app))
+
+    async def limited_worker(self, descriptors: int, **env: str) -> Worker:
+        """Start a worker that may open so many files."""
+        worker = Worker("a", {**self.env, **env}, self._folder)
         worker.descriptors = descriptors
+        return await self._started(worker)
+
+    async def _started(self, worker: Worker) -> Worker:
         await worker.start()
         self._stack.push_async_callback(worker.stop)
         return worker

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
 LIMIT = 256
-HOSTS = 200
+HOSTS = 400
 PER_HOST = 2
 
 
@@ -38,8 +38,8 @@ async def test_a_worker_delivers_to_more_hosts_than_it_may_open_connections(
             for n, customer in enumerate(tenants)
         )
     )
-    worker = await provider.worker(
-        descriptors=LIMIT, HOOKSEAL_ORDERING="customer", HOOKSEAL_RETRY_DELAYS_S="0.01"
+    worker = await provider.limited_worker(
+        LIMIT, HOOKSEAL_ORDERING="customer", HOOKSEAL_RETRY_DELAYS_S="0.01"
     )
     await worker.until(
         lambda: (
