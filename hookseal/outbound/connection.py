@@ -165,7 +165,7 @@ class Connector(aiohttp.TCPConnector):
 
     @property
     def open_count(self) -> int:
-        """Connections that are open or being opened, idle ones included."""
+        """Connections that are open, being opened, or about to be opened, idle ones included."""
         return self._slots.count + len(self._idle)
 
     async def enter(self, key: ConnectionKey, timeout_s: float) -> None:
