@@ -15,6 +15,7 @@ The class says who must act, the code says what went wrong, the field says where
     ├── ConflictError             whoever sent it: the tenant's state does not allow it
     │   └── EventIdReusedError        an event id stands for another event already
     ├── SealError                 nobody can open a request built so; never retried
+    ├── LocalResourceError        the operator: this process has no free descriptor, port or memory
     └── AttemptError              the endpoint: an attempt brought no usable answer
         └── BlockedAddressError       the endpoint's name leads to an address we refuse
 
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidKeyError",
     "InvalidUrlError",
+    "LocalResourceError",
     "RecordRefusedError",
     "SealError",
 ]
@@ -148,6 +150,28 @@ class EventIdReusedError(ConflictError):
 
 class SealError(HooksealError):
     """A request cannot be built for this endpoint; trying again changes nothing."""
+
+
+class LocalResourceError(HooksealError):
+    """This process lacks a resource of its own, so a request could not be sent or finished.
+
+    Says nothing about the receiver: it is not an attempt, and the same attempt number is used
+    again.
+
+    Attributes:
+        resource: `descriptors`, `memory`, `ports`, `threads`, `resolver`, `connections`, or
+            `connections_per_host`.
+    """
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(
+            "resource_exhausted",
+            f"This process has none left of the resource `{resource}`; raise its limit.",
+        )
+        self.resource = resource
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.resource,)
 
 
 class AttemptError(HooksealError):

@@ -3,12 +3,15 @@
 import sys
 
 from hookseal.config import load
+from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
 from streams.process import hand_over_sooner, spare_the_collector, use_event_loop
 from streams.topology import create_app
 
 __all__ = ["app"]
 
+# Before any connection is opened: the pool of the endpoints is half of the limit.
+raise_soft_limit()
 try:
     settings = load()
     use_event_loop(settings.event_loop)

@@ -572,6 +572,7 @@ class RecordingObserver:
         self.in_backoff: set[int] = set()
         self.skips: list[str] = []
         self.crashes: list[Exception] = []
+        self.shortages: list[str] = []
         self.commands: list[tuple[str, str]] = []
         self.invalid: list[str] = []
         self.moved: list[str] = []
@@ -604,6 +605,9 @@ class RecordingObserver:
 
     def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
         pass
+
+    def resource_exhausted(self, resource: str) -> None:
+        self.shortages.append(resource)
 
     def skipped(self, event: Event) -> None:
         self.skips.append(event.id)

@@ -10,16 +10,24 @@ from uuid import uuid4
 
 import msgspec
 
+from hookseal.delivery.local_resources import exhausted_resource
 from hookseal.delivery.ports import NotSentError, SealedRequest
 from hookseal.delivery.throttle import Throttle
 from hookseal.delivery.tracing import NoTracing
 from hookseal.domain.attempt import Attempt, Outcome
+from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.event import is_broadcast
 from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.verdict import Judgement, Verdict, judge
-from hookseal.errors import AttemptError, BlockedAddressError, RecordRefusedError, SealError
+from hookseal.errors import (
+    AttemptError,
+    BlockedAddressError,
+    LocalResourceError,
+    RecordRefusedError,
+    SealError,
+)
 from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
     from hookseal.delivery.tracing import AttemptTrace, Trace, Tracing
     from hookseal.delivery.trouble import Place, Trouble
-    from hookseal.domain.backoff import Backoff
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey, Tenant
@@ -40,6 +47,9 @@ __all__ = ["Deliverer", "DeliveryRules", "Tried", "exhausted"]
 
 
 _NO_LIMITS = EndpointLimits()
+# After a shortage in this process. Short at first: descriptors come back within milliseconds when
+# idle connections are closed. Jitter, so that all who failed together do not return together.
+_SHORTAGE_BACKOFF = Backoff(base_s=0.1, cap_s=5.0, jitter=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,21 +250,32 @@ class Deliverer:
             self._throttle.ended(delivery.place)
 
     async def _try_now(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
-        event, customer_id, endpoint_id, lane, _ = delivery
+        shortages = 0
         while True:
-            await lane.begin_attempt(customer_id)
             try:
-                target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
-                if isinstance(target, str):
-                    return target
-                started = self._clock.now()
-                judgement, status = await self._attempt(delivery, target, number, started)
-                break
+                return await self._try_once(delivery, number, set_aside=set_aside)
             except NotSentError:
                 # The gate closed while it was sealed or dialled for: wait with the others.
                 continue
-            finally:
-                lane.end_attempt(customer_id)
+            except LocalResourceError as error:
+                # Not an attempt: the receiver has no part in it.
+                self._observer.resource_exhausted(error.resource)
+            shortages += 1
+            await delivery.lane.hold(
+                _SHORTAGE_BACKOFF.delay_after(shortages, draw=self._clock.draw())
+            )
+
+    async def _try_once(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
+        event, customer_id, endpoint_id, lane, _ = delivery
+        await lane.begin_attempt(customer_id)
+        try:
+            target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
+            if isinstance(target, str):
+                return target
+            started = self._clock.now()
+            judgement, status = await self._attempt(delivery, target, number, started)
+        finally:
+            lane.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
         return Tried(judgement, status, started, target.schedule)
@@ -297,15 +318,21 @@ class Deliverer:
         span = delivery.trace.attempt(number)
         try:
             sealed = self._seal(event, target, started, span)
-            answer = await self._transport.post(sealed, lane.is_ours)
+            answer = await self._transport.post(sealed, lane.may_start)
         except NotSentError:
             span.ended("not_sent", None)
+            raise
+        except LocalResourceError as error:
+            span.ended(error.code, None)
             raise
         except (SealError, BlockedAddressError) as error:
             judgement = Judgement(Verdict.HOPELESS, error.code)
         except AttemptError as error:
             judgement = Judgement(Verdict.RETRY, error.code)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if resource := exhausted_resource(error):
+                span.ended("resource_exhausted", None)
+                raise LocalResourceError(resource) from error
             # A fault of ours must neither lose the event nor stop its partition: it
             # counts as a failed attempt, and whoever reads the log must act.
             self._observer.crashed(event.id, error)

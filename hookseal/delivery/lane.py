@@ -89,6 +89,10 @@ class Lane:
         """Whether the partition is known to be ours at this moment."""
         return self._gate.is_open
 
+    def may_start(self) -> bool:
+        """Whether a request may still be sent: the lane is not stopped, the partition is ours."""
+        return not self.stopped and self._gate.is_open
+
     @property
     def in_flight(self) -> int:
         """Attempts that are on the wire now."""
@@ -122,7 +126,7 @@ class Lane:
                 await self.owned()
             elif await self._room.entered(customer_id):
                 self._quiet.clear()
-                if self._may_start():
+                if self.may_start():
                     return
                 # It stopped, or the gate closed, while this one waited for room.
                 self.end_attempt(customer_id)
@@ -198,6 +202,3 @@ class Lane:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-
-    def _may_start(self) -> bool:
-        return not self.stopped and self._gate.is_open

@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotSentError(Exception):
-    """Nothing of the request went out: whose partition it was had changed meanwhile.
+    """Nothing of the request went out: the partition was revoked, or the worker is stopping.
 
     Neither an error nor an attempt.
     """
@@ -88,6 +88,7 @@ class Transport(Protocol):
 
         Raises:
             NotSentError: `may_send` said no, and nothing went out.
+            LocalResourceError: This process lacks a resource of its own. Not an attempt.
             BlockedAddressError: The URL leads to an address we refuse; never retried.
             SealError: `request_invalid`, no HTTP request can be built so; never retried.
             AttemptError: No usable answer came back. Codes: `timeout`, `dns_failed`,
@@ -300,6 +301,10 @@ class Observer(Protocol):
 
     def bury_ended(self) -> None:
         """A letter that could not be stored at first is stored now, or its lane stopped."""
+        ...
+
+    def resource_exhausted(self, resource: str) -> None:
+        """This process lacked a resource of its own; the same attempt is repeated soon."""
         ...
 
     def crashed(self, event_id: str, error: Exception) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 __all__ = ["Room"]
 
@@ -26,18 +30,16 @@ class Room:
         """
         self._in_all = in_all
         self._each = each
-        self._inside: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
+        self._inside: Counter[Hashable] = Counter()
+        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[bool]]] = OrderedDict()
         self.count = 0
 
-    async def entered(self, customer_id: str) -> bool:
+    async def entered(self, customer_id: Hashable) -> bool:
         """Return once there is room, and take it; `leave` must follow.
 
         Returns False, with nothing taken, if all who wait are sent away.
         """
-        # Whoever waits is let in as soon as it can be, so that nobody here is overtaken.
-        if self._fits(customer_id):
-            self._take(customer_id)
+        if self.entered_at_once(customer_id):
             return True
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(customer_id, deque()).append(turn)
@@ -51,7 +53,19 @@ class Room:
                 self._drop(customer_id, turn)
             raise
 
-    def leave(self, customer_id: str) -> None:
+    def entered_at_once(self, customer_id: Hashable) -> bool:
+        """Take room if there is any now; `leave` must follow only if this returns True."""
+        # Whoever waits is let in as soon as it can be, so that nobody here is overtaken.
+        if not self._fits(customer_id):
+            return False
+        self._take(customer_id)
+        return True
+
+    def has_room(self) -> bool:
+        """Return whether the bound on all attempts together is not reached."""
+        return self._in_all is None or self.count < self._in_all
+
+    def leave(self, customer_id: Hashable) -> None:
         """Make room for the next."""
         self.count -= 1
         if self._each is not None:
@@ -59,8 +73,8 @@ class Room:
             if not self._inside[customer_id]:
                 del self._inside[customer_id]
         # One leaves, one enters: before, nobody who waits could.
-        for name in list(self._waiting):
-            if self._fits(name) and self._admit(name):
+        while (name := next(filter(self._fits, self._waiting), None)) is not None:
+            if self._admit(name):
                 return
 
     def send_away(self) -> None:
@@ -71,12 +85,10 @@ class Room:
                 if not turn.done():
                     turn.set_result(False)
 
-    def _fits(self, customer_id: str) -> bool:
-        return (self._in_all is None or self.count < self._in_all) and (
-            self._each is None or self._inside[customer_id] < self._each
-        )
+    def _fits(self, customer_id: Hashable) -> bool:
+        return self.has_room() and (self._each is None or self._inside[customer_id] < self._each)
 
-    def _admit(self, customer_id: str) -> bool:
+    def _admit(self, customer_id: Hashable) -> bool:
         """Let the first one in who waits in this line, unless all of them went away."""
         line = self._waiting.pop(customer_id)
         while line:
@@ -92,12 +104,12 @@ class Room:
             return True
         return False
 
-    def _take(self, customer_id: str) -> None:
+    def _take(self, customer_id: Hashable) -> None:
         self.count += 1
         if self._each is not None:
             self._inside[customer_id] += 1
 
-    def _drop(self, customer_id: str, turn: asyncio.Future[bool]) -> None:
+    def _drop(self, customer_id: Hashable, turn: asyncio.Future[bool]) -> None:
         line = self._waiting.get(customer_id)
         if line is None:
             return

@@ -10,6 +10,8 @@ from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
 from hookseal.delivery.ports import NotSentError
+from hookseal.descriptors import soft_limit
+from hookseal.errors import LocalResourceError
 from hookseal.outbound.connection import Connector
 from hookseal.outbound.exchange import exchange
 from hookseal.outbound.faults import fault_of, request_invalid
@@ -31,6 +33,8 @@ __all__ = ["HttpTransport"]
 # Node and uvicorn close an idle connection after five seconds. A request that crosses
 # their closing on its way is lost, and the attempt with it.
 IDLE_S: Final = 4.0
+# Open at a time, idle ones included. An idle TLS connection holds up to 60 KB of memory.
+SOCKETS: Final = 2000
 CONNECTIONS: Final = 1000
 CONNECTIONS_PER_HOST: Final = 100
 URLS_CACHED: Final = 4096
@@ -56,8 +60,10 @@ class HttpTransport:
         ssl_context: Trust store and TLS settings; the system's when None.
         make_resolver: Called in the running loop; c-ares (aiodns) when None.
         on_blocked: Told of each refused address.
-        connections: Sockets at most, all hosts together.
-        connections_per_host: Sockets at most to one host. A host that is slow to answer
+        sockets: Connections open at a time, idle ones included. None = 2,000, but at most half of
+            the soft limit of open files: the rest is for Kafka, files, DNS and the API.
+        connections: Connections in use at a time, all hosts together; at most `sockets`.
+        connections_per_host: Connections in use to one host. A host that is slow to answer
             keeps its own deliveries waiting, not everyone's.
         idle_s: Seconds that a connection is kept without a request.
     """
@@ -69,6 +75,7 @@ class HttpTransport:
         ssl_context: ssl.SSLContext | None = None,
         make_resolver: Callable[[], AbstractResolver] | None = None,
         on_blocked: OnBlocked | None = None,
+        sockets: int | None = None,
         connections: int = CONNECTIONS,
         connections_per_host: int = CONNECTIONS_PER_HOST,
         idle_s: float = IDLE_S,
@@ -77,6 +84,7 @@ class HttpTransport:
         self._ssl_context = ssl_context
         self._make_resolver = make_resolver or _c_ares
         self._on_blocked = on_blocked or _nobody_is_told
+        self._sockets = sockets
         self._connections = connections
         self._connections_per_host = connections_per_host
         self._idle_s = idle_s
@@ -110,6 +118,8 @@ class HttpTransport:
 
         Raises:
             NotSentError: `may_send` said no, in the moment before the first byte went out.
+            LocalResourceError: This process lacks a resource of its own; idle connections are
+                closed then. Not an attempt.
             BlockedAddressError: The URL leads to an address the policy refuses.
             SealError: `request_invalid`, no HTTP request can be built so.
             AttemptError: No usable answer came back; codes as in the port.
@@ -122,18 +132,23 @@ class HttpTransport:
         except NotSentError:
             raise
         except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code
-            raise fault_of(error) from None
+            fault = fault_of(error)
+            if isinstance(fault, LocalResourceError) and self._connector is not None:
+                self._connector.close_idle()
+            raise fault from None
 
     def _open(self) -> Connector:
         if self._connector is None:
+            sockets = self._sockets or min(SOCKETS, max(soft_limit() // 2, 1))
             self._resolver = GuardedResolver(self._make_resolver(), self._policy, self._on_blocked)
             self._connector = Connector(
                 resolver=self._resolver,
                 socket_factory=socket_factory(self._policy, self._on_blocked),
                 ssl=self._ssl_context or True,
-                limit=self._connections,
-                limit_per_host=self._connections_per_host,
-                keepalive_timeout=self._idle_s,
+                sockets=sockets,
+                in_use=min(self._connections, sockets),
+                per_host=self._connections_per_host,
+                idle_s=self._idle_s,
             )
         return self._connector
 

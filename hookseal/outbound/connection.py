@@ -10,17 +10,27 @@ the socket bound them all.
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections import OrderedDict
+from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
+from hookseal.delivery.local_resources import DESCRIPTORS, PORTS, exhausted_resource
+from hookseal.delivery.room import Room
+from hookseal.errors import LocalResourceError
 from hookseal.outbound.faults import attempt_error
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from aiohttp.client_reqrep import ConnectionKey
-    from aiohttp.connector import Connection
+    from aiohttp.connector import AddrInfoType
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
 
@@ -46,6 +56,11 @@ class BoundedConnection(ResponseHandler):
     _interim = 0
     _answered = True
     _expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no byte came since the last request began."""
+        return self._received == 0
 
     def set_response_params(self, **params: Any) -> None:
         """Begin an exchange; aiohttp calls this once before each request."""
@@ -114,37 +129,230 @@ class BoundedConnection(ResponseHandler):
     def _close(self) -> None:
         self.force_close()
         if self.transport is not None:
-            self.transport.close()
+            # `close` would first send the rest of the request, to a receiver that may never read.
+            self.transport.abort()
 
 
 class Connector(aiohttp.TCPConnector):
-    """A connector that makes bounded connections."""
+    """A bounded pool of bounded connections.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    aiohttp bounds the connections in use and keeps any number of idle ones: one delivery to each
+    of 1,500 hosts leaves 1,500 open sockets. Here `sockets` bounds both together. A new connection
+    first closes the connection that was idle longest. Each operation takes constant time.
+
+    Args:
+        sockets: Connections open at a time, idle ones included.
+        in_use: Connections in use at a time, at most `sockets`.
+        per_host: Connections in use to one host at a time.
+        idle_s: Seconds after which an idle connection is closed.
+        options: As for `aiohttp.TCPConnector`.
+    """
+
+    def __init__(
+        self, *, sockets: int, in_use: int, per_host: int, idle_s: float, **options: Any
+    ) -> None:
+        super().__init__(limit=0, limit_per_host=0, keepalive_timeout=idle_s, **options)
         # There is no public way to choose the protocol; the hostile receivers of the tests
         # fail within seconds should an aiohttp to come ignore this.
         self._factory = partial(_bounded, self._loop)
+        self._sockets = sockets
+        self._idle_s = idle_s
+        self._slots = Room(in_use, per_host)
+        # All idle connections, the one that was idle longest first. `_conns`, which aiohttp closes
+        # with the connector, has the same connections by host and in the same order.
+        self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
+        self._shortages = 0
 
-    async def connection(
-        self, dial: aiohttp.ClientRequest, key: ConnectionKey, deadline: float
+    @property
+    def open_count(self) -> int:
+        """Connections that are open, being opened, or about to be opened, idle ones included."""
+        return self._slots.count + len(self._idle)
+
+    async def enter(self, key: ConnectionKey, timeout_s: float) -> None:
+        """Wait for the right to use one connection to a host; `leave` must follow.
+
+        Hosts that wait take turns.
+
+        Raises:
+            LocalResourceError: `connections` or `connections_per_host`, all stayed in use for
+                `timeout_s`. The request waited for this process and not for the receiver.
+            aiohttp.ClientConnectionError: The connector is closed.
+        """
+        if self._closed:
+            raise aiohttp.ClientConnectionError
+        if self._slots.entered_at_once(key):
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                has_entered = await self._slots.entered(key)
+        except TimeoutError:
+            which = "connections_per_host" if self._slots.has_room() else "connections"
+            raise LocalResourceError(which) from None
+        if not has_entered:
+            raise aiohttp.ClientConnectionError
+
+    def leave(self, key: ConnectionKey) -> None:
+        """Give the right to use one connection to the next who waits."""
+        self._slots.leave(key)
+
+    def idle(self, key: ConnectionKey) -> Connection | None:
+        """Take the idle connection to a host that was used last, or None.
+
+        The one used last, because the receiver is the least likely to be closing it.
+        """
+        if (kept := self._conns.get(key)) is None:
+            return None
+        oldest = monotonic() - self._idle_s
+        found = None
+        while kept and found is None:
+            protocol, since = kept.pop()
+            del self._idle[protocol]
+            if protocol.is_connected() and since >= oldest:
+                found = protocol
+            else:
+                protocol.abort()
+        if not kept:
+            del self._conns[key]
+        return None if found is None else self._used(key, found)
+
+    async def dial(
+        self, request: aiohttp.ClientRequest, key: ConnectionKey, deadline: float
     ) -> Connection:
-        """Return a connection that was kept, or make one.
+        """Open a connection.
 
         Args:
-            dial: Where to.
-            key: Of `dial`, which makes it anew each time.
+            request: Where to; never sent.
+            key: Of `request`, which makes it anew each time.
             deadline: By the loop's clock.
 
         Raises:
-            TimeoutError: None came about until then.
-            aiohttp.ClientError: None came about.
+            TimeoutError: The connection was not open by then.
+            LocalResourceError: This process has no free descriptor, port or memory.
+            aiohttp.ClientError: The connection could not be opened.
         """
-        kept = await self._get(key, [])
-        if kept is not None:
-            return kept
-        async with asyncio.timeout_at(deadline):
-            return await self.connect(dial, [], _TIMEOUT)
+        while self._idle and self.open_count > self._sockets:
+            self._close_oldest()
+        # The loop closes descriptors in its next turn, before this task goes on. That also holds
+        # for the connections that another task closed in this turn.
+        await asyncio.sleep(0)
+        shortages = self._shortages
+        try:
+            async with asyncio.timeout_at(deadline):
+                protocol = await self._create_connection(request, [], _TIMEOUT)
+        except aiohttp.ClientConnectorDNSError as error:
+            resource = exhausted_resource(error.os_error)
+            # c-ares reports a missing descriptor as "Could not contact DNS servers".
+            if resource is None and (self._shortages > shortages or not _has_descriptor()):
+                resource = DESCRIPTORS
+            if resource is None:
+                raise
+            raise self._shortage(resource) from error
+        except (aiohttp.ClientConnectorError, LocalResourceError):
+            # `_wrap_create_connection` classified it.
+            raise
+        except Exception as error:
+            if resource := exhausted_resource(error):
+                raise self._shortage(resource) from error
+            raise
+        if self._closed:
+            protocol.abort()
+            raise aiohttp.ClientConnectionError
+        return self._used(key, protocol)
+
+    def close_idle(self) -> None:
+        """Close all idle connections."""
+        while self._idle:
+            self._close_oldest()
+
+    def _used(self, key: ConnectionKey, protocol: ResponseHandler) -> Connection:
+        self._acquired.add(protocol)
+        return Connection(self, key, protocol, self._loop)
+
+    def _shortage(self, resource: str) -> LocalResourceError:
+        self._shortages += 1
+        self.close_idle()
+        return LocalResourceError(resource)
+
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        # aiohttp calls this once for the addresses of a host, then again without the first of
+        # them, and so on, and reports the last failure only.
+        try:
+            return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
+        except aiohttp.ClientConnectorError as error:
+            resource = exhausted_resource(error.os_error)
+            if resource is None or (resource == PORTS and not _has_source(addr_infos)):
+                raise
+            raise self._shortage(resource) from error
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        """Keep a connection for the next request, or close it; aiohttp's `Connection` calls it.
+
+        Closes with `abort`, because `close` keeps the descriptor, outside of every count: for as
+        long as a receiver does not read the rest of a request, and for 30 s where a receiver does
+        not answer the end of TLS.
+        """
+        if self._closed:
+            return
+        self._acquired.discard(protocol)
+        if should_close or protocol.should_close or not protocol.is_connected():
+            protocol.abort()
+            return
+        self._conns[key].append((protocol, monotonic()))
+        self._idle[protocol] = key
+        if self._cleanup_handle is None:
+            self._cleanup_handle = self._loop.call_later(self._idle_s, self._cleanup)
+
+    def _cleanup(self) -> None:
+        """Close what was idle for too long."""
+        self._cleanup_handle = None
+        oldest = monotonic() - self._idle_s
+        while self._idle:
+            key = next(iter(self._idle.values()))
+            since = self._conns[key][0][1]
+            if since > oldest:
+                # Not more often than four times in `idle_s`, however many connections there are.
+                after_s = max(since - oldest, self._idle_s / 4)
+                self._cleanup_handle = self._loop.call_later(after_s, self._cleanup)
+                return
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        protocol, key = self._idle.popitem(last=False)
+        kept = self._conns[key]
+        # `idle` takes the newest, so that the first one of a host is its oldest.
+        kept.popleft()
+        if not kept:
+            del self._conns[key]
+        protocol.abort()
+
+    def _close(self, *, abort_ssl: bool = False) -> list[Awaitable[object]]:
+        self._idle.clear()
+        self._slots.send_away()
+        return super()._close(abort_ssl=abort_ssl)
+
+
+def _has_descriptor() -> bool:
+    try:
+        with socket.socket():
+            return True
+    except OSError:
+        return False
+
+
+def _has_source(addr_infos: list[AddrInfoType]) -> bool:
+    """Return whether this host has an address from which one of these can be reached.
+
+    Connecting a datagram socket looks for such an address, sends nothing, and needs no TCP port.
+    """
+    for family, _, _, _, sockaddr in addr_infos:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(sockaddr)
+            return True
+    return False
 
 
 def _bounded(loop: asyncio.AbstractEventLoop) -> ResponseHandler:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import ClientOSError, ClientPayloadError, hdrs
+import aiohttp
+from aiohttp import hdrs
 
 from hookseal.delivery.ports import Answer, NotSentError
 from hookseal.outbound.connection import BODY_MAX_BYTES, BoundedConnection
-from hookseal.outbound.faults import attempt_error
+from hookseal.outbound.faults import attempt_error, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import StreamReader
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
 
     from hookseal.outbound.connection import Connector
     from hookseal.outbound.request import Destination
@@ -42,11 +44,14 @@ async def exchange(
 ) -> Answer:
     """Send a request, read its answer to the end, and drop the body.
 
+    A request that breaks on a kept connection is sent once more, on a new connection.
+
     Args:
         connector: Where connections come from and go back to.
         destination: Where to.
         message: Head and body as they go on the wire.
-        timeout_s: Seconds for all of it, connect to last byte.
+        timeout_s: Seconds for all of it, connect to last byte. The wait for a free connection of
+            the pool is bounded by as many seconds and does not count.
         may_send: Asked when the connection is there. Both event loops hand the request to
             the kernel in the same step, so that nothing can come in between but the process
             being stopped in the middle of it.
@@ -55,12 +60,42 @@ async def exchange(
         NotSentError: `may_send` said no; the connection is kept for the next.
         AttemptError: `timeout`; `response_too_large`, above 1 MiB; `response_invalid`, for
             a status that HTTP has none of, or `101`, which nobody asked for.
+        LocalResourceError: This process has no free connection, descriptor, port or memory.
         aiohttp.ClientError: No connection came about, it broke, or what came is no answer.
         OSError: The same.
     """
-    now = asyncio.get_running_loop().time
-    deadline = now() + timeout_s
-    connection = await connector.connection(destination.dial, destination.key, deadline)
+    key = destination.key
+    await connector.enter(key, timeout_s)
+    try:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        kept = connector.idle(key)
+        if kept is not None:
+            protocol = kept.protocol
+            try:
+                return await _over(kept, message, deadline, may_send)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if not _was_closed_while_idle(protocol, error):
+                    raise
+        dialled = await connector.dial(destination.dial, key, deadline)
+        return await _over(dialled, message, deadline, may_send)
+    finally:
+        connector.leave(key)
+
+
+def _was_closed_while_idle(protocol: ResponseHandler | None, error: Exception) -> bool:
+    """Return whether a kept connection broke before a byte of the answer came.
+
+    The receiver most likely closed the connection when the request was already on its way. It may
+    also have received the request: receivers drop duplicates by `webhook-id`.
+    """
+    assert isinstance(protocol, BoundedConnection)  # noqa: S101 - the connector's own
+    return protocol.is_unanswered and fault_of(error).code == "connection_reset"
+
+
+async def _over(
+    connection: Connection, message: bytes, deadline: float, may_send: Callable[[], bool]
+) -> Answer:
+    """Make the exchange over this connection, and keep or close the connection."""
     if not may_send():
         connection.release()
         raise NotSentError
@@ -68,7 +103,7 @@ async def exchange(
         protocol, transport = connection.protocol, connection.transport
         assert isinstance(protocol, BoundedConnection)  # noqa: S101 - the connector's own
         assert transport is not None  # noqa: S101 - it is connected, or would not be here
-        protocol.expire_in(deadline - now())
+        protocol.expire_in(deadline - asyncio.get_running_loop().time())
         protocol.set_response_params(
             read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES
         )
@@ -115,9 +150,9 @@ async def _drop(content: StreamReader, protocol: ResponseHandler) -> None:
     try:
         while not content.is_eof() and content.total_bytes <= BODY_MAX_BYTES:
             await content.readany()
-    except ClientPayloadError:
+    except aiohttp.ClientPayloadError:
         # Which of the two it was: the receiver miscounted, or the connection broke.
         lost = protocol.exception()
-        if isinstance(lost, ClientOSError):
+        if isinstance(lost, aiohttp.ClientOSError):
             raise lost from None
         raise

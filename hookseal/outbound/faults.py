@@ -13,7 +13,8 @@ from typing import Final
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from hookseal.delivery.local_resources import exhausted_resource
+from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceError, SealError
 from hookseal.outbound.guard import RefusedAddressError
 
 __all__ = ["attempt_error", "fault_of", "request_invalid"]
@@ -54,12 +55,14 @@ def request_invalid() -> SealError:
     )
 
 
-def fault_of(error: Exception) -> AttemptError | SealError:
+def fault_of(error: Exception) -> AttemptError | SealError | LocalResourceError:
     """Return our error for whatever an attempt raised."""
-    if isinstance(error, AttemptError | SealError):
+    if isinstance(error, AttemptError | SealError | LocalResourceError):
         return error
     if isinstance(error, aiohttp.ClientConnectorError):
         return _not_connected(error)
+    if resource := exhausted_resource(error):
+        return LocalResourceError(resource)
     if isinstance(error, OSError):
         return attempt_error(_code_of(error))
     # aiohttp's InvalidURL is one, and so is what it raises for a line feed in a header.

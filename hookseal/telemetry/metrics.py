@@ -29,6 +29,7 @@ __all__ = [
     "PUBLISHED",
     "RECOVERING",
     "RECOVERY_SECONDS",
+    "RESOURCE_EXHAUSTED",
     "SEAL_SECONDS",
     "SKIPPED",
     "SUSPENDED_ENDPOINTS",
@@ -112,6 +113,12 @@ RECOVERING = Gauge(
 )
 RECOVERY_SECONDS = Gauge(
     "hookseal_recovery_seconds", "Seconds that reading the tenants table took the last time."
+)
+RESOURCE_EXHAUSTED = Counter(
+    "hookseal_resource_exhausted_total",
+    "Requests that this process could not send or finish for lack of a local resource. The same "
+    "attempt is repeated.",
+    ["resource"],
 )
 MISROUTED = Counter(
     "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."

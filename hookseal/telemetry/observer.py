@@ -6,6 +6,7 @@ fields are ids, codes and times.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -27,19 +28,40 @@ if TYPE_CHECKING:
 
 __all__ = ["TelemetryObserver", "write_failure_counter"]
 
+_SHORTAGE_LOG_EVERY_S = 60.0
+_SHORTAGE_HINTS = {
+    "descriptors": "Raise the limit of open files (ulimit -n, LimitNOFILE), or add workers.",
+    "memory": "Raise the memory limit of the process, or add workers.",
+    "ports": "All local ports are in use; widen net.ipv4.ip_local_port_range, or add hosts.",
+    "threads": "Raise the limit of threads (ulimit -u, pids.max), or add workers.",
+    "resolver": "The system's name resolution failed; check the resolver of this host.",
+    "connections": "All connections of the pool stayed in use; raise the limit of open files, or "
+    "add workers.",
+    "connections_per_host": "100 requests to one host are waiting for their answers; the host is "
+    "slow, or needs more workers.",
+}
+
 
 class TelemetryObserver:
     """`Observer` of the engine and `TenantsWatcher` of the commands."""
 
     def __init__(
-        self, *, attempts: AttemptLog | None = None, storm_per_minute: int = STORM_PER_MINUTE
+        self,
+        *,
+        attempts: AttemptLog | None = None,
+        storm_per_minute: int = STORM_PER_MINUTE,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin.
 
         Args:
             attempts: Where attempts are noted one by one, if anywhere.
             storm_per_minute: Dead letters of one tenant in a minute that are a storm.
+            monotonic: Seconds, of any clock that is never set back.
         """
+        self._monotonic = monotonic
+        # By resource: when it was last logged, and how many requests were affected since.
+        self._shortages: dict[str, tuple[float, int]] = {}
         self._attempts = attempts
         self._storms = StormWatch(storm_per_minute)
         metrics.TENANTS_IN_STORM.set_function(self._storms.count)
@@ -200,6 +222,22 @@ class TelemetryObserver:
     def blocked(self, address: str, port: int, reason: str) -> None:
         """An address was refused; the tenant is not told which, the operator is."""
         self._log.warning("egress.blocked", address=address, port=port, reason=reason)
+
+    def resource_exhausted(self, resource: str) -> None:
+        """This process lacked a resource of its own. Logs at once, then once a minute."""
+        metrics.RESOURCE_EXHAUSTED.labels(resource).inc()
+        now = self._monotonic()
+        logged_at, count = self._shortages.get(resource, (-math.inf, 0))
+        if now - logged_at < _SHORTAGE_LOG_EVERY_S:
+            self._shortages[resource] = (logged_at, count + 1)
+            return
+        self._shortages[resource] = (now, 0)
+        self._log.error(
+            "delivery.resource_exhausted",
+            resource=resource,
+            requests=count + 1,
+            hint=_SHORTAGE_HINTS[resource],
+        )
 
     def crashed(self, event_id: str, error: Exception) -> None:
         """Something failed that never should."""

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from hookseal.cli import ui
 from hookseal.config import load
 from hookseal.delivery.clock import SystemClock
+from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError, HooksealError
 from hookseal.local.spool import check_spool, read_spool, write_spool
 from hookseal.seal.api_keys import new_admin_key
@@ -50,6 +51,8 @@ class Asked(msgspec.Struct, frozen=True):
 
 def main(arguments: list[str]) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit code."""
+    # The API and the deliveries of this process share it.
+    raise_soft_limit()
     try:
         asked = msgspec.json.decode(arguments[0], type=Asked)
         settings = load()

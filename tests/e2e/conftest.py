@@ -77,7 +77,16 @@ class Provider:
             await admin.close()
 
     async def worker(self, name: str = "a", *, app: str = "streams.app", **env: str) -> Worker:
-        worker = await Worker(name, {**self.env, **env}, self._folder, app).start()
+        return await self._started(Worker(name, {**self.env, **env}, self._folder, app))
+
+    async def limited_worker(self, descriptors: int, **env: str) -> Worker:
+        """Start a worker that may open so many files."""
+        worker = Worker("a", {**self.env, **env}, self._folder)
+        worker.descriptors = descriptors
+        return await self._started(worker)
+
+    async def _started(self, worker: Worker) -> Worker:
+        await worker.start()
         self._stack.push_async_callback(worker.stop)
         return worker
 
@@ -88,8 +97,8 @@ class Provider:
         await api.ready()
         return api
 
-    async def receiver(self) -> Receiver:
-        return await self._stack.enter_async_context(Receiver())
+    async def receiver(self, host: str = "127.0.0.1") -> Receiver:
+        return await self._stack.enter_async_context(Receiver(host=host))
 
     async def tenant(
         self,

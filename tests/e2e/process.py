@@ -17,6 +17,7 @@ __all__ = ["BIN", "Process"]
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+LIMITED = ("sh", "-c", 'ulimit -n {} && exec "$0" "$@"')
 
 
 class Process:
@@ -29,9 +30,14 @@ class Process:
         self._env = {**os.environ, **env, "HOOKSEAL_LOG_FORMAT": "json"}
         self._env["HOOKSEAL_DATA_DIR"] = str(folder / name)
         self._changed = asyncio.Condition()
+        self.descriptors: int | None = None
+        """Files it may open; None = as many as this process. Set before `start`."""
 
     async def start(self) -> Self:
+        # Both limits, as `ulimit -n` sets them: the process cannot raise its own again.
+        limited = () if self.descriptors is None else LIMITED
         self._process = await asyncio.create_subprocess_exec(
+            *(part.format(self.descriptors) for part in limited),
             *self._command,
             cwd=REPOSITORY,
             env=self._env,

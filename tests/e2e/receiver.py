@@ -40,6 +40,7 @@ class Receiver:
 
     arrivals: list[Arrival] = field(default_factory=list)
     answer: Callable[[str, str], Awaitable[int]] | None = None
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -50,7 +51,7 @@ class Receiver:
         app.router.add_post("/{customer}/{endpoint}", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self.host, 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
@@ -58,8 +59,8 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
-    def url(self, customer_id: str, endpoint_id: str = "ep_1") -> str:
-        return f"http://127.0.0.1:{self.port}/{customer_id}/{endpoint_id}"
+    def url(self, customer_id: str, endpoint_id: str = "ep_1", *, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}/{customer_id}/{endpoint_id}"
 
     def accepted(self, customer_id: str | None = None) -> list[str]:
         """Return the ids of accepted events in the order of their arrival, repeats too."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,7 @@ from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.event import SEAL_TO_HEADER
 from hookseal.domain.tenant import PublicKey
-from hookseal.errors import AttemptError, BlockedAddressError, SealError
+from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceError, SealError
 from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key
 from tests.engine import Engine
 from tests.fakes import NOW, FakeGate, StuckClock
@@ -64,6 +65,52 @@ class TestAccepted:
         await deliver(engine)
 
         assert engine.clock.slept == [30, 60]
+
+
+SHORTAGES = {
+    "descriptors": LocalResourceError("descriptors"),
+    "memory": MemoryError(),
+    "threads": RuntimeError("can't start new thread"),
+    "ports": OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"),
+}
+
+
+class TestAShortageOfOurs:
+    @pytest.mark.parametrize("resource", SHORTAGES)
+    async def test_is_no_attempt(self, resource: str) -> None:
+        engine = Engine(backoff=Backoff(jitter=0, max_attempts=2))
+        shortage = SHORTAGES[resource]
+        engine.transport.script("ep_1", 500, *[shortage] * 20, 200)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.accepted, outcome.attempts) == (True, 2)
+        assert [attempt.number for attempt in engine.observer.attempts] == [1, 2]
+        assert [attempt.code for attempt in engine.observer.attempts] == ["http_500", "accepted"]
+        assert engine.observer.shortages == [resource] * 20
+        assert engine.observer.crashes == []
+
+    async def test_is_waited_out_with_a_backoff_of_its_own(self) -> None:
+        engine = Engine()
+        engine.transport.script("ep_1", *[LocalResourceError("memory")] * 8)
+
+        await deliver(engine)
+
+        assert engine.clock.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+    async def test_keeps_no_room_on_the_wire_nor_a_stop_waiting(self) -> None:
+        engine = Engine(clock=StuckClock())
+        assert isinstance(engine.clock, StuckClock)
+        engine.transport.script("ep_1", LocalResourceError("descriptors"))
+        lane = engine.lane()
+        delivery = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        await engine.clock.asleep.wait()
+        in_flight = lane.in_flight
+        lane.stop()
+
+        with pytest.raises(LaneStoppedError):
+            await delivery
+        assert in_flight == 0
 
 
 class TestGivenUp:

@@ -133,9 +133,9 @@ class TestRoom:
                 assert each is None or guests.inside.count(customer_id) <= each
             assert guests.room.count == len(guests.inside)
             assert in_all is None or len(guests.inside) <= in_all
-            for customer_id, line in guests.room._waiting.items():
+            for key, line in guests.room._waiting.items():
                 assert line
-                assert not guests.room._fits(customer_id)
+                assert not guests.room._fits(key)
             await guests.end()
 
         asyncio.run(play())

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     import pytest
 
 # Where the loop has a say: what breaks off, and how.
-_ON_BOTH = ("test_fence.py", "test_hostile_receivers.py", "test_tls.py")
+_ON_BOTH = (
+    "test_few_descriptors.py",
+    "test_fence.py",
+    "test_hostile_receivers.py",
+    "test_pool.py",
+    "test_tls.py",
+)
 
 
 def pytest_asyncio_loop_factories(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 
+import aiohappyeyeballs
 import pytest
 from aiohttp import ClientRequest, TCPConnector
 from aiohttp.client_proto import ResponseHandler
@@ -16,12 +17,15 @@ from aiohttp.connector import BaseConnector, Connection
 from aiohttp.streams import DataQueue
 
 RELIED_ON = {
-    BaseConnector.connect: "b9fe1f4d3e57",
-    BaseConnector._get: "4795a63c99f2",
     BaseConnector._release: "105426e5b03d",
+    BaseConnector._cleanup: "c655c367f7df",
+    BaseConnector._close: "4429f9281656",
     Connection.release: "985a11c93791",
     Connection.close: "1544c015301a",
     TCPConnector._create_direct_connection: "c009b18bcc35",
+    TCPConnector._wrap_create_connection: "7d64ce083616",
+    TCPConnector._close: "b14bc70e861d",
+    aiohappyeyeballs.start_connection: "6907ff9442c1",
     ResponseHandler.set_response_params: "2eb047e32248",
     ResponseHandler.data_received: "9bf7ecf8e505",
     ResponseHandler.set_exception: "83971750bbd9",

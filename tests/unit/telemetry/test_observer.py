@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import structlog
 from prometheus_client import REGISTRY
 
 from hookseal.domain.attempt import Attempt
@@ -79,3 +80,27 @@ class TestWriteFailures:
         assert REGISTRY.get_sample_value(name, {"topic": "t2", "code": "record_refused"}) == 0
         assert value_of(name, topic="t1", code="record_refused") == 1
         assert value_of(name, topic="t1", code="publish_failed") == 1
+
+
+class TestShortages:
+    def test_are_counted_and_logged_at_once_then_once_a_minute(self) -> None:
+        now = [1000.0]
+        observer = TelemetryObserver(monotonic=lambda: now[0])
+        labels = {"resource": "descriptors"}
+        before = value_of("hookseal_resource_exhausted_total", **labels)
+
+        with structlog.testing.capture_logs() as lines:
+            for at_s in (0, 1, 59, 60, 61, 119.9, 121):
+                now[0] = 1000 + at_s
+                observer.resource_exhausted("descriptors")
+            observer.resource_exhausted("ports")
+
+        assert value_of("hookseal_resource_exhausted_total", **labels) == before + 7
+        assert [(line["resource"], line["requests"]) for line in lines] == [
+            ("descriptors", 1),
+            ("descriptors", 3),
+            ("descriptors", 3),
+            ("ports", 1),
+        ]
+        assert all(line["event"] == "delivery.resource_exhausted" for line in lines)
+        assert "ulimit" in lines[0]["hint"]

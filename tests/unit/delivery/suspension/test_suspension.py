@@ -18,6 +18,7 @@ from hookseal.domain.command import (
     SuspendEndpoint,
 )
 from hookseal.domain.limits import EndpointLimits
+from hookseal.errors import LocalResourceError
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.lanes import HeldClock, steps
@@ -175,6 +176,18 @@ class TestProbes:
 
         assert case.engine.observer.probes == []
         assert case.clock.slept[-1] == 30
+
+    async def test_that_this_process_could_not_send_are_no_failed_probes(self, case: Case) -> None:
+        await case.suspended()
+        await case.begin(2)
+        case.answers(*[LocalResourceError("descriptors")] * 3, 200, 200, 200)
+        for _ in range(4):
+            await case.time_passes()
+
+        assert case.engine.observer.probes == []
+        assert case.clock.slept[-4:] == [30, 0.1, 0.2, 0.4]
+        assert case.engine.observer.accepted == ["evt_2"]
+        assert case.state == "active"
 
     async def test_honour_what_the_endpoint_asks_for(self, case: Case) -> None:
         await case.suspended()
