@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from hookseal.bench.sink import PLACES
+from benchmarks.sink import PLACES
 
 if TYPE_CHECKING:
     from hookseal.config import Settings

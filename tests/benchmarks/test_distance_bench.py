@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.distance_run import WAYS, distance_figures, run_distance
-from hookseal.bench.latency_run import latency_figures, run_latency
+from benchmarks.distance_run import WAYS, distance_figures, run_distance
+from benchmarks.latency_run import latency_figures, run_latency
 
 if TYPE_CHECKING:
     from hookseal.kafka.broker import Broker

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.bench.sink import PLACES
+from benchmarks.sink import PLACES
 
 if TYPE_CHECKING:
     from hookseal.kafka.broker import Broker

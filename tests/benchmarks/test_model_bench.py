@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.model_load import a_tenant
+from benchmarks.model_load import a_tenant
 from hookseal.domain.tenant import decode, encode
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.recovery_run import recovery_figures, recovery_rows, run_recovery
+from benchmarks.recovery_run import recovery_figures, recovery_rows, run_recovery
 
 if TYPE_CHECKING:
     from hookseal.kafka.broker import Broker

@@ -1,0 +1,98 @@
+"""What is measured: sizes and counts that all runs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookseal.seal.keys import KeyKind
+
+
+PARTITIONS = 6
+CUSTOMERS = 24
+EVENT_BYTES = 1024
+KINDS: tuple[KeyKind, ...] = ("rsa-2048", "rsa-4096", "p256", "x25519")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How much of it.
+
+    Attributes:
+        events: Events in each run; one webhook each.
+        rounds: How often each run is repeated, in turns; medians are reported.
+        seals: Times that each kind of key seals in a round.
+        waiting: Events behind the ones in backoff, where memory is measured; 0 = it is not.
+    """
+
+    events: int = 20_000
+    rounds: int = 3
+    seals: int = 1000
+    waiting: int = 0
+
+
+class Point(NamedTuple):
+    """What the events of one run are.
+
+    Attributes:
+        kind: Of the tenants' keys.
+        event_bytes: Size of each event.
+    """
+
+    kind: KeyKind
+    event_bytes: int
+
+
+POINTS: tuple[Point, ...] = (
+    *(Point(kind, EVENT_BYTES) for kind in KINDS),
+    *(Point("rsa-2048", times * EVENT_BYTES) for times in (4, 16, 32)),
+    *(Point("x25519", times * EVENT_BYTES) for times in (4, 16, 32)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much of the whole suite.
+
+    Attributes:
+        events: Events of each run that drains a topic.
+        rounds: Runs of each kind, in turns, of the worker and what it is compared with.
+        turns: Rounds of every other section: some have many runs in each.
+        seals: Times that each kind of key seals in a round.
+        points: Kinds of key, and sizes of events.
+        latencies_s: Seconds after which receivers answer that are far away.
+        shares: Of the rate at which a worker drains, where latency is measured.
+        seconds: Of each run that is measured by the clock.
+        waiting: Events behind the ones in backoff, where memory is measured.
+        tenants: In the tables that are recovered.
+    """
+
+    events: int = 20_000
+    rounds: int = 5
+    turns: int = 3
+    seals: int = 1000
+    points: Sequence[Point] = POINTS
+    latencies_s: Sequence[float] = (0.05, 0.2)
+    shares: Sequence[float] = (0.25, 0.5, 0.75)
+    seconds: float = 15.0
+    waiting: int = 100_000
+    tenants: Sequence[int] = (100_000, 1_000_000)
+
+
+FULL = Amounts()
+# Does all of it work? In some two minutes.
+QUICK = Amounts(
+    events=1000,
+    rounds=1,
+    turns=1,
+    seals=20,
+    points=(Point("rsa-2048", EVENT_BYTES), Point("x25519", 4 * EVENT_BYTES)),
+    latencies_s=(0.05,),
+    shares=(0.5,),
+    seconds=2.0,
+    waiting=600,
+    tenants=(2000,),
+)
