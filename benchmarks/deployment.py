@@ -21,7 +21,8 @@ from hookseal.kafka.topics import TopicNames
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
+    from tests.brokers import Broker
 
 
 _PREFIX = "HOOKSEAL_"
@@ -62,7 +63,7 @@ class Deployment:
 
 
 @contextmanager
-def deployed(broker: Broker, shell: Mapping[str, str], *, port: int) -> Iterator[Deployment]:
+def deployed(setup: Setup, *, port: int) -> Iterator[Deployment]:
     """Create the topics, yield, and delete them again.
 
     Args:
@@ -72,11 +73,12 @@ def deployed(broker: Broker, shell: Mapping[str, str], *, port: int) -> Iterator
         BrokerError: `broker_unreachable`, `topic_not_created`.
         ConfigurationError: `settings_invalid`, on a cluster of the operator's own.
     """
+    broker = setup.broker
     prefix = f"bench-{secrets.token_hex(4)}."
     deployment = Deployment(
         _cluster(broker, prefix),
         {
-            **kept_of(shell, broker),
+            **kept_of(setup.shell, broker),
             **broker.settings,
             "HOOKSEAL_TOPIC_PREFIX": prefix,
             "HOOKSEAL_PARTITIONS": str(PARTITIONS),

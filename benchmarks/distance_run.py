@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmarks.load import Customer
-    from benchmarks.rounds import Watcher
+    from benchmarks.scenario import Setup
     from benchmarks.worker_run import WorkerRun
-    from hookseal.kafka.broker import Broker
 
 
 DISTANCE_COLUMNS = (
@@ -140,9 +139,7 @@ _PARTITION_S = 15.0
 
 
 def run_distance(
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     *,
     events: int,
     rounds: int,
@@ -157,7 +154,7 @@ def run_distance(
         latencies_s: Seconds after which the receivers answer.
         customers: Tenants, with one endpoint each.
     """
-    watcher.stage("Making tenants")
+    setup.watcher.stage("Making tenants")
     made = make_customers(keys=1, tenants=customers)
     runs = []
     with TemporaryDirectory(prefix="hookseal-bench-") as name:
@@ -167,34 +164,33 @@ def run_distance(
                 for way in WAYS if number % 2 else reversed(WAYS):
                     place = Path(name) / f"{number}-{latency_s}-{way.name}"
                     place.mkdir()
-                    watcher.stage(f"Answers after {latency_s * 1000:.0f} ms, {way.title}")
-                    stage = (broker, shell, watcher, place)
-                    runs.append(_run(stage, made, way, latency_s, events))
+                    setup.watcher.stage(f"Answers after {latency_s * 1000:.0f} ms, {way.title}")
+                    runs.append(_run(setup, place, made, way, latency_s, events))
     return runs
 
 
-def _run(
-    stage: tuple[Broker, Mapping[str, str], Watcher, Path],
+def _run(  # noqa: PLR0917
+    setup: Setup,
+    folder: Path,
     customers: list[Customer],
     way: Way,
     latency_s: float,
     events: int,
 ) -> DistanceRun:
-    broker, shell, watcher, folder = stage
     events = events_of(way.name, latency_s, events)
     with (
         TimedSink(folder, delay_s=latency_s, hosts=hosts_here()) as sink,
-        deployed(broker, shell, port=sink.port) as deployment,
+        deployed(setup, port=sink.port) as deployment,
     ):
         asyncio.run(write_customers(deployment, customers, sink.url))
         asyncio.run(publish(deployment, customers, events))
-        watcher.stage(f"Answers after {latency_s * 1000:.0f} ms, {way.title}", events)
+        setup.watcher.stage(f"Answers after {latency_s * 1000:.0f} ms, {way.title}", events)
         worker = run_worker(
             replace(deployment, env={**deployment.env, **way.settings}),
             sink,
             folder,
             events=events,
-            on_progress=watcher.done,
+            on_progress=setup.watcher.done,
         )
     return DistanceRun(latency_s, way.name, len(customers), events, worker)
 

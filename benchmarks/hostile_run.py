@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 HOSTILE = 20
@@ -56,16 +55,14 @@ class HostileRun:
     hostile: int
 
 
-def run_hostile(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, seconds: float, rounds: int
-) -> list[HostileRun]:
+def run_hostile(setup: Setup, *, seconds: float, rounds: int) -> list[HostileRun]:
     """Measure it, in the order `customer`, with one worker.
 
     Args:
         seconds: Of each stretch.
         rounds: How often, in turns.
     """
-    watcher.stage("Making keys")
+    setup.watcher.stage("Making keys")
     neighbours = make_customers()
     hostile = [
         replace(
@@ -77,15 +74,11 @@ def run_hostile(
     ]
     (port,) = free_ports(1)
     with TemporaryDirectory(prefix="hookseal-bench-") as name:
-        return asyncio.run(
-            _run(broker, shell, watcher, (neighbours, hostile), (seconds, rounds), Path(name), port)
-        )
+        return asyncio.run(_run(setup, (neighbours, hostile), (seconds, rounds), Path(name), port))
 
 
-async def _run(  # noqa: PLR0917
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+async def _run(
+    setup: Setup,
     customers: tuple[list[Customer], list[Customer]],
     scale: tuple[float, int],
     folder: Path,
@@ -95,7 +88,7 @@ async def _run(  # noqa: PLR0917
     seconds, rounds = scale
     async with HostileSink() as sink:
         # Of its own loop: it makes and removes the topics.
-        entering = deployed(broker, shell, port=sink.port)
+        entering = deployed(setup, port=sink.port)
         deployment = await asyncio.to_thread(entering.__enter__)
         try:
             env = {
@@ -110,14 +103,14 @@ async def _run(  # noqa: PLR0917
             with Measured(faust("streams.app"), env, folder / "worker.log"):
                 load = _Load(deployment, sink, neighbours, hostile)
                 async with Producer(deployment.cluster) as producer:
-                    watcher.stage("Warming up")
+                    setup.watcher.stage("Warming up")
                     await load.stretch(producer, 2.0, beside=False)
                     runs = []
                     for number in range(1, rounds + 1):
                         found: dict[bool, tuple[float, ...]] = {}
                         for beside in (False, True) if number % 2 else (True, False):
                             kind = "Beside hostile receivers" if beside else "Without them"
-                            watcher.stage(f"{kind}, round {number}")
+                            setup.watcher.stage(f"{kind}, round {number}")
                             found[beside] = await load.stretch(producer, seconds, beside=beside)
                         runs.append(HostileRun(found[False], found[True], load.hostile_sent()))
             return runs

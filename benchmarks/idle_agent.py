@@ -1,7 +1,6 @@
 """An agent that does nothing, in the very application that the worker runs in.
 
-A program for `faust -A idle_agent worker`, started by `benchmarks.idle_run`. Nothing
-imports it, and it is in no package: `hookseal` itself knows no Faust.
+A program for `faust -A benchmarks.idle_agent worker`, started by `benchmarks.idle_run`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from benchmarks.meter import Meter
 from hookseal.config import load
 from streams.arrivals import arrivals
 from streams.faust_app import HooksealApp
-from streams.topology import _faust_options
+from streams.topology import faust_options
 
 if TYPE_CHECKING:
     from streams.consumer import FinishedConsumer
@@ -38,7 +37,7 @@ settings = load()
 meter = Meter(int(os.environ["HOOKSEAL_BENCH_EVENTS"]))
 result = Path(os.environ["HOOKSEAL_BENCH_RESULT"])
 # Another id is another group: it reads what the worker reads, and leaves it its offsets.
-app = HooksealApp(f"{settings.topic_prefix}idle", **_faust_options(settings))
+app = HooksealApp(f"{settings.topic_prefix}idle", **faust_options(settings))
 app.gather_s = settings.fetch_gather_s
 app.lifecycle = cast("Lifecycle", _Nothing())
 

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.meter import Pace
 from benchmarks.process import Measured, faust
 
 if TYPE_CHECKING:
-    from benchmarks.deployment import Deployment
+    from pathlib import Path
 
+    from benchmarks.deployment import Deployment
 
 _LOOK_EVERY_S = 0.1
 
 
 def run_idle(deployment: Deployment, folder: Path, *, events: int) -> Pace:
-    """Run the agent over all events; return what it measured itself.
-
-    Args:
-        deployment: Where the events stand; the worker's offsets are not touched.
-    """
+    """Run the agent over all events in a group of its own; return what it measured itself."""
     result = folder / "idle.json"
-    path = [str(Path(__file__).with_name("idle")), deployment.env.get("PYTHONPATH", "")]
     env = {
         **deployment.env,
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "HOOKSEAL_DATA_DIR": str(folder),
         "HOOKSEAL_BENCH_EVENTS": str(events),
         "HOOKSEAL_BENCH_RESULT": str(result),
     }
-    with Measured(faust("idle_agent"), env, folder / "idle.log") as idle:
+    with Measured(faust("benchmarks.idle_agent"), env, folder / "idle.log") as idle:
         for is_done in idle.watch(result.exists, every_s=_LOOK_EVERY_S):
             if is_done:
                 break

@@ -16,7 +16,6 @@ from benchmarks.deployment import deployed
 from benchmarks.latency_sink import TimedSink
 from benchmarks.load import COMMANDS_EACH, make_customers, register
 from benchmarks.open_loop import Plan, Sent, due_moments, event_id
-from benchmarks.open_loop import Plan, Sent, due_moments, event_id
 from benchmarks.process import Measured, faust, figures_of
 from benchmarks.worker_run import applied, worker_environment
 from hookseal.kafka.broker.ports import free_ports
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 LATENCY_COLUMNS = (
@@ -215,9 +213,7 @@ class _Stretch:
 
 
 def run_latency(
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     *,
     per_s: float,
     seconds: float,
@@ -232,7 +228,7 @@ def run_latency(
         rounds: How often each share is measured, in turns.
         shares: Of `per_s`.
     """
-    watcher.stage("Making keys")
+    setup.watcher.stage("Making keys")
     customers = make_customers()
     runs: list[LatencyRun] = []
     with TemporaryDirectory(prefix="hookseal-bench-") as name:
@@ -242,7 +238,7 @@ def run_latency(
             stretches = _stretches(customers, per_s, seconds, turns)
             folder = Path(name) / f"round-{number}"
             folder.mkdir()
-            runs += _round(broker, shell, watcher, (customers, folder), stretches)
+            runs += _round(setup, (customers, folder), stretches)
     return runs
 
 
@@ -264,27 +260,25 @@ def _stretches(
 
 
 def _round(
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     stage: tuple[list[Customer], Path],
     stretches: Sequence[_Stretch],
 ) -> list[LatencyRun]:
     customers, folder = stage
     with ExitStack() as stack:
         sink = stack.enter_context(TimedSink(folder, notes=True))
-        deployment = stack.enter_context(deployed(broker, shell, port=sink.port))
+        deployment = stack.enter_context(deployed(setup, port=sink.port))
         asyncio.run(register(deployment, customers, sink.url))
         (port,) = free_ports(1)
         env = worker_environment(deployment, folder, port)
         sent: list[tuple[Sent, float]] = []
         with Measured(faust("streams.app"), env, folder / "worker.log") as worker:
-            watcher.stage("Starting a worker")
+            setup.watcher.stage("Starting a worker")
             worker.reach(
                 lambda: applied(port), COMMANDS_EACH * len(customers), every_s=_LOOK_EVERY_S
             )
             for stretch in stretches:
-                watcher.stage(f"{stretch.plan.per_s:.0f} events a second")
+                setup.watcher.stage(f"{stretch.plan.per_s:.0f} events a second")
                 sent.append(_publish(stretch.plan, deployment, folder))
                 due = stretch.plan.first + len(stretch.moments)
                 worker.reach(sink.received, due, every_s=_LOOK_EVERY_S)

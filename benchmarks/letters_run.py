@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.deployment import Deployment
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 _MB = 1_000_000
@@ -62,9 +61,7 @@ class LettersRun:
     exact: bool
 
 
-def run_letters(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, letters: int, replays: int
-) -> LettersRun:
+def run_letters(setup: Setup, *, letters: int, replays: int) -> LettersRun:
     """Write dead letters; list and replay them in a new process.
 
     Args:
@@ -73,12 +70,12 @@ def run_letters(
     """
     (closed,) = free_ports(1)
     with (
-        deployed(broker, shell, port=closed) as deployment,
+        deployed(setup, port=closed) as deployment,
         TemporaryDirectory(prefix="hookseal-bench-") as folder,
     ):
-        watcher.stage("Writing dead letters", letters)
-        asyncio.run(write_letters(deployment, letters, watcher.done))
-        watcher.stage("Listing and replaying")
+        setup.watcher.stage("Writing dead letters", letters)
+        asyncio.run(write_letters(deployment, letters, setup.watcher.done))
+        setup.watcher.stage("Listing and replaying")
         figures = figures_of("benchmarks.letters_reader", folder, str(replays), env=deployment.env)
         marks = asyncio.run(_marks(deployment))
     exact = set(marks.values()) <= {1} and len(marks) == figures["replayed"]

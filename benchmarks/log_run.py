@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
-    from benchmarks.rounds import Watcher
+    from benchmarks.scenario import Setup
     from benchmarks.worker_run import WorkerRun
-    from hookseal.kafka.broker import Broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +39,24 @@ class LogRun:
     logged: int
 
 
-def run_log(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, events: int, rounds: int
-) -> list[LogRun]:
+def run_log(setup: Setup, *, events: int, rounds: int) -> list[LogRun]:
     """Deliver the same events with and without the delivery log, in turns.
 
     Args:
         events: Events of each run.
     """
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
-        watcher.stage("Making keys")
+        setup.watcher.stage("Making keys")
         customers = make_customers()
         return [
-            _round(number, broker, shell, watcher, (customers, sink, Path(name)), events)
+            _round(number, setup, (customers, sink, Path(name)), events)
             for number in range(1, rounds + 1)
         ]
 
 
-def _round(  # noqa: PLR0917
+def _round(
     number: int,
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     stage: tuple[list[Customer], Sink, Path],
     events: int,
 ) -> LogRun:
@@ -70,16 +65,20 @@ def _round(  # noqa: PLR0917
     logged = 0
     # Now this first, now that: what a machine does over time falls on both.
     for is_on in (True, False) if number % 2 else (False, True):
-        with deployed(broker, shell, port=sink.port) as deployment:
-            watcher.stage(f"Publishing, round {number}")
+        with deployed(setup, port=sink.port) as deployment:
+            setup.watcher.stage(f"Publishing, round {number}")
             asyncio.run(register(deployment, customers, sink.url))
             asyncio.run(publish(deployment, customers, events))
-            watcher.stage(f"Delivering {'with' if is_on else 'without'} the log", events)
+            setup.watcher.stage(f"Delivering {'with' if is_on else 'without'} the log", events)
             env = {**deployment.env, "HOOKSEAL_DELIVERY_LOG": str(is_on).lower()}
             place = folder / f"round-{number}-{is_on}"
             place.mkdir()
             runs[is_on] = run_worker(
-                replace(deployment, env=env), sink, place, events=events, on_progress=watcher.done
+                replace(deployment, env=env),
+                sink,
+                place,
+                events=events,
+                on_progress=setup.watcher.done,
             )
             if is_on:
                 logged = asyncio.run(_logged(deployment))

@@ -15,11 +15,10 @@ from benchmarks.worker_run import applied, in_backoff, worker_environment
 from hookseal.kafka.broker.ports import HOST, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from benchmarks.load import Customer
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 _LOOK_EVERY_S = 0.5
@@ -45,8 +44,7 @@ class MemoryRun:
 
 
 def run_memory(
-    broker: Broker,
-    shell: Mapping[str, str],
+    setup: Setup,
     customers: list[Customer],
     folder: Path,
     *,
@@ -60,7 +58,7 @@ def run_memory(
         waiting: Events to publish.
     """
     closed, port = free_ports(2)
-    with deployed(broker, shell, port=closed) as deployment:
+    with deployed(setup, port=closed) as deployment:
         asyncio.run(register(deployment, customers, lambda c: f"http://{HOST}:{closed}/{c}"))
         env = {**worker_environment(deployment, folder, port), "HOOKSEAL_RETRY_DELAYS_S": "3600"}
         with Measured(faust("streams.app"), env, folder / "ready.log") as worker:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.deployment import deployed
-from benchmarks.model_load import write_tenants
 from benchmarks.process import figures_of
+from benchmarks.tenants_load import write_tenants
 from hookseal.kafka.broker.ports import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 _MB = 1_000_000
@@ -46,15 +43,13 @@ class ModelRun:
     peak_rss_bytes: int
 
 
-def run_model(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, tenants: int
-) -> ModelRun:
+def run_model(setup: Setup, *, tenants: int) -> ModelRun:
     """Write tenants into a changelog of their own and read them in a new process."""
     (closed,) = free_ports(1)
-    with deployed(broker, shell, port=closed) as deployment:
-        watcher.stage("Writing tenants", tenants)
-        written = asyncio.run(write_tenants(deployment, tenants, watcher.done))
-        watcher.stage("Reading tenants")
+    with deployed(setup, port=closed) as deployment:
+        setup.watcher.stage("Writing tenants", tenants)
+        written = asyncio.run(write_tenants(deployment, "large", tenants, setup.watcher.done))
+        setup.watcher.stage("Reading tenants")
         figures = figures_of("benchmarks.model_reader", str(tenants), env=deployment.env)
     return ModelRun(document_bytes=written, **figures)
 

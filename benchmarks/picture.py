@@ -1,4 +1,4 @@
-"""Figures as an SVG of horizontal bars, to be read on light and on dark ground alike."""
+"""Figures as an SVG of horizontal bars, readable on a light and on a dark background."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ if TYPE_CHECKING:
 
     from benchmarks.suite import Section
 
-
-_WIDTH, _EDGE = 960, 32
-_LABEL_WIDTH, _TEXT_WIDTH = 350, 80
-_BARS_X = _EDGE + _LABEL_WIDTH
-_BARS_WIDTH = _WIDTH - _BARS_X - _TEXT_WIDTH - _EDGE
-_LINE, _BAR, _HEADING, _GAP = 26, 16, 34, 18
-_TITLE_HEIGHT = 72
-# What fits beside the bars at 13 pixels, in the widest of the usual sans-serif fonts.
-_LABEL_MAX = 46
-_NOTE_MAX = 130
-# A ground of its own, and both sets of colours: an image does not hear of the page's theme,
-# only of the reader's.
+_WIDTH, _EDGE, _BARS_X, _BARS_WIDTH = 960, 32, 382, 466
+_LINE, _BAR, _HEADING, _GAP, _TITLE = 26, 16, 34, 18, 72
+# What fits at 13 pixels in the widest of the usual sans-serif fonts, in characters.
+_LABEL_MAX, _NOTE_MAX = 46, 130
+_ATTRIBUTES = (
+    'xmlns="http://www.w3.org/2000/svg" role="img" font-size="13" '
+    'font-family="system-ui,-apple-system,Segoe UI,Helvetica,Arial,sans-serif"'
+)
+# Its own background and both colour schemes: an image knows the reader's scheme, not the page's.
 _STYLE = """
 .ground{fill:#ffffff}.text{fill:#1f2328}.faint{fill:#59636e}
 .line{stroke:#d1d9e0}.ours{fill:#0b6e99}.other{fill:#9aa4ae}
@@ -34,14 +31,7 @@ _STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One figure.
-
-    Attributes:
-        label: What it is of.
-        value: How long the bar is, from 0, in the panel's unit.
-        text: The figure as it is written.
-        is_ours: Of hookseal, not of what it is compared with.
-    """
+    """One figure: its label, its length from 0, its text, and whether it is one of hookseal's."""
 
     label: str
     value: float
@@ -51,26 +41,20 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Figures that share a scale.
-
-    Attributes:
-        title: What was measured.
-        unit: Of all bars.
-        bars: From top to bottom.
-    """
+    """Figures that share a scale and a unit."""
 
     title: str
     unit: str
     bars: Sequence[Bar]
 
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return _HEADING + _LINE * len(self.bars) + _GAP
+
 
 def panels_of(sections: Iterable[Section], found: Mapping[str, dict[str, Any]]) -> list[Panel]:
-    """Return what there is to draw.
-
-    Args:
-        sections: Of the suite.
-        found: Figures by section; those that are missing or failed are not drawn.
-    """
+    """Return a panel for each section that was measured without an error."""
     return [
         Panel(section.title, " and ".join(section.bars), _bars(section, found[section.name]))
         for section in sections
@@ -83,7 +67,9 @@ def _bars(section: Section, figures: dict[str, Any]) -> list[Bar]:
     columns, rows = section.table(figures)
     for row in rows:
         cells = {name: str(cell) for name, cell in zip(columns, row, strict=True)}
-        label = ", ".join(_named(cells[name], name) for name in section.labels)
+        # A number takes the name of its column along.
+        labels = ((cells[name], name) for name in section.labels)
+        label = ", ".join(f"{cell} {name}" if cell.isdigit() else cell for cell, name in labels)
         is_ours = not section.is_compared or label.startswith("hookseal")
         for name in section.bars:
             of = f"{label}, {name}" if len(section.bars) > 1 else label
@@ -91,64 +77,42 @@ def _bars(section: Section, figures: dict[str, Any]) -> list[Bar]:
     return bars
 
 
-def _named(cell: str, column: str) -> str:
-    """Return a number with its column's name, anything else as it is."""
-    return f"{cell} {column}" if cell.isdigit() else cell
-
-
 def picture(title: str, note: str, panels: Sequence[Panel]) -> str:
-    """Return the picture, one panel below the other.
-
-    Args:
-        title: Above all of it.
-        note: Below the title: how it was measured.
-        panels: Those without a bar are left out.
-    """
+    """Return the SVG: title, note, and the panels that have bars, one below the other."""
     drawn = [panel for panel in panels if panel.bars]
-    height = _TITLE_HEIGHT + sum(map(_height, drawn)) + _EDGE
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        'font-family="system-ui,-apple-system,Segoe UI,Helvetica,Arial,sans-serif" '
-        'font-size="13">'
-    )
+    height = _TITLE + sum(panel.height for panel in drawn) + _EDGE
     lines = [
-        opening,
+        f'<svg {_ATTRIBUTES} viewBox="0 0 {_WIDTH} {height}">',
         f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
         f'<rect class="ground" width="{_WIDTH}" height="{height}"/>',
         _text(_EDGE, 38, title, 'font-size="20" font-weight="600"'),
         _text(_EDGE, 60, _cut(note, _NOTE_MAX), kind="faint"),
     ]
-    top = _TITLE_HEIGHT
+    top = _TITLE
     for panel in drawn:
         lines += _panel(panel, top)
-        top += _height(panel)
+        top += panel.height
     return "\n".join([*lines, "</svg>", ""])
-
-
-def _height(panel: Panel) -> int:
-    return _HEADING + _LINE * len(panel.bars) + _GAP
 
 
 def _panel(panel: Panel, top: int) -> Iterator[str]:
     yield _text(_EDGE, top + 22, panel.title, 'font-size="15" font-weight="600"')
-    right = _WIDTH - _EDGE
-    yield _text(right, top + 22, panel.unit, 'text-anchor="end"', kind="faint")
+    yield _text(_WIDTH - _EDGE, top + 22, panel.unit, 'text-anchor="end"', kind="faint")
     longest = max(bar.value for bar in panel.bars) or 1.0
-    first = top + _HEADING
-    bottom = first + _LINE * len(panel.bars)
-    yield f'<line class="line" x1="{_BARS_X}" y1="{first}" x2="{_BARS_X}" y2="{bottom}"/>'
-    for number, bar in enumerate(panel.bars):
-        y = first + _LINE * number
+    y = top + _HEADING
+    bottom = y + _LINE * len(panel.bars)
+    yield f'<line class="line" x1="{_BARS_X}" y1="{y}" x2="{_BARS_X}" y2="{bottom}"/>'
+    for bar in panel.bars:
         width = max(1.0, bar.value / longest * _BARS_WIDTH)
-        kind = "ours" if bar.is_ours else "other"
         base = y + _LINE / 2 + 4.5
         yield _text(_BARS_X - 12, base, _cut(bar.label, _LABEL_MAX), 'text-anchor="end"')
         yield (
-            f'<rect class="{kind}" x="{_BARS_X}" y="{y + (_LINE - _BAR) / 2:g}" '
-            f'width="{width:.1f}" height="{_BAR}" rx="2"/>'
+            f'<rect class="{"ours" if bar.is_ours else "other"}" x="{_BARS_X}" '
+            f'y="{y + (_LINE - _BAR) / 2:g}" width="{width:.1f}" height="{_BAR}" rx="2"/>'
         )
         yield _text(_BARS_X + width + 8, base, bar.text)
+        y += _LINE
 
 
 def _text(x: float, y: float, text: str, attributes: str = "", *, kind: str = "text") -> str:

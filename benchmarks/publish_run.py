@@ -20,12 +20,11 @@ from hookseal.kafka.ends import LogEnds
 from hookseal.seal.api_keys import new_admin_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from benchmarks.deployment import Deployment
     from benchmarks.publish_load import Kind
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 CONNECTIONS = 32
@@ -71,9 +70,7 @@ class PublishRun:
         return self.errors == 0 and answered <= self.written <= at_most
 
 
-def run_publish(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, seconds: float, rounds: int
-) -> list[PublishRun]:
+def run_publish(setup: Setup, *, seconds: float, rounds: int) -> list[PublishRun]:
     """Publish to one `hookseal api`; each kind of request in each round.
 
     Args:
@@ -83,8 +80,8 @@ def run_publish(
     admin_key = new_admin_key()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hookseal-bench-")))
-        deployment = stack.enter_context(deployed(broker, shell, port=closed))
-        watcher.stage("Making tenants")
+        deployment = stack.enter_context(deployed(setup, port=closed))
+        setup.watcher.stage("Making tenants")
         master_key = base64.b64decode(deployment.env["HOOKSEAL_MASTER_KEY"])
         keys = asyncio.run(write_tenants(deployment, master_key))
         for kind in KINDS:
@@ -98,7 +95,7 @@ def run_publish(
         runs: list[PublishRun] = []
         for number in range(rounds):
             for kind in KINDS:
-                watcher.stage(f"Publishing, {kind.title}, round {number + 1} of {rounds}")
+                setup.watcher.stage(f"Publishing, {kind.title}, round {number + 1} of {rounds}")
                 first = len(runs) * _IDS_EACH
                 client = _Client(deployment, port, folder / kind.name, seconds, first)
                 runs.append(_run(deployment, api, kind, client))

@@ -13,8 +13,8 @@ import orjson
 
 from benchmarks.deployment import deployed
 from benchmarks.process import Measured, faust, page_at
-from benchmarks.recovery_load import write_small_tenants
 from benchmarks.scenario import PARTITIONS
+from benchmarks.tenants_load import write_tenants
 from benchmarks.worker_run import worker_environment
 from hookseal.kafka.broker.ports import free_ports
 from hookseal.kafka.ends import LogEnds
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.deployment import Deployment
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup
 
 
 RECOVERY_COLUMNS = (
@@ -131,9 +130,7 @@ _QUIET_LOAD = 0.25
 
 
 def run_recovery(
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     *,
     tenants: Sequence[int] = (100_000, 1_000_000),
 ) -> list[RecoveryRun]:
@@ -146,13 +143,13 @@ def run_recovery(
     runs: list[RecoveryRun] = []
     for count in tenants:
         with (
-            deployed(broker, shell, port=closed) as deployment,
+            deployed(setup, port=closed) as deployment,
             TemporaryDirectory(prefix="hookseal-bench-") as name,
         ):
-            watcher.stage("Writing tenants", count)
-            written = asyncio.run(write_small_tenants(deployment, count, watcher.done))
+            setup.watcher.stage("Writing tenants", count)
+            written = asyncio.run(write_tenants(deployment, "small", count, setup.watcher.done))
             for store, start in _STARTS:
-                watcher.stage(f"Reading {count} tenants: {store}, {start}")
+                setup.watcher.stage(f"Reading {count} tenants: {store}, {start}")
                 runs.append(recover(deployment, Path(name), (store, start), (count, written)))
     return runs
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,34 +21,20 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
     from benchmarks.sink import Sink
-    from hookseal.kafka.broker import Broker
     from hookseal.kafka.cluster import Cluster
+    from tests.brokers import Broker
 
 
 _SOURCE = Path(__file__).with_name("reference")
 _PROGRAM, _LOCK = "consumer.mjs", "package-lock.json"
-_FILES = (_PROGRAM, "package.json", _LOCK)
 _INSTALL_TIMEOUT_S = 120.0
 # kafkajs joins its group in some five seconds; after that, so slow it is nowhere.
 _START_S = 90.0
 _SLOWEST_PER_S = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The consumer, ready to run.
-
-    Attributes:
-        node: The program that runs it.
-        folder: It, with its packages beside it.
-    """
-
-    node: str
-    folder: Path
-
-
-def install_reference() -> Reference:
-    """Install what its lock names, if need be; in the user's cache if not here.
+def install_reference() -> str:
+    """Install the packages that its lock file names, if need be; return the path of `node`.
 
     Raises:
         ConfigurationError: `node_missing`, `reference_not_installed`.
@@ -60,22 +45,17 @@ def install_reference() -> Reference:
             "node_missing",
             "The consumer to compare with runs on Node; install Node 20 or newer, and npm.",
         )
-    folder = _SOURCE if os.access(_SOURCE, os.W_OK) else _copied(_cache())
-    wanted = folder / _LOCK
+    wanted = _SOURCE / _LOCK
     with _alone(wanted):
         # npm writes this one last.
-        installed = folder / "node_modules" / ".package-lock.json"
+        installed = _SOURCE / "node_modules" / ".package-lock.json"
         if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-            _install(npm, folder)
-    return Reference(node, folder)
+            _install(npm)
+    return node
 
 
 def why_no_reference(broker: Broker) -> str | None:
-    """Install it; return why it cannot be run against this broker, None if it can.
-
-    Args:
-        broker: Where events will stand.
-    """
+    """Install it; return why it cannot be run against this broker, None if it can."""
     try:
         install_reference()
         if broker.kind == "bootstrap":
@@ -97,9 +77,9 @@ def run_reference(deployment: Deployment, sink: Sink, *, events: int) -> Pace:
             not deliver each event once.
     """
     _check_open(deployment.cluster)
-    reference = install_reference()
+    node = install_reference()
     before = sink.received()
-    pace = _pace(reference, _environment(deployment, sink, events), events)
+    pace = _pace(node, _environment(deployment, sink, events), events)
     received = sink.received() - before
     if received != events:
         raise HooksealError(
@@ -133,11 +113,11 @@ def _environment(deployment: Deployment, sink: Sink, events: int) -> dict[str, s
     }
 
 
-def _pace(reference: Reference, env: dict[str, str], events: int) -> Pace:
+def _pace(node: str, env: dict[str, str], events: int) -> Pace:
     timeout_s = _START_S + events / _SLOWEST_PER_S
     try:
         run = subprocess.run(  # noqa: S603 - our own program
-            [reference.node, str(reference.folder / _PROGRAM)],
+            [node, str(_SOURCE / _PROGRAM)],
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -159,11 +139,11 @@ def _pace(reference: Reference, env: dict[str, str], events: int) -> Pace:
     return Pace(**json.loads(run.stdout.splitlines()[-1]))
 
 
-def _install(npm: str, folder: Path) -> None:
+def _install(npm: str) -> None:
     try:
         subprocess.run(  # noqa: S603 - npm, with what our lock names
             [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=folder,
+            cwd=_SOURCE,
             stdin=subprocess.DEVNULL,
             check=True,
             capture_output=True,
@@ -177,21 +157,6 @@ def _install(npm: str, folder: Path) -> None:
             "npm could not install the consumer to compare with; check that it reaches a "
             f"registry. It said: {said}",
         ) from None
-
-
-def _cache() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "hookseal" / "reference"
-
-
-def _copied(folder: Path) -> Path:
-    """Copy the program and its lock there, where they differ from ours."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        ours, copy = (_SOURCE / name).read_bytes(), folder / name
-        if not copy.exists() or copy.read_bytes() != ours:
-            copy.write_bytes(ours)
-    return folder
 
 
 @contextmanager

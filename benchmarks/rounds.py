@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmarks.bare_loop import run_bare
 from benchmarks.deployment import deployed
@@ -26,25 +26,12 @@ if TYPE_CHECKING:
     from benchmarks.load import Customer
     from benchmarks.memory_run import MemoryRun
     from benchmarks.meter import Pace
-    from benchmarks.scenario import Scenario
+    from benchmarks.scenario import Scenario, Setup
     from benchmarks.worker_run import WorkerRun
-    from hookseal.kafka.broker import Broker
     from hookseal.seal.keys import EncryptionKey, KeyKind
 
 # A name, a title, what to do.
 _Step: TypeAlias = "tuple[str, str, Callable[[], object]]"
-
-
-class Watcher(Protocol):
-    """Hears of what is under way."""
-
-    def stage(self, text: str, total: int | None = None) -> None:
-        """Something begins that has this many steps."""
-        ...
-
-    def done(self, steps: int) -> None:
-        """So many steps are done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +81,10 @@ class _Stage:
 class Bench:
     """The benchmark on a broker that runs."""
 
-    def __init__(
-        self, broker: Broker, scenario: Scenario, shell: Mapping[str, str], watcher: Watcher
-    ) -> None:
-        """Prepare.
-
-        Args:
-            scenario: How much.
-        """
-        self._broker = broker
+    def __init__(self, setup: Setup, scenario: Scenario) -> None:
+        self._setup = setup
         self._scenario = scenario
-        self._shell = shell
-        self._watcher = watcher
+        self._watcher = setup.watcher
 
     def run(self, logs: Path | None = None) -> Results:
         """Measure.
@@ -116,7 +95,7 @@ class Bench:
         with ExitStack() as stack:
             folder = logs or Path(stack.enter_context(TemporaryDirectory(prefix="hookseal-bench-")))
             self._watcher.stage("Installing the consumer to compare with")
-            without_reference = why_no_reference(self._broker)
+            without_reference = why_no_reference(self._setup.broker)
             if without_reference is not None:
                 self._watcher.stage(f"Going on without it: {without_reference}")
             self._watcher.stage("Making keys")
@@ -132,7 +111,7 @@ class Bench:
 
     def _round(self, number: int, stage: _Stage, folder: Path) -> Round:
         of = f"round {number} of {self._scenario.rounds}"
-        with deployed(self._broker, self._shell, port=stage.sink.port) as deployment:
+        with deployed(self._setup, port=stage.sink.port) as deployment:
             self._watcher.stage(f"Publishing, {of}")
             asyncio.run(register(deployment, stage.customers, stage.sink.url))
             asyncio.run(publish(deployment, stage.customers, self._scenario.events))
@@ -175,9 +154,7 @@ class Bench:
 
     def _memory(self, customers: list[Customer], folder: Path) -> MemoryRun:
         self._watcher.stage("Filling every queue")
-        return run_memory(
-            self._broker, self._shell, customers, folder, waiting=self._scenario.waiting
-        )
+        return run_memory(self._setup, customers, folder, waiting=self._scenario.waiting)
 
 
 def _made(folder: Path) -> Path:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
     from benchmarks.meter import Pace
-    from benchmarks.rounds import Watcher
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Setup, Watcher
 
 
 SCALE_COLUMNS = (
@@ -74,18 +73,16 @@ class ScaleRun:
         return all(run.is_exact(self.events) for run in self.of.values())
 
 
-def run_scale(
-    broker: Broker, shell: Mapping[str, str], watcher: Watcher, *, events: int, rounds: int
-) -> list[ScaleRun]:
+def run_scale(setup: Setup, *, events: int, rounds: int) -> list[ScaleRun]:
     """Deliver the same events with one process and with two, in turns.
 
     Args:
         events: Events of each run.
     """
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
-        watcher.stage("Installing the consumer to compare with")
-        with_reference = why_no_reference(broker) is None
-        watcher.stage("Making keys")
+        setup.watcher.stage("Installing the consumer to compare with")
+        with_reference = why_no_reference(setup.broker) is None
+        setup.watcher.stage("Making keys")
         customers = make_customers()
         runs = []
         for number in range(1, rounds + 1):
@@ -95,14 +92,16 @@ def run_scale(
             for processes in _PROCESSES if number % 2 else reversed(_PROCESSES):
                 place = Path(name) / f"round-{number}-{processes}"
                 place.mkdir()
-                with deployed(broker, shell, port=sink.port) as deployment:
-                    watcher.stage(f"{processes} of {max(_PROCESSES)} processes, round {number}")
+                with deployed(setup, port=sink.port) as deployment:
+                    setup.watcher.stage(
+                        f"{processes} of {max(_PROCESSES)} processes, round {number}"
+                    )
                     asyncio.run(register(deployment, customers, sink.url))
-                    run = _Run(deployment, customers, sink, watcher, events)
+                    run = _Run(deployment, customers, sink, setup.watcher, events)
                     of[processes] = run.deliver(place, processes)
                     # Between the two, whichever of them comes first.
                     if with_reference and len(of) == 1:
-                        watcher.stage(f"Delivering with kafkajs, round {number}")
+                        setup.watcher.stage(f"Delivering with kafkajs, round {number}")
                         reference = run_reference(deployment, sink, events=events)
             runs.append(ScaleRun(events, of, reference))
         return runs

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hookseal.seal.keys import KeyKind
+    from tests.brokers import Broker
 
 
 PARTITIONS = 6
 CUSTOMERS = 24
 EVENT_BYTES = 1024
 KINDS: tuple[KeyKind, ...] = ("rsa-2048", "rsa-4096", "p256", "x25519")
+
+
+class Watcher(Protocol):
+    """Reports progress."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Report that a stage with this many steps begins."""
+        ...
+
+    def done(self, steps: int) -> None:
+        """Report how many steps of the stage are done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every run needs.
+
+    Attributes:
+        broker: A running Kafka broker; each run creates and deletes its own topics.
+        shell: The environment that the benchmark was started with.
+        watcher: Reports progress.
+    """
+
+    broker: Broker
+    shell: Mapping[str, str]
+    watcher: Watcher
 
 
 @dataclass(frozen=True, slots=True)

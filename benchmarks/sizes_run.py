@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.load import Customer
-    from benchmarks.rounds import Watcher
-    from benchmarks.scenario import Point
+    from benchmarks.scenario import Point, Setup
     from benchmarks.worker_run import WorkerRun
-    from hookseal.kafka.broker import Broker
 
 
 SIZES_COLUMNS = ("keys", "KB each", "per s", "MB per s", "CPU us each", "rounds", "peak MB")
@@ -52,9 +50,7 @@ class SizeRun:
 
 
 def run_sizes(
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+    setup: Setup,
     *,
     events: int,
     rounds: int,
@@ -68,10 +64,10 @@ def run_sizes(
         points: Kinds of key and sizes.
     """
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
-        watcher.stage("Making keys")
+        setup.watcher.stage("Making keys")
         customers = {point.kind: make_customers(point.kind, keys=_KEYS) for point in points}
         return [
-            _run(broker, shell, watcher, (customers[point.kind], sink, folder), point, events)
+            _run(setup, (customers[point.kind], sink, folder), point, events)
             for point, folder in _turns(points, rounds, Path(name))
         ]
 
@@ -83,10 +79,8 @@ def _turns(points: Sequence[Point], rounds: int, folder: Path) -> Iterator[tuple
             yield point, folder / f"{point.kind}-{point.event_bytes}-{number}"
 
 
-def _run(  # noqa: PLR0917
-    broker: Broker,
-    shell: Mapping[str, str],
-    watcher: Watcher,
+def _run(
+    setup: Setup,
     stage: tuple[list[Customer], Sink, Path],
     point: Point,
     events: int,
@@ -95,12 +89,12 @@ def _run(  # noqa: PLR0917
     folder.mkdir()
     events = min(events, _RUN_MAX_BYTES // point.event_bytes)
     of = f"{point.kind}, {point.event_bytes // _KIB} KB"
-    with deployed(broker, shell, port=sink.port) as deployment:
-        watcher.stage(f"Publishing, {of}")
+    with deployed(setup, port=sink.port) as deployment:
+        setup.watcher.stage(f"Publishing, {of}")
         asyncio.run(register(deployment, customers, sink.url))
         asyncio.run(publish(deployment, customers, events, size_bytes=point.event_bytes))
-        watcher.stage(f"Delivering, {of}", events)
-        worker = run_worker(deployment, sink, folder, events=events, on_progress=watcher.done)
+        setup.watcher.stage(f"Delivering, {of}", events)
+        worker = run_worker(deployment, sink, folder, events=events, on_progress=setup.watcher.done)
     return SizeRun(point, events, worker)
 
 

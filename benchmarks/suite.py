@@ -24,28 +24,13 @@ from hookseal.errors import HooksealError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from benchmarks.rounds import Watcher
-    from benchmarks.scenario import Amounts
-    from hookseal.kafka.broker import Broker
+    from benchmarks.scenario import Amounts, Setup
 
 
 Figures: TypeAlias = "dict[str, Any]"
 Rows: TypeAlias = "list[tuple[object, ...]]"
 
 _MB = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where it runs.
-
-    Attributes:
-        broker: The broker.
-    """
-
-    broker: Broker
-    shell: Mapping[str, str]
-    watcher: Watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +50,7 @@ class Section:
 
     name: str
     title: str
-    measure: Callable[[Place, Amounts, Mapping[str, Figures]], Figures]
+    measure: Callable[[Setup, Amounts, Mapping[str, Figures]], Figures]
     table: Callable[[Figures], tuple[Sequence[str], Rows]]
     labels: Sequence[str]
     bars: Sequence[str]
@@ -74,7 +59,7 @@ class Section:
 
 
 def run_suite(
-    place: Place, amounts: Amounts, sections: Iterable[Section]
+    setup: Setup, amounts: Amounts, sections: Iterable[Section]
 ) -> Iterator[tuple[Section, Figures]]:
     """Measure section after section; yield each with its figures.
 
@@ -82,14 +67,14 @@ def run_suite(
     run takes too long to lose all of it.
 
     Args:
-        place: Where.
+        setup: Where.
         amounts: How much.
         sections: Which, in this order.
     """
     found: dict[str, Figures] = {}
     for section in sections:
         try:
-            found[section.name] = section.measure(place, amounts, found)
+            found[section.name] = section.measure(setup, amounts, found)
         except HooksealError as error:
             found[section.name] = {"error": str(error)}
         yield section, found[section.name]
@@ -118,15 +103,15 @@ def _by_itself(
     def of(what: str) -> Any:
         return getattr(import_module(f"benchmarks.{name}_run"), what)
 
-    def measure(place: Place, amounts: Amounts, found: Mapping[str, Figures]) -> Figures:
+    def measure(setup: Setup, amounts: Amounts, found: Mapping[str, Figures]) -> Figures:
         keywords = {
-            keyword: _drained_per_s(place, amounts, found)
+            keyword: _drained_per_s(setup, amounts, found)
             if keyword == "per_s"
             else getattr(amounts, attribute)
             for keyword, attribute in amount.items()
         }
-        runs = of(f"run_{name}")(place.broker, place.shell, place.watcher, **keywords)
-        figures: Figures = of(f"{name}_figures")(runs, place.broker.kind)
+        runs = of(f"run_{name}")(setup, **keywords)
+        figures: Figures = of(f"{name}_figures")(runs, setup.broker.kind)
         return figures
 
     def table(figures: Figures) -> tuple[Sequence[str], Rows]:
@@ -135,19 +120,17 @@ def _by_itself(
     return Section(name, title, measure, table, labels, bars)
 
 
-def _rounds(place: Place, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
+def _rounds(setup: Setup, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
     scenario = Scenario(events=amounts.events, rounds=amounts.rounds, seals=amounts.seals)
-    results = Bench(place.broker, scenario, place.shell, place.watcher).run()
-    return document(results, scenario, place.broker.kind)
+    results = Bench(setup, scenario).run()
+    return document(results, scenario, setup.broker.kind)
 
 
-def _memory(place: Place, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
-    place.watcher.stage("Filling every queue")
+def _memory(setup: Setup, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
+    setup.watcher.stage("Filling every queue")
     with TemporaryDirectory(prefix="hookseal-bench-") as name:
-        run = run_memory(
-            place.broker, place.shell, make_customers(), Path(name), waiting=amounts.waiting
-        )
-    return {"broker": place.broker.kind, **asdict(run)}
+        run = run_memory(setup, make_customers(), Path(name), waiting=amounts.waiting)
+    return {"broker": setup.broker.kind, **asdict(run)}
 
 
 def _memory_table(figures: Figures) -> tuple[Sequence[str], Rows]:
@@ -159,12 +142,10 @@ def _memory_table(figures: Figures) -> tuple[Sequence[str], Rows]:
     return ("worker", "MB"), rows
 
 
-def _publish(place: Place, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
+def _publish(setup: Setup, amounts: Amounts, _: Mapping[str, Figures]) -> Figures:
     seconds = min(5.0, amounts.seconds)
-    runs = run_publish(
-        place.broker, place.shell, place.watcher, seconds=seconds, rounds=amounts.turns
-    )
-    return publish_figures(runs, place.broker.kind)
+    runs = run_publish(setup, seconds=seconds, rounds=amounts.turns)
+    return publish_figures(runs, setup.broker.kind)
 
 
 def _publish_table(figures: Figures) -> tuple[Sequence[str], Rows]:
@@ -173,19 +154,17 @@ def _publish_table(figures: Figures) -> tuple[Sequence[str], Rows]:
     return (*columns, "requests per s of all runs", "MB"), publish_rows(runs)
 
 
-def _drained_per_s(place: Place, amounts: Amounts, found: Mapping[str, Figures]) -> float:
+def _drained_per_s(setup: Setup, amounts: Amounts, found: Mapping[str, Figures]) -> float:
     """Return what a worker drains on this machine, as was just measured or is now."""
     worker = found.get("rounds", {}).get("worker")
     if worker is None:
         runs = run_sizes(
-            place.broker,
-            place.shell,
-            place.watcher,
+            setup,
             events=amounts.events,
             rounds=1,
             points=POINTS[:1],
         )
-        worker = sizes_figures(runs, place.broker.kind)["points"][0]
+        worker = sizes_figures(runs, setup.broker.kind)["points"][0]
     return float(worker["per_s"])
 
 

@@ -1,6 +1,6 @@
 // What a team writes for itself: kafkajs, one event after the other in each partition, a POST
 // with exponential backoff, and a dead-letter topic. Nothing is sealed, signed or logged, and
-// no address is judged. A program for `node`, started by `hookseal.bench.reference_run`.
+// no address is judged. A program for `node`, started by `benchmarks.reference_run`.
 //
 // It writes one line of JSON once it has delivered all: events per second and microseconds of
 // CPU for each, both between a tenth and nine tenths of them.

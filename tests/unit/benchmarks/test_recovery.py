@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.recovery_load import one_of_each, small_tenant
 from benchmarks.recovery_run import (
     RECOVERY_COLUMNS,
     RecoveryRun,
     recovery_figures,
     recovery_rows,
 )
+from benchmarks.tenants_load import one_of_each, small_tenant
 from hookseal.domain.tenant import decode, encode
 from hookseal.kafka.partitioner import partition_of
 

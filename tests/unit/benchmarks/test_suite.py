@@ -15,15 +15,9 @@ from benchmarks.__main__ import app, bench
 from benchmarks.deployment import Deployment
 from benchmarks.picture import panels_of
 from benchmarks.publish_load import KINDS
-from benchmarks.reference_run import (
-    _SOURCE,
-    _copied,
-    install_reference,
-    run_reference,
-    why_no_reference,
-)
-from benchmarks.scenario import FULL, POINTS, QUICK
-from benchmarks.suite import SECTIONS, Place, Section, is_exact, run_suite
+from benchmarks.reference_run import install_reference, run_reference, why_no_reference
+from benchmarks.scenario import FULL, POINTS, QUICK, Setup
+from benchmarks.suite import SECTIONS, Section, is_exact, run_suite
 from hookseal.errors import ConfigurationError, HooksealError
 from hookseal.kafka.cluster import Cluster
 
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NO_PLACE = Place(cast("Any", SimpleNamespace(kind="apache")), {}, cast("Any", None))
+NO_SETUP = Setup(cast("Any", SimpleNamespace(kind="apache")), {}, cast("Any", None))
 BY_THEMSELVES = ("sizes", "distance", "latency", "scale", "recovery")
 
 
@@ -46,7 +40,7 @@ class TestRunSuite:
 
         sections = [a_section("one", fail), a_section("two", lambda *_: {"exact": True})]
 
-        found = {s.name: figures for s, figures in run_suite(NO_PLACE, QUICK, sections)}
+        found = {s.name: figures for s, figures in run_suite(NO_SETUP, QUICK, sections)}
 
         assert found == {
             "one": {"error": "bench_stalled: Nothing happened."},
@@ -60,7 +54,7 @@ class TestRunSuite:
             given.append(dict(found))
             return {"per_s": 1.0}
 
-        list(run_suite(NO_PLACE, QUICK, [a_section("one", look), a_section("two", look)]))
+        list(run_suite(NO_SETUP, QUICK, [a_section("one", look), a_section("two", look)]))
 
         assert given == [{}, {"one": {"per_s": 1.0}}]
 
@@ -100,7 +94,7 @@ class TestSections:
         monkeypatch.setattr("benchmarks.suite.import_module", lambda _: module)
 
         figures = SECTIONS["latency"].measure(
-            NO_PLACE, QUICK, {"rounds": {"worker": {"per_s": 2000.0}}}
+            NO_SETUP, QUICK, {"rounds": {"worker": {"per_s": 2000.0}}}
         )
 
         assert asked == {"per_s": 2000.0, "seconds": 2.0, "rounds": 1, "shares": (0.5,)}
@@ -200,7 +194,7 @@ class TestReference:
 
         assert refusal.value.code == "node_missing"
         assert "install Node" in refusal.value.message
-        assert why_no_reference(NO_PLACE.broker) == refusal.value.message
+        assert why_no_reference(NO_SETUP.broker) == refusal.value.message
 
     def test_it_is_not_run_against_a_cluster_that_it_cannot_log_in_to(self) -> None:
         cluster = Cluster("localhost:1", security_protocol="SASL_SSL")
@@ -209,18 +203,6 @@ class TestReference:
             run_reference(Deployment(cluster, {}), cast("Any", None), events=1)
 
         assert refusal.value.code == "reference_cluster_secured"
-
-    def test_a_copy_for_a_package_that_cannot_be_written_follows_it(self, tmp_path: Path) -> None:
-        folder = _copied(tmp_path / "cache")
-        (folder / "consumer.mjs").write_text("an older one")
-        lock = folder / "package-lock.json"
-        before = lock.stat().st_mtime_ns
-
-        assert _copied(folder) == folder
-
-        assert (folder / "consumer.mjs").read_bytes() == (_SOURCE / "consumer.mjs").read_bytes()
-        # Or the packages would be installed again.
-        assert lock.stat().st_mtime_ns == before
 
 
 class TestCommand:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["POM", "Jars", "resolve"]
 
 # In a checkout; an installed wheel does not carry it.
-POM = Path(__file__).parents[3] / "deploy" / "kafka" / "pom.xml"
+POM = Path(__file__).parents[2] / "deploy" / "kafka" / "pom.xml"
 _RESOLVE_TIMEOUT_S = 600
 _VERSION = re.compile(r"<kafka\.version>([^<]+)</kafka\.version>")
 _LINES_SHOWN = 20
@@ -105,7 +105,7 @@ def _copy_dependencies(maven: str, pom: Path, folder: Path) -> None:
         f"-DoutputDirectory={folder}",
     ]
     try:
-        run = subprocess.run(  # noqa: S603 - we composed the command
+        run = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,

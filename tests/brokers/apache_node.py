@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hookseal.kafka.broker.apache_settings import Place
+    from tests.brokers.apache_settings import Place
 
 __all__ = ["ApacheNode"]
 
@@ -85,7 +85,11 @@ class ApacheNode:
         self._child.ask_to_stop()
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it on the data and the ports it had; see `Node`.
+        """Start it on the data and the ports it had.
+
+        Args:
+            wait: Return only when every running node knows this one. Pass False to start the
+                first of a cluster whose majority is down: alone it cannot register.
 
         Raises:
             BrokerError: `broker_not_started`, `broker_port_taken`.

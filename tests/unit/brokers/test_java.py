@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.java import ClassArchive, Java, find
+from tests.brokers.java import ClassArchive, Java, find
 
 JAVA_8 = 'openjdk version "1.8.0_392"'
 JAVA_11 = 'openjdk version "11.0.21" 2023-10-17'

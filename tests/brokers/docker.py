@@ -6,7 +6,7 @@ import importlib
 from contextlib import ExitStack
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.contract import RunningBroker
+from hookseal.kafka.broker import Broker
 from hookseal.kafka.broker.probe import node_ids, wait_until
 
 __all__ = ["start"]
@@ -25,7 +25,7 @@ _BROKER_SETTINGS = {
 }
 
 
-def start() -> RunningBroker:
+def start() -> Broker:
     """Start the container, pulling its image if need be.
 
     Raises:
@@ -40,7 +40,7 @@ def start() -> RunningBroker:
         raise BrokerError(
             "broker_missing",
             "Containers are started by testcontainers; install it with "
-            "`pip install 'hookseal[docker]'`.",
+            "`pip install testcontainers`.",
         ) from None
     with ExitStack() as stack:
         try:
@@ -62,7 +62,7 @@ def start() -> RunningBroker:
         bootstrap: str = container.get_bootstrap_server()
         if not wait_until(lambda: bool(node_ids(bootstrap)), _START_TIMEOUT_S):
             raise _not_started(f"nothing answers at {bootstrap}")
-        return RunningBroker("docker", bootstrap, resources=stack.pop_all())
+        return Broker("docker", bootstrap, resources=stack.pop_all())
 
 
 def _not_started(reason: str) -> BrokerError:

@@ -91,7 +91,7 @@ def find() -> Java:
     """
     program = _program()
     try:
-        run = subprocess.run(  # noqa: S603 - the operator's own Java
+        run = subprocess.run(
             [program, "-version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hookseal.kafka.broker.apache_settings import Place, copies, server_properties
+from tests.brokers.apache_settings import Place, copies, server_properties
 
 
 def settings_of(nodes: int, node_id: int = 1) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.jars import POM, resolve
+from tests.brokers.jars import POM, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

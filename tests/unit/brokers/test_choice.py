@@ -4,7 +4,7 @@ import pytest
 
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.broker import bootstrap as bootstrap_kind
-from hookseal.kafka.broker import choose_kind, start_broker
+from tests.brokers import choose_kind, start_broker
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker import start_broker
+from tests.brokers import start_broker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 START = """
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker import start_broker
+from tests.brokers import start_broker
 try:
     start_broker("docker")
 except BrokerError as error:
@@ -38,7 +38,7 @@ def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
     assert "DOCKER_HOST" in run.stdout
 
 
-def test_without_testcontainers_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_testcontainers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     # None makes an import fail as that of a package that is not installed.
     monkeypatch.setitem(sys.modules, "testcontainers.community.kafka", None)
 
@@ -46,4 +46,4 @@ def test_without_testcontainers_it_names_the_extra(monkeypatch: pytest.MonkeyPat
         start_broker("docker")
 
     assert caught.value.code == "broker_missing"
-    assert "hookseal[docker]" in caught.value.message
+    assert "pip install testcontainers" in caught.value.message

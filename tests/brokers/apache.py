@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker import jars, java
-from hookseal.kafka.broker.apache_node import ApacheNode
-from hookseal.kafka.broker.apache_settings import Place, copies, server_properties
-from hookseal.kafka.broker.contract import RunningBroker
-from hookseal.kafka.broker.java import ClassArchive
+from hookseal.kafka.broker import Broker
 from hookseal.kafka.broker.ports import with_free_ports
 from hookseal.kafka.broker.probe import wait_until
 from hookseal.kafka.broker.process import Child, last_lines
+from tests.brokers import jars, java
+from tests.brokers.apache_node import ApacheNode
+from tests.brokers.apache_settings import Place, copies, server_properties
+from tests.brokers.java import ClassArchive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from hookseal.kafka.broker.apache_settings import Listener
-    from hookseal.kafka.broker.jars import Jars
-    from hookseal.kafka.broker.java import Java
+    from tests.brokers.apache_settings import Listener
+    from tests.brokers.jars import Jars
+    from tests.brokers.java import Java
 
-__all__ = ["start"]
+__all__ = ["ApacheBroker", "start"]
 
 _FORMAT_TIMEOUT_S = 60
 _CLUSTER_ID_BYTES = 16
@@ -38,9 +38,28 @@ _STOP_GRACE_ALONE_S = 30.0
 _STOP_GRACE_CLUSTER_S = 1.0
 
 
+class ApacheBroker(Broker):
+    """A cluster whose nodes can be killed and started again.
+
+    Attributes:
+        nodes: In the order of their ids.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        settings: Mapping[str, str],
+        nodes: Sequence[ApacheNode],
+        resources: ExitStack,
+    ) -> None:
+        super().__init__("apache", bootstrap, settings=settings, resources=resources)
+        self.nodes = nodes
+
+
 def start(
     nodes: int = 1, *, listeners: Sequence[Listener] = (), format_with: Sequence[str] = ()
-) -> RunningBroker:
+) -> ApacheBroker:
     """Start a cluster on free ports and wait until all its nodes know each other.
 
     Args:
@@ -64,7 +83,7 @@ def _start(
     listeners: Sequence[Listener],
     format_with: Sequence[str],
     ports: Sequence[int],
-) -> RunningBroker:
+) -> ApacheBroker:
     places = [
         Place(node_id, client, controller)
         for node_id, (client, controller) in enumerate(zip(ports[::2], ports[1::2], strict=True), 1)
@@ -88,8 +107,7 @@ def _start(
             node.start(wait=False)
         for node in nodes:
             node.wait_registered()
-        return RunningBroker(
-            "apache",
+        return ApacheBroker(
             ",".join(place.bootstrap for place in places),
             settings={"HOOKSEAL_REPLICATION": str(copies(len(places)))} if len(places) > 1 else {},
             nodes=nodes,
