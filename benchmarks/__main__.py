@@ -126,8 +126,7 @@ def bench(
         ),
     ] = None,
     smoke: Annotated[
-        bool,
-        typer.Option("--smoke", "--quick", help="Few events, one round: does all of it work?"),
+        bool, typer.Option("--smoke", "--quick", help="Few events, one round: does all of it work?")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="File to write all figures to.")] = None,
     svg: Annotated[

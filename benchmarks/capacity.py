@@ -18,10 +18,10 @@ from hookseal.outbound.client import CONNECTIONS
 if TYPE_CHECKING:
     from hookseal.delivery.lanes.turns import Ordering
 
+# CPU seconds of one webhook; `python -m benchmarks` measures yours.
 CPU_S: Final = 300e-6
-"""CPU seconds of one webhook; `python -m benchmarks` measures yours."""
+# Share of the maximum throughput to plan with; the rest is for peaks and for catching up.
 UTILISATION: Final = 0.6
-"""Share of the maximum throughput to plan with; the rest is for peaks and for catching up."""
 COPIES: Final = 3
 
 # Assumptions, not measurements. Bytes a second that producers write to one broker before
@@ -43,21 +43,17 @@ def _default(setting: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of a worker. In the ordering mode `partition` only `connections` applies.
+    """Limits of a worker. In the ordering mode `partition` only `connections` applies."""
 
-    Attributes:
-        events: Events in progress of a partition, `HOOKSEAL_BUFFER_EVENTS`.
-        queued: Events queued behind the first of an ordering key, `HOOKSEAL_LANE_LIMIT`.
-        attempts: Attempts in progress of a partition, `HOOKSEAL_MAX_IN_FLIGHT`.
-        each: Of these, attempts of one customer, `HOOKSEAL_MAX_IN_FLIGHT_PER_CUSTOMER`.
-        connections: Sockets of one process; not a setting.
-    """
-
+    # Events in progress of a partition, `HOOKSEAL_BUFFER_EVENTS`.
     events: int = _default("buffer_events")
+    # Events queued behind the first of an ordering key, `HOOKSEAL_LANE_LIMIT`.
     queued: int = _default("lane_limit")
+    # Attempts in progress of a partition, `HOOKSEAL_MAX_IN_FLIGHT`.
     attempts: int = _default("max_in_flight")
+    # Of these, attempts of one customer, `HOOKSEAL_MAX_IN_FLIGHT_PER_CUSTOMER`.
     each: int = _default("max_in_flight_per_customer")
-    connections: int = CONNECTIONS
+    connections: int = CONNECTIONS  # Sockets of one process; not a setting
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -72,19 +68,12 @@ def bounds_of(settings: Settings) -> Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one webhook takes, and under which limits.
+    """What one webhook takes, and under which limits."""
 
-    Attributes:
-        ordering: The ordering mode.
-        latency_s: Mean seconds from the request to the end of its response.
-        cpu_s: CPU seconds, from the fetched record to the commit.
-        bounds: Limits of the worker.
-    """
-
-    ordering: Ordering
-    latency_s: float
-    cpu_s: float = CPU_S
-    bounds: Bounds = field(default_factory=Bounds)
+    ordering: Ordering  # The ordering mode
+    latency_s: float  # Mean seconds from the request to the end of its response
+    cpu_s: float = CPU_S  # CPU seconds, from the fetched record to the commit
+    bounds: Bounds = field(default_factory=Bounds)  # Limits of the worker
 
     @property
     def held_s(self) -> float:
@@ -125,25 +114,15 @@ def deployment_per_s(load: Load, *, partitions: int, workers: int, customers: in
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a load needs.
+    """What a load needs."""
 
-    Attributes:
-        workers: Processes, one vCPU each.
-        partitions: A multiple of `workers`, so that each worker gets equally many.
-        customers: The fewest, with equally many events each.
-        brokers: With three copies of each partition.
-        kafka_in: Bytes a second that clients write: events, the delivery log, offsets.
-        kafka_out: Bytes a second that all brokers send, to consumers and to each other.
-        egress: Bytes a second that workers send to endpoints; responses not counted.
-    """
-
-    workers: int
-    partitions: int
-    customers: int
-    brokers: int
-    kafka_in: float
-    kafka_out: float
-    egress: float
+    workers: int  # Processes, one vCPU each
+    partitions: int  # A multiple of `workers`, so that each worker gets equally many
+    customers: int  # The fewest, with equally many events each
+    brokers: int  # With three copies of each partition
+    kafka_in: float  # Bytes a second that clients write: events, the delivery log, offsets
+    kafka_out: float  # Bytes a second that all brokers send, to consumers and to each other
+    egress: float  # Bytes a second that workers send to endpoints; responses not counted
 
 
 def plan(

@@ -15,6 +15,7 @@ from benchmarks.scenario import PARTITIONS
 from hookseal.config import load
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.registry import Registry
 from hookseal.kafka.topics import TopicNames
 
@@ -24,30 +25,20 @@ if TYPE_CHECKING:
     from benchmarks.scenario import Setup
     from tests.brokers import Broker
 
-
 _PREFIX = "HOOKSEAL_"
 # What the worker takes over from the shell, to be compared: it is part of the question.
 _COMPARED = ("HOOKSEAL_ORDERING", "HOOKSEAL_COMMIT_INTERVAL_S")
 # What says how to reach a cluster of the operator's own.
-_CLUSTER = (
-    "HOOKSEAL_KAFKA_",
-    "HOOKSEAL_REPLICATION",
-    "HOOKSEAL_SESSION_",
-    "HOOKSEAL_HEARTBEAT_",
-)
+_CLUSTER = ("HOOKSEAL_KAFKA_", "HOOKSEAL_REPLICATION", "HOOKSEAL_SESSION_", "HOOKSEAL_HEARTBEAT_")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One run's place.
+    """One run's place."""
 
-    Attributes:
-        cluster: With the run's own prefix.
-        env: The whole environment of a worker; settings are the defaults but for what
-            keeps a worker from delivering to this very host.
-    """
-
-    cluster: Cluster
+    cluster: Cluster  # With the run's own prefix
+    # The whole environment of a worker; settings are the defaults but for what keeps a worker from
+    # delivering to this very host.
     env: Mapping[str, str] = field(repr=False)
 
     @property
@@ -97,6 +88,16 @@ def deployed(setup: Setup, *, port: int) -> Iterator[Deployment]:
         yield deployment
     finally:
         asyncio.run(_remove(deployment))
+
+
+async def records_in(deployment: Deployment, topic: str) -> int:
+    """Return how many offsets a topic has, in all of its partitions."""
+    ends = LogEnds(deployment.cluster)
+    await ends.start()
+    try:
+        return sum((await ends.of(topic, range(PARTITIONS))).values())
+    finally:
+        await ends.close()
 
 
 def _cluster(broker: Broker, prefix: str) -> Cluster:

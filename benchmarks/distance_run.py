@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.deployment import deployed
 from benchmarks.latency_sink import TimedSink, hosts_here
-from benchmarks.load import make_customers, publish, write_customers
+from benchmarks.load import make_customers, publish, write_tenants
+from benchmarks.meter import paces_figures
 from benchmarks.scenario import PARTITIONS
 from benchmarks.worker_run import run_worker
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from benchmarks.load import Customer
     from benchmarks.scenario import Setup
     from benchmarks.worker_run import WorkerRun
-
 
 DISTANCE_COLUMNS = (
     "receivers answer after",
@@ -34,17 +33,11 @@ DISTANCE_COLUMNS = (
 
 
 class Way(NamedTuple):
-    """How a worker is set.
+    """How a worker is set."""
 
-    Attributes:
-        name: For programs.
-        title: For people.
-        settings: What is not the default.
-    """
-
-    name: str
-    title: str
-    settings: Mapping[str, str]
+    name: str  # For programs
+    title: str  # For people
+    settings: Mapping[str, str]  # What is not the default
 
 
 WAYS = (
@@ -60,21 +53,13 @@ WAYS = (
 
 @dataclass(frozen=True, slots=True)
 class DistanceRun:
-    """One worker that was run.
+    """One worker that was run."""
 
-    Attributes:
-        latency_s: Seconds from a request to its answer.
-        way: Name of how the worker was set.
-        customers: Whose events it had.
-        events: That it delivered.
-        worker: What it came to.
-    """
-
-    latency_s: float
-    way: str
-    customers: int
-    events: int
-    worker: WorkerRun
+    latency_s: float  # Seconds from a request to its answer
+    way: str  # Name of how the worker was set
+    customers: int  # Whose events it had
+    events: int  # That it delivered
+    worker: WorkerRun  # What it came to
 
 
 def distance_figures(runs: Sequence[DistanceRun], broker: str) -> dict[str, Any]:
@@ -100,20 +85,14 @@ def _raw(run: DistanceRun) -> dict[str, Any]:
 
 
 def _distance(latency_s: float, runs: Sequence[DistanceRun]) -> dict[str, Any]:
-    ways = {way.name: _medians([run.worker for run in runs if run.way == way.name]) for way in WAYS}
+    ways = {
+        way.name: paces_figures([run.worker.pace for run in runs if run.way == way.name])
+        for way in WAYS
+    }
     base = ways["partition"]["per_s"]
     for figures in ways.values():
         figures["times_partition"] = figures["per_s"] / base
     return {"latency_s": latency_s, "ways": ways}
-
-
-def _medians(workers: Sequence[WorkerRun]) -> dict[str, Any]:
-    rates = [worker.pace.per_s for worker in workers]
-    return {
-        "per_s": median(rates),
-        "cpu_us": median(worker.pace.cpu_us for worker in workers),
-        "rates": rates,
-    }
 
 
 def distance_rows(figures: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -170,19 +149,15 @@ def run_distance(
 
 
 def _run(  # noqa: PLR0917
-    setup: Setup,
-    folder: Path,
-    customers: list[Customer],
-    way: Way,
-    latency_s: float,
-    events: int,
+    setup: Setup, folder: Path, customers: list[Customer], way: Way, latency_s: float, events: int
 ) -> DistanceRun:
     events = events_of(way.name, latency_s, events)
     with (
         TimedSink(folder, delay_s=latency_s, hosts=hosts_here()) as sink,
         deployed(setup, port=sink.port) as deployment,
     ):
-        asyncio.run(write_customers(deployment, customers, sink.url))
+        tenants = (customer.tenant(sink.url(customer.customer_id)) for customer in customers)
+        asyncio.run(write_tenants(deployment, tenants))
         asyncio.run(publish(deployment, customers, events))
         setup.watcher.stage(f"Answers after {latency_s * 1000:.0f} ms, {way.title}", events)
         worker = run_worker(

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
 
 from benchmarks.deployment import deployed
-from benchmarks.hostile_sink import HostileSink
 from benchmarks.load import make_customers, register
 from benchmarks.process import Measured, faust
 from benchmarks.sample import event_value
@@ -26,11 +29,94 @@ from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
     from benchmarks.scenario import Setup
+
+_DRIP_S = 0.05
+_FOREVER_S = 3600.0
+_BLOCK = b"x" * 65_536
+
+
+class HostileSink:
+    """Serves `/neighbour/<customer>` and `/hostile/<number>`; a context manager.
+
+    Attributes:
+        arrived: Seconds of `time.perf_counter` at which a neighbour was sent an event, first
+            time, by event id.
+        hostile: Requests to hostile receivers, by what they do.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: dict[str, float] = {}
+        self.hostile: dict[str, int] = defaultdict(int)
+        self._kinds: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
+            ("hangs", _hang),
+            ("drips", _drip),
+            ("never ends", _pour),
+            ("resets", _reset),
+        ]
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/neighbour/{customer}", self._neighbour)
+        app.router.add_post("/hostile/{number}", self._hostile)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port: int = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    def url(self, kind: str, name: str) -> str:
+        """Return a receiver's URL."""
+        return f"http://127.0.0.1:{self.port}/{kind}/{name}"
+
+    async def _neighbour(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.arrived.setdefault(request.headers["webhook-id"], time.perf_counter())
+        return web.Response()
+
+    async def _hostile(self, request: web.Request) -> web.StreamResponse:
+        await request.read()
+        name, behave = self._kinds[int(request.match_info["number"]) % len(self._kinds)]
+        self.hostile[name] += 1
+        with suppress(ConnectionError):
+            # The worker hangs up, which is what it should.
+            return await behave(request)
+        return web.Response()
+
+
+async def _hang(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(_FOREVER_S)
+    return web.Response()
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    while True:
+        await response.write(b"x")
+        await asyncio.sleep(_DRIP_S)
+
+
+async def _pour(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    while True:
+        await response.write(_BLOCK)
+
+
+async def _reset(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 HOSTILE = 20
@@ -42,26 +128,15 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HostileRun:
-    """One stretch with hostile receivers, and one without; seconds.
+    """One stretch with hostile receivers, and one without; seconds."""
 
-    Attributes:
-        quiet: Latency of each event of a neighbour's, without.
-        beside: The same with them.
-        hostile: Requests that the hostile ones were sent.
-    """
-
-    quiet: tuple[float, ...]
-    beside: tuple[float, ...]
-    hostile: int
+    quiet: tuple[float, ...]  # Latency of each event of a neighbour's, without
+    beside: tuple[float, ...]  # The same with them
+    hostile: int  # Requests that the hostile ones were sent
 
 
 def run_hostile(setup: Setup, *, seconds: float, rounds: int) -> list[HostileRun]:
-    """Measure it, in the order `customer`, with one worker.
-
-    Args:
-        seconds: Of each stretch.
-        rounds: How often, in turns.
-    """
+    """Measure it, in the order `customer`, with one worker."""
     setup.watcher.stage("Making keys")
     neighbours = make_customers()
     hostile = [
@@ -171,7 +246,7 @@ class _Load:
         return f"evt_{self._number:012d}"
 
 
-def hostile_figures(runs: Sequence[HostileRun], broker: str) -> dict[str, object]:
+def hostile_figures(runs: Sequence[HostileRun], broker: str) -> dict[str, Any]:
     """Return all figures; milliseconds."""
 
     def at(percent: int, kind: str) -> list[float]:
@@ -194,13 +269,11 @@ def hostile_figures(runs: Sequence[HostileRun], broker: str) -> dict[str, object
     }
 
 
-def hostile_line(figures: Mapping[str, object]) -> str:
+def hostile_line(figures: Mapping[str, Any]) -> str:
     """Return the figures as one line."""
 
     def of(name: str) -> str:
-        values = figures[name]
-        assert isinstance(values, list)
-        return f"{median(values):.1f}"
+        return f"{median(figures[name]):.1f}"
 
     return (
         f"{_PER_S} events a second for 24 neighbours, p50 and p99 from due to arrival: "

@@ -1,6 +1,6 @@
 """An agent that does nothing, in the very application that the worker runs in.
 
-A program for `faust -A benchmarks.idle_agent worker`, started by `benchmarks.idle_run`.
+A program for `faust -A benchmarks.idle_agent worker`, started by `benchmarks.worker_run`.
 """
 
 from __future__ import annotations

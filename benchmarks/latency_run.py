@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from benchmarks.load import Customer
     from benchmarks.scenario import Setup
 
-
 LATENCY_COLUMNS = (
     "load",
     "due per s",
@@ -53,32 +52,21 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LatencyRun:
-    """One load for a while, its warm-up left out of all but the books.
+    """One load for a while, its warm-up left out of all but the books."""
 
-    Attributes:
-        due_per_s: Events a second that were due.
-        arrived_per_s: Events a second that arrived, from the first that was due to the last
-            that arrived.
-        latencies_s: Of each event that arrived, from when it was due to its first arrival.
-        events: Published, warm-up included.
-        arrived: Of these, how many arrived at all.
-        repeats: Arrivals of what had arrived before.
-        sent: How well the publisher kept its schedule.
-        share: Of what a worker drains.
-        ordering: The worker's.
-        machine_busy: Share of all its cores that was in use, by whomever: near 1 the figures
-            are those of a machine that is too small.
-    """
-
-    due_per_s: float
+    due_per_s: float  # Events a second that were due
+    # Events a second that arrived, from the first that was due to the last that arrived.
     arrived_per_s: float
+    # Of each event that arrived, from when it was due to its first arrival.
     latencies_s: tuple[float, ...]
-    events: int
-    arrived: int
-    repeats: int
-    sent: Sent
-    share: float = 0.0
-    ordering: str = "partition"
+    events: int  # Published, warm-up included
+    arrived: int  # Of these, how many arrived at all
+    repeats: int  # Arrivals of what had arrived before
+    sent: Sent  # How well the publisher kept its schedule
+    share: float = 0.0  # Of what a worker drains
+    ordering: str = "partition"  # The worker's
+    # Share of all its cores that was in use, by whomever: near 1 the figures are those of a machine
+    # that is too small.
     machine_busy: float = 0.0
 
     @property
@@ -197,15 +185,10 @@ _LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """One load for a while.
+    """One load for a while."""
 
-    Attributes:
-        share: Of what the worker drains.
-        plan: What is published, warm-up included.
-    """
-
-    share: float
-    plan: Plan
+    share: float  # Of what the worker drains
+    plan: Plan  # What is published, warm-up included
 
     @property
     def moments(self) -> list[float]:
@@ -260,9 +243,7 @@ def _stretches(
 
 
 def _round(
-    setup: Setup,
-    stage: tuple[list[Customer], Path],
-    stretches: Sequence[_Stretch],
+    setup: Setup, stage: tuple[list[Customer], Path], stretches: Sequence[_Stretch]
 ) -> list[LatencyRun]:
     customers, folder = stage
     with ExitStack() as stack:

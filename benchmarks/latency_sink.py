@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-
 # Besides the first; a customer of a hundred shares its host with nine others.
 _HOSTS = 100
 

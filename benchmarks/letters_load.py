@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
 
-
 CUSTOMERS = 1000
 # Has half of all letters: whoever fails, fails with everything.
 LARGEST = "customer-0"

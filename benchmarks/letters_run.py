@@ -22,52 +22,32 @@ if TYPE_CHECKING:
     from benchmarks.deployment import Deployment
     from benchmarks.scenario import Setup
 
-
 _MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LettersRun:
-    """What listing and replaying took.
+    """What listing and replaying took."""
 
-    Attributes:
-        letters: On the topic, and in the index.
-        indexed_s: Seconds to make the index from nothing.
-        index_bytes: Of its files.
-        list_s: Seconds of two pages of 50, by what was asked for; with the wait for whatever
-            is new.
-        list_rss_bytes: Resident after that.
-        list_peak_rss_bytes: The most until then.
-        warm_start_s: Seconds from the start of another process's index, with a file that is
-            there, to its first page.
-        replayed: Letters that were published again.
-        replayed_s: Seconds of that.
-        replay_early_rss_bytes: The most that was resident during the first tenth.
-        replay_peak_rss_bytes: The most that was resident at all.
-        exact: Whether each of them stands on `events` exactly once.
-    """
-
-    letters: int
-    indexed_s: float
-    index_bytes: int
+    letters: int  # On the topic, and in the index
+    indexed_s: float  # Seconds to make the index from nothing
+    index_bytes: int  # Of its files
+    # Seconds of two pages of 50, by what was asked for; with the wait for whatever is new.
     list_s: Mapping[str, float]
-    list_rss_bytes: int
-    list_peak_rss_bytes: int
+    list_rss_bytes: int  # Resident after that
+    list_peak_rss_bytes: int  # The most until then
+    # Seconds from the start of another process's index, with a file that is there, to its first
+    # page.
     warm_start_s: float
-    replayed: int
-    replayed_s: float
-    replay_early_rss_bytes: int
-    replay_peak_rss_bytes: int
-    exact: bool
+    replayed: int  # Letters that were published again
+    replayed_s: float  # Seconds of that
+    replay_early_rss_bytes: int  # The most that was resident during the first tenth
+    replay_peak_rss_bytes: int  # The most that was resident at all
+    exact: bool  # Whether each of them stands on `events` exactly once
 
 
 def run_letters(setup: Setup, *, letters: int, replays: int) -> LettersRun:
-    """Write dead letters; list and replay them in a new process.
-
-    Args:
-        letters: How many.
-        replays: How many of them are replayed.
-    """
+    """Write dead letters; list and replay them in a new process."""
     (closed,) = free_ports(1)
     with (
         deployed(setup, port=closed) as deployment,

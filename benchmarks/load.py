@@ -20,40 +20,11 @@ from hookseal.kafka.producer import Producer
 from hookseal.seal.keys import generate_private_key, parse_public_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from benchmarks.deployment import Deployment
     from hookseal.domain.command import Command
     from hookseal.seal.keys import KeyKind, PublicJwk
-
-
-async def write_customers(
-    deployment: Deployment, customers: Sequence[Customer], url: Callable[[str], str]
-) -> None:
-    """Write their documents, as the worker would have done on commands for each."""
-    async with Producer(deployment.cluster) as producer:
-        await asyncio.gather(
-            *(
-                producer.publish(
-                    deployment.names.tenants_changelog,
-                    key=customer.customer_id.encode(),
-                    value=deployment.registry.document(_tenant(customer, url)),
-                    partition=customer.partition,
-                )
-                for customer in customers
-            )
-        )
-
-
-def _tenant(customer: Customer, url: Callable[[str], str]) -> Tenant:
-    key = customer.key
-    return Tenant(
-        customer.customer_id,
-        revision=1,
-        public_keys=(PublicKey(key.kid, key.alg, key.jwk),),
-        endpoints=(Endpoint("ep_1", url(customer.customer_id), ("order.*",)),),
-    )
-
 
 # That make one tenant with a key and an endpoint.
 COMMANDS_EACH = 3
@@ -62,17 +33,21 @@ _IN_FLIGHT = 500
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A tenant with a key.
+    """A tenant with a key."""
 
-    Attributes:
-        customer_id: Its id.
-        partition: Where its events stand.
-        key: What they are sealed to.
-    """
+    customer_id: str  # Its id
+    partition: int  # Where its events stand
+    key: PublicJwk = field(repr=False)  # What they are sealed to
 
-    customer_id: str
-    partition: int
-    key: PublicJwk = field(repr=False)
+    def tenant(self, url: str) -> Tenant:
+        """Return the tenant, with one endpoint at this URL."""
+        key = self.key
+        return Tenant(
+            self.customer_id,
+            revision=1,
+            public_keys=(PublicKey(key.kid, key.alg, key.jwk),),
+            endpoints=(Endpoint("ep_1", url, ("order.*",)),),
+        )
 
 
 def make_customers(
@@ -98,6 +73,18 @@ def make_customers(
     return found
 
 
+async def write_tenants(deployment: Deployment, tenants: Iterable[Tenant]) -> None:
+    """Write the documents of tenants, as a worker does on commands for each."""
+    async with Producer(deployment.cluster) as producer:
+        topic, document = deployment.names.tenants_changelog, deployment.registry.document
+        await asyncio.gather(
+            *(
+                producer.publish(topic, key=one.customer_id.encode(), value=document(one))
+                for one in tenants
+            )
+        )
+
+
 async def register(
     deployment: Deployment, customers: list[Customer], url: Callable[[str], str]
 ) -> None:
@@ -110,11 +97,7 @@ async def register(
 
 
 async def publish(
-    deployment: Deployment,
-    customers: list[Customer],
-    events: int,
-    *,
-    size_bytes: int = EVENT_BYTES,
+    deployment: Deployment, customers: list[Customer], events: int, *, size_bytes: int = EVENT_BYTES
 ) -> None:
     """Publish events, the same number for each customer, as nearly as may be."""
     async with Producer(deployment.cluster) as producer:
@@ -137,12 +120,7 @@ def _commands(customer: Customer, url: str) -> Iterator[Command]:
     customer_id, key = customer.customer_id, customer.key
     yield CreateTenant(customer_id=customer_id, id=uuid4().hex, at=0.0)
     yield AddPublicKey(
-        customer_id=customer_id,
-        id=uuid4().hex,
-        at=0.0,
-        kid=key.kid,
-        alg=key.alg,
-        jwk=key.jwk,
+        customer_id=customer_id, id=uuid4().hex, at=0.0, kid=key.kid, alg=key.alg, jwk=key.jwk
     )
     yield AddEndpoint(
         customer_id=customer_id,

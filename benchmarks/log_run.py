@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.deployment import deployed
 from benchmarks.load import make_customers, publish, register
@@ -26,25 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogRun:
-    """One run with the delivery log, and one without.
+    """One run with the delivery log, and one without."""
 
-    Attributes:
-        on: With it.
-        off: Without.
-        logged: Records on `deliveries` after the run with it.
-    """
-
-    on: WorkerRun
-    off: WorkerRun
-    logged: int
+    on: WorkerRun  # With it
+    off: WorkerRun  # Without
+    logged: int  # Records on `deliveries` after the run with it
 
 
 def run_log(setup: Setup, *, events: int, rounds: int) -> list[LogRun]:
-    """Deliver the same events with and without the delivery log, in turns.
-
-    Args:
-        events: Events of each run.
-    """
+    """Deliver the same events with and without the delivery log, in turns."""
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
         setup.watcher.stage("Making keys")
         customers = make_customers()
@@ -55,10 +45,7 @@ def run_log(setup: Setup, *, events: int, rounds: int) -> list[LogRun]:
 
 
 def _round(
-    number: int,
-    setup: Setup,
-    stage: tuple[list[Customer], Sink, Path],
-    events: int,
+    number: int, setup: Setup, stage: tuple[list[Customer], Sink, Path], events: int
 ) -> LogRun:
     customers, sink, folder = stage
     runs: dict[bool, WorkerRun] = {}
@@ -89,7 +76,7 @@ async def _logged(deployment: Deployment) -> int:
     return len([0 async for _ in read_all(deployment.cluster, deployment.names.deliveries)])
 
 
-def log_figures(runs: Sequence[LogRun], broker: str, events: int) -> dict[str, object]:
+def log_figures(runs: Sequence[LogRun], broker: str, events: int) -> dict[str, Any]:
     """Return all figures."""
     on, off = [run.on.pace for run in runs], [run.off.pace for run in runs]
     return {
@@ -109,22 +96,12 @@ def log_figures(runs: Sequence[LogRun], broker: str, events: int) -> dict[str, o
     }
 
 
-def log_line(figures: Mapping[str, object]) -> str:
+def log_line(figures: Mapping[str, Any]) -> str:
     """Return the figures as one line."""
-    on, off = (_rates(figures[name]) for name in ("on_per_s", "off_per_s"))
+    on, off = figures["on_per_s"], figures["off_per_s"]
     return (
         f"{median(on):.0f} webhooks a second with the delivery log "
         f"({min(on):.0f}-{max(on):.0f}), {median(off):.0f} without "
-        f"({min(off):.0f}-{max(off):.0f}): it costs {_percent(figures['cost'])}; CPU us each "
+        f"({min(off):.0f}-{max(off):.0f}): it costs {figures['cost']:.1%}; CPU us each "
         f"{figures['on_cpu_us']:.0f} and {figures['off_cpu_us']:.0f}"
     )
-
-
-def _rates(value: object) -> list[float]:
-    assert isinstance(value, list)
-    return value
-
-
-def _percent(value: object) -> str:
-    assert isinstance(value, float)
-    return f"{value:.1%}"

@@ -11,45 +11,28 @@ from hookseal.errors import HooksealError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 # Before the first tenth connections are made and caches filled; after the ninth partitions
 # run dry one by one.
 _FROM, _TO = 0.1, 0.9
 
 
 class Sample(NamedTuple):
-    """How far a run was at a moment.
+    """How far a run was at a moment."""
 
-    Attributes:
-        at_s: Seconds, of any clock that goes on.
-        done: Events so far.
-        cpu_s: CPU seconds of the process so far, user and system, all its threads.
-    """
-
-    at_s: float
-    done: int
-    cpu_s: float
+    at_s: float  # Seconds, of any clock that goes on
+    done: int  # Events so far
+    cpu_s: float  # CPU seconds of the process so far, user and system, all its threads
 
 
 class Pace(NamedTuple):
-    """What a run came to.
+    """What a run came to."""
 
-    Attributes:
-        per_s: Events a second.
-        cpu_us: Microseconds of CPU for each.
-    """
-
-    per_s: float
-    cpu_us: float
+    per_s: float  # Events a second
+    cpu_us: float  # Microseconds of CPU for each
 
 
 def pace_of(samples: Sequence[Sample], total: int) -> Pace:
-    """Return the pace between a tenth and nine tenths of the events.
-
-    Args:
-        samples: In order of time.
-        total: Events in all.
-    """
+    """Return the pace between a tenth and nine tenths of the events."""
     first = next((i for i, sample in enumerate(samples) if sample.done >= total * _FROM), 0)
     last = next((i for i, sample in enumerate(samples) if sample.done >= total * _TO), first)
     # A run so short that one sample saw both is measured from the one before.

@@ -14,33 +14,21 @@ from hookseal.kafka.broker.ports import free_ports
 if TYPE_CHECKING:
     from benchmarks.scenario import Setup
 
-
 _MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """What a process with nothing but the read model took.
+    """What a process with nothing but the read model took."""
 
-    Attributes:
-        tenants: Read.
-        document_bytes: Of all their documents.
-        ready_s: Seconds from the start of the model until it was ready.
-        cpu_s: CPU seconds of that.
-        longest_pause_s: The longest that the event loop was kept from others meanwhile.
-        settle_s: Seconds to settle, the median of 100 callers who came one by one.
-        rss_bytes: Resident, once it was ready.
-        peak_rss_bytes: The most until then, at 20 looks a second.
-    """
-
-    tenants: int
-    document_bytes: int
-    ready_s: float
-    cpu_s: float
-    longest_pause_s: float
-    settle_s: float
-    rss_bytes: int
-    peak_rss_bytes: int
+    tenants: int  # Read
+    document_bytes: int  # Of all their documents
+    ready_s: float  # Seconds from the start of the model until it was ready
+    cpu_s: float  # CPU seconds of that
+    longest_pause_s: float  # The longest that the event loop was kept from others meanwhile
+    settle_s: float  # Seconds to settle, the median of 100 callers who came one by one
+    rss_bytes: int  # Resident, once it was ready
+    peak_rss_bytes: int  # The most until then, at 20 looks a second
 
 
 def run_model(setup: Setup, *, tenants: int) -> ModelRun:

@@ -24,7 +24,6 @@ from hookseal.config import load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 # So that connecting and making the events do not delay the first of them.
 _LEAD_S = 0.5
 # As Kafka's own clients have it since 4.0 (KIP-1030). Without, nearly each event is a request of
@@ -36,21 +35,13 @@ _BATCH_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to publish.
+    """What to publish."""
 
-    Attributes:
-        per_s: Events a second, as many as come by chance: a Poisson process.
-        seconds: For how long.
-        first: Number of the first event.
-        seed: Of the moments; the same seed gives the same moments.
-        customers: Id and partition of each, published for in turns.
-    """
-
-    per_s: float
-    seconds: float
-    first: int
-    seed: int
-    customers: Sequence[tuple[str, int]]
+    per_s: float  # Events a second, as many as come by chance: a Poisson process
+    seconds: float  # For how long
+    first: int  # Number of the first event
+    seed: int  # Of the moments; the same seed gives the same moments
+    customers: Sequence[tuple[str, int]]  # Id and partition of each, published for in turns
 
     def text(self) -> str:
         """Return it as JSON."""
@@ -58,17 +49,11 @@ class Plan:
 
 
 class Sent(NamedTuple):
-    """What became of a plan.
+    """What became of a plan."""
 
-    Attributes:
-        began_s: Second of `time.monotonic` from which its moments count.
-        lag_max_s: The longest that an event was handed to the producer after it was due.
-        lag_p99_s: Of a hundred events one was later than this.
-    """
-
-    began_s: float
-    lag_max_s: float
-    lag_p99_s: float
+    began_s: float  # Second of `time.monotonic` from which its moments count
+    lag_max_s: float  # The longest that an event was handed to the producer after it was due
+    lag_p99_s: float  # Of a hundred events one was later than this
 
 
 def due_moments(per_s: float, seconds: float, seed: int) -> list[float]:

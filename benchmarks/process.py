@@ -20,7 +20,6 @@ from hookseal.kafka.broker.process import Child, last_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-
 _TIMEOUT_S = 5.0
 
 
@@ -53,12 +52,7 @@ def cpu_s_of(process: psutil.Process) -> float:
 
 
 def figures_of(module: str, *arguments: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """Run a program of ours to its end; return the figures that it printed as JSON.
-
-    Args:
-        module: Its name.
-        arguments: The program's.
-    """
+    """Run a program of ours to its end; return the figures that it printed as JSON."""
     run = subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-m", module, *arguments],
         env=env,
@@ -79,12 +73,6 @@ class Measured:
     """A child process; a context manager, at whose end it has ended."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        """Prepare.
-
-        Args:
-            command: The program, an absolute path, and its arguments.
-            log: Where its output goes.
-        """
         self._child = Child(command, log=log, env=env)
 
     def __enter__(self) -> Self:

@@ -11,14 +11,10 @@ from benchmarks.sample import event_value
 from benchmarks.scenario import CUSTOMERS
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.tenant import Tenant
-from hookseal.kafka.producer import Producer
 from hookseal.seal.api_keys import ApiKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from benchmarks.deployment import Deployment
-
 
 BATCH_EVENTS = 100
 # Replaced by a number that grows from request to request.
@@ -27,17 +23,11 @@ _REQUESTS = 240
 
 
 class Kind(NamedTuple):
-    """A kind of request.
+    """A kind of request."""
 
-    Attributes:
-        name: For programs.
-        title: For people.
-        events: In each request.
-    """
-
-    name: str
-    title: str
-    events: int
+    name: str  # For programs
+    title: str  # For people
+    events: int  # In each request
 
 
 KINDS = (
@@ -47,21 +37,15 @@ KINDS = (
 )
 
 
-async def write_tenants(deployment: Deployment, master_key: bytes) -> dict[str, str]:
-    """Write tenants into the changelog; return an API key of each."""
+def make_tenants(master_key: bytes) -> tuple[list[Tenant], dict[str, str]]:
+    """Return tenants, and an API key of each by customer id."""
     api_keys = ApiKeys({}, master_keys=[master_key])
-    made = {}
-    async with Producer(deployment.cluster) as producer:
-        for number in range(CUSTOMERS):
-            key, stored = api_keys.new(SCOPES, now=time.time())
-            tenant = Tenant(f"customer-{number}", revision=1, api_keys=(stored,))
-            await producer.publish(
-                deployment.names.tenants_changelog,
-                key=tenant.customer_id.encode(),
-                value=deployment.registry.document(tenant),
-            )
-            made[tenant.customer_id] = key
-    return made
+    tenants, keys = [], {}
+    for number in range(CUSTOMERS):
+        key, stored = api_keys.new(SCOPES, now=time.time())
+        tenants.append(Tenant(f"customer-{number}", revision=1, api_keys=(stored,)))
+        keys[tenants[-1].customer_id] = key
+    return tenants, keys
 
 
 def write_requests(kind: Kind, keys: dict[str, str], admin_key: str, file: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.deployment import deployed
+from benchmarks.deployment import deployed, records_in
+from benchmarks.load import write_tenants
 from benchmarks.process import Measured, figures_of, page_at
-from benchmarks.publish_load import KINDS, write_requests, write_tenants
+from benchmarks.publish_load import KINDS, make_tenants, write_requests
 from benchmarks.publish_wrk import has_wrk, run_wrk
 from hookseal.kafka.broker.ports import HOST, free_ports
-from hookseal.kafka.ends import LogEnds
 from hookseal.seal.api_keys import new_admin_key
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from benchmarks.deployment import Deployment
     from benchmarks.publish_load import Kind
     from benchmarks.scenario import Setup
-
 
 CONNECTIONS = 32
 _LOOK_EVERY_S = 0.1
@@ -36,31 +35,18 @@ _IDS_EACH = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class PublishRun:
-    """What one run came to.
+    """What one run came to."""
 
-    Attributes:
-        kind: Of request.
-        requests: Answered.
-        errors: Of these, what was no 202.
-        requests_per_s: Answered in a second.
-        events_per_s: Acknowledged in a second.
-        p50_s: Half of the answers came sooner.
-        p99_s: Of a hundred answers one took longer.
-        cpu_us: Microseconds of the API process's CPU for each event.
-        rss_bytes: Of the API process, at the end.
-        written: Records on the topic that were not there before.
-    """
-
-    kind: str
-    requests: int
-    errors: int
-    requests_per_s: float
-    events_per_s: float
-    p50_s: float
-    p99_s: float
-    cpu_us: float
-    rss_bytes: int
-    written: int
+    kind: str  # Of request
+    requests: int  # Answered
+    errors: int  # Of these, what was no 202
+    requests_per_s: float  # Answered in a second
+    events_per_s: float  # Acknowledged in a second
+    p50_s: float  # Half of the answers came sooner
+    p99_s: float  # Of a hundred answers one took longer
+    cpu_us: float  # Microseconds of the API process's CPU for each event
+    rss_bytes: int  # Of the API process, at the end
+    written: int  # Records on the topic that were not there before
 
     def is_exact(self, events_each: int) -> bool:
         """Return whether all that was acknowledged was written, and all was acknowledged."""
@@ -71,11 +57,7 @@ class PublishRun:
 
 
 def run_publish(setup: Setup, *, seconds: float, rounds: int) -> list[PublishRun]:
-    """Publish to one `hookseal api`; each kind of request in each round.
-
-    Args:
-        seconds: That each run takes.
-    """
+    """Publish to one `hookseal api`; each kind of request in each round."""
     closed, port = free_ports(2)
     admin_key = new_admin_key()
     with ExitStack() as stack:
@@ -83,7 +65,8 @@ def run_publish(setup: Setup, *, seconds: float, rounds: int) -> list[PublishRun
         deployment = stack.enter_context(deployed(setup, port=closed))
         setup.watcher.stage("Making tenants")
         master_key = base64.b64decode(deployment.env["HOOKSEAL_MASTER_KEY"])
-        keys = asyncio.run(write_tenants(deployment, master_key))
+        tenants, keys = make_tenants(master_key)
+        asyncio.run(write_tenants(deployment, tenants))
         for kind in KINDS:
             write_requests(kind, keys, admin_key, folder / kind.name)
         program = str(Path(sys.executable).with_name("hookseal"))
@@ -133,7 +116,8 @@ class _Client:
 
 
 def _run(deployment: Deployment, api: Measured, kind: Kind, client: _Client) -> PublishRun:
-    before, cpu_s = asyncio.run(_written(deployment)), api.cpu_s
+    topic = deployment.names.events
+    before, cpu_s = asyncio.run(records_in(deployment, topic)), api.cpu_s
     figures = client.run()
     cpu_s = api.cpu_s - cpu_s
     answered = figures["requests"] * kind.events
@@ -147,18 +131,8 @@ def _run(deployment: Deployment, api: Measured, kind: Kind, client: _Client) -> 
         p99_s=figures["p99_s"],
         cpu_us=cpu_s / max(1, answered) * 1e6,
         rss_bytes=api.rss_bytes,
-        written=asyncio.run(_written(deployment)) - before,
+        written=asyncio.run(records_in(deployment, topic)) - before,
     )
-
-
-async def _written(deployment: Deployment) -> int:
-    ends = LogEnds(deployment.cluster)
-    await ends.start()
-    try:
-        partitions = range(int(deployment.env["HOOKSEAL_PARTITIONS"]))
-        return sum((await ends.of(deployment.names.events, partitions)).values())
-    finally:
-        await ends.close()
 
 
 def publish_figures(runs: Sequence[PublishRun], broker: str) -> dict[str, Any]:

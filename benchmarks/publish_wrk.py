@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-
 _SCRIPT = """
 local bodies, keys, named = {}, {}, false
 local n, counter = 0, %(first)d
@@ -65,15 +64,7 @@ def run_wrk(
     seconds: float,
     first: int,
 ) -> dict[str, Any]:
-    """Send requests for so many seconds.
-
-    Args:
-        url: Where to.
-        requests: One a line: key, tab, body.
-        connections: At a time.
-        seconds: How long.
-        first: The number before the first one that is put into the bodies.
-    """
+    """Send requests for so many seconds."""
     script = requests.with_suffix(".lua")
     names = {"requests": requests, "counter": COUNTER, "first": first}
     script.write_text(_SCRIPT % names)

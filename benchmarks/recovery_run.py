@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from benchmarks.deployment import deployed
+from benchmarks.deployment import deployed, records_in
 from benchmarks.process import Measured, faust, page_at
-from benchmarks.scenario import PARTITIONS
 from benchmarks.tenants_load import write_tenants
 from benchmarks.worker_run import worker_environment
 from hookseal.kafka.broker.ports import free_ports
-from hookseal.kafka.ends import LogEnds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.deployment import Deployment
     from benchmarks.scenario import Setup
-
 
 RECOVERY_COLUMNS = (
     "store",
@@ -42,50 +39,30 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RecoveryRun:
-    """One start of a worker.
+    """One start of a worker."""
 
-    Attributes:
-        store: `memory` or `rocksdb`.
-        start: `cold`: nothing was on disk; `warm`: all was.
-        tenants: That stand in the changelog.
-        document_bytes: Of all their documents.
-        records: Of the changelog that the worker read.
-        refused: Of these, what was not one of ours.
-        expected: Records that stood in the changelog when it was started: the tenants, and
-            what workers before it made of the commands.
-        ready_s: Seconds from the start of the process until it said that it is ready.
-        read_s: Seconds that the table took, by the worker's own clock.
-        ready_cpu_s: CPU seconds of the process until it was ready.
-        settled_s: Seconds from the start until it took less than a quarter of a core over
-            three seconds: the lanes have begun.
-        settled_cpu_s: CPU seconds until then.
-        rss_bytes: Resident then.
-        peak_rss_bytes: The most until then, at 50 looks a second.
-    """
-
-    store: str
-    start: str
-    tenants: int
-    document_bytes: int
-    records: int
-    refused: int
+    store: str  # `memory` or `rocksdb`
+    start: str  # `cold`: nothing was on disk; `warm`: all was
+    tenants: int  # That stand in the changelog
+    document_bytes: int  # Of all their documents
+    records: int  # Of the changelog that the worker read
+    refused: int  # Of these, what was not one of ours
+    # Records that stood in the changelog when it was started: the tenants, and what workers before
+    # it made of the commands.
     expected: int
-    ready_s: float
-    read_s: float
-    ready_cpu_s: float
+    ready_s: float  # Seconds from the start of the process until it said that it is ready
+    read_s: float  # Seconds that the table took, by the worker's own clock
+    ready_cpu_s: float  # CPU seconds of the process until it was ready
+    # Seconds from the start until it took less than a quarter of a core over three seconds: the
+    # lanes have begun.
     settled_s: float
-    settled_cpu_s: float
-    rss_bytes: int
-    peak_rss_bytes: int
+    settled_cpu_s: float  # CPU seconds until then
+    rss_bytes: int  # Resident then
+    peak_rss_bytes: int  # The most until then, at 50 looks a second
 
 
 def recovery_figures(runs: Sequence[RecoveryRun], kind: str) -> dict[str, Any]:
-    """Return all figures.
-
-    Args:
-        runs: As measured.
-        kind: The broker's.
-    """
+    """Return all figures."""
     return {
         "broker": kind,
         "runs": [
@@ -130,15 +107,9 @@ _QUIET_LOAD = 0.25
 
 
 def run_recovery(
-    setup: Setup,
-    *,
-    tenants: Sequence[int] = (100_000, 1_000_000),
+    setup: Setup, *, tenants: Sequence[int] = (100_000, 1_000_000)
 ) -> list[RecoveryRun]:
-    """Write tenants into a changelog, and start workers on it, one after the other.
-
-    Args:
-        tenants: How many; each number has topics of its own.
-    """
+    """Write tenants into a changelog, and start workers on it, one after the other."""
     (closed,) = free_ports(1)
     runs: list[RecoveryRun] = []
     for count in tenants:
@@ -171,7 +142,7 @@ def recover(
     data.mkdir(exist_ok=True)
     log = folder / f"{store}-{start}.log"
     env = {**worker_environment(deployment, data, port), "HOOKSEAL_STORE": store}
-    expected = asyncio.run(_standing(deployment))
+    expected = asyncio.run(records_in(deployment, deployment.names.tenants_changelog))
     began, peak = time.monotonic(), 0
     with Measured(faust("streams.app"), env, log) as worker:
         for _ in worker.watch(lambda: worker.cpu_s, every_s=_LOOK_EVERY_S):
@@ -207,16 +178,6 @@ def recover(
         rss_bytes=rss,
         peak_rss_bytes=peak,
     )
-
-
-async def _standing(deployment: Deployment) -> int:
-    ends = LogEnds(deployment.cluster)
-    await ends.start()
-    try:
-        found = await ends.of(deployment.names.tenants_changelog, range(PARTITIONS))
-    finally:
-        await ends.close()
-    return sum(found.values())
 
 
 def _is_quiet(samples: Sequence[tuple[float, float]]) -> bool:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from tests.brokers import Broker
 
-
 _SOURCE = Path(__file__).with_name("reference")
 _PROGRAM, _LOCK = "consumer.mjs", "package-lock.json"
 _INSTALL_TIMEOUT_S = 120.0

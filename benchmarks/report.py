@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Results, Round
     from benchmarks.scenario import Scenario
 
-
 PACE_COLUMNS = ("one process", "per s", "CPU us each", "rounds", "peak MB")
 
 _MB, _GB = 1_000_000, 1_000_000_000
@@ -71,11 +70,7 @@ def document(results: Results, scenario: Scenario, broker: str) -> dict[str, Any
 
 
 def machine(broker: str) -> dict[str, Any]:
-    """Return on what all of it was measured.
-
-    Args:
-        broker: Kind of Kafka.
-    """
+    """Return on what all of it was measured."""
     return {
         "broker": broker,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmarks.bare_loop import run_bare
 from benchmarks.deployment import deployed
-from benchmarks.idle_run import run_idle
 from benchmarks.load import make_customers, publish, register
-from benchmarks.memory_run import run_memory
 from benchmarks.reference_run import run_reference, why_no_reference
 from benchmarks.sample import body_bytes, make_keys, seal_us
 from benchmarks.sink import Sink
-from benchmarks.worker_run import run_worker
+from benchmarks.worker_run import run_idle, run_memory, run_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
-    from benchmarks.memory_run import MemoryRun
     from benchmarks.meter import Pace
     from benchmarks.scenario import Scenario, Setup
-    from benchmarks.worker_run import WorkerRun
+    from benchmarks.worker_run import MemoryRun, WorkerRun
     from hookseal.seal.keys import EncryptionKey, KeyKind
 
 # A name, a title, what to do.
@@ -36,36 +33,22 @@ _Step: TypeAlias = "tuple[str, str, Callable[[], object]]"
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run of each kind.
+    """One run of each kind."""
 
-    Attributes:
-        worker: hookseal.
-        idle: The agent that does nothing.
-        bare: The loop of plain requests.
-        reference: The consumer on kafkajs; None where it cannot run.
-        seal_us: Microseconds to seal and sign, by kind of key.
-    """
-
-    worker: WorkerRun
-    idle: Pace
-    bare: Pace
-    reference: Pace | None
-    seal_us: Mapping[KeyKind, float]
+    worker: WorkerRun  # hookseal
+    idle: Pace  # The agent that does nothing
+    bare: Pace  # The loop of plain requests
+    reference: Pace | None  # The consumer on kafkajs; None where it cannot run
+    seal_us: Mapping[KeyKind, float]  # Microseconds to seal and sign, by kind of key
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that was measured.
+    """Everything that was measured."""
 
-    Attributes:
-        rounds: Each round.
-        memory: None if it was not asked for.
-        without_reference: Why there is no consumer on kafkajs; None where there is.
-    """
-
-    rounds: Sequence[Round]
-    memory: MemoryRun | None
-    without_reference: str | None
+    rounds: Sequence[Round]  # Each round
+    memory: MemoryRun | None  # None if it was not asked for
+    without_reference: str | None  # Why there is no consumer on kafkajs; None where there is
 
 
 @dataclass(frozen=True, slots=True)

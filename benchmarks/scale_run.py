@@ -12,28 +12,102 @@ The consumer on kafkajs, which has one process, takes the events of each round a
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
 
 from benchmarks.deployment import deployed
 from benchmarks.load import make_customers, publish, register
 from benchmarks.meter import Sample, pace_of, paces_figures
+from benchmarks.process import Measured, cpu_s_of, page_at
 from benchmarks.reference_run import run_reference, why_no_reference
-from benchmarks.scale_team import LOOK_EVERY_S, Team, command, is_ready, ports_in_a_row
 from benchmarks.sink import Sink
 from benchmarks.worker_run import WorkerRun, accepted, dead_letters_of, worker_environment
+from hookseal.errors import HooksealError
+from hookseal.kafka.broker.ports import HOST, free_ports
+from hookseal.kafka.broker.process import last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
     from benchmarks.meter import Pace
     from benchmarks.scenario import Setup, Watcher
+
+LOOK_EVERY_S = 0.04
+_T = TypeVar("_T")
+
+
+class Team(Measured):
+    """A command and what it started, together."""
+
+    @property
+    def pid(self) -> int:
+        """The command's process."""
+        return int(self._process.pid)
+
+    def count_in(self) -> None:
+        """Count what it has started by now."""
+        self._all = [self._process, *self._process.children(recursive=True)]
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds so far, user and system, of all."""
+        return sum(self._each(cpu_s_of))
+
+    @property
+    def rss_bytes(self) -> int:
+        """Bytes of memory that are resident now; what they share counts for each."""
+        return sum(self._each(_rss_bytes))
+
+    def _each(self, figure: Callable[[psutil.Process], _T]) -> list[_T]:
+        try:
+            return [figure(process) for process in self._all]
+        except psutil.NoSuchProcess:
+            raise HooksealError(
+                "bench_process_ended",
+                f"A worker ended; it said last: {last_lines(self._child.log)}",
+            ) from None
+
+
+def _rss_bytes(process: psutil.Process) -> int:
+    return int(process.memory_info().rss)
+
+
+def command(processes: int) -> list[str]:
+    """Return the command that runs so many workers, of this very environment."""
+    program = str(Path(sys.executable).with_name("hookseal"))
+    return [program, "worker", "--processes", str(processes)]
+
+
+def is_ready(port: int) -> bool:
+    """Return whether a worker says that it has its partitions and works on them."""
+    text = page_at(port, "/readyz")
+    return text is not None and json.loads(text).get("status") == "ok"
+
+
+def ports_in_a_row(count: int) -> list[int]:
+    """Return ports that nothing listens on, one after the other."""
+    while True:
+        (first,) = free_ports(1)
+        ports = list(range(first, first + count))
+        with ExitStack() as held:
+            try:
+                for port in ports:
+                    held.enter_context(socket.socket()).bind((HOST, port))
+            except OSError:
+                continue
+            return ports
 
 
 SCALE_COLUMNS = (
@@ -55,17 +129,11 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ScaleRun:
-    """One round.
+    """One round."""
 
-    Attributes:
-        events: Events of each run.
-        of: What so many processes did, all of them together.
-        reference: What the consumer on kafkajs did; None where it cannot run.
-    """
-
-    events: int
-    of: Mapping[int, WorkerRun]
-    reference: Pace | None = None
+    events: int  # Events of each run
+    of: Mapping[int, WorkerRun]  # What so many processes did, all of them together
+    reference: Pace | None = None  # What the consumer on kafkajs did; None where it cannot run
 
     @property
     def is_exact(self) -> bool:
@@ -74,11 +142,7 @@ class ScaleRun:
 
 
 def run_scale(setup: Setup, *, events: int, rounds: int) -> list[ScaleRun]:
-    """Deliver the same events with one process and with two, in turns.
-
-    Args:
-        events: Events of each run.
-    """
+    """Deliver the same events with one process and with two, in turns."""
     with TemporaryDirectory(prefix="hookseal-bench-") as name, Sink(Path(name)) as sink:
         setup.watcher.stage("Installing the consumer to compare with")
         with_reference = why_no_reference(setup.broker) is None

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from hookseal.seal.keys import KeyKind
     from tests.brokers import Broker
 
-
 PARTITIONS = 6
 CUSTOMERS = 24
 EVENT_BYTES = 1024
@@ -32,46 +31,28 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What every run needs.
+    """What every run needs."""
 
-    Attributes:
-        broker: A running Kafka broker; each run creates and deletes its own topics.
-        shell: The environment that the benchmark was started with.
-        watcher: Reports progress.
-    """
-
-    broker: Broker
-    shell: Mapping[str, str]
-    watcher: Watcher
+    broker: Broker  # A running Kafka broker; each run creates and deletes its own topics
+    shell: Mapping[str, str]  # The environment that the benchmark was started with
+    watcher: Watcher  # Reports progress
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How much of it.
+    """How much of it."""
 
-    Attributes:
-        events: Events in each run; one webhook each.
-        rounds: How often each run is repeated, in turns; medians are reported.
-        seals: Times that each kind of key seals in a round.
-        waiting: Events behind the ones in backoff, where memory is measured; 0 = it is not.
-    """
-
-    events: int = 20_000
-    rounds: int = 3
-    seals: int = 1000
-    waiting: int = 0
+    events: int = 20_000  # Events in each run; one webhook each
+    rounds: int = 3  # How often each run is repeated, in turns; medians are reported
+    seals: int = 1000  # Times that each kind of key seals in a round
+    waiting: int = 0  # Events behind the ones in backoff, where memory is measured; 0 = it is not
 
 
 class Point(NamedTuple):
-    """What the events of one run are.
+    """What the events of one run are."""
 
-    Attributes:
-        kind: Of the tenants' keys.
-        event_bytes: Size of each event.
-    """
-
-    kind: KeyKind
-    event_bytes: int
+    kind: KeyKind  # Of the tenants' keys
+    event_bytes: int  # Size of each event
 
 
 POINTS: tuple[Point, ...] = (
@@ -83,31 +64,20 @@ POINTS: tuple[Point, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much of the whole suite.
+    """How much of the whole suite."""
 
-    Attributes:
-        events: Events of each run that drains a topic.
-        rounds: Runs of each kind, in turns, of the worker and what it is compared with.
-        turns: Rounds of every other section: some have many runs in each.
-        seals: Times that each kind of key seals in a round.
-        points: Kinds of key, and sizes of events.
-        latencies_s: Seconds after which receivers answer that are far away.
-        shares: Of the rate at which a worker drains, where latency is measured.
-        seconds: Of each run that is measured by the clock.
-        waiting: Events behind the ones in backoff, where memory is measured.
-        tenants: In the tables that are recovered.
-    """
-
-    events: int = 20_000
-    rounds: int = 5
-    turns: int = 3
-    seals: int = 1000
-    points: Sequence[Point] = POINTS
+    events: int = 20_000  # Events of each run that drains a topic
+    rounds: int = 5  # Runs of each kind, in turns, of the worker and what it is compared with
+    turns: int = 3  # Rounds of every other section: some have many runs in each
+    seals: int = 1000  # Times that each kind of key seals in a round
+    points: Sequence[Point] = POINTS  # Kinds of key, and sizes of events
+    # Seconds after which receivers answer that are far away.
     latencies_s: Sequence[float] = (0.05, 0.2)
+    # Of the rate at which a worker drains, where latency is measured.
     shares: Sequence[float] = (0.25, 0.5, 0.75)
-    seconds: float = 15.0
-    waiting: int = 100_000
-    tenants: Sequence[int] = (100_000, 1_000_000)
+    seconds: float = 15.0  # Of each run that is measured by the clock
+    waiting: int = 100_000  # Events behind the ones in backoff, where memory is measured
+    tenants: Sequence[int] = (100_000, 1_000_000)  # In the tables that are recovered
 
 
 FULL = Amounts()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-
 _START_TIMEOUT_S = 10.0
 _STOP_GRACE_S = 2.0
 # Debian keeps it where the path of an ordinary user does not lead.

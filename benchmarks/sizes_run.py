@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.deployment import deployed
 from benchmarks.load import make_customers, publish, register
+from benchmarks.meter import paces_figures
 from benchmarks.scenario import POINTS
 from benchmarks.sink import Sink
 from benchmarks.worker_run import run_worker
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from benchmarks.load import Customer
     from benchmarks.scenario import Point, Setup
     from benchmarks.worker_run import WorkerRun
-
 
 SIZES_COLUMNS = ("keys", "KB each", "per s", "MB per s", "CPU us each", "rounds", "peak MB")
 
@@ -36,25 +35,15 @@ _RUN_MAX_BYTES = 128 * _KIB * _KIB
 
 @dataclass(frozen=True, slots=True)
 class SizeRun:
-    """One run.
+    """One run."""
 
-    Attributes:
-        point: What it had.
-        events: How many.
-        worker: What the worker did.
-    """
-
-    point: Point
-    events: int
-    worker: WorkerRun
+    point: Point  # What it had
+    events: int  # How many
+    worker: WorkerRun  # What the worker did
 
 
 def run_sizes(
-    setup: Setup,
-    *,
-    events: int,
-    rounds: int,
-    points: Sequence[Point] = POINTS,
+    setup: Setup, *, events: int, rounds: int, points: Sequence[Point] = POINTS
 ) -> list[SizeRun]:
     """Drain a topic for each point, in turns.
 
@@ -80,10 +69,7 @@ def _turns(points: Sequence[Point], rounds: int, folder: Path) -> Iterator[tuple
 
 
 def _run(
-    setup: Setup,
-    stage: tuple[list[Customer], Sink, Path],
-    point: Point,
-    events: int,
+    setup: Setup, stage: tuple[list[Customer], Sink, Path], point: Point, events: int
 ) -> SizeRun:
     customers, sink, folder = stage
     folder.mkdir()
@@ -110,14 +96,12 @@ def sizes_figures(runs: Sequence[SizeRun], broker: str) -> dict[str, Any]:
 
 
 def _point(point: Point, runs: Sequence[SizeRun]) -> dict[str, Any]:
-    per_s = median(run.worker.pace.per_s for run in runs)
+    paces = paces_figures([run.worker.pace for run in runs])
     return {
         **point._asdict(),
+        **paces,
         "events": runs[0].events,
-        "per_s": per_s,
-        "bytes_per_s": per_s * point.event_bytes,
-        "cpu_us": median(run.worker.pace.cpu_us for run in runs),
-        "rates": [run.worker.pace.per_s for run in runs],
+        "bytes_per_s": paces["per_s"] * point.event_bytes,
         "peak_rss_bytes": max(run.worker.peak_rss_bytes for run in runs),
     }
 

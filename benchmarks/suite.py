@@ -13,19 +13,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmarks.load import make_customers
-from benchmarks.memory_run import run_memory
 from benchmarks.publish_run import PublishRun, publish_figures, publish_rows, run_publish
 from benchmarks.report import PACE_COLUMNS, document, pace_lines, pace_rows
 from benchmarks.rounds import Bench
 from benchmarks.scenario import POINTS, Scenario
 from benchmarks.sizes_run import run_sizes, sizes_figures
+from benchmarks.worker_run import run_memory
 from hookseal.errors import HooksealError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from benchmarks.scenario import Amounts, Setup
-
 
 Figures: TypeAlias = "dict[str, Any]"
 Rows: TypeAlias = "list[tuple[object, ...]]"
@@ -35,27 +34,17 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One thing that is measured.
+    """One thing that is measured."""
 
-    Attributes:
-        name: Of its figures in the document.
-        title: For people.
-        measure: Measures it; is given what the sections before it found.
-        table: Columns and rows of its figures.
-        labels: The columns that say what a row is.
-        bars: The columns that the picture draws.
-        lines: What else is said of them.
-        is_compared: Whether only rows of hookseal are ours.
-    """
-
-    name: str
-    title: str
+    name: str  # Of its figures in the document
+    title: str  # For people
+    # Measures it; is given what the sections before it found.
     measure: Callable[[Setup, Amounts, Mapping[str, Figures]], Figures]
-    table: Callable[[Figures], tuple[Sequence[str], Rows]]
-    labels: Sequence[str]
-    bars: Sequence[str]
-    lines: Callable[[Figures], Sequence[str]] = lambda _: ()
-    is_compared: bool = False
+    table: Callable[[Figures], tuple[Sequence[str], Rows]]  # Columns and rows of its figures
+    labels: Sequence[str]  # The columns that say what a row is
+    bars: Sequence[str]  # The columns that the picture draws
+    lines: Callable[[Figures], Sequence[str]] = lambda _: ()  # What else is said of them
+    is_compared: bool = False  # Whether only rows of hookseal are ours
 
 
 def run_suite(
@@ -65,11 +54,6 @@ def run_suite(
 
     One that cannot be measured has `error` for its only figure, and the next one begins: a
     run takes too long to lose all of it.
-
-    Args:
-        setup: Where.
-        amounts: How much.
-        sections: Which, in this order.
     """
     found: dict[str, Figures] = {}
     for section in sections:
@@ -90,15 +74,7 @@ def is_exact(figures: Figures) -> bool:
 def _by_itself(
     name: str, title: str, labels: Sequence[str], bars: Sequence[str], amount: Mapping[str, str]
 ) -> Section:
-    """Return the section of a module that has all of it.
-
-    Args:
-        name: The module's.
-        title: For people.
-        labels: As in `Section`.
-        bars: As in `Section`.
-        amount: Keywords of its run, and which of the amounts they are.
-    """
+    """Return the section of a module that has all of it."""
 
     def of(what: str) -> Any:
         return getattr(import_module(f"benchmarks.{name}_run"), what)
@@ -158,12 +134,7 @@ def _drained_per_s(setup: Setup, amounts: Amounts, found: Mapping[str, Figures])
     """Return what a worker drains on this machine, as was just measured or is now."""
     worker = found.get("rounds", {}).get("worker")
     if worker is None:
-        runs = run_sizes(
-            setup,
-            events=amounts.events,
-            rounds=1,
-            points=POINTS[:1],
-        )
+        runs = run_sizes(setup, events=amounts.events, rounds=1, points=POINTS[:1])
         worker = sizes_figures(runs, setup.broker.kind)["points"][0]
     return float(worker["per_s"])
 

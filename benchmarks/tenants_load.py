@@ -126,9 +126,7 @@ async def write_tenants(
             tenant = _KINDS[kind](number)
             document = deployment.registry.document(tenant)
             await producer.publish(
-                deployment.names.tenants_changelog,
-                key=tenant.customer_id.encode(),
-                value=document,
+                deployment.names.tenants_changelog, key=tenant.customer_id.encode(), value=document
             )
             written += len(document)
         # As in production each partition has commands: workers wait for them, and with them
@@ -168,11 +166,7 @@ async def _write(settings: Settings, kind: str, first: int, end: int) -> int:
             document = registry.document(tenant)
             written += len(document)
             partition = partition_of(tenant.customer_id, partitions)
-            record = {
-                "key": tenant.customer_id.encode(),
-                "value": document,
-                "timestamp": now_ms,
-            }
+            record = {"key": tenant.customer_id.encode(), "value": document, "timestamp": now_ms}
             if batches[partition].append(**record) is None:
                 await client.send_batch(batches[partition], topic, partition=partition)
                 batches[partition] = client.create_batch()

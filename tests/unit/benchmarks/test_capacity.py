@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -121,6 +121,10 @@ def table_under(heading: str) -> Iterator[list[str]]:
         yield [cell.strip(" `").replace(",", "") for cell in row.strip("|").split("|")]
 
 
+def seconds_of(cell: str) -> float:
+    return float(cell.removesuffix(" ms")) / 1000
+
+
 class TestPage:
     def test_its_table_is_what_the_formula_says(self) -> None:
         rows = list(table_under("What a load needs"))
@@ -128,7 +132,9 @@ class TestPage:
         assert len(rows) == 12
         for per_s, latency, ordering, *cells in rows:
             assert ordering in ORDERINGS
-            load = Load(ordering, latency_s=float(latency.removesuffix(" ms")) / 1000)
+            load = Load(
+                cast("Ordering", ordering), latency_s=float(latency.removesuffix(" ms")) / 1000
+            )
             found = plan(load, float(per_s))
             megabytes = (found.kafka_in, found.kafka_out, found.egress)
             assert cells == [
@@ -143,7 +149,9 @@ class TestPage:
         for _, partitions, workers, customers, latency, mode, formula, measured in rows:
             ordering, _, attempts = mode.partition("` `HOOKSEAL_MAX_IN_FLIGHT=")
             bounds = Bounds(attempts=int(attempts)) if attempts else Bounds()
-            load = Load(ordering, float(latency.removesuffix(" ms")) / 1000, bounds=bounds)
+            load = Load(
+                cast("Ordering", ordering), float(latency.removesuffix(" ms")) / 1000, bounds=bounds
+            )
             most = deployment_per_s(
                 load,
                 partitions=int(partitions),

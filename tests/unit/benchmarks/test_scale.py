@@ -11,8 +11,16 @@ import psutil
 import pytest
 
 from benchmarks.meter import Pace
-from benchmarks.scale_run import SCALE_COLUMNS, ScaleRun, scale_figures, scale_rows
-from benchmarks.scale_team import LOOK_EVERY_S, Team, is_ready, ports_in_a_row
+from benchmarks.scale_run import (
+    LOOK_EVERY_S,
+    SCALE_COLUMNS,
+    ScaleRun,
+    Team,
+    is_ready,
+    ports_in_a_row,
+    scale_figures,
+    scale_rows,
+)
 from benchmarks.worker_run import WorkerRun
 from hookseal.errors import HooksealError
 
