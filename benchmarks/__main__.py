@@ -7,7 +7,6 @@ import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -160,8 +159,8 @@ def bench(
         amounts, clocked_s = replace(QUICK, rounds=turns, turns=turns), 1.0
     if logs is not None:
         make_folder(logs)
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    # SIGTERM cleans up as Ctrl-C does, where SIGINT is ignored (a background job) too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ui.progress() as progress, start_broker(choose_kind(broker or _preferred())) as running:
         setup = Setup(running, os.environ, Stages(progress))
         choice: tuple[tuple[object, Callable[[], None]], ...] = (
@@ -190,8 +189,8 @@ def _measure_worker(setup: Setup, scenario: Scenario, json: Path | None, logs: P
 
 def _measure_model(setup: Setup, tenants: int, json: Path | None) -> None:
     run, kind = run_model(setup, tenants=tenants), setup.broker.kind
-    line = f"{model_line(run)}; {kind} broker, one process"
-    report({"broker": kind, **asdict(run)}, [line], json)
+    lines = [f"{model_line(run)}; {kind} broker, one process"]
+    report({"broker": kind, **asdict(run)}, lines, json)
 
 
 def _measure_letters(setup: Setup, letters: int, json: Path | None) -> None:
@@ -324,10 +323,6 @@ def _preferred() -> _Broker | None:
     if os.environ.get("HOOKSEAL_TEST_BROKER") or not (shutil.which("java") and shutil.which("mvn")):
         return None
     return "apache"
-
-
-def _as_interrupt(_: int, __: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
 
 
 def main() -> None:

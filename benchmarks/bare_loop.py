@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 def run_bare(url: str, env: Mapping[str, str], *, requests: int, body_bytes: int) -> Pace:
     """POST bodies of this size, over as many lanes as the worker has partitions."""
     numbers = map(str, (requests, PARTITIONS, body_bytes))
-    figures = figures_of("benchmarks.bare_loop", url, *numbers, env=env)
-    return Pace(**figures)
+    return Pace(**figures_of("benchmarks.bare_loop", url, *numbers, env=env))
 
 
 async def _main(url: str, requests: int, lanes: int, body_bytes: int) -> None:

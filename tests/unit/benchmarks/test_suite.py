@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +26,6 @@ from hookseal.kafka.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 NO_SETUP = Setup(cast("Any", SimpleNamespace(kind="apache")), {}, cast("Any", None))
 BY_THEMSELVES = ("sizes", "distance", "latency", "scale", "recovery")
@@ -214,6 +216,19 @@ class TestCommand:
         result = CliRunner().invoke(group, ["other"])
 
         assert (result.exit_code, result.output) == (0, "nothing was measured\n")
+
+    def test_an_error_is_one_line(self, tmp_path: Path) -> None:
+        run = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--smoke", "--logs", str(tmp_path)],
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr.startswith("folder_not_made ")
+        assert len(run.stderr.splitlines()) == 1
 
     def test_a_picture_of_what_has_none_is_refused_before_anything_is_measured(self) -> None:
         result = CliRunner().invoke(app, ["--log", "--svg", "figures.svg"])
