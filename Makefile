@@ -40,8 +40,8 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/codespell
 
 bench: $(VENV)/.dev  ## all that is measured, into build/bench.json and .svg; hostile receivers
-	$(BIN)/hookseal bench --all --json build/bench.json --svg build/bench.svg
-	$(BIN)/hookseal bench --hostile --seconds 20
+	$(BIN)/python -m benchmarks --all --json build/bench.json --svg build/bench.svg
+	$(BIN)/python -m benchmarks --hostile --seconds 20
 
 chaos: $(VENV)/.dev  ## workers, brokers and the API killed by a seed; ARGS="--seconds 900 --seed 1"
 	$(BIN)/python -m tests.chaos.run $(ARGS)

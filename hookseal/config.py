@@ -1,6 +1,6 @@
 """Every `HOOKSEAL_*` setting: name, unit, bounds, reason.
 
-Read once at the edge (`streams/app.py`, `cli/`, `bench/`), frozen, and passed inward
+Read once at the edge (`streams/app.py`, `cli/`), frozen, and passed inward
 as values. `docs/settings.md` is generated from this file.
 """
 

@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> HooksealApp:
     """Wire the worker. Nothing connects before the app starts."""
     names = settings.names
     record_batches.install(metrics.UNREADABLE_BATCHES.inc)
-    app = HooksealApp(settings.cluster.app_id, **_faust_options(settings))
+    app = HooksealApp(settings.cluster.app_id, **faust_options(settings))
     app.gather_s = settings.fetch_gather_s
 
     def consumer() -> FinishedConsumer:
@@ -203,7 +203,7 @@ def _crash(app: HooksealApp) -> Any:
     return crash
 
 
-def _faust_options(settings: Settings) -> dict[str, Any]:
+def faust_options(settings: Settings) -> dict[str, Any]:
     longest_s = max(settings.longest_hold_s * 2, _HOUR_S)
     return {
         "broker": [f"kafka://{place}" for place in settings.kafka_bootstrap.split(",")],

@@ -11,8 +11,8 @@ import hypothesis
 import pytest
 
 from hookseal.config import Settings
-from hookseal.kafka.broker import choose_kind, running_broker
 from hookseal.local.redis_link import RedisLink
+from tests.brokers import choose_kind, start_broker
 from tests.builders import MASTER_KEY
 from tests.redis_server import RedisServer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker, Broker
 
 
 # On a machine that is busy with brokers, drawing the first text of all takes a second.
@@ -41,16 +41,16 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """One broker for all tests of a run: what HOOKSEAL_TEST_BROKER names."""
-    with running_broker(choose_kind()) as running:
+    with start_broker(choose_kind()) as running:
         yield running
 
 
 @pytest.fixture
-def own_broker(broker: Broker) -> Iterator[Broker]:
+def own_broker(broker: Broker) -> Iterator[ApacheBroker]:
     """A broker of the test's own, for it to kill."""
     if broker.kind != "apache":
         pytest.skip("kills nodes of Apache Kafka; this run has another broker")
-    with running_broker("apache") as running:
+    with start_broker("apache") as running:
         yield running
 
 

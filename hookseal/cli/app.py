@@ -9,7 +9,6 @@ from typer.core import TyperGroup
 
 from hookseal.cli import (
     api,
-    bench,
     dead_letters,
     demo,
     doctor,
@@ -62,7 +61,6 @@ app.command()(api.api)
 app.command()(local.local)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
-app.add_typer(bench.app, name="bench")
 
 
 def _say_version(asked: bool) -> None:

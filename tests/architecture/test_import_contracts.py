@@ -9,10 +9,11 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
-PACKAGES = (
-    *(REPOSITORY / name for name in ("hookseal", "agents", "streams")),
-    REPOSITORY / "receiver" / "hookseal_receiver",
-)
+# Where a package is in the repository, and where in a copy of the tree.
+PACKAGES = {
+    **{name: name for name in ("hookseal", "agents", "streams", "benchmarks", "tests/brokers")},
+    "receiver/hookseal_receiver": "hookseal_receiver",
+}
 
 VIOLATIONS = {
     "a layer above": ("hookseal/errors.py", "import agents.deliver", "One way only"),
@@ -22,6 +23,21 @@ VIOLATIONS = {
         "Inside hookseal",
     ),
     "a package without a place": ("hookseal/stray.py", "", "Inside hookseal"),
+    "the benchmarks in the product": (
+        "hookseal/kafka/topics.py",
+        "import benchmarks.scenario",
+        "Nothing that ships",
+    ),
+    "a broker of the tests in the product": (
+        "streams/topology.py",
+        "import tests.brokers.apache",
+        "Nothing that ships",
+    ),
+    "the benchmarks in a broker of the tests": (
+        "tests/brokers/apache.py",
+        "import benchmarks.process",
+        "The brokers of the tests",
+    ),
     "an adapter in an agent": ("agents/deliver.py", "import hookseal.outbound.client", "Agents"),
     "Faust outside of the streams": (
         "hookseal/kafka/topics.py",
@@ -61,9 +77,11 @@ def contracts_broken(tree: Path) -> str:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for package in PACKAGES:
+    for package, copy in PACKAGES.items():
         shutil.copytree(
-            package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__")
+            REPOSITORY / package,
+            tmp_path / copy,
+            ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
         )
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     return tmp_path
@@ -85,3 +103,11 @@ def test_a_contract_breaks_when_it_is_broken(
 
     assert f"{contract}" in report
     assert "BROKEN" in report
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_folder_escapes_the_contracts(package: str) -> None:
+    """import-linter passes over a folder without `__init__.py`, and over all that is in it."""
+    folders = {file.parent for file in (REPOSITORY / package).rglob("*.py")}
+
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []

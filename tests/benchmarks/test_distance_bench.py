@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.distance_run import WAYS, distance_figures, run_distance
-from hookseal.bench.latency_run import latency_figures, run_latency
+from benchmarks.distance_run import WAYS, distance_figures, run_distance
+from benchmarks.latency_run import latency_figures, run_latency
+from benchmarks.scenario import Setup
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(240)]
 
@@ -30,7 +31,11 @@ class Nobody:
 
 def test_each_event_to_a_slow_receiver_is_accepted_once(broker: Broker) -> None:
     runs = run_distance(
-        broker, os.environ, Nobody(), events=EVENTS, rounds=1, latencies_s=(0.02,), customers=60
+        Setup(broker, os.environ, Nobody()),
+        events=EVENTS,
+        rounds=1,
+        latencies_s=(0.02,),
+        customers=60,
     )
 
     assert [run.way for run in runs] == [way.name for way in WAYS]
@@ -41,7 +46,7 @@ def test_each_event_to_a_slow_receiver_is_accepted_once(broker: Broker) -> None:
 
 def test_each_event_of_an_open_loop_arrives_once(broker: Broker) -> None:
     runs = run_latency(
-        broker, os.environ, Nobody(), per_s=200, seconds=1, rounds=1, shares=(0.25, 0.5)
+        Setup(broker, os.environ, Nobody()), per_s=200, seconds=1, rounds=1, shares=(0.25, 0.5)
     )
 
     figures = latency_figures(runs, broker.kind)

@@ -1,4 +1,4 @@
-"""`hookseal bench --hostile`: every event of a neighbour's arrives, whoever is beside it."""
+"""`python -m benchmarks --hostile`: every event of a neighbour's arrives, whoever is beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.benchmarks.test_letters_bench import figures_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 

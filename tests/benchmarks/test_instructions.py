@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from hookseal.bench.counted import PATHS
+from tests.benchmarks.counted import PATHS
 
 # The whole run is some 20 s, most of it the start of Python under valgrind.
 pytestmark = pytest.mark.timeout(300)
@@ -50,7 +50,7 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             "--tool=callgrind",
             "--dump-before=getppid",
             f"--callgrind-out-file={dump}",
-            *(sys.executable, "-m", "hookseal.bench.counted", str(TIMES)),
+            *(sys.executable, "-m", "tests.benchmarks.counted", str(TIMES)),
         ],
         cwd=Path(__file__).parents[2],
         env=environment(),

@@ -1,4 +1,4 @@
-"""`hookseal bench --letters` and `--log`: their books balance; memory stays flat."""
+"""`python -m benchmarks --letters` and `--log`: their books balance; memory stays flat."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.bench.sink import PLACES
+from benchmarks.sink import PLACES
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from pathlib import Path
+
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
-HOOKSEAL = str(Path(sys.executable).with_name("hookseal"))
+COMMAND = (sys.executable, "-m", "benchmarks")
 LETTERS = 20_000
 EVENTS = 500
 MIB = 1024 * 1024
@@ -30,7 +31,7 @@ def figures_of(broker: Broker, folder: Path, *arguments: str) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKSEAL_")}
     file = folder / "figures.json"
     run = subprocess.run(
-        [HOOKSEAL, "bench", *arguments, "--json", str(file)],
+        [*COMMAND, *arguments, "--json", str(file)],
         env={**kept, **broker.settings, "HOOKSEAL_KAFKA_BOOTSTRAP": broker.bootstrap},
         capture_output=True,
         text=True,

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from hookseal.bench.deployment import kept_of
-from hookseal.bench.load import make_customers
-from hookseal.bench.sample import event_value
-from hookseal.bench.sink import Sink
+from benchmarks.deployment import kept_of
+from benchmarks.load import make_customers
+from benchmarks.sample import event_value
+from benchmarks.sink import Sink
 from hookseal.domain.event import parse_event
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.partitioner import partition_of
@@ -57,7 +57,7 @@ def test_without_nginx_the_refusal_says_what_to_install(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("hookseal.bench.sink.PLACES", str(tmp_path))
+    monkeypatch.setattr("benchmarks.sink.PLACES", str(tmp_path))
 
     with pytest.raises(ConfigurationError) as refusal:
         Sink(tmp_path)

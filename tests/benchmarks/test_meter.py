@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.bench.meter import Meter, Pace, Sample, pace_of
-from hookseal.bench.worker_run import WorkerRun
+from benchmarks.meter import Meter, Pace, Sample, pace_of
+from benchmarks.worker_run import WorkerRun
 from hookseal.errors import HooksealError
 
 

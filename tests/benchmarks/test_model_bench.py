@@ -1,4 +1,4 @@
-"""`hookseal bench --tenants`: what it prints is what it measured."""
+"""`python -m benchmarks --tenants`: what it prints is what it measured."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.model_load import a_tenant
+from benchmarks.tenants_load import large_tenant
 from hookseal.domain.tenant import decode, encode
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from pathlib import Path
+
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
-HOOKSEAL = str(Path(sys.executable).with_name("hookseal"))
+COMMAND = (sys.executable, "-m", "benchmarks")
 TENANTS = 500
 
 
 def test_every_tenant_is_read(broker: Broker, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKSEAL_")}
     run = subprocess.run(
-        [HOOKSEAL, "bench", "--tenants", str(TENANTS), "--json", str(tmp_path / "figures.json")],
+        [*COMMAND, "--tenants", str(TENANTS), "--json", str(tmp_path / "figures.json")],
         env={**kept, **broker.settings},
         capture_output=True,
         text=True,
@@ -42,7 +43,7 @@ def test_every_tenant_is_read(broker: Broker, tmp_path: Path) -> None:
 
 
 def test_a_tenant_of_the_benchmark_is_one() -> None:
-    tenants = [a_tenant(number) for number in range(4)]
+    tenants = [large_tenant(number) for number in range(4)]
 
     assert [decode(encode(tenant)) for tenant in tenants] == tenants
     assert {tenant.public_keys[0].alg for tenant in tenants} == {"RSA-OAEP-256", "ECDH-ES"}

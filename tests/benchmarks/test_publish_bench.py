@@ -1,4 +1,4 @@
-"""`hookseal bench --publish`: what it prints is what it measured."""
+"""`python -m benchmarks --publish`: what it prints is what it measured."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from pathlib import Path
+
+    from tests.brokers import Broker
 
 # The embedded broker is late in telling where a topic ends.
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
-HOOKSEAL = str(Path(sys.executable).with_name("hookseal"))
+COMMAND = (sys.executable, "-m", "benchmarks")
 
 
 def test_everything_that_is_acknowledged_is_written(
@@ -26,7 +27,7 @@ def test_everything_that_is_acknowledged_is_written(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKSEAL_")}
     file = tmp_path / "figures.json"
     run = subprocess.run(
-        [HOOKSEAL, "bench", "--publish", "--smoke", "--json", str(file)],
+        [*COMMAND, "--publish", "--smoke", "--json", str(file)],
         env={**kept, **broker.settings},
         capture_output=True,
         text=True,

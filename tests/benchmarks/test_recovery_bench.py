@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.recovery_run import recovery_figures, recovery_rows, run_recovery
+from benchmarks.recovery_run import recovery_figures, recovery_rows, run_recovery
+from benchmarks.scenario import Setup
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
@@ -31,7 +32,7 @@ class Silent:
 def test_every_tenant_comes_back(broker: Broker) -> None:
     watcher = Silent()
 
-    runs = run_recovery(broker, os.environ, watcher, tenants=[TENANTS])
+    runs = run_recovery(Setup(broker, os.environ, watcher), tenants=[TENANTS])
 
     figures = recovery_figures(runs, broker.kind)
     assert [(run.store, run.start) for run in runs] == [

@@ -15,7 +15,7 @@ from hookseal.kafka.broker.process import Child, last_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
     from tests.chaos.plan import Fault
 
 __all__ = ["Crew"]
@@ -28,7 +28,9 @@ _GRACE_S = 30.0
 class Crew:
     """Keeps as many workers running as wanted, whatever happens to them."""
 
-    def __init__(self, broker: Broker, env: Mapping[str, str], folder: Path, workers: int) -> None:
+    def __init__(
+        self, broker: ApacheBroker, env: Mapping[str, str], folder: Path, workers: int
+    ) -> None:
         self.wanted = workers
         self.deaths: list[str] = []
         self.killed = 0
@@ -142,4 +144,4 @@ class Crew:
             await asyncio.sleep(fault.for_s)
             # From this thread: the kernel would end it with the one that started it.
             node.start(wait=False)
-            await asyncio.to_thread(node.wait_registered)  # type: ignore[attr-defined]
+            await asyncio.to_thread(node.wait_registered)

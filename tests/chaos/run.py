@@ -23,12 +23,12 @@ import orjson
 from hookseal.domain.dead_letter import SUSPENDED, added_headers
 from hookseal.domain.record import last_header
 from hookseal.kafka import topics
-from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from hookseal.kafka.topics import TopicNames
+from tests.brokers import start_broker
 from tests.builders import MASTER_KEY
 from tests.chaos.crew import Crew
 from tests.chaos.load import Load
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hookseal.domain.record import Headers
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
     from tests.chaos.plan import Fault, FaultKind
 
 __all__ = ["Scale", "run"]
@@ -80,7 +80,7 @@ class Scale:
 
 def run(scale: Scale, folder: Path) -> Report:
     """Run it; leave `report.json`, `report.svg` and the logs in the folder."""
-    with running_broker("apache", nodes=3) as broker:
+    with start_broker("apache", nodes=3) as broker:
         report, times, done = asyncio.run(_run(scale, broker, folder))
     (folder / "report.json").write_bytes(orjson.dumps(as_json(report), option=orjson.OPT_INDENT_2))
     (folder / "report.svg").write_text(picture(report, times, done))
@@ -88,7 +88,7 @@ def run(scale: Scale, folder: Path) -> Report:
 
 
 async def _run(
-    scale: Scale, broker: Broker, folder: Path
+    scale: Scale, broker: ApacheBroker, folder: Path
 ) -> tuple[Report, list[float], list[Done]]:
     cluster = Cluster(broker.bootstrap, topic_prefix="chaos.")
     names = TopicNames(cluster.topic_prefix)
@@ -190,7 +190,7 @@ def _header_id(headers: Headers) -> str:
     return (last_header(headers, "ce_id") or b"").decode()
 
 
-def _environment(scale: Scale, broker: Broker, key: str) -> dict[str, str]:
+def _environment(scale: Scale, broker: ApacheBroker, key: str) -> dict[str, str]:
     return {
         **broker.settings,
         "HOOKSEAL_TOPIC_PREFIX": "chaos.",

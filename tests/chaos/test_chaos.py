@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.kafka.broker import choose_kind
+from tests.brokers import choose_kind
 from tests.chaos.run import Scale, run
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hookseal.kafka.broker import apache
-from hookseal.kafka.broker.apache_settings import Listener
 from hookseal.kafka.broker.ports import HOST, free_ports
+from tests.brokers import apache
+from tests.brokers.apache_settings import Listener
 from tests.certificates import Authority
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tests.e2e.customer import Customer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker, Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
@@ -151,7 +151,7 @@ async def test_a_revoked_key_is_refused_everywhere(provider: Provider) -> None:
 
 @pytest.mark.apache
 async def test_the_api_starts_without_kafka_and_outlives_its_absence(
-    own_broker: Broker, settings_env: dict[str, str], tmp_path: Path
+    own_broker: ApacheBroker, settings_env: dict[str, str], tmp_path: Path
 ) -> None:
     env = {
         **settings_env,

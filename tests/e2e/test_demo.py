@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 COMMAND = (
     *(str(Path(sys.executable).with_name("hookseal")), "demo"),
-    *("--broker", "embedded", "--events", "120", "--seed", "7"),
+    *("--events", "120", "--seed", "7"),
 )
 
 

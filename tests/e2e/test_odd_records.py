@@ -22,7 +22,7 @@ from tests.e2e.conftest import PARTITIONS, customers
 from tests.raw_batches import CODECS, RawRecord, batch, produce, record_bytes
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
     from tests.e2e.api import Api
     from tests.e2e.conftest import Provider
     from tests.e2e.receiver import Receiver
@@ -170,7 +170,7 @@ async def test_records_that_grow_a_thousandfold_become_dead_letters(
 
 
 async def test_a_batch_that_the_disk_damaged_is_passed_over_with_an_alarm(
-    own_broker: Broker, provider: Provider, topic: Topic
+    own_broker: ApacheBroker, provider: Provider, topic: Topic
 ) -> None:
     receiver = await provider.receiver()
     await provider.tenant("acme", receiver.url("acme"))
@@ -190,7 +190,7 @@ async def test_a_batch_that_the_disk_damaged_is_passed_over_with_an_alarm(
     assert any("offsets 1 to 2" in line for line in worker.lines)
 
 
-def damage(broker: Broker, folder: str, old: bytes) -> None:
+def damage(broker: ApacheBroker, folder: str, old: bytes) -> None:
     """Change a byte of the log's file, as a failing disk does."""
     (command,) = [Path(f"/proc/{node.pid}/cmdline").read_bytes() for node in broker.nodes]
     properties = Path(command.rstrip(b"\0").split(b"\0")[-1].decode()).read_text()
@@ -206,7 +206,7 @@ def damage(broker: Broker, folder: str, old: bytes) -> None:
 def settings_env(settings_env: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
     if "own_broker" not in request.fixturenames:
         return settings_env
-    broker: Broker = request.getfixturevalue("own_broker")
+    broker: ApacheBroker = request.getfixturevalue("own_broker")
     return {**settings_env, "HOOKSEAL_KAFKA_BOOTSTRAP": broker.bootstrap}
 
 

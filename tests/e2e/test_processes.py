@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.bench.scale_team import ports_in_a_row
+from benchmarks.scale_run import ports_in_a_row
 from tests.e2e.conftest import PARTITIONS, customers
 from tests.e2e.process import BIN, Process
 from tests.e2e.test_rolling import ready

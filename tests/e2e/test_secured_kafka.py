@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.kafka.broker import choose_kind
+from tests.brokers import choose_kind
 from tests.certificates import Authority
 from tests.e2e.customer import Customer
 from tests.e2e.process import BIN

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
     from hookseal.domain.record import Record
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = pytest.mark.broker
 

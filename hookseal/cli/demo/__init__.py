@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -18,12 +18,6 @@ __all__ = ["demo"]
 
 def demo(
     *,
-    broker: Annotated[
-        Literal["embedded", "apache", "docker"] | None,
-        typer.Option(
-            help="Kafka to use, unless HOOKSEAL_KAFKA_BOOTSTRAP names one.", show_default="embedded"
-        ),
-    ] = None,
     events: Annotated[int, typer.Option(min=30, max=1_000_000, help="Events to publish.")] = 300,
     workers: Annotated[int, typer.Option(min=1, max=6, help="Worker processes.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="The same one makes the same events.")] = 1,
@@ -34,7 +28,8 @@ def demo(
 ) -> None:
     """Show it: six tenants, one of them down, one failing now and then; then check it.
 
-    Starts a broker and real workers, makes tenants with keys of different kinds, publishes,
+    Starts real workers on the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, or else on an embedded
+    broker, makes tenants with keys of different kinds, publishes,
     receives, opens. The summary is checked against what the receivers got and what stands
     on the dead-letters topic; the exit code is 0 only if all of it holds.
     """
@@ -43,7 +38,7 @@ def demo(
     except ImportError as error:
         raise missing_extra(error, "receiver") from None
     from hookseal.cli.demo.summary import as_document, say_summary
-    from hookseal.kafka.broker import choose_kind, running_broker
+    from hookseal.kafka.broker import start_broker
 
     if logs is not None:
         _make(logs)
@@ -52,7 +47,7 @@ def demo(
     signal.signal(signal.SIGTERM, _as_interrupt)
     with (
         tempfile.TemporaryDirectory(prefix="hookseal-demo-") as folder,
-        running_broker(choose_kind(broker)) as running,
+        start_broker() as running,
     ):
         performance = ui.run(
             perform(

@@ -1,12 +1,11 @@
-"""Getting a Kafka broker, for demos, tests and benchmarks: one interface, four kinds.
+"""A Kafka broker for `hookseal demo`: a running cluster, or the embedded one.
 
-`bootstrap` is somebody's running cluster, `embedded` one binary in memory, `apache` real
-Apache Kafka on the local Java, `docker` a container. The embedded one keeps fewer promises
-than Kafka: it does not compact, has no idempotent producers, and can be late in telling a
-topic's end. Demos and quick tests run on it; what hookseal guarantees is proved on `apache`.
+The embedded broker is one binary that keeps everything in memory. It keeps fewer promises than
+Kafka: it does not compact, has no idempotent producers, and can report the end of a topic late.
+Tests and benchmarks start Apache Kafka with `tests.brokers`.
 """
 
-from hookseal.kafka.broker.choice import choose_kind, running_broker, start_broker
-from hookseal.kafka.broker.contract import Broker, Node
+from hookseal.kafka.broker.choice import start_broker
+from hookseal.kafka.broker.running import Broker
 
-__all__ = ["Broker", "Node", "choose_kind", "running_broker", "start_broker"]
+__all__ = ["Broker", "start_broker"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 
 from hookseal.errors import ConfigurationError
-from hookseal.kafka.broker.contract import RunningBroker
 from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.broker.running import Broker
 from hookseal.kafka.cluster import Cluster
 
-__all__ = ["start"]
+__all__ = ["VARIABLE", "start"]
+
+VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
 
 # Long enough for a cluster that starts beside us, as in a compose file.
 _TIMEOUT_S = 10.0
 
 
-def start(*, timeout_s: float = _TIMEOUT_S) -> RunningBroker:
+def start(*, timeout_s: float = _TIMEOUT_S) -> Broker:
     """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, if one of its brokers answers.
 
     Args:
@@ -25,12 +27,12 @@ def start(*, timeout_s: float = _TIMEOUT_S) -> RunningBroker:
         ConfigurationError: `bootstrap_missing`.
         BrokerError: `broker_unreachable`.
     """
-    bootstrap = os.environ.get("HOOKSEAL_KAFKA_BOOTSTRAP", "")
+    bootstrap = os.environ.get(VARIABLE, "")
     if not bootstrap:
         raise ConfigurationError(
             "bootstrap_missing",
             "Name the cluster's brokers, `host:port,host:port`.",
-            field="HOOKSEAL_KAFKA_BOOTSTRAP",
+            field=VARIABLE,
         )
     addresses = bootstrap.split(",")
     # Who wants TLS or a login hangs up on a plain request: there it is only dialled.
@@ -38,4 +40,4 @@ def start(*, timeout_s: float = _TIMEOUT_S) -> RunningBroker:
     answers = node_ids if plain else accepts
     if not wait_until(lambda: any(answers(address) for address in addresses), timeout_s):
         raise Cluster(bootstrap).unreachable()
-    return RunningBroker("bootstrap", bootstrap)
+    return Broker("bootstrap", bootstrap)

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.contract import RunningBroker
 from hookseal.kafka.broker.ports import HOST, with_free_ports
 from hookseal.kafka.broker.probe import node_ids
 from hookseal.kafka.broker.process import Child
+from hookseal.kafka.broker.running import Broker
 
 __all__ = ["start"]
 
@@ -28,7 +28,7 @@ _SETTINGS = {
 }
 
 
-def start() -> RunningBroker:
+def start() -> Broker:
     """Start it on a free port.
 
     Raises:
@@ -38,7 +38,7 @@ def start() -> RunningBroker:
     return with_free_ports(1, lambda ports: _start(binary, ports[0]))
 
 
-def _start(binary: str, port: int) -> RunningBroker:
+def _start(binary: str, port: int) -> Broker:
     address = f"{HOST}:{port}"
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="hookseal-tansu-"))
@@ -61,9 +61,9 @@ def _start(binary: str, port: int) -> RunningBroker:
         child.wait_ready(
             lambda: bool(node_ids(address)),
             timeout_s=_START_TIMEOUT_S,
-            advice="Try HOOKSEAL_TEST_BROKER=apache, or HOOKSEAL_KAFKA_BOOTSTRAP=host:port.",
+            advice="Name a running cluster instead: HOOKSEAL_KAFKA_BOOTSTRAP=host:port.",
         )
-        return RunningBroker("embedded", address, settings=_SETTINGS, resources=stack.pop_all())
+        return Broker("embedded", address, settings=_SETTINGS, resources=stack.pop_all())
 
 
 def _binary() -> str:

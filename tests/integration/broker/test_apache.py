@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker import jars, java, running_broker, start_broker
 from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from tests.brokers import jars, java, start_broker
 from tests.integration.broker.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
 
 # The first run on a machine fetches Kafka.
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(300)]
@@ -41,60 +41,60 @@ def kafka() -> jars.Jars:
 
 
 @pytest.fixture(scope="module")
-def apache(kafka: jars.Jars) -> Iterator[Broker]:
+def apache(kafka: jars.Jars) -> Iterator[ApacheBroker]:
     """One node. Tests may kill it, and leave it running."""
-    with running_broker("apache") as running:
+    with start_broker("apache") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def cluster(kafka: jars.Jars) -> Iterator[Broker]:
+def cluster(kafka: jars.Jars) -> Iterator[ApacheBroker]:
     """Three nodes. Tests may kill them, and leave them running."""
-    with running_broker("apache", nodes=3) as running:
+    with start_broker("apache", nodes=3) as running:
         yield running
 
 
 class TestOneNode:
-    async def test_what_is_written_is_read_back(self, apache: Broker) -> None:
+    async def test_what_is_written_is_read_back(self, apache: ApacheBroker) -> None:
         records = await Records(apache.bootstrap).make()
 
         await records.write("a", "b", "c")
 
         assert await records.read(3) == ["a", "b", "c"]
 
-    async def test_a_group_goes_on_where_it_left(self, apache: Broker) -> None:
+    async def test_a_group_goes_on_where_it_left(self, apache: ApacheBroker) -> None:
         records = await Records(apache.bootstrap).make()
         await records.write("a", "b", "c")
 
         assert await records.read_in_group(records.topic, 2) == ["a", "b"]
         assert await records.read_in_group(records.topic, 1) == ["c"]
 
-    async def test_it_knows_the_end_of_a_batch(self, apache: Broker) -> None:
+    async def test_it_knows_the_end_of_a_batch(self, apache: ApacheBroker) -> None:
         records = await Records(apache.bootstrap).make()
 
         await records.write("a", "b", "c")
 
         assert await records.end() == 3
 
-    async def test_a_topic_that_nobody_made_stays_missing(self, apache: Broker) -> None:
+    async def test_a_topic_that_nobody_made_stays_missing(self, apache: ApacheBroker) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=apache.bootstrap, request_timeout_ms=500)
 
         async with producer:
             with pytest.raises(KafkaError):
                 await producer.send_and_wait("nobody-made-this", b"a")
 
-    def test_it_is_the_version_of_the_pom(self, apache: Broker, kafka: jars.Jars) -> None:
+    def test_it_is_the_version_of_the_pom(self, apache: ApacheBroker, kafka: jars.Jars) -> None:
         command = Path(f"/proc/{apache.nodes[0].pid}/cmdline").read_text()
 
         assert f"kafka_2.13-{kafka.version}.jar" in command
 
-    def test_its_settings_are_the_callers_business(self, apache: Broker) -> None:
+    def test_its_settings_are_the_callers_business(self, apache: ApacheBroker) -> None:
         assert apache.kind == "apache"
         assert apache.settings == {"HOOKSEAL_KAFKA_BOOTSTRAP": apache.bootstrap}
 
     @pytest.mark.parametrize("end", ["kill", "terminate"])
     async def test_it_keeps_its_data_and_its_address_over_a_restart(
-        self, apache: Broker, end: str
+        self, apache: ApacheBroker, end: str
     ) -> None:
         records = await Records(apache.bootstrap).make()
         await records.write("before")
@@ -112,22 +112,22 @@ class TestOneNode:
         assert await records.read(2) == ["before", "after"]
 
 
-def all_registered(cluster: Broker) -> bool:
+def all_registered(cluster: ApacheBroker) -> bool:
     """Whether each node knows all three to be up."""
     return all(node_ids(node.bootstrap) == {1, 2, 3} for node in cluster.nodes)
 
 
 class TestThreeNodes:
-    def test_each_knows_all(self, cluster: Broker) -> None:
+    def test_each_knows_all(self, cluster: ApacheBroker) -> None:
         assert [node.node_id for node in cluster.nodes] == [1, 2, 3]
         assert cluster.bootstrap == ",".join(node.bootstrap for node in cluster.nodes)
         assert all_registered(cluster)
 
-    def test_topics_are_to_have_three_copies(self, cluster: Broker) -> None:
+    def test_topics_are_to_have_three_copies(self, cluster: ApacheBroker) -> None:
         assert cluster.settings["HOOKSEAL_REPLICATION"] == "3"
 
     async def test_with_one_killed_writes_are_acknowledged_and_it_catches_up_later(
-        self, cluster: Broker
+        self, cluster: ApacheBroker
     ) -> None:
         records = await Records(cluster.bootstrap).make(replication=3)
         await records.write("with three")
@@ -144,7 +144,7 @@ class TestThreeNodes:
         third.start()
         assert node_ids(first.bootstrap) == {1, 2, 3}
 
-    async def test_groups_live_on_with_one_killed(self, cluster: Broker) -> None:
+    async def test_groups_live_on_with_one_killed(self, cluster: ApacheBroker) -> None:
         records = await Records(cluster.bootstrap).make(replication=3)
         await records.write("a", "b")
         assert await records.read_in_group(records.topic, 1) == ["a"]
@@ -154,7 +154,9 @@ class TestThreeNodes:
         assert await records.read_in_group(records.topic, 1) == ["b"]
         cluster.nodes[0].start()
 
-    async def test_all_of_them_killed_come_back_with_their_data(self, cluster: Broker) -> None:
+    async def test_all_of_them_killed_come_back_with_their_data(
+        self, cluster: ApacheBroker
+    ) -> None:
         records = await Records(cluster.bootstrap).make(replication=3)
         await records.write("before")
 
@@ -167,7 +169,7 @@ class TestThreeNodes:
 
         assert await records.read(1) == ["before"]
 
-    async def test_a_topic_with_one_copy_needs_no_more(self, cluster: Broker) -> None:
+    async def test_a_topic_with_one_copy_needs_no_more(self, cluster: ApacheBroker) -> None:
         records = await Records(cluster.bootstrap).make(replication=1)
 
         await records.write("a")
@@ -210,11 +212,11 @@ def test_the_second_start_uses_the_classes_that_the_first_recorded(
     folder = tmp_path / "hookseal" / kafka.folder.name
     shutil.copytree(kafka.folder, folder, ignore=shutil.ignore_patterns("*.jsa", "*.tmp"))
 
-    with running_broker("apache"):
+    with start_broker("apache"):
         assert not list(folder.glob("*.jsa"))
     (recorded,) = folder.glob("*.jsa")
 
-    with running_broker("apache") as second:
+    with start_broker("apache") as second:
         maps = Path(f"/proc/{second.nodes[0].pid}/maps").read_text()
         assert str(recorded) in maps
 
@@ -226,7 +228,7 @@ exec "{maven}" "$@"
 """
 RESOLVE = """
 import json
-from hookseal.kafka.broker.jars import resolve
+from tests.brokers.jars import resolve
 found = resolve()
 print(json.dumps([str(found.folder), found.classpath]))
 """

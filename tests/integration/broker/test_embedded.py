@@ -8,23 +8,24 @@ from aiokafka.errors import UnknownError
 
 from hookseal.config import Settings
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker import running_broker, start_broker
+from hookseal.kafka.broker import start_broker as start_any_broker
 from hookseal.kafka.broker.probe import accepts, node_ids
 from hookseal.kafka.producer import Producer
+from tests.brokers import start_broker
 from tests.integration.broker.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = pytest.mark.broker
 
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Broker]:
-    with running_broker("embedded") as running:
+    with start_broker("embedded") as running:
         yield running
 
 
@@ -57,7 +58,6 @@ async def test_producers_may_be_idempotent(embedded: Broker) -> None:
 
 def test_it_answers_as_one_node_at_its_own_address(embedded: Broker) -> None:
     assert embedded.kind == "embedded"
-    assert embedded.nodes == ()
     assert len(node_ids(embedded.bootstrap)) == 1
 
 
@@ -87,7 +87,7 @@ async def test_our_producer_writes_with_its_settings(
 
 
 def test_two_run_side_by_side(embedded: Broker) -> None:
-    with running_broker("embedded") as other:
+    with start_broker("embedded") as other:
         assert other.bootstrap != embedded.bootstrap
 
 
@@ -96,7 +96,7 @@ def test_a_cluster_that_runs_is_taken_as_it_is(
 ) -> None:
     monkeypatch.setenv("HOOKSEAL_KAFKA_BOOTSTRAP", f"127.0.0.1:1,{embedded.bootstrap}")
 
-    with running_broker() as broker:
+    with start_any_broker() as broker:
         assert broker.kind == "bootstrap"
         assert broker.bootstrap == f"127.0.0.1:1,{embedded.bootstrap}"
 
@@ -116,7 +116,7 @@ def test_nothing_is_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_ends_with_the_block_that_fails() -> None:
-    with pytest.raises(ZeroDivisionError), running_broker("embedded") as broker:
+    with pytest.raises(ZeroDivisionError), start_broker("embedded") as broker:
         raise ZeroDivisionError
 
     assert not accepts(broker.bootstrap)

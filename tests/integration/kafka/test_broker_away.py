@@ -20,14 +20,14 @@ from tests.builders import a_record, an_event
 from tests.fakes import RecordingObserver
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
 NAMES = TopicNames()
 
 
-async def test_a_dead_letter_holds_on_until_the_broker_is_back(own_broker: Broker) -> None:
+async def test_a_dead_letter_holds_on_until_the_broker_is_back(own_broker: ApacheBroker) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
     observer = RecordingObserver()
@@ -50,7 +50,7 @@ async def test_a_dead_letter_holds_on_until_the_broker_is_back(own_broker: Broke
 
 
 async def test_a_letter_that_cannot_be_written_holds_on_and_is_told_of(
-    own_broker: Broker,
+    own_broker: ApacheBroker,
 ) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
@@ -77,7 +77,7 @@ async def test_a_letter_that_cannot_be_written_holds_on_and_is_told_of(
 
 
 async def test_the_delivery_log_holds_nobody_up_while_the_broker_is_away(
-    own_broker: Broker,
+    own_broker: ApacheBroker,
 ) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
@@ -112,7 +112,7 @@ async def test_the_delivery_log_holds_nobody_up_while_the_broker_is_away(
 
 
 async def test_a_record_with_neither_key_nor_value_can_be_a_dead_letter(
-    own_broker: Broker,
+    own_broker: ApacheBroker,
 ) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
@@ -124,7 +124,7 @@ async def test_a_record_with_neither_key_nor_value_can_be_a_dead_letter(
     assert (found.key, found.value) == (b"", None)
 
 
-async def test_a_record_of_the_greatest_size_can_be_a_dead_letter(own_broker: Broker) -> None:
+async def test_a_record_of_the_greatest_size_can_be_a_dead_letter(own_broker: ApacheBroker) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
     greatest = 1024 * 1024 - 100

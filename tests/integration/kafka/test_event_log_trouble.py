@@ -24,7 +24,7 @@ from tests.event_log import PARTITIONS, a_draft, a_log, ready, records
 if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.domain.draft import Draft
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import ApacheBroker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
@@ -124,7 +124,9 @@ def code_if_any(log: EventLog) -> str | None:
     return None if reason is None else reason.code
 
 
-async def test_publishing_outlasts_an_outage_and_a_start_without_kafka(own_broker: Broker) -> None:
+async def test_publishing_outlasts_an_outage_and_a_start_without_kafka(
+    own_broker: ApacheBroker,
+) -> None:
     cluster = Cluster(own_broker.bootstrap)
     await topics.create(cluster, partitions=1)
     (node,) = own_broker.nodes

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.kafka import topics
-from hookseal.kafka.broker import running_broker
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.tenants import TenantsModel
+from tests.brokers import start_broker
 from tests.builders import a_registry, a_tenant
 from tests.changelog import code_of, writing
 from tests.conditions import until
 
 if TYPE_CHECKING:
-    from hookseal.kafka.broker import Broker
+    from tests.brokers import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
 
@@ -26,7 +26,7 @@ async def test_it_starts_without_a_broker_and_is_ready_again_after_each_outage(
 ) -> None:
     if broker.kind != "apache":
         pytest.skip("kills nodes of Apache Kafka; this run has another broker")
-    with running_broker("apache") as own:
+    with start_broker("apache") as own:
         cluster = Cluster(own.bootstrap)
         await topics.create(cluster, partitions=2)
         async with writing(cluster) as changelog:

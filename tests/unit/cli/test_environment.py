@@ -4,7 +4,7 @@ import pytest
 
 from hookseal.cli.demo.environment import demo_environment
 from hookseal.config import Settings
-from hookseal.kafka.broker.contract import RunningBroker
+from hookseal.kafka.broker import Broker
 
 SHELL = {
     "PATH": "/usr/bin",
@@ -16,10 +16,10 @@ SHELL = {
 
 
 def an_environment(kind: str) -> dict[str, str]:
-    return demo_environment(SHELL, RunningBroker(kind, "127.0.0.1:9999"), [8001, 8002])
+    return demo_environment(SHELL, Broker(kind, "127.0.0.1:9999"), [8001, 8002])
 
 
-@pytest.mark.parametrize("kind", ["embedded", "apache", "docker", "bootstrap"])
+@pytest.mark.parametrize("kind", ["embedded", "bootstrap"])
 def test_the_settings_of_the_shell_do_not_change_the_demo(kind: str) -> None:
     env = an_environment(kind)
 

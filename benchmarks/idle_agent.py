@@ -1,0 +1,62 @@
+"""An agent that does nothing, in the very application that the worker runs in.
+
+A program for `faust -A benchmarks.idle_agent worker`, started by `benchmarks.worker_run`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from benchmarks.meter import Meter
+from hookseal.config import load
+from streams.arrivals import arrivals
+from streams.faust_app import HooksealApp
+from streams.topology import faust_options
+
+if TYPE_CHECKING:
+    from streams.consumer import FinishedConsumer
+    from streams.lifecycle import Lifecycle
+
+
+class _Nothing:
+    """Stands in for the worker's lifecycle: there is nothing to start or to let go of."""
+
+    async def start(self) -> None: ...
+
+    async def let_go(self, _: set[Any]) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+settings = load()
+meter = Meter(int(os.environ["HOOKSEAL_BENCH_EVENTS"]))
+result = Path(os.environ["HOOKSEAL_BENCH_RESULT"])
+# Another id is another group: it reads what the worker reads, and leaves it its offsets.
+app = HooksealApp(f"{settings.topic_prefix}idle", **faust_options(settings))
+app.gather_s = settings.fetch_gather_s
+app.lifecycle = cast("Lifecycle", _Nothing())
+
+
+async def idle(stream: Any) -> None:
+    """Take each event and say that it is finished."""
+    async for _, tp, record in arrivals(stream):
+        cast("FinishedConsumer", app.consumer).finish(tp, record.offset)
+        if meter.count():
+            written = result.with_suffix(".tmp")
+            written.write_text(json.dumps(meter.pace()._asdict()))
+            written.replace(result)
+
+
+topic: Any = app.topic(
+    settings.names.events,
+    key_type=bytes,
+    value_type=bytes,
+    key_serializer="raw",
+    value_serializer="raw",
+)
+app.agent(topic, name="idle", isolated_partitions=True)(idle)
