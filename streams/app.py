@@ -3,6 +3,7 @@
 import sys
 
 from hookseal.config import load
+from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
 from streams.process import hand_over_sooner, spare_the_collector, use_event_loop
 from streams.topology import create_app
@@ -11,6 +12,8 @@ __all__ = ["app"]
 
 try:
     settings = load()
+    # Here too: `faust -A streams.app worker` starts a worker without `hookseal worker`.
+    raise_soft_limit()
     use_event_loop(settings.event_loop)
     hand_over_sooner()
     app = create_app(settings)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from hookseal.cli import ui
 from hookseal.config import load
 from hookseal.delivery.clock import SystemClock
+from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError, HooksealError
 from hookseal.local.spool import check_spool, read_spool, write_spool
 from hookseal.seal.api_keys import new_admin_key
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
     try:
         asked = msgspec.json.decode(arguments[0], type=Asked)
         settings = load()
+        raise_soft_limit()
         use_event_loop(settings.event_loop)
         spare_the_collector()
         asyncio.run(_serve(asked, settings))
