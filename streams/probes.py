@@ -63,8 +63,9 @@ class Probes:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening, and close all connections."""
-        self._loop.call_soon_threadsafe(self._closing.set)
+        """Stop listening, and close all connections. A second call does nothing."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
     def _run(self) -> None:

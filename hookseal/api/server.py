@@ -16,6 +16,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aiohttp import web
@@ -26,7 +27,7 @@ from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from aiohttp.streams import StreamReader
@@ -57,7 +58,14 @@ _BACKLOG = 512
 # Accepted before other tasks get a turn. It is also how far descriptors may exceed the limit of
 # connections for a moment.
 _ACCEPTS_AT_ONCE = 64
-_SWEEP_S = 1.0
+_SWEEP_S = 0.25
+# Before a connection may have to make room for a new one: with the head of its request on the way,
+# and with a part of its response not read yet. The first bounds how fast a flood replaces its own
+# connections: 512 of them can be replaced 2,000 times a second.
+_ARRIVING_S = 0.25
+_READING_S = 2.0
+# Of the connections that have waited longest: those behind them are even younger.
+_LOOKED_AT = 16
 _ACCEPT_PAUSE_S = 1.0
 _LOG_EVERY_S = 60.0
 
@@ -122,7 +130,8 @@ class HttpServer:
     """Serves an application on listening sockets; an asynchronous context manager.
 
     When all connections are in use, a new one takes the place of the connection that has waited
-    longest for its client. If none waits, the new one is closed at once.
+    longest for its client. While every connection has a request in progress, new ones wait in the
+    kernel's queue.
     """
 
     def __init__(
@@ -159,10 +168,13 @@ class HttpServer:
                 _Wait.IDLE: idle_timeout_s,
                 _Wait.WRITE: write_timeout_s,
             },
+            self._accept_held,
         )
         self._accepting: set[asyncio.Task[None]] = set()
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._failures = _LogThrottle()
+        # Accepted when there was no room, by listening socket: one each.
+        self._held: dict[socket.socket, socket.socket] = {}
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -182,7 +194,8 @@ class HttpServer:
             timer.cancel()
         for listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
-        _close_all(self._sockets)
+        _close_all([*self._sockets, *self._held.values()])
+        self._held.clear()
         if self._accepting:
             await asyncio.wait(self._accepting)
         await self._runner.cleanup()
@@ -210,14 +223,27 @@ class HttpServer:
                     self._pause_accepting(listening, error)
                     return
                 continue
-            self._admit(accepted)
+            if not self._connections.reserve(self._loop.time()):
+                self._held[listening] = accepted
+                self._loop.remove_reader(listening.fileno())
+                return
+            self._start(accepted)
+
+    def _accept_held(self) -> None:
+        """Go on accepting where there was no room."""
+        for listening, accepted in tuple(self._held.items()):
+            if not self._connections.reserve(self._loop.time()):
+                return
+            del self._held[listening]
+            self._start(accepted)
+            self._watch(listening)
 
     def _pause_accepting(self, listening: socket.socket, error: OSError) -> None:
         # The kernel reports the socket as readable all the time, so a retry at once would spin.
         self._loop.remove_reader(listening.fileno())
         self._timers[listening] = self._loop.call_later(_ACCEPT_PAUSE_S, self._watch, listening)
         metrics.CONNECTIONS_CLOSED.labels(self._name, "accept_failed").inc()
-        self._connections.evict()
+        self._connections.evict(self._loop.time())
         if (count := self._failures.count(self._loop.time())) is not None:
             _log.error(
                 "server.accept_failed",
@@ -229,10 +255,7 @@ class HttpServer:
                 hint="Raise the limit of open files (ulimit -n, LimitNOFILE=).",
             )
 
-    def _admit(self, accepted: socket.socket) -> None:
-        if not self._connections.reserve(self._loop.time()):
-            accepted.close()
-            return
+    def _start(self, accepted: socket.socket) -> None:
         accepted.settimeout(0)
         task = self._loop.create_task(self._connect(accepted))
         self._accepting.add(task)
@@ -267,6 +290,7 @@ class HttpServer:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self._connections.abort_overdue(self._loop.time())
+            self._accept_held()
 
 
 class _Wait(Enum):
@@ -280,11 +304,19 @@ class _Wait(Enum):
 class _Connections:
     """All open connections of a server, and those that wait for their clients."""
 
-    def __init__(self, name: str, limit: int, timeouts: dict[_Wait, float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        limit: int,
+        timeouts: dict[_Wait, float],
+        on_room: Callable[[], None],
+    ) -> None:
         self._name = name
         self._limit = limit
         self._timeouts = timeouts
         self._shortest_s = min(timeouts.values())
+        self._on_room = on_room
+        self._is_room_wanted = False
         self._open: set[_Connection] = set()
         self._reserved = 0
         # Ordered by the time at which the wait began. A dict would need time in proportion to
@@ -299,20 +331,18 @@ class _Connections:
         return len(self._open) + self._reserved
 
     def reserve(self, now: float) -> bool:
-        """Count a connection that was just accepted; return False if it must be closed."""
+        """Count a connection that was just accepted.
+
+        Returns:
+            False if there is no room. `on_room` is called when there may be.
+        """
         if self.count >= self._limit:
-            admitted = self.evict()
-            if not admitted:
-                self.note_closed("refused")
             if (count := self._full.count(now)) is not None:
                 _log.warning(
-                    "server.connections_full",
-                    server=self._name,
-                    limit=self._limit,
-                    replaced_or_refused=count,
-                    hint="Half of the limit of open files, at most 4,096. See docs/api.md, Limits.",
+                    "server.connections_full", server=self._name, limit=self._limit, times=count
                 )
-            if not admitted:
+            if not self.evict(now):
+                self._is_room_wanted = True
                 return False
         self._reserved += 1
         return True
@@ -332,23 +362,29 @@ class _Connections:
         self._open.discard(connection)
         self._waiting.pop(connection, None)
         self._gauge.set(len(self._open))
+        self._offer_room()
 
     def waits(self, connection: _Connection) -> None:
         """Note that a connection begins to wait for its client."""
         self._waiting[connection] = None
         self._waiting.move_to_end(connection)
+        self._offer_room()
 
     def works(self, connection: _Connection) -> None:
         """Note that a connection has a request to answer."""
         self._waiting.pop(connection, None)
 
-    def evict(self) -> bool:
-        """Close the connection that has waited longest for its client, if any waits."""
-        if not self._waiting:
-            return False
-        connection, _ = self._waiting.popitem(last=False)
-        self._drop(connection, "evicted")
-        return True
+    def evict(self, now: float) -> bool:
+        """Close the connection that has waited longest for its client, if there is one.
+
+        A client that has just connected, or still reads its response, is left alone for a moment.
+        """
+        for connection in islice(self._waiting, _LOOKED_AT):
+            if now - connection.since >= connection.spared_s:
+                del self._waiting[connection]
+                self._drop(connection, "evicted")
+                return True
+        return False
 
     def abort_overdue(self, now: float) -> None:
         """Close the connections that have waited too long for their clients."""
@@ -371,6 +407,12 @@ class _Connections:
     def note_closed(self, reason: str) -> None:
         """Count a connection that this server closed."""
         metrics.CONNECTIONS_CLOSED.labels(self._name, reason).inc()
+
+    def _offer_room(self) -> None:
+        if self._is_room_wanted:
+            self._is_room_wanted = False
+            # Not from within the protocol's callback.
+            asyncio.get_running_loop().call_soon(self._on_room)
 
     def _drop(self, connection: _Connection, reason: str) -> None:
         # It no longer counts, although its descriptor is closed only in the loop's next turn.
@@ -471,6 +513,13 @@ class _Connection(web.RequestHandler):
         ).response()
         response.force_close()
         return response
+
+    @property
+    def spared_s(self) -> float:
+        """Seconds of its wait in which it need not make room for a new connection."""
+        if self._client is not None and self._client.get_write_buffer_size() > 0:
+            return _READING_S
+        return _ARRIVING_S if self.wait is _Wait.HEAD else 0.0
 
     def abort(self) -> None:
         """Close the connection, and drop what it could not send."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from hookseal.api.app import create_app
-from hookseal.api.auth import Authentication
-from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES, EventOperations
+from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
 from tests.bad_inputs.events import BAD_EVENTS
 from tests.builders import MAX_BYTES, a_tenant
-from tests.unit.api.conftest import ADMIN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
