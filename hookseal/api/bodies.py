@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from aiohttp import web
 
 from hookseal.api.problems import RETRY_AFTER_S, Problem, unavailable
 from hookseal.domain.json_text import validate
@@ -19,8 +20,6 @@ from hookseal.seal import base64url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from aiohttp import web
 
 __all__ = [
     "BODY_TIMEOUT_S",
@@ -162,7 +161,8 @@ class BodyReader:
 
         Raises:
             InvalidInputError: `code`, as soon as more than `max_bytes` are announced or arrive.
-            Problem: 408 `body_too_slow`; otherwise as `BodyMemory.reserve`.
+            Problem: 400 `body_incomplete`; 408 `body_too_slow`; otherwise as
+                `BodyMemory.reserve`.
         """
         announced = self._request.content_length or 0
         if announced > max_bytes:
@@ -173,6 +173,13 @@ class BodyReader:
                 return await self._parts(max_bytes, code)
         except TimeoutError:
             raise _too_slow(self._timeout_s) from None
+        except (ConnectionError, web.RequestPayloadError):
+            # The client disconnected, or sent a chunk that is none: no fault of this process.
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "body_incomplete",
+                "The body ended before its announced end. Send the request again.",
+            ) from None
 
     async def _parts(self, max_bytes: int, code: str) -> bytes:
         parts: list[bytes] = []

@@ -157,8 +157,8 @@ def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
         # From the server below us, which reads the request before we see it.
         HTTPStatus.BAD_REQUEST: {
             "description": (
-                "The request is not HTTP/1.1, or a line of its head has more than 8,190 bytes. "
-                "Codes: `request_malformed`."
+                "The request is not HTTP/1.1, a line of its head has more than 8,190 bytes, or its "
+                "body is incomplete. Codes: `request_malformed`, `body_incomplete`."
             ),
             "content": {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}},
         },

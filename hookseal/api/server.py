@@ -100,7 +100,7 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))  # type: ignore[arg-type]
+            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
     except OSError:
         _close_all(sockets)
         raise

@@ -100,7 +100,7 @@ async def test_slow_bodies_of_one_key_refuse_nobody_else(provider: Provider) -> 
             await publishes(api, other)
             await publishes(api, ADMIN_KEY, customer_id="other")
         status, answer = await api.ask(
-            "POST", "/v1/events", [{**EVENT, "data": "x" * 20_000}] * 120, key=slow
+            "POST", "/v1/events", [{**EVENT, "data": "x" * 20_000}] * 40, key=slow
         )
         for task in refused:
             task.cancel()

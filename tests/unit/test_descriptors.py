@@ -26,3 +26,18 @@ def test_both_limits_are_those_of_the_process() -> None:
     show = "from hookseal import descriptors as d; print(d.soft_limit(), d.hard_limit())"
 
     assert limits_in_a_process_started_with(300, 900, show) == [300, 900]
+
+
+@pytest.mark.parametrize(("hard", "status"), [(2_000, "warn"), (4_096, "ok")])
+def test_the_doctor_warns_of_a_low_limit(hard: int, status: str) -> None:
+    start = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (512, {hard}))"
+    show = (
+        "from hookseal.cli.checks import environment_checks\n"
+        "(check,) = [c for c in environment_checks() if c.name == 'descriptors']\n"
+        "print(check.status, check.message)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{start}\n{show}"], check=True, capture_output=True, text=True
+    )
+
+    assert shown.stdout.startswith(f"{status} soft limit 512, hard limit {hard:,} open files")

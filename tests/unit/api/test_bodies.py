@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -173,3 +175,27 @@ class TestOverHttp:
             client.request(method, path, data=parts(), headers=headers) as response,
         ):
             return response.status, (await response.json(content_type=None))["code"]
+
+    @pytest.mark.parametrize("rest", [b"zz\r\n", b""])
+    async def test_a_body_that_breaks_off_is_no_fault_of_the_server(
+        self, api: Api, rest: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        address = urlsplit(api.url)
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(
+            b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer %b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n%b"
+            % (ADMIN_KEY.encode(), rest)
+        )
+        await writer.drain()
+        if not rest:
+            writer.close()
+        async with asyncio.timeout(30):
+            while "api.refused" not in caplog.text:  # noqa: ASYNC110 - a log cannot be awaited
+                await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+        assert "body_incomplete" in caplog.text
+        assert "api.crashed" not in caplog.text
