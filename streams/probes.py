@@ -1,37 +1,35 @@
-"""What a worker answers over HTTP: `/metrics`, and whether it lives and is ready."""
+"""The worker's own HTTP server: `/metrics`, liveness and readiness."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import threading
 from http import HTTPStatus
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import TYPE_CHECKING
 
-from prometheus_client import make_wsgi_app
+from aiohttp import web
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+from hookseal.api.server import HttpServer, connection_limit, listen_tcp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["Probes"]
 
-
-# How long it may take until it hears that it is to end.
-_LOOK_EVERY_S = 0.05
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing: it is asked every few seconds."""
+# Its clients are a kubelet, Prometheus and a load balancer. When a client opens more, the oldest
+# unused connection is closed.
+_CONNECTIONS_MAX = 64
+# A probe of Kubernetes waits 1 s by default.
+_HEAD_TIMEOUT_S = 5.0
 
 
 class Probes:
-    """Serves on a thread of its own, so that it answers while the worker is busy."""
+    """Serves on a thread and an event loop of its own, so that it answers while the worker is busy.
+
+    One thread serves all connections: a client can neither exhaust threads nor descriptors.
+    """
 
     def __init__(self, host: str, port: int, why_not_ready: Callable[[], str | None]) -> None:
         """Listen.
@@ -44,39 +42,52 @@ class Probes:
         Raises:
             OSError: The port cannot be listened on.
         """
-        self._metrics: Any = make_wsgi_app()
         self._why_not_ready = why_not_ready
-        self._server = make_server(host, port, self._answer, _Server, _Quiet)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            args=(_LOOK_EVERY_S,),
-            name="hookseal-probes",
-            daemon=True,
+        sockets = listen_tcp(host, port)
+        self.port = int(sockets[0].getsockname()[1])
+        app = web.Application()
+        app.router.add_get("/healthz", self._alive)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        self._server = HttpServer(
+            app,
+            sockets,
+            name="probes",
+            max_connections=min(_CONNECTIONS_MAX, connection_limit()),
+            head_timeout_s=_HEAD_TIMEOUT_S,
         )
+        # Not uvloop, which the worker's own loop may be: it has nothing to gain here.
+        self._loop = asyncio.SelectorEventLoop()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="hookseal-probes", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        """Stop listening, and close all connections. A second call does nothing."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
-    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path == "/healthz":
-            return _json(start_response, HTTPStatus.OK, status="ok")
-        if path == "/readyz":
-            code = self._why_not_ready()
-            if code is None:
-                return _json(start_response, HTTPStatus.OK, status="ok")
-            return _json(start_response, HTTPStatus.SERVICE_UNAVAILABLE, code=code)
-        if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environ, start_response)
-            return answer
-        return _json(start_response, HTTPStatus.NOT_FOUND, code="not_found")
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
+    async def _serve(self) -> None:
+        async with self._server:
+            await self._closing.wait()
 
-def _json(start_response: Any, code: HTTPStatus, /, **members: str) -> list[bytes]:
-    start_response(f"{code.value} {code.phrase}", [("Content-Type", "application/json")])
-    return [json.dumps(members).encode()]
+    async def _alive(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        code = self._why_not_ready()
+        if code is None:
+            return web.json_response({"status": "ok"})
+        return web.json_response({"code": code}, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        # Prometheus asks for its newer text format.
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        response = web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from hookseal.api import bodies
+from hookseal.api.bodies import BodyMemory
 from hookseal.api.operations import BODY_MAX_BYTES, Access, Call, Reply
 from hookseal.api.principals import ADMIN
 from hookseal.api.problems import Problem, problem_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from hookseal.api.auth import Authentication
+    from hookseal.api.bodies import BodyReader
     from hookseal.api.operations import Operation
     from hookseal.api.principals import Principal
 
@@ -34,12 +36,24 @@ _log = logger("hookseal.api")
 _encoder = msgspec.json.Encoder()
 
 
-def create_app(operations: Iterable[Operation], authentication: Authentication) -> web.Application:
-    """Return the application; nothing connects before it starts."""
+def create_app(
+    operations: Iterable[Operation],
+    authentication: Authentication,
+    *,
+    memory: BodyMemory | None = None,
+) -> web.Application:
+    """Return the application; nothing connects before it starts.
+
+    Args:
+        operations: All routes.
+        authentication: Tells who asks.
+        memory: For all request bodies; with the limits of docs/api.md when None.
+    """
+    memory = BodyMemory() if memory is None else memory
     # A limit of aiohttp's own for what no operation reads; ours are checked while reading.
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_answers])
     for operation in operations:
-        gate = _Gate(operation, authentication)
+        gate = _Gate(operation, authentication, memory)
         app.router.add_route(operation.method, operation.path, gate.handle)
     return app
 
@@ -47,8 +61,11 @@ def create_app(operations: Iterable[Operation], authentication: Authentication) 
 class _Gate:
     """What each request of an operation passes: who asks, whether they may, what they sent."""
 
-    def __init__(self, operation: Operation, authentication: Authentication) -> None:
+    def __init__(
+        self, operation: Operation, authentication: Authentication, memory: BodyMemory
+    ) -> None:
         self._operation = operation
+        self._memory = memory
         self._authentication = authentication
         labels = (operation.name, str(operation.status.value))
         self._succeeded = metrics.API_REQUESTS.labels(*labels)
@@ -59,7 +76,8 @@ class _Gate:
         started = time.perf_counter()
         request[_OPERATION] = self._operation.name
         principal = await self._admitted(request)
-        reply = await self._operation.handler(await self._call(request, principal))
+        with self._memory.reader(request, principal.customer_id) as reader:
+            reply = await self._operation.handler(await self._call(request, principal, reader))
         self._succeeded.inc()
         self._seconds.observe(time.perf_counter() - started)
         if self._operation.changes:
@@ -85,26 +103,26 @@ class _Gate:
             principal.check_scope(operation.scope)
         return principal
 
-    async def _call(self, request: web.Request, principal: Principal) -> Call:
+    async def _call(self, request: web.Request, principal: Principal, reader: BodyReader) -> Call:
         operation = self._operation
         query: Any = None
         if operation.queries is not None:
             query = bodies.query_of(request.query, operation.queries)
         if operation.raw:
-            return Call(request, principal, query=query)
+            return Call(request, principal, reader, query=query)
         text, body = b"", None
         if operation.takes is not None:
-            text = await _text(request)
+            text = await _text(request, reader)
             body = _decoded(text, operation.takes)
         mark = bodies.fingerprint(request.method, request.rel_url.raw_path, text)
-        return Call(request, principal, body, query, mark)
+        return Call(request, principal, reader, body, query, mark)
 
 
-async def _text(request: web.Request) -> bytes:
+async def _text(request: web.Request, reader: BodyReader) -> bytes:
     if not request.body_exists:
         return b""
     bodies.check_media_type(request, _JSON)
-    return await bodies.read_body(request, max_bytes=BODY_MAX_BYTES)
+    return await reader.read(max_bytes=BODY_MAX_BYTES)
 
 
 def _decoded(text: bytes, kind: type) -> Any:

@@ -1,23 +1,35 @@
-"""Bodies and queries: read within a limit, checked, decoded."""
+"""Request bodies and queries: read within limits of size, time and memory, checked, decoded."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+from collections import Counter
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from aiohttp import web
 
+from hookseal.api.problems import RETRY_AFTER_S, Problem, unavailable
 from hookseal.domain.json_text import validate
 from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from aiohttp import web
-
-__all__ = ["check_media_type", "decoded", "fingerprint", "query_of", "read_body"]
+__all__ = [
+    "BODY_TIMEOUT_S",
+    "BodyMemory",
+    "BodyReader",
+    "check_media_type",
+    "decoded",
+    "fingerprint",
+    "query_of",
+]
 
 _T = TypeVar("_T")
 
@@ -29,6 +41,18 @@ _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD_MAX = 100
 _CHUNK_BYTES = 64 * 1024
 _FINGERPRINT_BYTES = 12
+
+BODY_TIMEOUT_S = 30.0
+# 64 MiB are 16 batches of the largest size. While they are parsed and written to Kafka, a process
+# takes about four times as much.
+_MEMORY_MAX_BYTES = 64 * 1024 * 1024
+# Kept for principals that use little while others use much: 256 times the minimum.
+_RESERVE_BYTES = 16 * 1024 * 1024
+# An event and every body other than a batch fit.
+_PRINCIPAL_MIN_BYTES = 64 * 1024
+# An empty body costs about this with its request, its task and its buffers. It also bounds the
+# number of requests: 4,096 in all, which is the largest number of connections.
+_BODY_MIN_BYTES = 16 * 1024
 
 
 def check_media_type(request: web.Request, *allowed: str) -> str:
@@ -54,36 +78,126 @@ def check_media_type(request: web.Request, *allowed: str) -> str:
     return media_type
 
 
-async def read_body(
-    request: web.Request,
-    *,
-    max_bytes: int,
-    code: str = "body_too_large",
-    came: Callable[[int], None] = lambda _: None,
-) -> bytes:
-    """Read the body.
+class BodyMemory:
+    """The memory for request bodies of this process, shared fairly among principals.
 
-    Args:
-        request: Whose.
-        max_bytes: Its size at most.
-        code: Of the refusal.
-        came: Told of each part's size; may raise.
+    A body counts from its first byte until its request is answered, as at least 16 KiB. A
+    principal may use as much as is left free of 48 MiB: 24 MiB when it is alone, 16 MiB each when
+    there are two. Therefore a free part always remains for the next principal. Whatever others
+    use, a principal gets 64 KiB, until 64 MiB are in use.
 
-    Raises:
-        InvalidInputError: `code`, as soon as more than `max_bytes` are announced or came.
+    Only the event loop's thread may use it.
     """
-    announced = request.content_length or 0
-    if announced > max_bytes:
-        raise _too_large(code, max_bytes, announced)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.content.iter_chunked(_CHUNK_BYTES):
-        size += len(part)
-        if size > max_bytes:
-            raise _too_large(code, max_bytes, size)
-        came(len(part))
-        parts.append(part)
-    return b"".join(parts)
+
+    def __init__(
+        self, *, max_bytes: int = _MEMORY_MAX_BYTES, timeout_s: float = BODY_TIMEOUT_S
+    ) -> None:
+        """Start with all memory free.
+
+        Args:
+            max_bytes: Of all bodies together. A quarter is the reserve for small principals.
+            timeout_s: Seconds that one body may take to arrive.
+        """
+        self._max_bytes = max_bytes
+        self._shared_bytes = max_bytes - min(_RESERVE_BYTES, max_bytes // 4)
+        self._timeout_s = timeout_s
+        self._used = 0
+        self._used_by: Counter[str | None] = Counter()
+
+    @contextmanager
+    def reader(self, request: web.Request, principal: str | None) -> Iterator[BodyReader]:
+        """Yield a reader of the request's body; the body's memory is free again after the block.
+
+        Args:
+            request: Its body was not read yet.
+            principal: The customer id of the API key; None for the admin key.
+        """
+        reader = BodyReader(request, self, principal, self._timeout_s)
+        try:
+            yield reader
+        finally:
+            self._used -= reader.reserved
+            self._used_by[principal] -= reader.reserved
+            if not self._used_by[principal]:
+                del self._used_by[principal]
+
+    def reserve(self, principal: str | None, size: int) -> None:
+        """Count bytes as used by a principal.
+
+        Raises:
+            Problem: 429 `body_share_exceeded` if it is more than the principal's share; 503
+                `overloaded` if others use the memory.
+        """
+        own = self._used_by[principal]
+        share = max(self._shared_bytes - self._used, _PRINCIPAL_MIN_BYTES)
+        if own + size > share or self._used + size > self._max_bytes:
+            # When n principals use their shares, each has 1/(n+1), and as much is free.
+            others = len(self._used_by) - (principal in self._used_by)
+            fair = max(self._shared_bytes // (others + 2), _PRINCIPAL_MIN_BYTES)
+            if own + size > fair:
+                raise _share_exceeded(own + size, fair)
+            raise unavailable("overloaded", "Too many request bodies are in progress; try again.")
+        self._used += size
+        self._used_by[principal] += size
+
+
+class BodyReader:
+    """Reads the body of one request."""
+
+    def __init__(
+        self, request: web.Request, memory: BodyMemory, principal: str | None, timeout_s: float
+    ) -> None:
+        self.reserved = 0
+        self._request = request
+        self._memory = memory
+        self._principal = principal
+        self._timeout_s = timeout_s
+
+    async def read(self, *, max_bytes: int, code: str = "body_too_large") -> bytes:
+        """Return the body.
+
+        Args:
+            max_bytes: Its largest size.
+            code: Of the refusal of a larger one.
+
+        Raises:
+            InvalidInputError: `code`, as soon as more than `max_bytes` are announced or arrive.
+            Problem: 400 `body_incomplete`; 408 `body_too_slow`; otherwise as
+                `BodyMemory.reserve`.
+        """
+        announced = self._request.content_length or 0
+        if announced > max_bytes:
+            raise _too_large(code, max_bytes, announced)
+        try:
+            # A body that arrives byte by byte would keep its memory for as long as it likes.
+            async with asyncio.timeout(self._timeout_s):
+                return await self._parts(max_bytes, code)
+        except TimeoutError:
+            raise _too_slow(self._timeout_s) from None
+        except (ConnectionError, web.RequestPayloadError):
+            # The client disconnected, or sent a chunk that is none: no fault of this process.
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "body_incomplete",
+                "The body ended before its announced end. Send the request again.",
+            ) from None
+
+    async def _parts(self, max_bytes: int, code: str) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        self._reserve(_BODY_MIN_BYTES)
+        async for part in self._request.content.iter_chunked(_CHUNK_BYTES):
+            size += len(part)
+            if size > max_bytes:
+                raise _too_large(code, max_bytes, size)
+            self._reserve(size - self.reserved)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _reserve(self, more: int) -> None:
+        if more > 0:
+            self._memory.reserve(self._principal, more)
+            self.reserved += more
 
 
 def decoded(text: bytes, kind: type[_T]) -> _T:
@@ -150,3 +264,21 @@ def _fault(code: str, detail: str, path: str) -> InvalidInputError:
 
 def _too_large(code: str, max_bytes: int, size: int) -> InvalidInputError:
     return InvalidInputError(code, f"The body has {size} bytes or more; send at most {max_bytes}.")
+
+
+def _too_slow(timeout_s: float) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "body_too_slow",
+        f"The body did not arrive within {timeout_s:g} seconds. Send it without pauses.",
+    )
+
+
+def _share_exceeded(needed: int, share: int) -> Problem:
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "body_share_exceeded",
+        f"The bodies of this tenant's requests in progress need {needed:,} bytes of memory; its "
+        f"share is {share:,} now. Send fewer or smaller requests at a time, and retry this one.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )

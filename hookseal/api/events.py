@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from contextlib import contextmanager
 from http import HTTPStatus
 from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
@@ -20,14 +18,12 @@ from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
 from hookseal.delivery.tracing import TRACEPARENT
 from hookseal.domain.draft import DraftReader
 from hookseal.domain.json_text import array_elements
-from hookseal.errors import BrokerError, EventIdReusedError, InvalidEventError, InvalidInputError
+from hookseal.errors import EventIdReusedError, InvalidEventError, InvalidInputError
 from hookseal.seal.request import is_traceparent
 from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from aiohttp import web
+    from collections.abc import Sequence
 
     from hookseal.api.operations import Call
     from hookseal.api.ports import Events, TenantsModel
@@ -38,9 +34,6 @@ __all__ = ["BATCH_EVENTS_MAX", "BATCH_MAX_BYTES", "EventOperations"]
 
 BATCH_EVENTS_MAX = 1000
 BATCH_MAX_BYTES = 4 * 1024 * 1024
-# Of all bodies that are being read, or wait to be written.
-_BODIES_MAX_BYTES = 64 * 1024 * 1024
-_READ_TIMEOUT_S = 30.0
 _SETTLE_S = 1.0
 
 _JSON = "application/json"
@@ -74,7 +67,6 @@ class EventOperations:
         events: Events,
         model: TenantsModel,
         event_max_bytes: int,
-        read_timeout_s: float = _READ_TIMEOUT_S,
         trace: Trace | None = None,
     ) -> None:
         """Prepare.
@@ -83,16 +75,13 @@ class EventOperations:
             events: Where they go.
             model: Whom they can be for.
             event_max_bytes: Bytes of an event's value.
-            read_timeout_s: Seconds that a body may take to come.
             trace: Told of events that are taken, if anybody is.
         """
         self._trace: Trace = trace or _as_it_came
-        self._read_timeout_s = read_timeout_s
         self._events = events
         self._model = model
         self._event_max_bytes = event_max_bytes
         self._broadcasting = DraftReader(event_max_bytes, broadcast="unaddressed")
-        self._room = _Room(_BODIES_MAX_BYTES)
 
     def operations(self) -> Sequence[Operation]:
         """Return what can be done here."""
@@ -115,7 +104,6 @@ class EventOperations:
                 raw=True,
                 problems={
                     HTTPStatus.NOT_FOUND: ("unknown_tenant",),
-                    HTTPStatus.REQUEST_TIMEOUT: ("body_too_slow",),
                     HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
                         "payload_too_large",
@@ -124,7 +112,6 @@ class EventOperations:
                     ),
                     HTTPStatus.SERVICE_UNAVAILABLE: (
                         "broker_unreachable",
-                        "overloaded",
                         "publish_failed",
                         "queue_full",
                         "record_refused",
@@ -137,33 +124,18 @@ class EventOperations:
     async def _publish(self, call: Call) -> Reply:
         media_type = bodies.check_media_type(call.request, _JSON, _LINES)
         key = idempotency_key(call)
-        with self._room.taken() as take:
-            text = await self._read(call.request, take)
-            texts, is_batch = _split(text, media_type)
-            drafts = self._drafts(call, texts, key, is_batch=is_batch)
-            await self._check_tenants(call, drafts, is_batch=is_batch)
-            drafts = self._traced(call, drafts)
-            try:
-                places = await self._events.publish_many(drafts)
-            except EventIdReusedError as error:
-                raise _reused(error, drafts, is_batch=is_batch) from None
+        text = await call.reader.read(max_bytes=BATCH_MAX_BYTES, code="payload_too_large")
+        texts, is_batch = _split(text, media_type)
+        drafts = self._drafts(call, texts, key, is_batch=is_batch)
+        await self._check_tenants(call, drafts, is_batch=is_batch)
+        drafts = self._traced(call, drafts)
+        try:
+            places = await self._events.publish_many(drafts)
+        except EventIdReusedError as error:
+            raise _reused(error, drafts, is_batch=is_batch) from None
         metrics.PUBLISHED.inc(len(drafts))
         shown = [_shown(draft, of) for draft, of in zip(drafts, places, strict=True)]
         return Reply(EventsPublished(items=shown) if is_batch else shown[0])
-
-    async def _read(self, request: web.Request, take: Callable[[int], None]) -> bytes:
-        try:
-            # What comes byte by byte would hold its room for as long as it likes.
-            async with asyncio.timeout(self._read_timeout_s):
-                return await bodies.read_body(
-                    request, max_bytes=BATCH_MAX_BYTES, code="payload_too_large", came=take
-                )
-        except TimeoutError:
-            raise Problem(
-                HTTPStatus.REQUEST_TIMEOUT,
-                "body_too_slow",
-                f"The body did not come within {self._read_timeout_s:.0f} seconds.",
-            ) from None
 
     def _drafts(
         self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
@@ -218,34 +190,6 @@ class EventOperations:
 
 def _as_it_came(traceparent: str | None, _: int) -> str | None:
     return traceparent
-
-
-class _Room:
-    """Room for bodies: many large ones at once would be more than there is memory."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._left = bytes_max
-
-    @contextmanager
-    def taken(self) -> Iterator[Callable[[int], None]]:
-        """Yield what takes room, until the end of the block.
-
-        Raises:
-            BrokerError: `overloaded`, when more is taken than there is.
-        """
-        taken = 0
-
-        def take(size: int) -> None:
-            nonlocal taken
-            if size > self._left:
-                raise BrokerError("overloaded", "Too many bodies are being read.")
-            self._left -= size
-            taken += size
-
-        try:
-            yield take
-        finally:
-            self._left += taken
 
 
 def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:

@@ -156,8 +156,11 @@ def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
         operation.status: _success(operation),
         # From the server below us, which reads the request before we see it.
         HTTPStatus.BAD_REQUEST: {
-            "description": "No HTTP request, or a line of it has more than 8,190 bytes.",
-            "content": {_TEXT: {"schema": {"type": "string"}}},
+            "description": (
+                "The request is not HTTP/1.1, a line of its head has more than 8,190 bytes, or its "
+                "body is incomplete. Codes: `request_malformed`, `body_incomplete`."
+            ),
+            "content": {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}},
         },
     }
     for status, codes in sorted(_problems(operation).items()):
@@ -198,6 +201,9 @@ def _problems(operation: Operation) -> dict[HTTPStatus, tuple[str, ...]]:
         problems[HTTPStatus.NOT_FOUND] = ("unknown_tenant",)
     if operation.takes is not None:
         problems |= {
+            HTTPStatus.REQUEST_TIMEOUT: ("body_too_slow",),
+            HTTPStatus.TOO_MANY_REQUESTS: ("too_many_failures", "body_share_exceeded"),
+            HTTPStatus.SERVICE_UNAVAILABLE: ("overloaded",),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large",),
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("content_type_unsupported",),
         }

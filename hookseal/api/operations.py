@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from hookseal.api.bodies import BodyReader
     from hookseal.api.principals import Principal
 
 __all__ = ["Access", "Batch", "Call", "Operation", "Reply"]
@@ -40,6 +41,7 @@ class Call:
     Attributes:
         request: As it came.
         principal: Who asks; the operator where anybody may.
+        reader: Reads the body of a `raw` operation; of others it has read the body already.
         body: The body, or None where the operation takes none.
         query: The query, or None where the operation takes none.
         fingerprint: Of method, path and body.
@@ -47,6 +49,7 @@ class Call:
 
     request: web.Request
     principal: Principal
+    reader: BodyReader
     body: Any = None
     query: Any = None
     fingerprint: str = ""
@@ -124,7 +127,8 @@ class Operation:
         description: More of it, in Markdown.
         batch: What may be sent instead of one `takes`.
         once: Whether it takes `Idempotency-Key` although it changes no tenant.
-        raw: The handler reads the body itself: types that are not JSON, other limits.
+        raw: The handler reads the body itself, with `Call.reader`: types that are not JSON, other
+            limits.
     """
 
     method: str

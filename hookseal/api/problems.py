@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
     from hookseal.errors import HooksealError
 
-__all__ = ["PROBLEM_TYPE", "Problem", "ProblemDocument", "problem_of", "unavailable"]
+__all__ = [
+    "PROBLEM_TYPE",
+    "RETRY_AFTER_S",
+    "Problem",
+    "ProblemDocument",
+    "problem_of",
+    "unavailable",
+]
 
 PROBLEM_TYPE = "application/problem+json"
-_RETRY_AFTER_S = 2
+RETRY_AFTER_S = 2
 
 # What the operator is told names brokers and topics; whoever asks the API is told this.
 _OURS = "Kafka cannot be reached just now, so nothing was changed; try again."
@@ -132,7 +139,7 @@ def unavailable(code: str, detail: str) -> Problem:
         HTTPStatus.SERVICE_UNAVAILABLE,
         code,
         detail,
-        headers={"Retry-After": str(_RETRY_AFTER_S)},
+        headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
@@ -157,5 +164,5 @@ def _status_of(error: HooksealError) -> HTTPStatus:
 
 def _headers_of(error: HooksealError) -> dict[str, str]:
     if _is_ours(error):
-        return {"Retry-After": str(_RETRY_AFTER_S)}
+        return {"Retry-After": str(RETRY_AFTER_S)}
     return {}

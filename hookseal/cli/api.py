@@ -26,9 +26,11 @@ def api(
     It starts although Kafka is down, and says so at /readyz. Its reference is at /docs.
     """
     from hookseal.config import load
+    from hookseal.descriptors import raise_soft_limit
 
     settings = load()
     settings.master_key_bytes()
+    raise_soft_limit()
     ui.run(_serve(settings, host, port))
 
 

@@ -6,10 +6,9 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import web
-
 from hookseal.api.build import ApiParts, build
-from hookseal.cli.serving import runner_of, say_what_is_open, url_check
+from hookseal.api.server import HttpServer, listen_tcp, listen_unix
+from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka.changes import KafkaChanges
 from hookseal.kafka.event_log import EventLog
@@ -118,14 +117,15 @@ class ApiService:
             for index in (self._letters, self._attempts) if self._indexed else ():
                 await index.start(patient=True)
                 stack.push_async_callback(index.close)
-            self._runner = runner_of(self._app)
-            await self._runner.setup()
-            stack.push_async_callback(self._runner.cleanup)
             if self._socket is None:
-                await web.TCPSite(self._runner, self._host, self._port).start()
-                _log.info("api.listening", host=self._host, port=self.port)
+                sockets = listen_tcp(self._host, self._port)
             else:
-                await web.UnixSite(self._runner, self._socket).start()
+                sockets = listen_unix(self._socket)
+            self._server = await stack.enter_async_context(
+                HttpServer(self._app, sockets, name="api")
+            )
+            if self._socket is None:
+                _log.info("api.listening", host=self._host, port=self.port)
             self._stack = stack.pop_all()
         return self
 
@@ -148,7 +148,7 @@ class ApiService:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._runner.addresses[0][1])
+        return self._server.port
 
     @property
     def url(self) -> str:

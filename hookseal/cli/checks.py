@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hookseal import descriptors
 from hookseal.cli.clock import newest_timestamp
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
@@ -25,6 +26,8 @@ _FAUST = "0.15.3"
 _AIOKAFKA = "0.14.0"
 # Standard Webhooks: a receiver refuses a timestamp that is more than five minutes off.
 _SKEW_MAX_S = 60.0
+# The API then accepts 2,048 connections, and a worker has as many for its endpoints.
+_DESCRIPTORS_MIN = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ def environment_checks() -> list[Check]:
         _agents(),
         _faust_program(),
         _codecs(),
+        _descriptors(),
     ]
 
 
@@ -186,6 +190,19 @@ def _codecs() -> Check:
             f"Batches compressed with {', '.join(missing)} cannot be read; install hookseal again.",
         )
     return Check("codecs", "ok", f"reads {', '.join(found)}")
+
+
+def _descriptors() -> Check:
+    soft, hard = descriptors.soft_limit(), descriptors.hard_limit()
+    found = f"soft limit {soft:,}, hard limit {hard:,} open files"
+    if hard < _DESCRIPTORS_MIN:
+        return Check(
+            "descriptors",
+            "warn",
+            f"{found}. hookseal raises the soft limit to the hard one. Raise the hard limit to "
+            f"{_DESCRIPTORS_MIN:,} or more (ulimit -Hn, LimitNOFILE=): every connection needs one.",
+        )
+    return Check("descriptors", "ok", found)
 
 
 def _store(settings: Settings) -> Check:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from hookseal.domain.endpoint_url import check_url
 from hookseal.seal.api_keys import ADMIN_PREFIX
 from hookseal.telemetry.logs import logger
@@ -16,18 +14,9 @@ if TYPE_CHECKING:
 
     from hookseal.config import Settings
 
-__all__ = ["runner_of", "say_what_is_open", "url_check"]
+__all__ = ["say_what_is_open", "url_check"]
 
 _log = logger("hookseal.api")
-
-# A client that keeps its connection open holds the shut-down no longer than this.
-_SHUTDOWN_S = 5.0
-
-
-def runner_of(app: web.Application) -> web.AppRunner:
-    """Return what runs the application."""
-    # Bodies are not unpacked: what unpacks to more than it is has no bound.
-    return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S)
 
 
 def url_check(settings: Settings) -> Callable[[str], str]:

@@ -10,6 +10,8 @@ __all__ = [
     "ATTEMPTS",
     "ATTEMPT_SECONDS",
     "COMMANDS",
+    "CONNECTIONS",
+    "CONNECTIONS_CLOSED",
     "DEAD_LETTERS",
     "DEAD_LETTER_WRITES_HELD",
     "DEAD_LETTER_WRITE_FAILURES",
@@ -145,6 +147,14 @@ API_REQUESTS = Counter(
     "hookseal_api_requests_total",
     "Requests to the API, by operation and HTTP status.",
     ["operation", "status"],
+)
+CONNECTIONS = Gauge(
+    "hookseal_connections", "Open connections to a server of this process.", ["server"]
+)
+CONNECTIONS_CLOSED = Counter(
+    "hookseal_connections_closed_total",
+    "Connections that a server closed or refused, by reason.",
+    ["server", "reason"],
 )
 API_SECONDS = Histogram(
     "hookseal_api_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener"]
 
+# A quarter of the descriptors that a process has on most systems.
+_CONNECTIONS_MAX = 256
+# aiohttp's keep-alive timer starts with the connection, so that it also bounds a request's head.
+_TIMEOUT_S = 15.0
+
 
 class Listener:
     """Listens on a port, at any path; an asynchronous context manager.
 
-    It drops no repeats, and answers what it is told to: for rehearsals and demonstrations.
+    It drops no repeats, and answers what it is told to: for rehearsals and demonstrations. It
+    accepts 256 connections, and closes one whose request does not arrive within 15 s.
     """
 
     def __init__(
@@ -32,6 +39,7 @@ class Listener:
         webhook: Webhook | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """Prepare.
 
@@ -42,7 +50,9 @@ class Listener:
             webhook: May be given later; until then every request is answered with 503.
             host: Address to listen on.
             port: 0 takes any that is free.
+            timeout_s: Seconds for the head of a request, for its body, and between two requests.
         """
+        self._timeout_s = timeout_s
         self.webhook = webhook
         self._answer = answer
         self._refused = refused
@@ -52,27 +62,42 @@ class Listener:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/{path:.*}", self._receive)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1, keepalive_timeout=self._timeout_s
+        )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connection, self._host, self._port
+            )
         except OSError:
             await self._runner.cleanup()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._server.close()
         await self._runner.cleanup()
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._runner.addresses[0][1])
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= _CONNECTIONS_MAX:
+            return _Refused()
+        return server()
 
     async def _receive(self, request: web.Request) -> web.Response:
         if self.webhook is None:
             return web.Response(status=503)
-        body = await read_body(request, self.webhook.max_body_bytes)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await read_body(request, self.webhook.max_body_bytes)
+        except TimeoutError:
+            return web.Response(status=408)
         if body is None:
             self._refused(VerificationError("body_too_large"))
             return web.Response(status=413)
@@ -82,3 +107,11 @@ class Listener:
             self._refused(error)
             return web.Response(status=400)
         return web.Response(status=await self._answer(event, body))
+
+
+class _Refused(asyncio.Protocol):
+    """A connection over the limit: closed as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP connection
+        transport.abort()

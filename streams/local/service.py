@@ -8,10 +8,9 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import web
-
 from hookseal.api.build import ApiParts, build
-from hookseal.cli.serving import runner_of, say_what_is_open, url_check
+from hookseal.api.server import HttpServer, listen_tcp
+from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
 from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
@@ -126,11 +125,14 @@ class LocalService:
             stack.push_async_callback(holding.close)
             await holding.start()
             # Closed first: nothing comes any more while the rest ends.
-            runner = runner_of(build(self._parts(letters, attempts)))
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, self._host, self._port).start()
-            self.port = int(runner.addresses[0][1])
+            server = await stack.enter_async_context(
+                HttpServer(
+                    build(self._parts(letters, attempts)),
+                    listen_tcp(self._host, self._port),
+                    name="api",
+                )
+            )
+            self.port = server.port
             _log.info("api.listening", host=self._host, port=self.port)
             self._stack = stack.pop_all()
         return self

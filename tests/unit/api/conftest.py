@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
@@ -28,12 +30,22 @@ from tests.fakes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from aiohttp import ClientResponse, web
 
     from hookseal.api.ports import Events
     from hookseal.domain.tenant import Tenant
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.path.name == "test_server.py":
+        # `hookseal api` runs on asyncio, `hookseal local` on uvloop.
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
+
 
 ADMIN_KEY = "wha_of_the_tests"
 OWN_HOST = "api.provider.com"

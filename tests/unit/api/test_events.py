@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from hookseal.api.app import create_app
-from hookseal.api.auth import Authentication
-from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES, EventOperations
+from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
 from tests.bad_inputs.events import BAD_EVENTS
 from tests.builders import MAX_BYTES, a_tenant
-from tests.unit.api.conftest import ADMIN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -300,26 +295,6 @@ class TestBadInputs:
 
         assert await refused(api, data=parts()) == (413, "payload_too_large", None)
 
-    async def test_a_body_that_does_not_come_is_not_waited_for(self, api: Api) -> None:
-        never = asyncio.Event()
-
-        async def parts() -> AsyncIterator[bytes]:
-            yield b"{"
-            await never.wait()
-
-        events = EventOperations(
-            events=api.events, model=api.model, event_max_bytes=MAX_BYTES, read_timeout_s=0.01
-        )
-        keys = Authentication(
-            model=api.model, api_keys=api.api_keys, admin_key=ADMIN_KEY, clock=api.clock
-        )
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
-        async with TestClient(TestServer(create_app(events.operations(), keys))) as client:
-            response = await client.post(PATH, data=parts(), headers=headers)
-            document = await response.json(content_type=None)
-
-        assert (response.status, document["code"]) == (408, "body_too_slow")
-
     async def test_63_a_packed_body_is_refused(self, api: Api) -> None:
         headers = {"Content-Encoding": "gzip"}
 
@@ -412,26 +387,3 @@ class TestKafkaAway:
         api.events.not_ready = BrokerError("broker_unreachable", "No.")
 
         assert await api.problem("GET", "/readyz", key=None) == (503, "broker_unreachable")
-
-    async def test_bodies_that_wait_have_a_bound(self, api: Api) -> None:
-        known(api)
-        held, all_held, go_on = 0, asyncio.Event(), asyncio.Event()
-
-        async def hold() -> None:
-            nonlocal held
-            held += 1
-            if held == 16:
-                all_held.set()
-            await go_on.wait()
-
-        api.events.before_publishing = hold
-        padded = orjson.dumps([EVENT]) + b" " * (BATCH_MAX_BYTES - 100)
-        asked = [asyncio.create_task(api.ask("POST", PATH, data=padded)) for _ in range(16)]
-        await all_held.wait()
-
-        refused_meanwhile = await api.problem("POST", PATH, data=padded)
-        go_on.set()
-        statuses = {(await one).status for one in asked}
-
-        assert refused_meanwhile == (503, "overloaded")
-        assert statuses == {202}

@@ -129,6 +129,7 @@ def test_the_doctor_names_what_fails_and_exits_1(run: Run) -> None:
     found = {check["name"]: check["status"] for check in json.loads(result.stdout)}
     assert result.exit_code == 1
     assert (found["broker"], found["master key"]) == ("fail", "fail")
+    assert "descriptors" in found
     assert (found["faust-streaming"], found["aiokafka"], found["agents"]) == ("ok", "ok", "ok")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -81,6 +82,46 @@ async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
         with pytest.raises(OSError, match="address already in use"):
             await second.__aenter__()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost:"])
+async def test_a_request_that_does_not_arrive_is_not_waited_for(sent: bytes) -> None:
+    book = Book()
+    listener = Listener(answer=book.answer, refused=book.refuse, webhook=a_webhook(), timeout_s=0.1)
+    async with listener, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
+    book = Book()
+    listener = Listener(answer=book.answer, refused=book.refuse, webhook=a_webhook(), timeout_s=0.1)
+    async with listener, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{")
+
+        assert await reader.readline() == b"HTTP/1.1 408 Request Timeout\r\n"
+        writer.close()
+
+
+async def test_connections_over_256_are_closed_at_once() -> None:
+    book = Book()
+    async with (
+        Listener(answer=book.answer, refused=book.refuse, webhook=a_webhook()) as listener,
+        asyncio.timeout(30),
+    ):
+        streams = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(257)]
+
+        with suppress(ConnectionResetError):
+            assert await streams[-1][0].read() == b""
+        for _, writer in streams:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+        assert await post(listener, *a_request()) == 200
 
 
 async def test_a_repeat_is_told_from_a_retry(capsys: pytest.CaptureFixture[str]) -> None:

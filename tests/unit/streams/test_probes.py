@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.probes import Probes
 
@@ -58,6 +61,43 @@ def test_nothing_else_is_there(case: Case) -> None:
     assert case.ask("/")[0] == 404
 
 
-def test_who_keeps_its_connection_open_holds_nobody(case: Case) -> None:
-    with socket.create_connection(("127.0.0.1", case.probes.port)):
+def test_metrics_come_in_the_format_that_prometheus_asks_for(case: Case) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{case.probes.port}/metrics",
+        headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - it is HTTP
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert answer.read().endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /healthz HTTP/1.1\r\nHost:", b"GET /metrics HTTP/1.1\r\n\r\n"]
+)
+def test_a_flood_of_connections_takes_neither_threads_nor_descriptors(
+    case: Case, sent: bytes
+) -> None:
+    threads = threading.active_count()
+    with ExitStack() as stack:
+        for _ in range(200):
+            client = stack.enter_context(
+                socket.create_connection(("127.0.0.1", case.probes.port), timeout=10)
+            )
+            # The server may have closed it for one that came after it.
+            with suppress(OSError):
+                client.sendall(sent)
+
         assert case.ask("/healthz")[0] == 200
+        assert threading.active_count() == threads
+        open_ = REGISTRY.get_sample_value("hookseal_connections", {"server": "probes"})
+        assert open_ is not None
+        assert open_ <= 64
+
+
+def test_it_ends_although_a_client_keeps_its_connection(case: Case) -> None:
+    with socket.create_connection(("127.0.0.1", case.probes.port), timeout=10) as client:
+        assert case.ask("/healthz")[0] == 200
+
+        case.probes.close()
+
+        assert client.recv(1) == b""
