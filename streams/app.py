@@ -14,8 +14,6 @@ __all__ = ["app"]
 raise_soft_limit()
 try:
     settings = load()
-    # Here too: `faust -A streams.app worker` starts a worker without `hookseal worker`.
-    raise_soft_limit()
     use_event_loop(settings.event_loop)
     hand_over_sooner()
     app = create_app(settings)

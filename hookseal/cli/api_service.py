@@ -10,6 +10,7 @@ from hookseal.api.build import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
+from hookseal.kafka import record_batches
 from hookseal.kafka.changes import KafkaChanges
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.index import AttemptIndex, LetterIndex
@@ -71,6 +72,7 @@ class ApiService:
         self._port = port
         self._socket = socket
         self._indexed = indexed
+        record_batches.install(metrics.UNREADABLE_BATCHES.inc)
         self._model = TenantsModel(
             settings.cluster,
             settings.registry(),

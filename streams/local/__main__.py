@@ -56,7 +56,6 @@ def main(arguments: list[str]) -> int:
     try:
         asked = msgspec.json.decode(arguments[0], type=Asked)
         settings = load()
-        raise_soft_limit()
         use_event_loop(settings.event_loop)
         spare_the_collector()
         asyncio.run(_serve(asked, settings))
