@@ -20,7 +20,7 @@ from hookseal.api import bodies, cursors, events
 from hookseal.api.letter_schemas import DeadLettersAsked, ReplayNew
 from hookseal.api.schemas import EndpointNew
 from hookseal.delivery.lanes.note import ranges_in
-from hookseal.domain import attempt_record, command, dead_letter, replay_entry, set_aside, tenant
+from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
 from hookseal.domain.draft import DraftReader
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import URL_MAX, check_url
@@ -35,6 +35,7 @@ from hookseal.domain.json_text import array_elements, data_member, validate
 from hookseal.domain.letter_filter import parse_moment, parse_place
 from hookseal.domain.record import Record
 from hookseal.domain.replay import parse_mark
+from hookseal.domain.set_aside import event_of
 from hookseal.domain.subscription import check_event_types, subscribes
 from hookseal.domain.verdict import retry_after_s
 from hookseal.errors import HooksealError
@@ -150,7 +151,7 @@ def headers_named(name: str) -> Callable[[int], Any]:
 
 def a_dead_letter(headers: Any) -> object:
     letter = dead_letter.DeadLetter(dead_letter_of(headers), "json_invalid", "x", "id", 0.0)
-    return set_aside.event_of(dead_letter_of(letter.headers()), max_bytes=SMALL)
+    return event_of(dead_letter_of(letter.headers()), max_bytes=SMALL)
 
 
 OPENER = Opener(keyring([vectors()["p256"].private_key]), max_body_bytes=2**30)
