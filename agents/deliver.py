@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hookseal.delivery.fanout import all_done
-from hookseal.delivery.lane import LaneStoppedError
+from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.dead_letter import REASONS, DeadLetter
 from hookseal.domain.event import (
     REROUTED_HEADER,
@@ -19,7 +19,7 @@ from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
     from hookseal.delivery.fanout import Fanout
-    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock, DeadLetters, Observer, Router, Tenants
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
@@ -64,24 +64,26 @@ class Deliver:
             return None
         return [tenant.customer_id for tenant in tenants if tenant.enabled]
 
-    async def __call__(self, record: Record, lane: Lane, customer_id: str | None = None) -> None:
+    async def __call__(
+        self, record: Record, context: PartitionContext, customer_id: str | None = None
+    ) -> None:
         """Return once the record is dealt with for good, so that its offset may move.
 
         Args:
             record: As it was read.
-            lane: Its partition's.
+            context: Its partition's.
             customer_id: Of a broadcast, whose part to deal with; None = all of the record.
 
         Raises:
-            LaneStoppedError: The lane stopped before that.
+            PartitionStoppedError: The partition stopped before that.
         """
-        if not lane.is_ours():
-            await lane.owned()
+        if not context.is_ours():
+            await context.wait_for_ownership()
         try:
-            await self._handle(record, lane, customer_id)
+            await self._handle(record, context, customer_id)
         except InvalidEventError as error:
             await self._bury(record, error.code, error.message)
-        except LaneStoppedError:
+        except PartitionStoppedError:
             raise
         except Exception as error:  # noqa: BLE001
             # A fault of ours must not stop the partition for good: an actor that dies is
@@ -89,19 +91,21 @@ class Deliver:
             self._observer.crashed(event_id_if_any(record), error)
             await self._bury(record, "internal_error", REASONS["internal_error"], customer_id)
 
-    async def _handle(self, record: Record, lane: Lane, customer_id: str | None) -> None:
+    async def _handle(
+        self, record: Record, context: PartitionContext, customer_id: str | None
+    ) -> None:
         event = parse_event(record, max_bytes=self._event_max_bytes)
         if customer_id is not None:
             tenant = self._tenants.get(customer_id)
             if tenant is not None and tenant.enabled:
-                await self._fanout.deliver(event, tenant, lane)
+                await self._fanout.deliver(event, tenant, context)
             return
         if is_broadcast(record):
-            await self._broadcast(event, lane)
+            await self._broadcast(event, context)
             return
         partition = self._router.partition_of(event.customer_id)
         if partition == record.partition:
-            await self._deliver(event, lane)
+            await self._deliver(event, context)
         elif last_header(record.headers, REROUTED_HEADER) is None:
             try:
                 await self._router.reroute(event, partition)
@@ -114,29 +118,29 @@ class Deliver:
             # workers disagree on the number of partitions. Going on would be a circle.
             await self._bury(record, "misrouted", REASONS["misrouted"])
 
-    async def _deliver(self, event: Event, lane: Lane) -> None:
+    async def _deliver(self, event: Event, context: PartitionContext) -> None:
         tenant = self._tenants.get(event.customer_id)
         if tenant is None:
             # On a fresh start events may overtake the commands that make their tenant.
-            await lane.unless_stopped(self._tenants.settle(lane.partition))
+            await context.cancel_on_stop(self._tenants.settle(context.partition))
             tenant = self._tenants.get(event.customer_id)
         if tenant is None:
             await self._bury(event.record, "unknown_tenant", REASONS["unknown_tenant"])
         elif not tenant.enabled:
             await self._bury(event.record, "tenant_disabled", REASONS["tenant_disabled"])
         else:
-            await self._fanout.deliver(event, tenant, lane)
+            await self._fanout.deliver(event, tenant, context)
 
-    async def _broadcast(self, event: Event, lane: Lane) -> None:
+    async def _broadcast(self, event: Event, context: PartitionContext) -> None:
         room = asyncio.Semaphore(self._broadcast_concurrency)
 
         async def deliver(tenant: Tenant) -> None:
             async with room:
-                await self._fanout.deliver(event, tenant, lane)
+                await self._fanout.deliver(event, tenant, context)
 
         await all_done(
             deliver(tenant)
-            for tenant in self._tenants.of_partition(lane.partition)
+            for tenant in self._tenants.of_partition(context.partition)
             if tenant.enabled
         )
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["ApplyCommand", "Notices", "Registry", "TenantsTable", "TenantsWatcher"]
+__all__ = ["ApplyCommand", "Codec", "Notices", "TenantsTable", "TenantsWatcher"]
 
 
-class Registry(Protocol):
+class Codec(Protocol):
     """Reads records of `tenant-commands`."""
 
     def command_in(self, key: bytes | None, value: bytes | None) -> Command:
@@ -74,12 +74,12 @@ class ApplyCommand:
     def __init__(
         self,
         *,
-        registry: Registry,
+        codec: Codec,
         table: TenantsTable,
         watcher: TenantsWatcher,
         notices: Notices,
     ) -> None:
-        self._registry = registry
+        self._codec = codec
         self._table = table
         self._watcher = watcher
         self._notices = notices
@@ -87,7 +87,7 @@ class ApplyCommand:
     def __call__(self, record: Record) -> Future[Any] | None:
         """Apply the command; return what to wait for before its offset may move."""
         try:
-            command = self._registry.command_in(record.key, record.value)
+            command = self._codec.command_in(record.key, record.value)
         except InvalidCommandError as error:
             self._watcher.command_invalid(record, error.code)
             return None

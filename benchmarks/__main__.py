@@ -178,12 +178,12 @@ def bench(
 
 def _measure_worker(setup: Setup, scenario: Scenario, json: Path | None, logs: Path | None) -> None:
     figures = document(Bench(setup, scenario).run(logs), scenario, setup.broker.kind)
-    ui.say(setting_line(figures))
-    ui.say()
+    ui.print_line(setting_line(figures))
+    ui.print_line()
     ui.table(PACE_COLUMNS, pace_rows(figures))
-    ui.say()
+    ui.print_line()
     ui.table(("seal and sign alone", "us"), seal_rows(figures))
-    ui.say()
+    ui.print_line()
     report(figures, filter(None, (*pace_lines(figures), memory_line(figures))), json)
 
 
@@ -215,7 +215,7 @@ def _measure_hostile(setup: Setup, seconds: float, rounds: int, json: Path | Non
 def _measure_publishing(setup: Setup, seconds: float, rounds: int, json: Path | None) -> None:
     kind = setup.broker.kind
     figures = publish_figures(run_publish(setup, seconds=seconds, rounds=rounds), kind)
-    ui.say(
+    ui.print_line(
         f"One API process, {CONNECTIONS} connections of {figures['client']}, events of 1 KB, "
         f"{kind} broker; the best of {rounds} runs of {seconds:.0f} s each"
     )
@@ -333,7 +333,7 @@ def main() -> None:
     try:
         app(prog_name="python -m benchmarks")
     except HooksealError as error:
-        ui.complain(error)
+        ui.print_error(error)
         sys.exit(ui.exit_code_of(error))
 
 

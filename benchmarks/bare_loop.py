@@ -33,7 +33,7 @@ async def _main(url: str, requests: int, lanes: int, body_bytes: int) -> None:
     meter = Meter(requests)
     left = iter(range(requests))
 
-    async def lane(session: aiohttp.ClientSession) -> None:
+    async def context(session: aiohttp.ClientSession) -> None:
         for _ in left:
             async with session.post(url, data=body) as response:
                 await response.read()
@@ -41,7 +41,7 @@ async def _main(url: str, requests: int, lanes: int, body_bytes: int) -> None:
             meter.count()
 
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(lane(session) for _ in range(lanes)))
+        await asyncio.gather(*(context(session) for _ in range(lanes)))
     print(json.dumps(meter.pace()._asdict()))
 
 

@@ -16,7 +16,7 @@ from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.client import CONNECTIONS
 
 if TYPE_CHECKING:
-    from hookseal.delivery.lanes.turns import Ordering
+    from hookseal.delivery.ordering.keys import Ordering
 
 # CPU seconds of one webhook; `python -m benchmarks` measures yours.
 CPU_S: Final = 300e-6
@@ -45,10 +45,10 @@ def _default(setting: str) -> Any:
 class Bounds:
     """Limits of a worker. In the ordering mode `partition` only `connections` applies."""
 
-    # Events in progress of a partition, `HOOKSEAL_BUFFER_EVENTS`.
-    events: int = _default("buffer_events")
-    # Events queued behind the first of an ordering key, `HOOKSEAL_LANE_LIMIT`.
-    queued: int = _default("lane_limit")
+    # Events in progress of a partition, `HOOKSEAL_MAX_IN_PROGRESS`.
+    events: int = _default("max_in_progress")
+    # Events queued behind the first of an ordering key, `HOOKSEAL_MAX_QUEUED_PER_KEY`.
+    queued: int = _default("max_queued_per_key")
     # Attempts in progress of a partition, `HOOKSEAL_MAX_IN_FLIGHT`.
     attempts: int = _default("max_in_flight")
     # Of these, attempts of one customer, `HOOKSEAL_MAX_IN_FLIGHT_PER_CUSTOMER`.
@@ -59,8 +59,8 @@ class Bounds:
 def bounds_of(settings: Settings) -> Bounds:
     """Return the limits of a worker with these settings."""
     return Bounds(
-        events=settings.buffer_events,
-        queued=settings.lane_limit,
+        events=settings.max_in_progress,
+        queued=settings.max_queued_per_key,
         attempts=settings.max_in_flight,
         each=settings.max_in_flight_per_customer,
     )

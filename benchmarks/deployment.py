@@ -16,7 +16,7 @@ from hookseal.config import load
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.ends import LogEnds
-from hookseal.kafka.registry import Registry
+from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class Deployment:
         return TopicNames(self.cluster.topic_prefix)
 
     @property
-    def registry(self) -> Registry:
+    def codec(self) -> TenantCodec:
         """The codec of commands and tenant documents."""
         key = base64.b64decode(self.env["HOOKSEAL_MASTER_KEY"])
-        return Registry(self.names, [key])
+        return TenantCodec(self.names, [key])
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def make_customers(
 async def write_tenants(deployment: Deployment, tenants: Iterable[Tenant]) -> None:
     """Write the documents of tenants, as a worker does on commands for each."""
     async with Producer(deployment.cluster) as producer:
-        topic, document = deployment.names.tenants_changelog, deployment.registry.document
+        topic, document = deployment.names.tenants_changelog, deployment.codec.document
         await asyncio.gather(
             *(
                 producer.publish(topic, key=one.customer_id.encode(), value=document(one))
@@ -90,7 +90,7 @@ async def register(
 ) -> None:
     """Write the commands that make the tenants, each with a key and an endpoint."""
     async with Producer(deployment.cluster) as producer:
-        commands = KafkaCommands(producer, deployment.names, deployment.registry)
+        commands = KafkaCommands(producer, deployment.names, deployment.codec)
         for customer in customers:
             for command in _commands(customer, url(customer.customer_id)):
                 await commands.submit(command)

@@ -24,7 +24,7 @@ _BETWEEN_S = 0.03
 
 async def _main(tenants: int) -> None:
     settings = load()
-    model = TenantsModel(settings.cluster, settings.registry())
+    model = TenantsModel(settings.cluster, settings.tenant_codec())
     rss = psutil.Process(os.getpid()).memory_info
     longest_s, peak_bytes, cpu_s = 0.0, 0, time.process_time()
     began = seen = weighed = time.monotonic()

@@ -44,7 +44,7 @@ class Stages:
 def report(figures: dict[str, Any], lines: Iterable[str], json: Path | None) -> None:
     """Print one measurement and write its figures; exit with 1 if events were lost or repeated."""
     for line in lines:
-        ui.say(line)
+        ui.print_line(line)
     write_figures(json, figures)
     _check(is_exact(figures))
 
@@ -52,7 +52,7 @@ def report(figures: dict[str, Any], lines: Iterable[str], json: Path | None) -> 
 def measure_suite(setup: Setup, amounts: Amounts, *, json: Path | None, svg: Path | None) -> None:
     """Measure all sections. Files are written after each section, because all take an hour."""
     found: dict[str, Any] = {"machine": machine(setup.broker.kind)}
-    ui.say(machine_line(found["machine"]))
+    ui.print_line(machine_line(found["machine"]))
     exact = True
     for section, figures in run_suite(setup, amounts, SECTIONS.values()):
         found[section.name] = figures
@@ -114,14 +114,14 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _say(section: Section, figures: dict[str, Any]) -> None:
-    ui.say()
-    ui.say(section.title)
+    ui.print_line()
+    ui.print_line(section.title)
     if "error" in figures:
-        ui.say(figures["error"])
+        ui.print_line(figures["error"])
         return
     ui.table(*section.table(figures))
     for line in section.lines(figures):
-        ui.say(line)
+        ui.print_line(line)
 
 
 def _draw(path: Path | None, found: Mapping[str, Any]) -> None:

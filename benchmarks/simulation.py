@@ -1,6 +1,7 @@
 """The real scheduler under a simulated clock: workers and receivers, without Kafka or sockets.
 
-`Lanes` and `Lane` are those that a worker runs. Time is that of an event loop which jumps to the
+`PartitionScheduler` and `PartitionContext` are those that a worker runs. Time is that of an event
+loop which jumps to the
 next timer instead of waiting, so that an hour of deliveries takes seconds. Not simulated: Kafka,
 rebalances, failed attempts, several endpoints of one event.
 """
@@ -16,9 +17,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.lane import Lane
-from hookseal.delivery.lanes import Lanes, Limits, Progress
-from hookseal.delivery.lanes.turns import turns_of
+from hookseal.delivery.ordering import Limits, OffsetTracker, PartitionScheduler
+from hookseal.delivery.ordering.keys import ordering_keys_for
+from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.domain.record import Record
 from hookseal.kafka.partitioner import partition_of
 
@@ -103,15 +104,17 @@ async def _deliver(
         process = processes[number % workers]
         published = [due_s for due_s, _ in feed]
 
-        async def deliver(record: Record, lane: Lane, customer_id: str | None = None) -> None:
+        async def deliver(
+            record: Record, context: PartitionContext, customer_id: str | None = None
+        ) -> None:
             name = customer_id or str(record.key)
-            await lane.begin_attempt(name)
+            await context.begin_attempt(name)
             await asyncio.sleep(process.attempt_s(loop.time()))
-            lane.end_attempt(name)
+            context.end_attempt(name)
             took.append((published[record.offset], loop.time() - published[record.offset]))
 
         bounds, strict = load.bounds, load.ordering == "partition"
-        lane = Lane(
+        context = PartitionContext(
             number,
             clock=SystemClock(),
             # Hears of backoffs only, and there is none.
@@ -119,18 +122,18 @@ async def _deliver(
             at_a_time=None if strict else bounds.attempts,
             each=None if strict else bounds.each,
         )
-        lanes = Lanes(
-            lane,
-            progress=Progress(),
+        lanes = PartitionScheduler(
+            context,
+            tracker=OffsetTracker(),
             work=deliver,
-            turns=turns_of(load.ordering, _NoBroadcasts()),
+            ordering_keys=ordering_keys_for(load.ordering, _NoBroadcasts()),
             limits=Limits(1, 0) if strict else Limits(bounds.events, bounds.queued),
             now=loop.time,
         )
         for due_s, record in feed:
             if due_s > loop.time():
                 await asyncio.sleep(due_s - loop.time())
-            await lanes.take(record)
+            await lanes.submit(record)
         await lanes.ended()
 
     await asyncio.gather(*(partition(number, feed) for number, feed in enumerate(feeds)))

@@ -124,14 +124,14 @@ async def write_tenants(
     async with Producer(deployment.cluster) as producer:
         for number in range(bulk, tenants):
             tenant = _KINDS[kind](number)
-            document = deployment.registry.document(tenant)
+            document = deployment.codec.document(tenant)
             await producer.publish(
                 deployment.names.tenants_changelog, key=tenant.customer_id.encode(), value=document
             )
             written += len(document)
         # As in production each partition has commands: workers wait for them, and with them
         # for the table.
-        commands = KafkaCommands(producer, deployment.names, deployment.registry)
+        commands = KafkaCommands(producer, deployment.names, deployment.codec)
         for customer_id in one_of_each(PARTITIONS):
             await commands.submit(CreateTenant(customer_id=customer_id, id=customer_id, at=0.0))
     on_progress(tenants)
@@ -149,7 +149,7 @@ def one_of_each(partitions: int) -> list[str]:
 
 
 async def _write(settings: Settings, kind: str, first: int, end: int) -> int:
-    registry, topic = settings.registry(), settings.names.tenants_changelog
+    codec, topic = settings.tenant_codec(), settings.names.tenants_changelog
     written = 0
     client = AIOKafkaProducer(
         **settings.cluster.arguments(),
@@ -163,7 +163,7 @@ async def _write(settings: Settings, kind: str, first: int, end: int) -> int:
         now_ms = round(time.time() * 1000)
         for number in range(first, end):
             tenant = _KINDS[kind](number)
-            document = registry.document(tenant)
+            document = codec.document(tenant)
             written += len(document)
             partition = partition_of(tenant.customer_id, partitions)
             record = {"key": tenant.customer_id.encode(), "value": document, "timestamp": now_ms}

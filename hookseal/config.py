@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from hookseal.delivery.lanes import Limits
-from hookseal.delivery.lanes.turns import Ordering
+from hookseal.delivery.ordering import Limits
+from hookseal.delivery.ordering.keys import Ordering
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.registry import Registry
 from hookseal.kafka.sealed_drafts import sealed
+from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
 from hookseal.seal.event_vault import EventVault
@@ -33,7 +33,7 @@ from hookseal.seal.event_vault import EventVault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hookseal.domain.draft import Draft
+    from hookseal.domain.new_event import NewEvent
 
 __all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
 
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds between commits. A crash repeats what was finished since the last.",
     )
-    fetch_gather_s: float = Field(
+    fetch_max_wait_s: float = Field(
         default=0.02,
         ge=0,
         le=1,
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
             "not at all."
         ),
     )
-    buffer_events: int = Field(
+    max_in_progress: int = Field(
         default=1024,
         ge=16,
         le=100_000,
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     )
 
     # -- Without Kafka --------------------------------------------------------
-    queue: str = Field(
+    queue_url: str = Field(
         default="memory://",
         # Redacted nowhere: a password in it belongs into the setting alone.
         pattern=r"^(memory://|(redis|rediss|unix)://\S+)$",
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
             "`redis://host:6379/0`."
         ),
     )
-    max_queue: int = Field(
+    queue_max_events: int = Field(
         default=100_000,
         ge=1,
         le=100_000_000,
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
             "then the one before. They read what they wrote, and sign beside it."
         ),
     )
-    unknown_tenant_hold_s: float = Field(
+    unknown_tenant_wait_s: float = Field(
         default=10.0,
         ge=0,
         le=300,
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
             "get the highest. When unset it is derived from the master key."
         ),
     )
-    api_stale_s: float = Field(
+    api_max_staleness_s: float = Field(
         default=10.0,
         ge=2,
         le=300,
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
             "Attempts of one partition on the wire together, unless its order is `partition`."
         ),
     )
-    lane_limit: int = Field(
+    max_queued_per_key: int = Field(
         default=100,
         ge=1,
         le=100_000,
@@ -616,11 +616,11 @@ class Settings(BaseSettings):
         )
 
     @property
-    def lane_limits(self) -> Limits:
+    def scheduler_limits(self) -> Limits:
         """How much of a partition is in hand, in the order that is set."""
         if self.ordering == "partition":
             return Limits(events=1, waiting=0)
-        return Limits(events=self.buffer_events, waiting=self.lane_limit)
+        return Limits(events=self.max_in_progress, waiting=self.max_queued_per_key)
 
     @property
     def attempts_at_a_time(self) -> int | None:
@@ -646,8 +646,8 @@ class Settings(BaseSettings):
         )
 
     @property
-    def longest_hold_s(self) -> float:
-        """Upper bound of the seconds that one delivery may hold its lane."""
+    def longest_backoff_s(self) -> float:
+        """Upper bound of the seconds that one delivery may hold its partition."""
         attempts = self.backoff.attempts
         waits = sum(
             max(self.backoff.longest_delay_after(n), self.retry_after_cap_s)
@@ -696,7 +696,7 @@ class Settings(BaseSettings):
         """
         return EventVault(self.names.events, self.master_keys())
 
-    def sealing(self) -> Callable[[Draft], Draft]:
+    def sealing(self) -> Callable[[NewEvent], NewEvent]:
         """Return what is done to an event before it is written.
 
         Raises:
@@ -706,13 +706,13 @@ class Settings(BaseSettings):
             return lambda draft: draft
         return partial(sealed, vault=self.event_vault())
 
-    def registry(self) -> Registry:
+    def tenant_codec(self) -> TenantCodec:
         """Return the codec of commands and tenant documents.
 
         Raises:
             ConfigurationError: `master_key_missing`.
         """
-        return Registry(self.names, self.master_keys())
+        return TenantCodec(self.names, self.master_keys())
 
     def peppers(self) -> dict[int, bytes]:
         """Return the peppers of the API keys, by version."""

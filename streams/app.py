@@ -5,7 +5,7 @@ import sys
 from hookseal.config import load
 from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
-from streams.process import hand_over_sooner, spare_the_collector, use_event_loop
+from streams.process import set_switch_interval, tune_gc, use_event_loop
 from streams.topology import create_app
 
 __all__ = ["app"]
@@ -15,9 +15,9 @@ raise_soft_limit()
 try:
     settings = load()
     use_event_loop(settings.event_loop)
-    hand_over_sooner()
+    set_switch_interval()
     app = create_app(settings)
-    spare_the_collector()
+    tune_gc()
 except ConfigurationError as error:
     # Faust would show a traceback, at the end of which this stands.
     print(error, file=sys.stderr)  # noqa: T201

@@ -16,20 +16,19 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from hookseal.delivery.lanes import Progress
-from hookseal.delivery.lanes.note import note_of, ranges_in
-from streams.client import PromptThread
-from streams.handover import HandOver
+from hookseal.delivery.ordering import OffsetTracker, offset_metadata
+from streams.batch_dispatcher import BatchDispatcher
+from streams.consumer_thread import KafkaConsumerThread
 from streams.membership import Membership
 from streams.producer import ReportingProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["FinishedConsumer", "FinishedTransport", "FixedConductor"]
+__all__ = ["OffsetTrackingConsumer", "OffsetTrackingTransport", "StaticSubscriptionConductor"]
 
 
-class NothingRead(dict[Any, Any]):
+class NoReadOffsets(dict[Any, Any]):
     """Faust's note of the last record it handed over in each partition: always none.
 
     Faust hands a batch over to its end although the position went back meanwhile, notes
@@ -43,7 +42,7 @@ class NothingRead(dict[Any, Any]):
         return
 
 
-class FinishedConsumer(driver.Consumer):
+class OffsetTrackingConsumer(driver.Consumer):
     """Commits the low-water mark of finished events, and what is finished above it.
 
     Both are facts: every such event was finished, here or by an earlier owner of the
@@ -51,28 +50,28 @@ class FinishedConsumer(driver.Consumer):
     does not do the same work twice.
     """
 
-    _thread: PromptThread
+    _thread: KafkaConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._progress: dict[TP, Progress] = {}
-        self._noted: dict[TP, str] = {}
+        self._trackers: dict[TP, OffsetTracker] = {}
+        self._committed_metadata: dict[TP, str] = {}
         self._unknown: set[TP] = set()
         self._starts: dict[TP, int] = {}
         self._sought = asyncio.Event()
         self._revoking = False
-        self.notes: dict[TP, str] = {}
+        self.metadata: dict[TP, str] = {}
         super().__init__(*args, **kwargs)
-        self._read_offset = NothingRead()
+        self._read_offset = NoReadOffsets()
         # Faust's type demands a class method that only Faust's own scheduler calls.
-        self.scheduler = cast("Any", HandOver(self, self.scheduler))
+        self.scheduler = cast("Any", BatchDispatcher(self, self.scheduler))
         self.membership = Membership(
             self.app.conf.broker_session_timeout, rebalancing=lambda: self.app.rebalancing
         )
 
-    def _new_consumer_thread(self) -> PromptThread:
-        return PromptThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> KafkaConsumerThread:
+        return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def go_back(self, tp: TP, offset: int) -> None:
+    async def rewind(self, tp: TP, offset: int) -> None:
         """Read the partition from this offset again.
 
         In the client's own thread: from here it might cross a fetch that is just handed
@@ -80,7 +79,7 @@ class FinishedConsumer(driver.Consumer):
         """
         await self._thread.seek_wait({tp: offset})
 
-    async def start_known(self, tp: TP) -> bool:
+    async def wait_for_committed_offset(self, tp: TP) -> bool:
         """Wait until it is known where the partition, as it is assigned now, is to be read from.
 
         What comes before that is no measure: Faust fetches a partition, drops what it
@@ -97,7 +96,7 @@ class FinishedConsumer(driver.Consumer):
                 return False
         return True
 
-    def takes(self, tp: TP) -> bool:
+    def is_fetching(self, tp: TP) -> bool:
         """Tell whether what is fetched of the partition would be handed over now."""
         return self.flow_active and (
             tp in self._active_partitions or tp in self._buffered_partitions
@@ -109,69 +108,74 @@ class FinishedConsumer(driver.Consumer):
         # rebalance, for the partitions of before. It seeks once more when that is over.
         return (records if self.flow_active else None), active
 
-    def progress(self, tp: TP) -> Progress:
+    def tracker(self, tp: TP) -> OffsetTracker:
         """Return how far the partition is finished, to be read and to be told."""
-        if tp not in self._progress:
-            self._progress[tp] = Progress()
-        return self._progress[tp]
+        if tp not in self._trackers:
+            self._trackers[tp] = OffsetTracker()
+        return self._trackers[tp]
 
-    def finish(self, tp: TP, offset: int) -> None:
+    def mark_done_through(self, tp: TP, offset: int) -> None:
         """Note that every event of the partition up to this offset is finished."""
-        self.progress(tp).finish_below(offset + 1)
+        self.tracker(tp).mark_done_below(offset + 1)
 
-    def finished(self, tp: TP) -> int:
+    def low_watermark(self, tp: TP) -> int:
         """Return the offset below which every event is finished; 0 if nothing is known.
 
         Nothing is known only before `start_known`: a partition without a commit is finished
         below the start of its log.
         """
-        return max(self._mark(tp), self._committed_offset[tp] or 0, self._starts.get(tp, 0))
+        return max(
+            self._low_watermark(tp), self._committed_offset[tp] or 0, self._starts.get(tp, 0)
+        )
 
-    def forget(self, tp: TP, end: int) -> bool:
+    def reset_if_topic_recreated(self, tp: TP, end: int) -> bool:
         """Drop marks beyond the partition's end: the topic was deleted and made anew.
 
         Returns whether it was.
         """
         if self._starts.get(tp, 0) > end:
             self._starts[tp] = 0
-        if self._mark(tp) <= end:
+        if self._low_watermark(tp) <= end:
             return False
-        self._progress[tp].forget()
+        self._trackers[tp].reset()
         return True
 
-    def _mark(self, tp: TP) -> int:
-        return self._progress[tp].mark if tp in self._progress else 0
+    def _low_watermark(self, tp: TP) -> int:
+        return self._trackers[tp].low_watermark if tp in self._trackers else 0
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         # A worker that was refused at its start has no assignment to ask for.
-        held = self.assignment() if self._progress else set()
+        held = self.assignment() if self._trackers else set()
         return (
             tp
-            for tp in self._progress
+            for tp in self._trackers
             # Until it is known what is committed, a commit might go back.
             if tp in held - self._unknown and (topics is None or tp in topics or tp.topic in topics)
         )
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._mark(tp) or None
+        return self._low_watermark(tp) or None
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
         # Mark and note in one moment: the note counts from the mark.
         committable = {}
         for tp in tps:
-            progress = self.progress(tp)
-            note = note_of(progress.mark, progress.above)
+            tracker = self.tracker(tp)
+            metadata = offset_metadata.encode(tracker.low_watermark, tracker.completed_ranges)
             committed = self._committed_offset[tp] or 0
-            is_news = progress.mark == committed and note != self._noted.get(tp, "")
-            if progress.mark > committed or is_news:
-                committable[tp] = progress.mark
-                self.notes[tp] = note
+            is_news = (
+                tracker.low_watermark == committed
+                and metadata != self._committed_metadata.get(tp, "")
+            )
+            if tracker.low_watermark > committed or is_news:
+                committable[tp] = tracker.low_watermark
+                self.metadata[tp] = metadata
         return committable
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         done = await super()._commit(offsets)
         if done:
-            self._noted.update({tp: self.notes[tp] for tp in offsets})
+            self._committed_metadata.update({tp: self.metadata[tp] for tp in offsets})
         return done
 
     async def _commit_offsets(
@@ -217,8 +221,8 @@ class FinishedConsumer(driver.Consumer):
         starts = {tp: self._committed_offset[tp] or 0 for tp in held - fresh}
         if fresh:
             for tp, start in (await self.earliest_offsets(*fresh)).items():
-                starts[tp] = max(start, self._mark(tp))
-                await self.go_back(tp, starts[tp])
+                starts[tp] = max(start, self._low_watermark(tp))
+                await self.rewind(tp, starts[tp])
         self._starts.update(starts)
         self._sought.set()
 
@@ -230,9 +234,9 @@ class FinishedConsumer(driver.Consumer):
             found[tp] = None
             if committed is not None:
                 found[tp] = committed.offset
-                above = ranges_in(committed.metadata, committed.offset)
-                self.progress(tp).learn(committed.offset, above)
-                self._noted[tp] = committed.metadata
+                completed_ranges = offset_metadata.decode(committed.metadata, committed.offset)
+                self.tracker(tp).load(committed.offset, completed_ranges)
+                self._committed_metadata[tp] = committed.metadata
             self._unknown.discard(tp)
         return found
 
@@ -258,7 +262,7 @@ class FinishedConsumer(driver.Consumer):
         self._revoking = True
         try:
             if lifecycle is not None:
-                await lifecycle.hand_over()
+                await lifecycle.flush_before_revoke()
             await self.commit()
         except Exception as error:  # noqa: BLE001 - a failed commit costs repeats, no more
             self.log.warning("commit on revocation failed: %r", error)
@@ -267,11 +271,11 @@ class FinishedConsumer(driver.Consumer):
             self._unknown |= revoked
             for tp in revoked:
                 self._starts.pop(tp, None)
-        if lifecycle is not None and self._was_dropped():
-            await lifecycle.begin_anew(revoked)
+        if lifecycle is not None and self._lost_membership():
+            await lifecycle.reset_partitions(revoked)
         await super().on_partitions_revoked(revoked)
 
-    def _was_dropped(self) -> bool:
+    def _lost_membership(self) -> bool:
         """Tell whether the group has, or may have, given our partitions to others already.
 
         Then a partition that comes back in the same rebalance was another's in between: to
@@ -283,7 +287,7 @@ class FinishedConsumer(driver.Consumer):
         return self.membership.has_lapsed or not is_member
 
 
-class FixedConductor(Conductor):
+class StaticSubscriptionConductor(Conductor):
     """A conductor whose subscription stands: the same topics from start to stop.
 
     Faust takes the end of an isolated actor for a change of the topics. 45 s after every
@@ -298,9 +302,9 @@ class FixedConductor(Conductor):
         self._topics.discard(topic)
 
 
-class FinishedTransport(driver.Transport):
+class OffsetTrackingTransport(driver.Transport):
     """Faust's aiokafka transport with the consumer, the conductor and the producer of ours."""
 
-    Consumer = FinishedConsumer
+    Consumer = OffsetTrackingConsumer
     Producer = ReportingProducer
-    Conductor = FixedConductor
+    Conductor = StaticSubscriptionConductor

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from hookseal.config import Settings
 
-__all__ = ["transport_of", "warn_of_open_egress"]
+__all__ = ["build_transport", "warn_of_open_egress"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
-def transport_of(
+def build_transport(
     settings: Settings, *, on_blocked: Callable[[str, int, str], None]
 ) -> HttpTransport:
     """Return the way to the endpoints, guarded as the settings say."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
-from hookseal.delivery.suspension import Suspensions
-from hookseal.delivery.trouble import Trouble
+from hookseal.delivery.limits.backoff_waits import BackoffWaits
+from hookseal.delivery.suspension import SuspensionManager
 from hookseal.seal.sign import SigningSecrets
 
 if TYPE_CHECKING:
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
         Clock,
         Commands,
         DeadLetters,
+        DeferredEventStore,
         Observer,
         Router,
-        SetAsideLetters,
         Tenants,
         Transport,
     )
     from hookseal.delivery.tracing import Tracing
 
-__all__ = ["Engine", "engine_of"]
+__all__ = ["Engine", "build_engine"]
 
 
 class Engine(NamedTuple):
     """What is done with each event, and what watches over the endpoints."""
 
     deliver: Deliver
-    suspensions: Suspensions
+    suspensions: SuspensionManager
 
 
-def engine_of(
+def build_engine(
     settings: Settings,
     *,
     tenants: Tenants,
     transport: Transport,
     commands: Commands,
-    letters: SetAsideLetters,
+    letters: DeferredEventStore,
     dead_letters: DeadLetters,
     router: Router,
     observer: Observer,
@@ -53,7 +53,7 @@ def engine_of(
     Raises:
         ConfigurationError: `master_key_missing`.
     """
-    trouble = Trouble()
+    backoff = BackoffWaits()
     deliverer = Deliverer(
         tenants=tenants,
         transport=transport,
@@ -62,19 +62,19 @@ def engine_of(
         commands=commands,
         observer=observer,
         clock=clock,
-        trouble=trouble,
+        backoff=backoff,
         rules=DeliveryRules(
             settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
         ),
         tracing=tracing,
     )
-    suspensions = Suspensions(
+    suspensions = SuspensionManager(
         tenants=tenants,
         commands=commands,
         letters=letters,
         dead_letters=dead_letters,
         deliverer=deliverer,
-        trouble=trouble,
+        backoff=backoff,
         observer=observer,
         clock=clock,
         rules=settings.suspension_rules,

@@ -13,15 +13,15 @@ from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
 from hookseal.errors import BrokerError, HooksealError
-from streams.consumer import FinishedTransport
-from streams.inbox import Inbox
+from streams.consumer import OffsetTrackingTransport
+from streams.partition_queue import PartitionQueue
 
 if TYPE_CHECKING:
     from faust.types import TP, AppT
 
     from streams.lifecycle import Lifecycle
 
-__all__ = ["HooksealApp", "LaneAgent", "QuietWorker"]
+__all__ = ["HooksealApp", "ParallelRevocationAgent", "QuietWorker"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 # Of sysexits.h. With the first, starting again will not help; with the second it may.
@@ -67,12 +67,12 @@ class HooksealApp(faust.App):
 
     Attributes:
         lifecycle: What is started before, and let go of after, the agents.
-        gather_s: Seconds that brokers gather records before they answer a fetch.
+        fetch_max_wait_s: Seconds that brokers gather records before they answer a fetch.
     """
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
-    gather_s: float
+    fetch_max_wait_s: float
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:
@@ -81,14 +81,14 @@ class HooksealApp(faust.App):
 
     def FlowControlQueue(  # noqa: N802 - Faust's name
         self, maxsize: int | None = None, *, clear_on_resume: bool = False
-    ) -> Inbox:
+    ) -> PartitionQueue:
         """Return a queue for whatever Faust needs one for."""
-        return Inbox(
+        return PartitionQueue(
             maxsize=maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume
         )
 
     def _new_transport(self) -> Any:
-        return FinishedTransport(self.conf.broker_consumer, self)
+        return OffsetTrackingTransport(self.conf.broker_consumer, self)
 
     async def on_first_start(self) -> None:
         """Refuse to start on topics that do not fit; connect what the agents need."""
@@ -107,7 +107,7 @@ class HooksealApp(faust.App):
 
     async def on_stop(self) -> None:
         """Let running attempts end, then stop reading and commit."""
-        await self.lifecycle.drain()
+        await self.lifecycle.shutdown()
         await super().on_stop()
 
     async def on_shutdown(self) -> None:
@@ -116,7 +116,7 @@ class HooksealApp(faust.App):
         await self.lifecycle.close()
 
 
-class LaneAgent(Agent):
+class ParallelRevocationAgent(Agent):
     """An agent whose partitions are let go of side by side.
 
     Faust stops the actors of revoked partitions one after the other; with an attempt of
@@ -129,5 +129,5 @@ class LaneAgent(Agent):
         """Stop the lanes of these partitions, then their actors."""
         lifecycle = getattr(self.app, "lifecycle", None)
         if lifecycle is not None:
-            await lifecycle.let_go(revoked)
+            await lifecycle.on_revoked(revoked)
         await super().on_isolated_partitions_revoked(revoked)

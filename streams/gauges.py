@@ -22,7 +22,7 @@ class Ends(Protocol):
         """Return the offset behind the last record, None until something was fetched."""
         ...
 
-    def finished(self, tp: TP) -> int:
+    def low_watermark(self, tp: TP) -> int:
         """Return the offset below which everything is finished."""
         ...
 
@@ -46,7 +46,7 @@ class Lag:
         for tp in self._partitions:
             end = None if self._consumer is None else self._consumer.highwater(tp)
             if end is not None and self._consumer is not None:
-                lag = max(0, end - self._consumer.finished(tp))
+                lag = max(0, end - self._consumer.low_watermark(tp))
                 metrics.LAG.labels(str(tp.partition)).set(lag)
 
 

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.config import Settings
+    from hookseal.kafka.deferred_events import KafkaDeferredEvents
     from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.ends import LogEnds
     from hookseal.kafka.ports import KafkaDeadLetters
     from hookseal.kafka.producer import Producer
-    from hookseal.kafka.set_aside import KafkaSetAside
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
     from hookseal.telemetry.tracing import OtelTracing
-    from streams.commands import CommandLine
-    from streams.consumer import FinishedConsumer
-    from streams.drains import Drains
-    from streams.lanes import EventLanes
-    from streams.tables import FaustTenants
+    from streams.consumer import OffsetTrackingConsumer
+    from streams.partition_runner import EventPartitionRunner
+    from streams.suspended_endpoints import SuspendedEndpointRunner
+    from streams.tenant_commands import TenantCommandProcessor
+    from streams.tenants_table import FaustTenants
 
 __all__ = ["Lifecycle"]
 
@@ -42,9 +42,9 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 class Lifecycle:
     """Starts, lets go and closes."""
 
-    lanes: EventLanes
-    drains: Drains
-    commands: CommandLine
+    partition_runner: EventPartitionRunner
+    suspended_endpoints: SuspendedEndpointRunner
+    commands: TenantCommandProcessor
     tenants: FaustTenants
 
     def __init__(
@@ -55,7 +55,7 @@ class Lifecycle:
         producer: Producer,
         ends: LogEnds,
         transport: HttpTransport,
-        letters: KafkaSetAside,
+        letters: KafkaDeferredEvents,
         dead_letters: KafkaDeadLetters,
         attempts: KafkaAttemptLog | None,
         tracing: OtelTracing | None,
@@ -72,7 +72,7 @@ class Lifecycle:
         self._partitions = settings.partitions
         self._reporting: asyncio.Task[None] | None = None
         self._probes: Probes | None = None
-        self._consumer: FinishedConsumer | None = None
+        self._consumer: OffsetTrackingConsumer | None = None
         self._draining = False
         self._lag = Lag()
         self._recovery = Recovery()
@@ -131,7 +131,7 @@ class Lifecycle:
             return "no_member"
         return "dead_letters_unwritable" if self._dead_letters.is_held else None
 
-    async def assigned(self, assignment: set[TP], consumer: FinishedConsumer) -> None:
+    async def assigned(self, assignment: set[TP], consumer: OffsetTrackingConsumer) -> None:
         """Forget what belongs to partitions of other workers."""
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
         self._consumer = consumer
@@ -141,43 +141,46 @@ class Lifecycle:
         try:
             for topic in (self._names.events, self._names.commands):
                 for partition, end in (await self._ends.of(topic, held)).items():
-                    if consumer.forget(TP(topic, partition), end):
-                        self.lanes.forget(TP(topic, partition))
+                    if consumer.reset_if_topic_recreated(TP(topic, partition), end):
+                        self.partition_runner.reset(TP(topic, partition))
         except BrokerError as error:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
             _log.warning("worker.ends_unknown", code=error.code)
-        await self.drains.hold(held)
+        await self.suspended_endpoints.assign(held)
         _log.info("worker.assigned", partitions=sorted(held))
 
-    async def let_go(self, revoked: set[TP]) -> None:
+    async def on_revoked(self, revoked: set[TP]) -> None:
         """Stop the lanes of partitions that go to another worker."""
         await asyncio.gather(
-            self.lanes.stop(revoked), self.drains.stop({tp.partition for tp in revoked})
+            self.partition_runner.stop(revoked),
+            self.suspended_endpoints.stop({tp.partition for tp in revoked}),
         )
 
-    async def hand_over(self) -> None:
+    async def flush_before_revoke(self) -> None:
         """Give what is on the wire a moment to end, before the partitions are shared anew."""
         grace_s = self._settings.handover_grace_s
-        await asyncio.gather(self.lanes.quiet(grace_s), self.drains.quiet(grace_s))
-
-    async def begin_anew(self, partitions: set[TP]) -> None:
-        """Drop what is in hand of partitions that were another's meanwhile."""
         await asyncio.gather(
-            self.lanes.begin_anew(partitions),
-            self.drains.stop({tp.partition for tp in partitions}),
+            self.partition_runner.wait_idle(grace_s), self.suspended_endpoints.wait_idle(grace_s)
         )
 
-    async def drain(self) -> None:
+    async def reset_partitions(self, partitions: set[TP]) -> None:
+        """Drop what is in hand of partitions that were another's meanwhile."""
+        await asyncio.gather(
+            self.partition_runner.reset_partitions(partitions),
+            self.suspended_endpoints.stop({tp.partition for tp in partitions}),
+        )
+
+    async def shutdown(self) -> None:
         """Stop all lanes."""
         self._draining = True
         _log.info("worker.draining")
-        await asyncio.gather(self.lanes.stop(), self.drains.stop())
+        await asyncio.gather(self.partition_runner.stop(), self.suspended_endpoints.stop())
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
-            self.lanes.report()
+            self.partition_runner.report()
             self._lag.report()
             self._recovery.report(is_recovering=self.is_recovering())
 

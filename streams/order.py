@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
-    from streams.consumer import FinishedConsumer
+    from streams.consumer import OffsetTrackingConsumer
     from streams.sequence import Sequence
 
 __all__ = ["Order"]
@@ -21,7 +21,7 @@ class Order:
     """Asks each partition's `Sequence`, and does what it says."""
 
     def __init__(
-        self, *, consumer: Callable[[], FinishedConsumer], observer: Observer, clock: Clock
+        self, *, consumer: Callable[[], OffsetTrackingConsumer], observer: Observer, clock: Clock
     ) -> None:
         self._consumer = consumer
         self._observer = observer
@@ -39,5 +39,5 @@ class Order:
         go_back_to = sequence.gap_before(record.offset, finished=finished, now=self._clock.now())
         if go_back_to is not None:
             self._observer.gap(record.partition, go_back_to, record.offset)
-            await self._consumer().go_back(tp, go_back_to)
+            await self._consumer().rewind(tp, go_back_to)
         return sequence.is_next

@@ -7,7 +7,7 @@ import gc
 import sys
 from typing import Literal
 
-__all__ = ["EventLoop", "hand_over_sooner", "spare_the_collector", "use_event_loop"]
+__all__ = ["EventLoop", "set_switch_interval", "tune_gc", "use_event_loop"]
 
 EventLoop = Literal["asyncio", "uvloop"]
 
@@ -32,7 +32,7 @@ def use_event_loop(wanted: EventLoop) -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-def spare_the_collector() -> None:
+def tune_gc() -> None:
     """Have the garbage collector pass over all that is there now, and come less often.
 
     What is imported and wired stays until the process ends: some 300,000 objects.
@@ -42,7 +42,7 @@ def spare_the_collector() -> None:
     gc.set_threshold(*_THRESHOLDS)
 
 
-def hand_over_sooner() -> None:
+def set_switch_interval() -> None:
     """Have a thread that wants to run wait less for one that does.
 
     Records are fetched in a thread of their own. While the engine seals, it would wait 5 ms

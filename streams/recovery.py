@@ -2,7 +2,7 @@
 
 Faust hands each record of a changelog through the conductor, a topic, an event and a queue
 to the recovery, which waits for each with a timeout of its own and counts anew what remains
-of all partitions. Here a fetch is taken as it comes, before any of that (`HandOver`), and
+of all partitions. Here a fetch is taken as it comes, before any of that (`BatchDispatcher`), and
 what is known of a partition moves once for each batch. There is no queue behind it that
 could hold what became stale in a rebalance.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from streams.changelog import ChangelogTable
-    from streams.consumer import FinishedConsumer
+    from streams.consumer import OffsetTrackingConsumer
     from streams.faust_app import HooksealApp
 
 __all__ = ["Change", "TableRecovery"]
@@ -82,9 +82,9 @@ class TableRecovery(Recovery):
             tp: Topic and partition; what is neither active nor a standby here is passed over.
             records: As aiokafka has them, in the order of their offsets.
         """
-        consumer = cast("FinishedConsumer", self.app.consumer)
+        consumer = cast("OffsetTrackingConsumer", self.app.consumer)
         is_active = tp in self.active_tps
-        if not consumer.takes(tp) or not (is_active or tp in self.standby_tps):
+        if not consumer.is_fetching(tp) or not (is_active or tp in self.standby_tps):
             return
         began = time.monotonic()
         offsets = self.active_offsets if is_active else self.standby_offsets

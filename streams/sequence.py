@@ -43,7 +43,7 @@ class Sequence:
         self.is_new = self.is_next = False
         if offset < finished:
             # Faust reads a partition that stays over a rebalance again from the last
-            # commit, while its lane has gone on.
+            # commit, while its partition has gone on.
             return None
         if self._gap_at is not None:
             return self._after_going_back(offset, finished, now)

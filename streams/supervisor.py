@@ -11,13 +11,13 @@ from mode.utils.times import rate_limit
 if TYPE_CHECKING:
     from mode import ServiceT
 
-__all__ = ["LaneSupervisor"]
+__all__ = ["RebalanceSafeSupervisor"]
 
 _BURST = 100.0
 _REFILL_PER_S = 10.0
 
 
-class LaneSupervisor(OneForOneSupervisor):
+class RebalanceSafeSupervisor(OneForOneSupervisor):
     """Restarts crashed actors, up to a budget that is what it says.
 
     mode's budget of "100 restarts in 1 s" is a bucket that holds one: two actors that end

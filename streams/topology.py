@@ -10,6 +10,7 @@ import faust
 from agents.tenants import ApplyCommand
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
+from hookseal.kafka.deferred_events import KafkaDeferredEvents
 from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.key_check import key_fit
@@ -20,27 +21,26 @@ from hookseal.kafka.ports import (
     KafkaRouter,
 )
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
-from streams.commands import CommandLine
-from streams.drains import Drains
-from streams.egress import transport_of
-from streams.engine import engine_of
-from streams.faust_app import HooksealApp, LaneAgent, QuietWorker
-from streams.lanes import EventLanes
+from streams.egress import build_transport
+from streams.engine import build_engine
+from streams.faust_app import HooksealApp, ParallelRevocationAgent, QuietWorker
 from streams.lifecycle import Lifecycle
 from streams.order import Order
-from streams.supervisor import LaneSupervisor
-from streams.tables import ChangelogTable, FaustTenants
+from streams.partition_runner import EventPartitionRunner
+from streams.supervisor import RebalanceSafeSupervisor
+from streams.suspended_endpoints import SuspendedEndpointRunner
+from streams.tenant_commands import TenantCommandProcessor
+from streams.tenants_table import ChangelogTable, FaustTenants
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
-    from streams.consumer import FinishedConsumer
+    from streams.consumer import OffsetTrackingConsumer
 
 __all__ = ["create_app"]
 
@@ -55,10 +55,10 @@ def create_app(settings: Settings) -> HooksealApp:
     names = settings.names
     record_batches.install(metrics.UNREADABLE_BATCHES.inc)
     app = HooksealApp(settings.cluster.app_id, **faust_options(settings))
-    app.gather_s = settings.fetch_gather_s
+    app.fetch_max_wait_s = settings.fetch_max_wait_s
 
-    def consumer() -> FinishedConsumer:
-        return cast("FinishedConsumer", app.consumer)
+    def consumer() -> OffsetTrackingConsumer:
+        return cast("OffsetTrackingConsumer", app.consumer)
 
     clock = SystemClock()
     attempts = _attempt_log(settings)
@@ -67,10 +67,10 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     producer = Producer(settings.cluster, on_failure=write_failure_counter(names.configs()))
     dead_letters = KafkaDeadLetters(producer, names, observer)
-    registry = settings.registry()
+    codec = settings.tenant_codec()
     ends = LogEnds(settings.cluster)
-    letters = KafkaSetAside(settings.cluster, names, producer)
-    transport = transport_of(settings, on_blocked=observer.blocked)
+    letters = KafkaDeferredEvents(settings.cluster, names, producer)
+    transport = build_transport(settings, on_blocked=observer.blocked)
     tracing = tracing_to(settings.otlp_endpoint, "hookseal-worker")
     lifecycle = Lifecycle(
         settings=settings,
@@ -85,22 +85,22 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     tenants = FaustTenants(
         _tenants_table(app, settings),
-        registry=registry,
+        codec=codec,
         on_forged=metrics.FORGED_RECORDS.inc,
-        key_fit=partial(key_fit, settings.cluster, registry),
+        key_fit=partial(key_fit, settings.cluster, codec),
         on_not_stored=metrics.TENANT_WRITES_REFUSED.inc,
         partitions=lifecycle.partitions,
         ends=ends,
         commands=lambda: lifecycle.commands,
         commands_topic=names.commands,
         clock=clock,
-        hold_s=settings.unknown_tenant_hold_s,
+        wait_s=settings.unknown_tenant_wait_s,
     )
-    deliver, suspensions = engine_of(
+    deliver, suspensions = build_engine(
         settings,
         tenants=tenants,
         transport=transport,
-        commands=KafkaCommands(producer, names, registry),
+        commands=KafkaCommands(producer, names, codec),
         letters=letters,
         dead_letters=dead_letters,
         router=KafkaRouter(producer, names, lifecycle.partitions),
@@ -111,7 +111,7 @@ def create_app(settings: Settings) -> HooksealApp:
     tenants.on_change = suspensions.changed
     order = Order(consumer=consumer, observer=observer, clock=clock)
     lifecycle.tenants = tenants
-    lifecycle.lanes = EventLanes(
+    lifecycle.partition_runner = EventPartitionRunner(
         deliver=deliver,
         catch_up=tenants.catch_up,
         consumer=consumer,
@@ -119,13 +119,13 @@ def create_app(settings: Settings) -> HooksealApp:
         clock=clock,
         order=order,
         ordering=settings.ordering,
-        limits=settings.lane_limits,
+        limits=settings.scheduler_limits,
         pressure=suspensions if settings.ordering == "customer" else None,
         at_a_time=settings.attempts_at_a_time,
         each=settings.attempts_each,
         grace_s=settings.shutdown_grace_s,
     )
-    lifecycle.drains = Drains(
+    lifecycle.suspended_endpoints = SuspendedEndpointRunner(
         suspensions=suspensions,
         catch_up=tenants.catch_up,
         gate=lambda _: consumer().membership,
@@ -135,9 +135,9 @@ def create_app(settings: Settings) -> HooksealApp:
         each=settings.max_in_flight_per_customer,
         grace_s=settings.shutdown_grace_s,
     )
-    lifecycle.commands = CommandLine(
+    lifecycle.commands = TenantCommandProcessor(
         apply=ApplyCommand(
-            registry=registry,
+            codec=codec,
             table=tenants,
             watcher=observer,
             notices=KafkaNotices(producer, names),
@@ -165,12 +165,12 @@ def _bind_agents(app: HooksealApp, names: TopicNames, lifecycle: Lifecycle) -> N
     # isolated_partitions: one actor and one queue per partition, so that a customer in
     # backoff delays only the partition it shares, not every partition of this worker.
     app.agent(_topic(app, names.events), name="deliver", isolated_partitions=True)(
-        lifecycle.lanes.run
+        lifecycle.partition_runner.run
     )
     app.agent(_topic(app, names.commands), name="tenants")(lifecycle.commands.run)
 
     async def assigned(_: Any, assignment: set[Any], **__: Any) -> None:
-        await lifecycle.assigned(assignment, cast("FinishedConsumer", app.consumer))
+        await lifecycle.assigned(assignment, cast("OffsetTrackingConsumer", app.consumer))
 
     app.on_partitions_assigned.connect(cast("Any", assigned), weak=False)
 
@@ -204,7 +204,7 @@ def _crash(app: HooksealApp) -> Any:
 
 
 def faust_options(settings: Settings) -> dict[str, Any]:
-    longest_s = max(settings.longest_hold_s * 2, _HOUR_S)
+    longest_s = max(settings.longest_backoff_s * 2, _HOUR_S)
     return {
         "broker": [f"kafka://{place}" for place in settings.kafka_bootstrap.split(",")],
         "broker_credentials": _credentials(settings.cluster),
@@ -214,17 +214,17 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "store": "rocksdb://" if settings.store == "rocksdb" else "memory://",
         # A standby of the memory store is thrown away and read again on failover.
         "table_standby_replicas": 1 if settings.store == "rocksdb" else 0,
-        "Agent": LaneAgent,
+        "Agent": ParallelRevocationAgent,
         "Table": ChangelogTable,
-        "agent_supervisor": LaneSupervisor,
+        "agent_supervisor": RebalanceSafeSupervisor,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "topic_partitions": settings.partitions,
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": settings.group_instance_id or None,
         "producer_acks": -1,
-        "stream_buffer_maxsize": settings.buffer_events,
-        "broker_max_poll_records": max(1, settings.buffer_events // _POLL_FRACTION),
+        "stream_buffer_maxsize": settings.max_in_progress,
+        "broker_max_poll_records": max(1, settings.max_in_progress // _POLL_FRACTION),
         "broker_commit_interval": settings.commit_interval_s,
         "broker_session_timeout": settings.session_timeout_s,
         "broker_heartbeat_interval": settings.heartbeat_interval_s,

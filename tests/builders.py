@@ -14,15 +14,15 @@ from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import Event, parse_event
 from hookseal.domain.record import Header, Record
 from hookseal.domain.tenant import PublicKey, Tenant
-from hookseal.kafka.registry import Registry
+from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 
 MAX_BYTES = 32_768
 MASTER_KEY = bytes(range(32))
 
 
-def a_registry(prefix: str = "") -> Registry:
-    return Registry(TopicNames(prefix), [MASTER_KEY])
+def a_registry(prefix: str = "") -> TenantCodec:
+    return TenantCodec(TopicNames(prefix), [MASTER_KEY])
 
 
 @lru_cache

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.producer import Position
-    from hookseal.kafka.registry import Registry
+    from hookseal.kafka.tenant_codec import TenantCodec
     from hookseal.kafka.tenants import TenantsModel
 
 
 class Changelog:
-    def __init__(self, producer: Producer, names: TopicNames, registry: Registry) -> None:
+    def __init__(self, producer: Producer, names: TopicNames, codec: TenantCodec) -> None:
         self._producer = producer
         self._topic = names.tenants_changelog
-        self._registry = registry
+        self._registry = codec
 
     async def put(self, tenant: Tenant) -> Position:
         return await self.write(tenant.customer_id, self._registry.document(tenant))

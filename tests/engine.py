@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
-from hookseal.delivery.lane import Lane
-from hookseal.delivery.suspension import SuspensionRules, Suspensions
-from hookseal.delivery.trouble import Trouble
+from hookseal.delivery.limits.backoff_waits import BackoffWaits
+from hookseal.delivery.ordering.partition import PartitionContext
+from hookseal.delivery.suspension import SuspensionManager, SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.seal.event_vault import EventVault
 from hookseal.seal.sign import SigningSecrets
@@ -18,8 +18,8 @@ from tests.fakes import (
     FakeClock,
     FakeCommands,
     FakeDeadLetters,
+    FakeDeferredEvents,
     FakeRouter,
-    FakeSetAside,
     FakeTenants,
     FakeTransport,
     RecordingObserver,
@@ -48,14 +48,14 @@ class Engine:
         self.observer = RecordingObserver()
         self.secrets = SigningSecrets(MASTER_KEY)
         self.vault = EventVault("events", [MASTER_KEY])
-        self.letters = FakeSetAside(self.dead_letters)
+        self.letters = FakeDeferredEvents(self.dead_letters)
         self._backoff = backoff or Backoff(jitter=0)
         self._rules = rules or SuspensionRules()
         self.restart()
 
     def restart(self) -> None:
         """Begin as a new process does: what stands on topics and in the table stays."""
-        self.trouble = Trouble()
+        self.backoff = BackoffWaits()
         self.deliverer = Deliverer(
             tenants=self.tenants,
             transport=self.transport,
@@ -64,16 +64,16 @@ class Engine:
             commands=self.commands,
             observer=self.observer,
             clock=self.clock,
-            trouble=self.trouble,
+            backoff=self.backoff,
             rules=DeliveryRules(self._backoff),
         )
-        self.suspensions = Suspensions(
+        self.suspensions = SuspensionManager(
             tenants=self.tenants,
             commands=self.commands,
             letters=self.letters,
             dead_letters=self.dead_letters,
             deliverer=self.deliverer,
-            trouble=self.trouble,
+            backoff=self.backoff,
             observer=self.observer,
             clock=self.clock,
             rules=self._rules,
@@ -97,5 +97,5 @@ class Engine:
             broadcast_concurrency=4,
         )
 
-    def lane(self, partition: int = 0) -> Lane:
-        return Lane(partition, clock=self.clock, observer=self.observer)
+    def context(self, partition: int = 0) -> PartitionContext:
+        return PartitionContext(partition, clock=self.clock, observer=self.observer)

@@ -6,7 +6,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from hookseal.domain.draft import Draft
+from hookseal.domain.new_event import NewEvent
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.reader import read_all
 from hookseal.kafka.topics import TopicNames
@@ -23,9 +23,9 @@ PARTITIONS = 3
 
 def a_draft(
     event_id: str = "evt_1", customer_id: str = "acme", *, data: str = "1", chosen: bool = True
-) -> Draft:
+) -> NewEvent:
     value = f'{{"type":"a.b","id":"{event_id}","data":{data}}}'.encode()
-    return Draft(customer_id, value, event_id, "event" if chosen else "chance")
+    return NewEvent(customer_id, value, event_id, "event" if chosen else "random")
 
 
 @asynccontextmanager

@@ -11,11 +11,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from hookseal.delivery.ports import Answer, NotSentError, SealedRequest, Stretch
+from hookseal.delivery.ports import Answer, DeferredPage, NotSentError, SealedRequest
 from hookseal.domain.command import apply
+from hookseal.domain.conflicts import conflict
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
 from hookseal.domain.record import Position, Record, record_bytes
-from hookseal.domain.refusals import refusal
 from hookseal.errors import BrokerError, EventIdReusedError, RecordRefusedError
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.draft import Draft
     from hookseal.domain.event import Event
     from hookseal.domain.letter import Attempted, Letter, LogCursor
     from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
     from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
@@ -175,7 +175,7 @@ class FakeDeadLetters:
         return [letter.reason for letter in self.letters]
 
 
-class FakeSetAside:
+class FakeDeferredEvents:
     """The dead letters of `FakeDeadLetters` as they would stand on their topic."""
 
     def __init__(self, dead_letters: FakeDeadLetters, *, at_a_time: int = 3) -> None:
@@ -210,14 +210,14 @@ class FakeSetAside:
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
-    ) -> Stretch:
+    ) -> DeferredPage:
         await asyncio.sleep(0)
         broken, self.broken = self.broken, None
         if broken is not None:
             raise broken
         until = min(end, start + self._at_a_time)
         records = [self.record(offset) for offset in range(start, until)]
-        return Stretch([record for record in records if wanted(record)], until)
+        return DeferredPage([record for record in records if wanted(record)], until)
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
         await asyncio.sleep(0)
@@ -263,17 +263,17 @@ class FakeEvents:
     """A log in a list; an id that was chosen stands for its first event."""
 
     def __init__(self, partitions: int = 3) -> None:
-        self.published: list[Draft] = []
+        self.published: list[NewEvent] = []
         self.failing: HooksealError | None = None
         self.not_ready: HooksealError | None = None
         self.before_publishing: Callable[[], Awaitable[None]] | None = None
         self._partitions = partitions
-        self._first: dict[tuple[str, str | None], tuple[Draft, tuple[Position, ...]]] = {}
+        self._first: dict[tuple[str, str | None], tuple[NewEvent, tuple[Position, ...]]] = {}
 
     def why_not_ready(self) -> HooksealError | None:
         return self.not_ready
 
-    async def publish_many(self, drafts: Sequence[Draft]) -> list[tuple[Position, ...]]:
+    async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
         if self.before_publishing is not None:
             await self.before_publishing()
         if self.failing is not None:
@@ -284,7 +284,7 @@ class FakeEvents:
                 raise EventIdReusedError(index)
         return [self._publish(draft) for draft in drafts]
 
-    def _publish(self, draft: Draft) -> tuple[Position, ...]:
+    def _publish(self, draft: NewEvent) -> tuple[Position, ...]:
         name = (draft.customer_id, draft.event_id)
         if name not in self._first:
             self.published.append(draft)
@@ -449,9 +449,9 @@ class FakeChanges:
         result = after.recent_of(command.id)
         assert result is not None
         if result.fingerprint != command.fingerprint:
-            raise refusal("idempotency_key_reused")
+            raise conflict("idempotency_key_reused")
         if result.code != "ok":
-            raise refusal(result.code)
+            raise conflict(result.code)
         return after
 
 

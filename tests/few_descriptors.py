@@ -20,8 +20,8 @@ from aiohttp.resolver import AsyncResolver
 
 from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
-from hookseal.delivery.lane import Lane
-from hookseal.delivery.trouble import Trouble
+from hookseal.delivery.limits.backoff_waits import BackoffWaits
+from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.domain.backoff import Backoff
 from tests.builders import a_record, a_tenant, an_endpoint, an_event
 from tests.engine import Engine
@@ -62,11 +62,11 @@ async def deliver(
             commands=engine.commands,
             observer=engine.observer,
             clock=clock,
-            trouble=Trouble(),
+            backoff=BackoffWaits(),
             # A single attempt: whatever is charged to a receiver ends its delivery.
             rules=DeliveryRules(Backoff(max_attempts=1)),
         )
-        lane = Lane(0, clock=clock, observer=engine.observer, at_a_time=at_a_time)
+        lane = PartitionContext(0, clock=clock, observer=engine.observer, at_a_time=at_a_time)
         held = exhaust() if exhausted else []
         deliveries = [
             asyncio.create_task(

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from hookseal.api.build import ApiParts, operations_of
+from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.operations import Access
 
 __all__ = ["PAGES"]

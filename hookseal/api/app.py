@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from hookseal.api import bodies
-from hookseal.api.bodies import BodyMemory
+from hookseal.api import request_body
 from hookseal.api.operations import BODY_MAX_BYTES, Access, Call, Reply
 from hookseal.api.principals import ADMIN
 from hookseal.api.problems import Problem, problem_of
+from hookseal.api.request_body import BodyMemory
 from hookseal.errors import HooksealError
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from hookseal.api.auth import Authentication
-    from hookseal.api.bodies import BodyReader
     from hookseal.api.operations import Operation
     from hookseal.api.principals import Principal
+    from hookseal.api.request_body import BodyReader
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -107,28 +107,28 @@ class _Gate:
         operation = self._operation
         query: Any = None
         if operation.queries is not None:
-            query = bodies.query_of(request.query, operation.queries)
+            query = request_body.query_of(request.query, operation.queries)
         if operation.raw:
             return Call(request, principal, reader, query=query)
         text, body = b"", None
         if operation.takes is not None:
             text = await _text(request, reader)
             body = _decoded(text, operation.takes)
-        mark = bodies.fingerprint(request.method, request.rel_url.raw_path, text)
+        mark = request_body.fingerprint(request.method, request.rel_url.raw_path, text)
         return Call(request, principal, reader, body, query, mark)
 
 
 async def _text(request: web.Request, reader: BodyReader) -> bytes:
     if not request.body_exists:
         return b""
-    bodies.check_media_type(request, _JSON)
+    request_body.check_media_type(request, _JSON)
     return await reader.read(max_bytes=BODY_MAX_BYTES)
 
 
 def _decoded(text: bytes, kind: type) -> Any:
     if not text and not any(field.required for field in msgspec.structs.fields(kind)):
         return kind()
-    return bodies.decoded(text, kind)
+    return request_body.decoded(text, kind)
 
 
 def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:

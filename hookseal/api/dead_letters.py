@@ -11,11 +11,11 @@ from msgspec import UNSET
 
 from hookseal.api import cursors
 from hookseal.api.letter_schemas import (
+    DeadLetterOut,
+    DeadLetterPageQuery,
     DeadLetters,
-    DeadLettersAsked,
-    DeadLetterShown,
-    ReplayDone,
-    ReplayNew,
+    ReplayRequest,
+    ReplayResult,
 )
 from hookseal.api.operations import Operation, Reply
 from hookseal.api.problems import Problem
@@ -24,8 +24,8 @@ from hookseal.domain.letter_filter import LetterFilter, parse_moment, parse_plac
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookseal.api.changing import TenantChanges
-    from hookseal.api.letter_schemas import LettersWanted
+    from hookseal.api.commands import TenantChanges
+    from hookseal.api.letter_schemas import DeadLetterQuery
     from hookseal.api.operations import Call
     from hookseal.api.ports import LetterPages, Replays
     from hookseal.domain.letter import Letter
@@ -59,7 +59,7 @@ class DeadLetterOperations:
                 _TAG,
                 self._list,
                 scope="deliveries:read",
-                queries=DeadLettersAsked,
+                queries=DeadLetterPageQuery,
                 returns=DeadLetters,
             ),
             Operation(
@@ -71,8 +71,8 @@ class DeadLetterOperations:
                 self._replay,
                 scope="replay",
                 status=HTTPStatus.ACCEPTED,
-                takes=ReplayNew,
-                returns=ReplayDone,
+                takes=ReplayRequest,
+                returns=ReplayResult,
                 problems={HTTPStatus.CONFLICT: ("replay_busy", "replay_refused")},
                 description=(
                     "Each event keeps its id and goes to the endpoint that gave up, sealed to "
@@ -84,7 +84,7 @@ class DeadLetterOperations:
         )
 
     async def _list(self, call: Call) -> Reply:
-        asked = call.query_as(DeadLettersAsked)
+        asked = call.query_as(DeadLetterPageQuery)
         wanted = replace(_filter_of(call.customer_id, asked), replayed=asked.replayed)
         cursor = cursors.read_place(asked.cursor)
         await self._changes.tenant(call.customer_id)
@@ -103,7 +103,7 @@ class DeadLetterOperations:
         )
 
     async def _replay(self, call: Call) -> Reply:
-        asked = call.body_as(ReplayNew)
+        asked = call.body_as(ReplayRequest)
         wanted = _filter_of(call.customer_id, asked)
         if asked.ids is not UNSET:
             places = tuple(dict.fromkeys(parse_place(one, field="ids") for one in asked.ids))
@@ -116,7 +116,7 @@ class DeadLetterOperations:
         if not asked.dry_run and todo:
             todo = await self._done(wanted, asked.limit)
         return Reply(
-            ReplayDone(
+            ReplayResult(
                 replayed=todo,
                 remaining=max(0, plan.to_replay - todo),
                 not_replayable=plan.not_replayable,
@@ -147,7 +147,7 @@ class DeadLetterOperations:
             )
 
 
-def _filter_of(customer_id: str, asked: LettersWanted) -> LetterFilter:
+def _filter_of(customer_id: str, asked: DeadLetterQuery) -> LetterFilter:
     return LetterFilter(
         customer_id=customer_id,
         endpoint_id=asked.endpoint_id,
@@ -159,6 +159,6 @@ def _filter_of(customer_id: str, asked: LettersWanted) -> LetterFilter:
     )
 
 
-def _shown(letter: Letter) -> DeadLetterShown:
+def _shown(letter: Letter) -> DeadLetterOut:
     document = letter.document()
-    return DeadLetterShown(**{name: document[name] for name in DeadLetterShown.__struct_fields__})
+    return DeadLetterOut(**{name: document[name] for name in DeadLetterOut.__struct_fields__})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookseal.api import cursors
-from hookseal.api.letter_schemas import Deliveries, DeliveriesAsked, DeliveryShown
+from hookseal.api.letter_schemas import Deliveries, DeliveryOut, DeliveryQuery
 from hookseal.api.operations import Operation, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookseal.api.changing import TenantChanges
+    from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages
 
@@ -38,13 +38,13 @@ class DeliveryOperations:
                 "Deliveries",
                 self._list,
                 scope="deliveries:read",
-                queries=DeliveriesAsked,
+                queries=DeliveryQuery,
                 returns=Deliveries,
             ),
         )
 
     async def _list(self, call: Call) -> Reply:
-        asked = call.query_as(DeliveriesAsked)
+        asked = call.query_as(DeliveryQuery)
         cursor = cursors.read_place(asked.cursor)
         await self._changes.tenant(call.customer_id)
         await self._attempts.catch_up(timeout_s=_CAUGHT_UP_WITHIN_S)
@@ -60,7 +60,7 @@ class DeliveryOperations:
             await self._changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
         return Reply(
             Deliveries(
-                items=[DeliveryShown(**attempt.document()) for attempt in found.attempts],
+                items=[DeliveryOut(**attempt.document()) for attempt in found.attempts],
                 next_cursor=cursors.write_place(found.next_cursor),
             )
         )

@@ -8,19 +8,19 @@ from uuid import uuid4
 
 from msgspec import UNSET
 
-from hookseal.api.changing import command_id, endpoint_of, etag_of, idempotency_key, stable_id
+from hookseal.api.commands import command_id, endpoint_of, etag_of, idempotency_key, stable_id
 from hookseal.api.operations import Operation, Reply
 from hookseal.api.schemas import (
-    EndpointChange,
-    EndpointMade,
-    EndpointNew,
+    EndpointCreate,
+    EndpointCreated,
+    EndpointOut,
     Endpoints,
-    EndpointShown,
+    EndpointUpdate,
     Queued,
-    RotateAsked,
-    SecretShown,
+    RotateRequest,
+    SecretOut,
 )
-from hookseal.api.shown import endpoint_fields, shown_endpoint
+from hookseal.api.serializers import endpoint_fields, shown_endpoint
 from hookseal.domain.command import (
     AddEndpoint,
     ChangeEndpoint,
@@ -39,10 +39,10 @@ from hookseal.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hookseal.api.changing import TenantChanges
+    from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Notices
-    from hookseal.api.schemas import LimitsAsked
+    from hookseal.api.schemas import LimitsIn
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
@@ -83,8 +83,8 @@ class EndpointOperations:
                 self._add,
                 scope=_SCOPE,
                 status=HTTPStatus.CREATED,
-                takes=EndpointNew,
-                returns=EndpointMade,
+                takes=EndpointCreate,
+                returns=EndpointCreated,
                 changes=True,
             ),
             Operation(
@@ -103,7 +103,7 @@ class EndpointOperations:
                 "Show an endpoint.",
                 _TAG,
                 self._get,
-                returns=EndpointShown,
+                returns=EndpointOut,
             ),
             Operation(
                 "PATCH",
@@ -113,8 +113,8 @@ class EndpointOperations:
                 _TAG,
                 self._change,
                 scope=_SCOPE,
-                takes=EndpointChange,
-                returns=EndpointShown,
+                takes=EndpointUpdate,
+                returns=EndpointOut,
                 changes=True,
                 description=(
                     "Takes effect on what waits, too: at its next attempt. Events for a "
@@ -140,8 +140,8 @@ class EndpointOperations:
                 _TAG,
                 self._rotate_secret,
                 scope=_SCOPE,
-                takes=RotateAsked,
-                returns=SecretShown,
+                takes=RotateRequest,
+                returns=SecretOut,
                 changes=True,
             ),
             Operation(
@@ -152,7 +152,7 @@ class EndpointOperations:
                 _TAG,
                 self._resume,
                 scope=_SCOPE,
-                returns=EndpointShown,
+                returns=EndpointOut,
                 changes=True,
                 description=(
                     "If it accepts, what was set aside is delivered in its order, and newer "
@@ -175,7 +175,7 @@ class EndpointOperations:
         )
 
     async def _add(self, call: Call) -> Reply:
-        asked = call.body_as(EndpointNew)
+        asked = call.body_as(EndpointCreate)
         known_as = command_id(call, call.customer_id)
         endpoint_id = (
             stable_id("ep", known_as) if asked.id is UNSET else check_endpoint_id(asked.id)
@@ -198,7 +198,7 @@ class EndpointOperations:
         await self._changes.tenant(call.customer_id)
         after = await self._changes.changed(command)
         added = endpoint_of(after, endpoint_id)
-        made = EndpointMade(
+        made = EndpointCreated(
             **endpoint_fields(added, call.principal),
             signing_secret=self._secret(after, added),
         )
@@ -215,7 +215,7 @@ class EndpointOperations:
         return Reply(shown_endpoint(endpoint, call.principal), etag_of(tenant))
 
     async def _change(self, call: Call) -> Reply:
-        asked = call.body_as(EndpointChange)
+        asked = call.body_as(EndpointUpdate)
         fields: dict[str, Any] = {
             name: value
             for name in asked.__struct_fields__
@@ -263,13 +263,13 @@ class EndpointOperations:
                 RotateSecret,
                 call.customer_id,
                 endpoint_id=endpoint_id,
-                overlap_s=call.body_as(RotateAsked).overlap_s,
+                overlap_s=call.body_as(RotateRequest).overlap_s,
             )
         )
         endpoint = endpoint_of(after, endpoint_id)
         shown = shown_endpoint(endpoint, call.principal)
         return Reply(
-            SecretShown(
+            SecretOut(
                 signing_secret=self._secret(after, endpoint),
                 secret_version=endpoint.secret_version,
                 previous_secret_until=shown.previous_secret_until,
@@ -302,5 +302,5 @@ class EndpointOperations:
         return self._secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
 
 
-def _limits(asked: LimitsAsked) -> EndpointLimits:
+def _limits(asked: LimitsIn) -> EndpointLimits:
     return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hookseal.api import bodies
-from hookseal.api.changing import idempotency_key, stable_id
+from hookseal.api import request_body
+from hookseal.api.commands import idempotency_key, stable_id
 from hookseal.api.operations import Access, Batch, Operation, Reply
 from hookseal.api.principals import unknown_tenant
 from hookseal.api.problems import Problem
-from hookseal.api.schemas import EventNew, EventPublished, EventsPublished
+from hookseal.api.schemas import EventCreate, EventPublished, EventsPublished
 from hookseal.delivery.tracing import TRACEPARENT
-from hookseal.domain.draft import DraftReader
 from hookseal.domain.json_text import array_elements
+from hookseal.domain.new_event import NewEventReader
 from hookseal.errors import EventIdReusedError, InvalidEventError, InvalidInputError
 from hookseal.seal.request import is_traceparent
 from hookseal.telemetry import metrics
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hookseal.api.operations import Call
     from hookseal.api.ports import Events, TenantsModel
-    from hookseal.domain.draft import Draft, IdSource
+    from hookseal.domain.new_event import IdSource, NewEvent
     from hookseal.domain.record import Position
 
 __all__ = ["BATCH_EVENTS_MAX", "BATCH_MAX_BYTES", "EventOperations"]
@@ -81,7 +81,7 @@ class EventOperations:
         self._events = events
         self._model = model
         self._event_max_bytes = event_max_bytes
-        self._broadcasting = DraftReader(event_max_bytes, broadcast="unaddressed")
+        self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
 
     def operations(self) -> Sequence[Operation]:
         """Return what can be done here."""
@@ -96,7 +96,7 @@ class EventOperations:
                 access=Access.ANY,
                 scope="events:write",
                 status=HTTPStatus.ACCEPTED,
-                takes=EventNew,
+                takes=EventCreate,
                 returns=EventPublished,
                 description=_DESCRIPTION,
                 batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
@@ -122,7 +122,7 @@ class EventOperations:
         )
 
     async def _publish(self, call: Call) -> Reply:
-        media_type = bodies.check_media_type(call.request, _JSON, _LINES)
+        media_type = request_body.check_media_type(call.request, _JSON, _LINES)
         key = idempotency_key(call)
         text = await call.reader.read(max_bytes=BATCH_MAX_BYTES, code="payload_too_large")
         texts, is_batch = _split(text, media_type)
@@ -139,14 +139,14 @@ class EventOperations:
 
     def _drafts(
         self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
-    ) -> list[Draft]:
+    ) -> list[NewEvent]:
         own = call.principal.customer_id
         reader = self._broadcasting
         if own is not None:
-            reader = DraftReader(self._event_max_bytes, customer_id=own)
-        drafts: list[Draft] = []
+            reader = NewEventReader(self._event_max_bytes, customer_id=own)
+        drafts: list[NewEvent] = []
         for index, text in enumerate(texts):
-            spare_from: IdSource = "chance" if key is None else "request"
+            spare_from: IdSource = "random" if key is None else "request"
             # Two principals' keys have nothing to do with one another.
             spare_id = _new_id() if key is None else stable_id("evt", own or "", key, str(index))
             try:
@@ -156,7 +156,7 @@ class EventOperations:
                 raise InvalidEventError(error.code, error.message, field=field) from None
         return drafts
 
-    def _traced(self, call: Call, drafts: list[Draft]) -> list[Draft]:
+    def _traced(self, call: Call, drafts: list[NewEvent]) -> list[NewEvent]:
         """Return the events with the trace context that goes on to the receiver, if any."""
         came = call.request.headers.get(TRACEPARENT)
         context = self._trace(came if came and is_traceparent(came) else None, len(drafts))
@@ -165,7 +165,9 @@ class EventOperations:
         header = (TRACEPARENT, context.encode())
         return [msgspec.structs.replace(draft, more=(*draft.more, header)) for draft in drafts]
 
-    async def _check_tenants(self, call: Call, drafts: Sequence[Draft], *, is_batch: bool) -> None:
+    async def _check_tenants(
+        self, call: Call, drafts: Sequence[NewEvent], *, is_batch: bool
+    ) -> None:
         own = call.principal.customer_id
         named = {draft.customer_id for draft in drafts if not draft.is_broadcast}
         unknown = await self._unknown(named) if own is None else named - {own}
@@ -213,7 +215,7 @@ def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:
     return texts, True
 
 
-def _shown(draft: Draft, places: tuple[Position, ...]) -> EventPublished:
+def _shown(draft: NewEvent, places: tuple[Position, ...]) -> EventPublished:
     event_id = draft.event_id or ""
     if draft.is_broadcast:
         return EventPublished(id=event_id, partition=None, offset=None, partitions=len(places))
@@ -221,7 +223,7 @@ def _shown(draft: Draft, places: tuple[Position, ...]) -> EventPublished:
     return EventPublished(id=event_id, partition=partition, offset=offset)
 
 
-def _reused(error: EventIdReusedError, drafts: Sequence[Draft], *, is_batch: bool) -> Problem:
+def _reused(error: EventIdReusedError, drafts: Sequence[NewEvent], *, is_batch: bool) -> Problem:
     if drafts[error.index].id_from == "request":
         return Problem(
             HTTPStatus.CONFLICT,

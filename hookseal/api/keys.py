@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec import UNSET
 
-from hookseal.api.changing import command_id, etag_of, idempotency_key
+from hookseal.api.commands import command_id, etag_of, idempotency_key
 from hookseal.api.operations import Operation, Reply
 from hookseal.api.problems import Problem
-from hookseal.api.schemas import ApiKeyMade, KeyNew, Keys, KeyShown, PublicKeyNew
-from hookseal.api.shown import shown_key
+from hookseal.api.schemas import ApiKeyCreate, ApiKeyCreated, Keys, PublicKeyCreate, PublicKeyOut
+from hookseal.api.serializers import shown_key
 from hookseal.domain.api_key import SCOPES, check_scopes
 from hookseal.domain.command import AddApiKey, AddPublicKey, RemoveApiKey, RemovePublicKey
 from hookseal.errors import ConflictError
@@ -21,7 +21,7 @@ from hookseal.seal.keys import parse_public_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookseal.api.changing import TenantChanges
+    from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
@@ -53,8 +53,8 @@ class KeyOperations:
                 self._add_api_key,
                 scope=_SCOPE,
                 status=HTTPStatus.CREATED,
-                takes=KeyNew,
-                returns=ApiKeyMade,
+                takes=ApiKeyCreate,
+                returns=ApiKeyCreated,
                 changes=True,
             ),
             Operation(
@@ -77,8 +77,8 @@ class KeyOperations:
                 self._add_public_key,
                 scope=_SCOPE,
                 status=HTTPStatus.CREATED,
-                takes=PublicKeyNew,
-                returns=KeyShown,
+                takes=PublicKeyCreate,
+                returns=PublicKeyOut,
                 problems={HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("key_too_long",)},
                 changes=True,
                 description=(
@@ -111,7 +111,7 @@ class KeyOperations:
         )
 
     async def _add_api_key(self, call: Call) -> Reply:
-        asked = call.body_as(KeyNew).scopes
+        asked = call.body_as(ApiKeyCreate).scopes
         own = SCOPES if call.principal.is_admin else call.principal.scopes
         scopes = own if asked is UNSET else check_scopes(asked)
         _check_granted(scopes, own)
@@ -128,7 +128,7 @@ class KeyOperations:
             )
         )
         return Reply(
-            ApiKeyMade(id=stored.id, api_key=key, scopes=list(stored.scopes)), etag_of(after)
+            ApiKeyCreated(id=stored.id, api_key=key, scopes=list(stored.scopes)), etag_of(after)
         )
 
     async def _remove_api_key(self, call: Call) -> Reply:
@@ -139,7 +139,7 @@ class KeyOperations:
         return Reply(headers=etag_of(after))
 
     async def _add_public_key(self, call: Call) -> Reply:
-        given = call.body_as(PublicKeyNew).public_key
+        given = call.body_as(PublicKeyCreate).public_key
         key = parse_public_key(given if isinstance(given, str) else orjson.dumps(given))
         await self._changes.tenant(call.customer_id)
         after = await self._changes.changed(

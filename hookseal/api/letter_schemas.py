@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from hookseal.api.schemas import PAGE_DEFAULT, PAGE_MAX, Page
-from hookseal.api.schemas import _Asked as Asked
-from hookseal.api.schemas import _Told as Told
+from hookseal.api.schemas import _Request as Asked
+from hookseal.api.schemas import _Response as Told
 
 __all__ = [
-    "DeadLetterShown",
+    "DeadLetterOut",
+    "DeadLetterPageQuery",
+    "DeadLetterQuery",
     "DeadLetters",
-    "DeadLettersAsked",
     "Deliveries",
-    "DeliveriesAsked",
-    "DeliveryShown",
-    "LettersWanted",
-    "ReplayDone",
-    "ReplayNew",
+    "DeliveryOut",
+    "DeliveryQuery",
+    "ReplayRequest",
+    "ReplayResult",
 ]
 
 TEXT_MAX = 255
@@ -27,7 +27,7 @@ TEXT_MAX = 255
 REPLAY_MAX = 1000
 
 
-class DeliveriesAsked(Page, frozen=True):
+class DeliveryQuery(Page, frozen=True):
     """Which attempts.
 
     Attributes:
@@ -39,7 +39,7 @@ class DeliveriesAsked(Page, frozen=True):
     endpoint_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
 
 
-class DeliveryShown(Told, frozen=True):
+class DeliveryOut(Told, frozen=True):
     """One attempt to deliver an event to an endpoint.
 
     Attributes:
@@ -67,11 +67,11 @@ class DeliveryShown(Told, frozen=True):
 class Deliveries(Told, frozen=True):
     """A page of attempts, newest first."""
 
-    items: list[DeliveryShown]
+    items: list[DeliveryOut]
     next_cursor: str | None = None
 
 
-class LettersWanted(Asked, frozen=True):
+class DeadLetterQuery(Asked, frozen=True):
     """Which dead letters; what is left out says nothing.
 
     Attributes:
@@ -95,7 +95,7 @@ class LettersWanted(Asked, frozen=True):
     until: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
 
 
-class DeadLettersAsked(LettersWanted, frozen=True):
+class DeadLetterPageQuery(DeadLetterQuery, frozen=True):
     """Which part of the list of dead letters.
 
     Attributes:
@@ -111,7 +111,7 @@ class DeadLettersAsked(LettersWanted, frozen=True):
     cursor: Annotated[str, Meta(max_length=1024)] | None = None
 
 
-class DeadLetterShown(Told, frozen=True):
+class DeadLetterOut(Told, frozen=True):
     """One delivery that was given up.
 
     Attributes:
@@ -141,11 +141,11 @@ class DeadLetterShown(Told, frozen=True):
 class DeadLetters(Told, frozen=True):
     """A page of dead letters."""
 
-    items: list[DeadLetterShown]
+    items: list[DeadLetterOut]
     next_cursor: str | None = None
 
 
-class ReplayNew(LettersWanted, frozen=True):
+class ReplayRequest(DeadLetterQuery, frozen=True):
     """Which dead letters are to be published again; all of them if nothing is said.
 
     Attributes:
@@ -159,7 +159,7 @@ class ReplayNew(LettersWanted, frozen=True):
     dry_run: bool = False
 
 
-class ReplayDone(Told, frozen=True):
+class ReplayResult(Told, frozen=True):
     """What a replay did.
 
     Attributes:

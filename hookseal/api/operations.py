@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from hookseal.api.bodies import BodyReader
     from hookseal.api.principals import Principal
+    from hookseal.api.request_body import BodyReader
 
 __all__ = ["Access", "Batch", "Call", "Operation", "Reply"]
 

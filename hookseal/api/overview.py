@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from hookseal.api.letter_schemas import DeliveryShown
+from hookseal.api.letter_schemas import DeliveryOut
 from hookseal.api.operations import Access, Operation, Reply
-from hookseal.domain.moment import rfc3339
 from hookseal.domain.overview import overview_of
+from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Second(Struct, frozen=True, kw_only=True):
     failed: int
 
 
-class Held(DeliveryShown, frozen=True, kw_only=True):
+class Held(DeliveryOut, frozen=True, kw_only=True):
     """A delivery in backoff: its latest attempt, and whose it is."""
 
     customer_id: str

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookseal.domain.command import Command
-    from hookseal.domain.draft import Draft
     from hookseal.domain.letter import (
         Attempted,
         AttemptsListed,
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
         ReplayPlan,
     )
     from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Position
     from hookseal.domain.tenant import Tenant
@@ -97,7 +97,7 @@ class Changes(Protocol):
 class Events(Readiness, Protocol):
     """The way of events onto the log."""
 
-    async def publish_many(self, drafts: Sequence[Draft]) -> Sequence[tuple[Position, ...]]:
+    async def publish_many(self, drafts: Sequence[NewEvent]) -> Sequence[tuple[Position, ...]]:
         """Publish events, in this order for each customer.
 
         An event whose chosen id was published a moment ago is not published again.

@@ -21,30 +21,30 @@ from hookseal.domain.limits import (
 )
 
 __all__ = [
-    "ApiKeyMade",
-    "ApiKeyShown",
-    "EndpointChange",
-    "EndpointMade",
-    "EndpointNew",
-    "EndpointShown",
+    "ApiKeyCreate",
+    "ApiKeyCreated",
+    "ApiKeyOut",
+    "EndpointCreate",
+    "EndpointCreated",
+    "EndpointOut",
+    "EndpointUpdate",
     "Endpoints",
-    "EventNew",
+    "EventCreate",
     "EventPublished",
     "EventsPublished",
-    "KeyNew",
-    "KeyShown",
     "Keys",
-    "LimitsAsked",
+    "LimitsIn",
     "Page",
-    "PublicKeyNew",
+    "PublicKeyCreate",
+    "PublicKeyOut",
     "Queued",
-    "RotateAsked",
-    "SecretShown",
-    "TenantChange",
-    "TenantMade",
-    "TenantNew",
-    "TenantShown",
+    "RotateRequest",
+    "SecretOut",
+    "TenantCreate",
+    "TenantCreated",
+    "TenantOut",
     "TenantSummary",
+    "TenantUpdate",
     "Tenants",
 ]
 
@@ -98,7 +98,7 @@ Delays = Annotated[
 ]
 
 
-class LimitsAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LimitsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an endpoint asks to be spared; what is left out is the operator's affair.
 
     Attributes:
@@ -119,15 +119,15 @@ Scopes = Annotated[
 ]
 
 
-class _Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request's body: what it does not know is refused, since it may be a misspelling."""
 
 
-class _Told(Struct, frozen=True, kw_only=True):
+class _Response(Struct, frozen=True, kw_only=True):
     """An answer's body."""
 
 
-class Page(_Asked, frozen=True):
+class Page(_Request, frozen=True):
     """Which part of a list.
 
     Attributes:
@@ -139,27 +139,27 @@ class Page(_Asked, frozen=True):
     cursor: Annotated[str, Meta(max_length=1024)] | None = None
 
 
-class TenantNew(_Asked, frozen=True):
+class TenantCreate(_Request, frozen=True):
     """A tenant to be made."""
 
     customer_id: CustomerId
     name: Name = ""
 
 
-class TenantMade(_Told, frozen=True):
+class TenantCreated(_Response, frozen=True):
     """A tenant that was made, with its first API key, which is shown this once."""
 
     customer_id: str
     api_key: str
 
 
-class TenantChange(_Asked, frozen=True):
+class TenantUpdate(_Request, frozen=True):
     """Whether the tenant's events are delivered; otherwise they are dead-lettered."""
 
     enabled: bool
 
 
-class TenantSummary(_Told, frozen=True):
+class TenantSummary(_Response, frozen=True):
     """A tenant in a list."""
 
     customer_id: str
@@ -170,14 +170,14 @@ class TenantSummary(_Told, frozen=True):
     endpoints: int
 
 
-class Tenants(_Told, frozen=True):
+class Tenants(_Response, frozen=True):
     """A page of tenants, by customer id."""
 
     items: list[TenantSummary]
     next_cursor: str | None = None
 
 
-class ApiKeyShown(_Told, frozen=True):
+class ApiKeyOut(_Response, frozen=True):
     """An API key, without the key."""
 
     id: str
@@ -185,7 +185,7 @@ class ApiKeyShown(_Told, frozen=True):
     created_at: str
 
 
-class KeyShown(_Told, frozen=True):
+class PublicKeyOut(_Response, frozen=True):
     """A public key: `active` seals, `retiring` is what came before it."""
 
     kid: str
@@ -194,20 +194,20 @@ class KeyShown(_Told, frozen=True):
     public_key: dict[str, str]
 
 
-class Keys(_Told, frozen=True):
+class Keys(_Response, frozen=True):
     """All public keys of a tenant, in the order they were added."""
 
-    items: list[KeyShown]
+    items: list[PublicKeyOut]
     next_cursor: None = None
 
 
-class KeyNew(_Asked, frozen=True):
+class ApiKeyCreate(_Request, frozen=True):
     """An API key to be made; the scopes of the key that asks when none are given."""
 
     scopes: Scopes | UnsetType = UNSET
 
 
-class ApiKeyMade(_Told, frozen=True):
+class ApiKeyCreated(_Response, frozen=True):
     """An API key that was made. `api_key` is shown this once."""
 
     id: str
@@ -215,7 +215,7 @@ class ApiKeyMade(_Told, frozen=True):
     scopes: list[str]
 
 
-class PublicKeyNew(_Asked, frozen=True):
+class PublicKeyCreate(_Request, frozen=True):
     """A public key: RSA (2048 to 4096 bits), P-256 or X25519."""
 
     public_key: Annotated[
@@ -224,7 +224,7 @@ class PublicKeyNew(_Asked, frozen=True):
     ]
 
 
-class EndpointNew(_Asked, frozen=True, kw_only=True):
+class EndpointCreate(_Request, frozen=True, kw_only=True):
     """An endpoint to be added.
 
     Attributes:
@@ -237,10 +237,10 @@ class EndpointNew(_Asked, frozen=True, kw_only=True):
     headers: Headers = {}
     description: Description = ""
     retry_delays_s: Delays | None = None
-    limits: LimitsAsked = LimitsAsked()
+    limits: LimitsIn = LimitsIn()
 
 
-class EndpointChange(_Asked, frozen=True):
+class EndpointUpdate(_Request, frozen=True):
     """What is to be changed; the rest stays.
 
     Attributes:
@@ -254,10 +254,10 @@ class EndpointChange(_Asked, frozen=True):
     description: Description | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     retry_delays_s: Delays | UnsetType | None = UNSET
-    limits: LimitsAsked | UnsetType = UNSET
+    limits: LimitsIn | UnsetType = UNSET
 
 
-class EndpointShown(_Told, frozen=True):
+class EndpointOut(_Response, frozen=True):
     """An endpoint.
 
     Attributes:
@@ -285,35 +285,35 @@ class EndpointShown(_Told, frozen=True):
     secret_version: int
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
-    limits: LimitsAsked
+    limits: LimitsIn
 
 
-class EndpointMade(EndpointShown, frozen=True):
+class EndpointCreated(EndpointOut, frozen=True):
     """An endpoint that was added, with its signing secret, which is shown this once."""
 
     signing_secret: str
 
 
-class Endpoints(_Told, frozen=True):
+class Endpoints(_Response, frozen=True):
     """All endpoints of a tenant, in the order they were added."""
 
-    items: list[EndpointShown]
+    items: list[EndpointOut]
     next_cursor: None = None
 
 
-class TenantShown(_Told, frozen=True):
+class TenantOut(_Response, frozen=True):
     """All there is to know of a tenant."""
 
     customer_id: str
     name: str
     enabled: bool
     revision: int
-    api_keys: list[ApiKeyShown]
-    public_keys: list[KeyShown]
-    endpoints: list[EndpointShown]
+    api_keys: list[ApiKeyOut]
+    public_keys: list[PublicKeyOut]
+    endpoints: list[EndpointOut]
 
 
-class RotateAsked(_Asked, frozen=True):
+class RotateRequest(_Request, frozen=True):
     """How a signing secret is rotated.
 
     Attributes:
@@ -323,7 +323,7 @@ class RotateAsked(_Asked, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=OVERLAP_MAX_S)] = OVERLAP_DEFAULT_S
 
 
-class SecretShown(_Told, frozen=True):
+class SecretOut(_Response, frozen=True):
     """A signing secret, shown this once; the one before it signs as well for a while."""
 
     signing_secret: str
@@ -331,13 +331,13 @@ class SecretShown(_Told, frozen=True):
     previous_secret_until: str | None
 
 
-class Queued(_Told, frozen=True):
+class Queued(_Response, frozen=True):
     """An event that was put on the log; `id` is its event id."""
 
     id: str
 
 
-class EventNew(_Asked, frozen=True):
+class EventCreate(_Request, frozen=True):
     """An event to be published.
 
     Attributes:
@@ -355,7 +355,7 @@ class EventNew(_Asked, frozen=True):
     timestamp: str | None = None
 
 
-class EventPublished(_Told, frozen=True):
+class EventPublished(_Response, frozen=True):
     """An event that is on the log.
 
     Attributes:
@@ -371,7 +371,7 @@ class EventPublished(_Told, frozen=True):
     partitions: int | UnsetType = UNSET
 
 
-class EventsPublished(_Told, frozen=True):
+class EventsPublished(_Response, frozen=True):
     """The events of a batch, in their order."""
 
     items: list[EventPublished]

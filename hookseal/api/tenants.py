@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hookseal.api import cursors
-from hookseal.api.changing import command_id, etag_of, idempotency_key
+from hookseal.api.commands import command_id, etag_of, idempotency_key
 from hookseal.api.operations import Access, Operation, Reply
 from hookseal.api.schemas import (
     Page,
-    TenantChange,
-    TenantMade,
-    TenantNew,
+    TenantCreate,
+    TenantCreated,
+    TenantOut,
     Tenants,
-    TenantShown,
+    TenantUpdate,
 )
-from hookseal.api.shown import shown_tenant, summary_of
+from hookseal.api.serializers import shown_tenant, summary_of
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
@@ -25,7 +25,7 @@ from hookseal.domain.event import check_customer_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hookseal.api.changing import TenantChanges
+    from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Clock, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
@@ -58,8 +58,8 @@ class TenantOperations:
                 self._create,
                 access=Access.ADMIN,
                 status=HTTPStatus.CREATED,
-                takes=TenantNew,
-                returns=TenantMade,
+                takes=TenantCreate,
+                returns=TenantCreated,
                 changes=True,
             ),
             Operation(
@@ -80,7 +80,7 @@ class TenantOperations:
                 "Show a tenant with its keys and endpoints.",
                 _TAG,
                 self._get,
-                returns=TenantShown,
+                returns=TenantOut,
             ),
             Operation(
                 "PATCH",
@@ -90,8 +90,8 @@ class TenantOperations:
                 _TAG,
                 self._change,
                 access=Access.ADMIN,
-                takes=TenantChange,
-                returns=TenantShown,
+                takes=TenantUpdate,
+                returns=TenantOut,
                 changes=True,
             ),
             Operation(
@@ -108,7 +108,7 @@ class TenantOperations:
         )
 
     async def _create(self, call: Call) -> Reply:
-        asked = call.body_as(TenantNew)
+        asked = call.body_as(TenantCreate)
         customer_id = check_customer_id(asked.customer_id)
         known_as = command_id(call, customer_id)
         key, stored = self._api_keys.new(
@@ -121,7 +121,7 @@ class TenantOperations:
         )
         after = await self._changes.changed(command)
         return Reply(
-            TenantMade(customer_id=customer_id, api_key=key),
+            TenantCreated(customer_id=customer_id, api_key=key),
             {"Location": _place(call, customer_id), **etag_of(after)},
         )
 
@@ -141,7 +141,7 @@ class TenantOperations:
 
     async def _change(self, call: Call) -> Reply:
         kind: Callable[..., EnableTenant | DisableTenant] = DisableTenant
-        if call.body_as(TenantChange).enabled:
+        if call.body_as(TenantUpdate).enabled:
             kind = EnableTenant
         await self._changes.tenant(call.customer_id)
         after = await self._changes.changed(self._changes.command(call, kind, call.customer_id))

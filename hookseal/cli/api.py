@@ -46,7 +46,7 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with ApiService(settings, host=host, port=port) as service:
-            ui.say(f"The API answers at {service.url} until Ctrl-C")
+            ui.print_line(f"The API answers at {service.url} until Ctrl-C")
             await _until_stopped(stop, service)
     except OSError as error:
         raise ConfigurationError(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hookseal.cli.api_client import ApiClient
+from hookseal.cli.api_session import key_of
 from hookseal.cli.checks import Check
-from hookseal.cli.desk import key_of
 from hookseal.errors import BrokerError, ConfigurationError, HooksealError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from hookseal.cli.api_client import tenant_path
-from hookseal.cli.desk import named_api
+from hookseal.cli.api_session import named_api
 from hookseal.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from hookseal.api.build import ApiParts, build
+from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
@@ -75,10 +75,10 @@ class ApiService:
         record_batches.install(metrics.UNREADABLE_BATCHES.inc)
         self._model = TenantsModel(
             settings.cluster,
-            settings.registry(),
+            settings.tenant_codec(),
             on_forged=metrics.FORGED_RECORDS.inc,
             partitions=partitions,
-            stale_s=settings.api_stale_s,
+            max_staleness_s=settings.api_max_staleness_s,
         )
         self._producer = Producer(
             settings.cluster,
@@ -165,7 +165,7 @@ class ApiService:
             model=self._model,
             changes=KafkaChanges(
                 self._model,
-                KafkaCommands(self._producer, settings.names, settings.registry()),
+                KafkaCommands(self._producer, settings.names, settings.tenant_codec()),
                 timeout_s=settings.api_write_timeout_s,
             ),
             events=self._events,

@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except HooksealError as error:
-            ui.complain(error)
+            ui.print_error(error)
             raise typer.Exit(ui.exit_code_of(error)) from None
 
 
@@ -49,7 +49,7 @@ app = typer.Typer(
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
-app.add_typer(master_key.app, name="secrets")
+app.add_typer(master_key.app, name="master-key")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(demo.demo)
 app.command()(publish.publish)

@@ -104,7 +104,7 @@ async def cluster_checks(settings: Settings) -> list[Check]:
 
 async def _master_key(settings: Settings) -> list[Check]:
     try:
-        fit = await key_fit(settings.cluster, settings.registry())
+        fit = await key_fit(settings.cluster, settings.tenant_codec())
     except ConfigurationError:
         # There is none: `settings_checks` says so.
         return []

@@ -138,14 +138,14 @@ def show(
         ui.json(document)
         return
     for name, value in document["headers"]:
-        ui.say(ui.printable(f"{name}: {value}"))
-    ui.say()
+        ui.print_line(ui.printable(f"{name}: {value}"))
+    ui.print_line()
     if document["history"]:
         columns = ("at", "attempt", "code", "status", "duration_s", "worker", "kid")
         rows = [[attempt[column] for column in columns] for attempt in document["history"]]
         ui.table([column.replace("_", " ") for column in columns], rows)
-        ui.say()
-    ui.say(ui.printable(document["event"]))
+        ui.print_line()
+    ui.print_line(ui.printable(document["event"]))
 
 
 def summary_of(record: "Record") -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -
     """Return the letter for printing; what its producer wrote is masked unless revealed."""
     import msgspec
 
-    from hookseal.domain.moment import rfc3339
+    from hookseal.domain.utc_time import rfc3339
 
     size = len(record.value or b"")
     return {

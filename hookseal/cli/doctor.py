@@ -14,7 +14,7 @@ __all__ = ["doctor"]
 def doctor(*, as_json: AsJson = False) -> None:
     """Check settings, versions, broker, topics, clock and API; exit 1 if something fails.
 
-    Where HOOKSEAL_QUEUE is set, the queue in the place of broker, topics and clock.
+    Where HOOKSEAL_QUEUE_URL is set, the queue in the place of broker, topics and clock.
     """
     from hookseal.cli import api_checks, checks, queue_checks
     from hookseal.config import load

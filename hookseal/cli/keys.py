@@ -34,7 +34,7 @@ def generate(
         private_pem, public_pem = generate_private_key(alg)
     write_private(out, private_pem)
     ui.err.print(f"Private key: {out}", markup=False, soft_wrap=True)
-    ui.say(public_pem.decode().rstrip("\n"))
+    ui.print_line(public_pem.decode().rstrip("\n"))
 
 
 @app.command()
@@ -42,7 +42,7 @@ def admin() -> None:
     """Make an admin key for the API, to be given as HOOKSEAL_ADMIN_KEY."""
     from hookseal.seal.api_keys import new_admin_key
 
-    ui.say(new_admin_key())
+    ui.print_line(new_admin_key())
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ def local(
         str | None,
         typer.Option(
             metavar="URL",
-            help="`memory://`, or `redis://host:6379/0`; HOOKSEAL_QUEUE when not given.",
+            help="`memory://`, or `redis://host:6379/0`; HOOKSEAL_QUEUE_URL when not given.",
         ),
     ] = None,
     ordering: Annotated[
@@ -43,7 +43,7 @@ def local(
     """
     if queue is not None:
         # Not as an argument: a password in it would be in every list of processes.
-        os.environ["HOOKSEAL_QUEUE"] = queue
+        os.environ["HOOKSEAL_QUEUE_URL"] = queue
     asked = {
         "ordering": ordering,
         "host": host,

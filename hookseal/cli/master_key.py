@@ -1,4 +1,4 @@
-"""`hookseal secrets`: exchanging the master key."""
+"""`hookseal master-key`: exchanging the master key."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +45,9 @@ def rotate(
     if as_json:
         ui.json({"rewritten": rewritten, "tenants": tenants})
         return
-    ui.say(f"Rewritten: {rewritten} of {tenants} tenants; all are under the current master key.")
+    ui.print_line(
+        f"Rewritten: {rewritten} of {tenants} tenants; all are under the current master key."
+    )
 
 
 async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
@@ -59,10 +61,10 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
 
     clock = SystemClock()
     async with (
-        TenantsModel(settings.cluster, settings.registry()) as model,
+        TenantsModel(settings.cluster, settings.tenant_codec()) as model,
         Producer(settings.cluster) as producer,
     ):
-        commands = KafkaCommands(producer, settings.names, settings.registry())
+        commands = KafkaCommands(producer, settings.names, settings.tenant_codec())
         outdated = sorted(model.outdated)
         for start in range(0, len(outdated), _AT_ONCE):
             batch = outdated[start : start + _AT_ONCE]

@@ -14,9 +14,9 @@ from hookseal.errors import HooksealError, InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from hookseal.cli.outlet import Outlet
+    from hookseal.cli.publish_backend import PublishBackend
     from hookseal.config import Settings
-    from hookseal.domain.draft import Draft, DraftReader
+    from hookseal.domain.new_event import NewEvent, NewEventReader
 
 __all__ = ["publish"]
 
@@ -49,7 +49,7 @@ def publish(
     first line that is refused.
     """
     from hookseal.config import EVENT_BYTES_MAX, load
-    from hookseal.domain.draft import DraftReader
+    from hookseal.domain.new_event import NewEventReader
 
     if (file is None) == (data is None) or (event_id is not None and data is None):
         raise InvalidInputError(
@@ -58,7 +58,7 @@ def publish(
     settings = load()
     # How many bytes an API takes it knows itself.
     max_bytes = EVENT_BYTES_MAX if settings.api_url else settings.event_max_bytes
-    reader = DraftReader(max_bytes, customer, event_type, "every" if broadcast else "none")
+    reader = NewEventReader(max_bytes, customer, event_type, "every" if broadcast else "none")
     if file is not None:
         ui.run(_publish_file(settings, reader, file, as_json=as_json))
         return
@@ -68,7 +68,7 @@ def publish(
     ui.run(_publish_one(settings, reader, draft, as_json=as_json))
 
 
-def _spare_id(reader: "DraftReader") -> str | None:
+def _spare_id(reader: "NewEventReader") -> str | None:
     # Derived from where it stands it would differ from partition to partition.
     return None if reader.broadcast == "none" else f"evt_{uuid4().hex}"
 
@@ -82,23 +82,23 @@ def _checked_data(text: str) -> bytes:
 
 
 async def _publish_one(
-    settings: "Settings", reader: "DraftReader", draft: "Draft", *, as_json: bool
+    settings: "Settings", reader: "NewEventReader", draft: "NewEvent", *, as_json: bool
 ) -> None:
-    from hookseal.cli.outlet import outlet
+    from hookseal.cli.publish_backend import publish_backend
 
-    async with outlet(settings, broadcast=reader.broadcast == "every") as events:
+    async with publish_backend(settings, broadcast=reader.broadcast == "every") as events:
         await events.put_alone(draft)
     _report(events, as_json=as_json)
 
 
 async def _publish_file(
-    settings: "Settings", reader: "DraftReader", file: Path, *, as_json: bool
+    settings: "Settings", reader: "NewEventReader", file: Path, *, as_json: bool
 ) -> None:
-    from hookseal.cli.outlet import outlet
+    from hookseal.cli.publish_backend import publish_backend
 
-    events: Outlet | None = None
+    events: PublishBackend | None = None
     try:
-        async with outlet(settings, broadcast=reader.broadcast == "every") as events:
+        async with publish_backend(settings, broadcast=reader.broadcast == "every") as events:
             async with aclosing(_drafts(reader, file)) as drafts:
                 async for number, draft in drafts:
                     await events.put(number, draft)
@@ -108,7 +108,7 @@ async def _publish_file(
             _report(events, as_json=as_json)
 
 
-async def _drafts(reader: "DraftReader", file: Path) -> "AsyncGenerator[tuple[int, Draft]]":
+async def _drafts(reader: "NewEventReader", file: Path) -> "AsyncGenerator[tuple[int, NewEvent]]":
     """Yield the events of a file, each with the number of its line, from 1."""
     from hookseal.cli.lines import lines_of, size_of
 
@@ -130,7 +130,7 @@ def _at_line(error: HooksealError, number: int) -> HooksealError:
     return type(error)(error.code, error.message, field=place)
 
 
-def _report(events: "Outlet", *, as_json: bool) -> None:
+def _report(events: "PublishBackend", *, as_json: bool) -> None:
     partitions = dict(sorted(events.acknowledged.items()))
     records = sum(partitions.values())
     if as_json:
@@ -143,4 +143,4 @@ def _report(events: "Outlet", *, as_json: bool) -> None:
         ui.json(report)
         return
     listing = ", ".join(f"partition {number}: {count}" for number, count in partitions.items())
-    ui.say(f"Published {records} record(s){f' ({listing})' if listing else ''}")
+    ui.print_line(f"Published {records} record(s){f' ({listing})' if listing else ''}")

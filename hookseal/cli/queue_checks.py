@@ -1,4 +1,4 @@
-"""What `hookseal doctor` looks at where HOOKSEAL_QUEUE is set."""
+"""What `hookseal doctor` looks at where HOOKSEAL_QUEUE_URL is set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["queue_check"]
 
 async def queue_check(settings: Settings) -> Check:
     """Look at the queue of `hookseal local`."""
-    if settings.queue == "memory://":
+    if settings.queue_url == "memory://":
         return Check("queue", "ok", "in memory: what is left is lost when its process ends")
     try:
         from hookseal.local.redis_link import RedisLink
@@ -23,7 +23,7 @@ async def queue_check(settings: Settings) -> Check:
     except ImportError:
         return Check("queue", "fail", "redis is not installed; install `hookseal[redis]`.")
     try:
-        link = RedisLink(settings.queue, settings.topic_prefix)
+        link = RedisLink(settings.queue_url, settings.topic_prefix)
         try:
             version = await RedisStore(link, settings.partitions).check()
         finally:

@@ -143,7 +143,7 @@ def _report(figures: dict[str, Any], *, as_json: bool) -> None:
         ui.json(figures)
         return
     for name, count in figures.items():
-        ui.say(f"{name.replace('_', ' ')}: {count}")
+        ui.print_line(f"{name.replace('_', ' ')}: {count}")
 
 
 async def _over_api(
@@ -233,7 +233,7 @@ async def _accepted(
 async def _events_wanted(
     settings: "Settings", wanted: "LetterFilter", partitions: int, again: str
 ) -> "EventsWanted":
-    from hookseal.domain.refusals import refusal
+    from hookseal.domain.conflicts import conflict
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.replay import EventsWanted
     from hookseal.kafka.tenants import TenantsModel
@@ -241,14 +241,14 @@ async def _events_wanted(
     customer_id, endpoint_id = wanted.customer_id or "", wanted.endpoint_id or ""
     followed_partitions = (partition_of(customer_id, partitions),)
     async with TenantsModel(
-        settings.cluster, settings.registry(), partitions=followed_partitions
+        settings.cluster, settings.tenant_codec(), partitions=followed_partitions
     ) as tenants:
         tenant = tenants.get(customer_id)
     if tenant is None:
-        raise refusal("unknown_tenant", field=customer_id)
+        raise conflict("unknown_tenant", field=customer_id)
     endpoint = tenant.endpoint(endpoint_id)
     if endpoint is None:
-        raise refusal("unknown_endpoint", field=endpoint_id)
+        raise conflict("unknown_endpoint", field=endpoint_id)
     return EventsWanted(
         customer_id, endpoint_id, wanted.since_ms or 0, endpoint.wants, wanted.until_ms, again
     )

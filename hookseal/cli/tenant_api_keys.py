@@ -24,21 +24,21 @@ def add(
     timeout: Timeout = 10.0,
 ) -> None:
     """Make an API key; it is printed this once. A tenant has at most two."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     body = {"scopes": scope} if scope else {}
     made = ask_tenant(customer, "POST", "/api-keys", body, timeout_s=timeout)
     if as_json:
         ui.json(made)
         return
-    ui.say(f"Id: {made['id']}")
-    ui.say(f"API key: {made['api_key']}")
+    ui.print_line(f"Id: {made['id']}")
+    ui.print_line(f"API key: {made['api_key']}")
 
 
 @app.command(name="list")
 def list_(customer: Customer, *, as_json: AsJson = False) -> None:
     """List the API keys, without the keys."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     keys = ask_tenant(customer, "GET")["api_keys"]
     if as_json:
@@ -57,7 +57,7 @@ def revoke(
     timeout: Timeout = 10.0,
 ) -> None:
     """Accept a key no more."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "DELETE", f"/api-keys/{quote(key_id, safe='')}", timeout_s=timeout)
-    ui.say(f"Revoked {key_id}")
+    ui.print_line(f"Revoked {key_id}")

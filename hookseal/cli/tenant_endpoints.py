@@ -50,7 +50,7 @@ def add(
     timeout: Timeout = 10.0,
 ) -> None:
     """Add an endpoint; prints its id and its signing secret."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     body: dict[str, Any] = {
         "url": _checked_url(url),
@@ -92,7 +92,7 @@ def change_(
     timeout: Timeout = 10.0,
 ) -> None:
     """Change what is given, keep the rest; limits are replaced together."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     headers = parse_headers(header) if header else None
     body = {
@@ -108,33 +108,35 @@ def change_(
     if operators_schedule:
         given["retry_delays_s"] = None
     ask_tenant(customer, "PATCH", _path(endpoint_id), given, timeout_s=timeout)
-    ui.say(f"Changed {endpoint_id}")
+    ui.print_line(f"Changed {endpoint_id}")
 
 
 @app.command()
 def remove(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
     """Remove an endpoint; what waits for it is dead-lettered."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "DELETE", _path(endpoint_id), timeout_s=timeout)
-    ui.say(f"Removed {endpoint_id}")
+    ui.print_line(f"Removed {endpoint_id}")
 
 
 @app.command()
 def resume(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
     """Try a suspended endpoint now; what was set aside follows if it accepts."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "POST", f"{_path(endpoint_id)}/resume", timeout_s=timeout)
-    ui.say(f"Trying {endpoint_id}")
+    ui.print_line(f"Trying {endpoint_id}")
 
 
 @app.command(name="test")
 def send_test(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
     """Send a test event to this endpoint alone; prints its event id."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
-    ui.say(ask_tenant(customer, "POST", f"{_path(endpoint_id)}/test", timeout_s=timeout)["id"])
+    ui.print_line(
+        ask_tenant(customer, "POST", f"{_path(endpoint_id)}/test", timeout_s=timeout)["id"]
+    )
 
 
 @app.command()
@@ -148,7 +150,7 @@ def rotate_secret(
     timeout: Timeout = 10.0,
 ) -> None:
     """Sign with a new secret, and for a while with the old one as well; prints the new one."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     path = f"{_path(endpoint_id)}/rotate-secret"
     rotated = ask_tenant(customer, "POST", path, {"overlap_s": overlap}, timeout_s=timeout)
@@ -173,8 +175,8 @@ def _say_secret(endpoint_id: str, made: dict[str, Any], *, as_json: bool) -> Non
     if as_json:
         ui.json({"id": endpoint_id, "signing_secret": secret, "version": version})
         return
-    ui.say(f"Endpoint: {endpoint_id}")
-    ui.say(f"Signing secret: {secret}")
+    ui.print_line(f"Endpoint: {endpoint_id}")
+    ui.print_line(f"Signing secret: {secret}")
 
 
 def _checked_url(url: str) -> str:

@@ -21,13 +21,13 @@ def add(
     timeout: Timeout = 10.0,
 ) -> None:
     """Add a public key and seal to it from now on; prints its id."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
     from hookseal.seal.keys import parse_public_key
 
     # Checked before it leaves this machine: it may be a private key.
     key = parse_public_key(read_small(file))
     body = {"public_key": key.jwk}
-    ui.say(ask_tenant(customer, "POST", "/public-keys", body, timeout_s=timeout)["kid"])
+    ui.print_line(ask_tenant(customer, "POST", "/public-keys", body, timeout_s=timeout)["kid"])
 
 
 @app.command()
@@ -37,7 +37,7 @@ def remove(
     timeout: Timeout = 10.0,
 ) -> None:
     """Remove a public key. Without an active one nothing can be sealed."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "DELETE", f"/public-keys/{quote(kid, safe='')}", timeout_s=timeout)
-    ui.say(f"Removed {kid}")
+    ui.print_line(f"Removed {kid}")

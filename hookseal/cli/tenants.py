@@ -27,29 +27,29 @@ def create(
     timeout: Timeout = 10.0,
 ) -> None:
     """Create a tenant; prints its first API key, this once."""
-    from hookseal.cli.desk import create_tenant
+    from hookseal.cli.api_session import create_tenant
     from hookseal.domain.event import check_customer_id
 
     api_key = create_tenant(check_customer_id(customer), name, timeout_s=timeout)
     if as_json:
         ui.json({"customer_id": customer, "api_key": api_key})
         return
-    ui.say(f"Created {customer}")
-    ui.say(f"API key: {api_key}")
+    ui.print_line(f"Created {customer}")
+    ui.print_line(f"API key: {api_key}")
 
 
 @app.command()
 def enable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Deliver the tenant's events again."""
     _switch(customer, timeout, enabled=True)
-    ui.say(f"Enabled {customer}")
+    ui.print_line(f"Enabled {customer}")
 
 
 @app.command()
 def disable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Dead-letter the tenant's events from now on."""
     _switch(customer, timeout, enabled=False)
-    ui.say(f"Disabled {customer}")
+    ui.print_line(f"Disabled {customer}")
 
 
 @app.command()
@@ -59,18 +59,18 @@ def delete(
     timeout: Timeout = 10.0,
 ) -> None:
     """Forget the tenant, its keys and its endpoints."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Forget {customer}, its keys and its endpoints?", abort=True)
     ask_tenant(customer, "DELETE", timeout_s=timeout)
-    ui.say(f"Deleted {customer}")
+    ui.print_line(f"Deleted {customer}")
 
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
     """List all tenants."""
-    from hookseal.cli.desk import every_tenant
+    from hookseal.cli.api_session import every_tenant
 
     tenants = every_tenant()
     if as_json:
@@ -98,14 +98,14 @@ def show(
     ] = False,
 ) -> None:
     """Show a tenant with its keys and endpoints."""
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     document = described(ask_tenant(customer, "GET"), reveal=reveal)
     if as_json:
         ui.json(document)
         return
     for name in ("customer_id", "name", "enabled", "revision"):
-        ui.say(f"{name}: {document[name]}")
+        ui.print_line(f"{name}: {document[name]}")
     ui.table(
         ("API key", "scopes"),
         [(key["id"], ",".join(key["scopes"])) for key in document["api_keys"]],
@@ -152,6 +152,6 @@ def described(tenant: dict[str, Any], *, reveal: bool = False) -> dict[str, Any]
 
 
 def _switch(customer: str, timeout_s: float, *, enabled: bool) -> None:
-    from hookseal.cli.desk import ask_tenant
+    from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "PATCH", body={"enabled": enabled}, timeout_s=timeout_s)

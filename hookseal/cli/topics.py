@@ -27,9 +27,9 @@ def create(*, as_json: AsJson = False) -> None:
         ui.json({"created": created})
     elif created:
         for name in created:
-            ui.say(f"Created {name}")
+            ui.print_line(f"Created {name}")
     else:
-        ui.say("All topics exist already.")
+        ui.print_line("All topics exist already.")
 
 
 @app.command()

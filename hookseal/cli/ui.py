@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFUSED",
-    "complain",
     "err",
     "exit_code_of",
     "json",
     "out",
+    "print_error",
+    "print_line",
     "printable",
     "progress",
     "run",
-    "say",
     "table",
     "working",
 ]
@@ -67,14 +67,14 @@ def exit_code_of(error: HooksealError) -> int:
     return REFUSED if refused else _FAILED
 
 
-def complain(error: HooksealError) -> None:
+def print_error(error: HooksealError) -> None:
     """Print `code (field): message` on stderr, in one line."""
     line = Text(printable(" ".join(str(error).split())))
     line.stylize("bold red", 0, len(error.code))
     err.print(line, soft_wrap=True)
 
 
-def say(text: str | Text = "") -> None:
+def print_line(text: str | Text = "") -> None:
     """Print a line on stdout as it is: no markup, no wrapping."""
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
@@ -117,7 +117,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             cell.rjust(width) if is_numeric else cell.ljust(width)
             for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
         )
-        say("  ".join(padded).rstrip())
+        print_line("  ".join(padded).rstrip())
 
 
 @contextmanager

@@ -54,13 +54,13 @@ def _look_after(count: int, command: list[str], settings: "Settings") -> int:
     import asyncio
     import logging.config
 
-    from hookseal.cli.crew import Crew
-    from hookseal.cli.crew_places import environments, make_folder
+    from hookseal.cli.supervisor import Supervisor
+    from hookseal.cli.worker_env import environments, make_folder
     from hookseal.telemetry.logs import logging_config
 
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     make_folder(settings.data_dir)
-    return asyncio.run(Crew(command, environments(os.environ, settings, count)).run())
+    return asyncio.run(Supervisor(command, environments(os.environ, settings, count)).run())
 
 
 def how_many(processes: str) -> int:

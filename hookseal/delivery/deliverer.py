@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import msgspec
 
+from hookseal.delivery.limits.rate import Throttle
 from hookseal.delivery.local_resources import exhausted_resource
 from hookseal.delivery.ports import NotSentError, SealedRequest
-from hookseal.delivery.throttle import Throttle
 from hookseal.delivery.tracing import NoTracing
 from hookseal.domain.attempt import Attempt, Outcome
 from hookseal.domain.backoff import Backoff
@@ -33,17 +33,17 @@ from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
 
 if TYPE_CHECKING:
-    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
+    from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
     from hookseal.delivery.tracing import AttemptTrace, Trace, Tracing
-    from hookseal.delivery.trouble import Place, Trouble
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey, Tenant
     from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
 
-__all__ = ["Deliverer", "DeliveryRules", "Tried", "exhausted"]
+__all__ = ["AttemptResult", "Deliverer", "DeliveryRules", "exhausted"]
 
 
 _NO_LIMITS = EndpointLimits()
@@ -78,15 +78,15 @@ class _Delivery(NamedTuple):
     event: Event
     customer_id: str
     endpoint_id: str
-    lane: Lane
+    context: PartitionContext
     trace: Trace
 
     @property
-    def place(self) -> Place:
+    def endpoint_ref(self) -> EndpointRef:
         return self.customer_id, self.endpoint_id
 
 
-class Tried(NamedTuple):
+class AttemptResult(NamedTuple):
     """What came of one attempt.
 
     Attributes:
@@ -112,24 +112,24 @@ def _given_up(so_far: Outcome, code: str) -> Outcome:
     return msgspec.structs.replace(so_far, code=code, error=REASONS.get(code, code))
 
 
-def _outcome_of(tried: Tried | str | None, number: int) -> Outcome | None:
+def _outcome_of(result: AttemptResult | str | None, number: int) -> Outcome | None:
     """Return what one attempt at an event that was set aside came to."""
-    if tried is None or isinstance(tried, str):
-        return None if tried is None else Outcome(accepted=False, code=tried)
-    judgement = tried.judgement
+    if result is None or isinstance(result, str):
+        return None if result is None else Outcome(accepted=False, code=result)
+    judgement = result.judgement
     return Outcome(
         accepted=judgement.verdict is Verdict.ACCEPTED, code=judgement.code, attempts=number
     )
 
 
-def _why_not(
-    tenant: Tenant, endpoint: Endpoint, key: PublicKey | None, *, set_aside: bool
+def _skip_reason(
+    tenant: Tenant, endpoint: Endpoint, key: PublicKey | None, *, deferred: bool
 ) -> str | None:
     if not tenant.enabled:
         return "tenant_disabled"
     if not endpoint.enabled:
         return "endpoint_disabled"
-    if endpoint.suspension is not None and not set_aside:
+    if endpoint.suspension is not None and not deferred:
         return SUSPENDED
     return "no_public_key" if key is None else None
 
@@ -151,7 +151,7 @@ class Deliverer:
         commands: Commands,
         observer: Observer,
         clock: Clock,
-        trouble: Trouble,
+        backoff: BackoffWaits,
         rules: DeliveryRules,
         tracing: Tracing | None = None,
     ) -> None:
@@ -162,23 +162,25 @@ class Deliverer:
         self._commands = commands
         self._observer = observer
         self._clock = clock
-        self._trouble = trouble
-        self._throttle = Throttle(clock, trouble)
+        self._backoff = backoff
+        self._throttle = Throttle(clock, backoff)
         self._rules = rules
         self._tracing: Tracing = tracing or NoTracing()
 
     async def deliver(
-        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
+        self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
     ) -> Outcome:
         """Deliver, and return the outcome once it is decided.
 
         Raises:
-            LaneStoppedError: The lane stopped before it was.
+            PartitionStoppedError: The partition stopped before it was.
         """
         trace = self._tracing.delivery(event, customer_id, endpoint_id)
         outcome = None
         try:
-            outcome = await self._deliver(_Delivery(event, customer_id, endpoint_id, lane, trace))
+            outcome = await self._deliver(
+                _Delivery(event, customer_id, endpoint_id, context, trace)
+            )
         finally:
             trace.ended(outcome)
         return outcome
@@ -187,73 +189,80 @@ class Deliverer:
         so_far = Outcome(accepted=False, code="")
         while True:
             number = so_far.attempts + 1
-            tried = await self._try(delivery, number)
-            if isinstance(tried, str):
-                return _given_up(so_far, tried)
-            judgement = tried.judgement
+            result = await self._try(delivery, number)
+            if isinstance(result, str):
+                return _given_up(so_far, result)
+            judgement = result.judgement
             so_far = Outcome(
                 accepted=judgement.verdict is Verdict.ACCEPTED,
                 code=judgement.code,
                 attempts=number,
-                status=tried.status or so_far.status,
-                first_attempt_at=so_far.first_attempt_at or tried.started,
+                status=result.status or so_far.status,
+                first_attempt_at=so_far.first_attempt_at or result.started,
             )
             if so_far.accepted:
                 return so_far
             if judgement.verdict is Verdict.GONE:
                 return _given_up(so_far, "endpoint_gone")
-            if judgement.verdict is Verdict.HOPELESS:
+            if judgement.verdict is Verdict.PERMANENT:
                 return _given_up(so_far, judgement.code)
-            if number >= tried.schedule.attempts:
+            if number >= result.schedule.attempts:
                 return exhausted(so_far, judgement)
-            await self._trouble.hold(
-                delivery.place,
-                delivery.lane,
-                tried.schedule.delay_after(
+            await self._backoff.wait(
+                delivery.endpoint_ref,
+                delivery.context,
+                result.schedule.delay_after(
                     number, draw=self._clock.draw(), at_least_s=judgement.wait_s
                 ),
                 failed=number,
             )
 
-    async def try_set_aside(
-        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane, number: int
-    ) -> Tried | str:
+    async def try_deferred(
+        self,
+        event: Event,
+        customer_id: str,
+        endpoint_id: str,
+        context: PartitionContext,
+        number: int,
+    ) -> AttemptResult | str:
         """Make one attempt at an event that was set aside.
 
         Returns what came of it, or the reason why none can be made as things stand.
 
         Raises:
-            LaneStoppedError: The lane stopped before that.
+            PartitionStoppedError: The partition stopped before that.
         """
         trace = self._tracing.delivery(event, customer_id, endpoint_id)
-        tried = None
+        result = None
         try:
-            delivery = _Delivery(event, customer_id, endpoint_id, lane, trace)
-            tried = await self._try(delivery, number, set_aside=True)
+            delivery = _Delivery(event, customer_id, endpoint_id, context, trace)
+            result = await self._try(delivery, number, deferred=True)
         finally:
-            trace.ended(_outcome_of(tried, number))
-        return tried
+            trace.ended(_outcome_of(result, number))
+        return result
 
     async def _try(
-        self, delivery: _Delivery, number: int, *, set_aside: bool = False
-    ) -> Tried | str:
-        if self._limits_of(delivery, set_aside=set_aside) is None:
-            return await self._try_now(delivery, number, set_aside=set_aside)
+        self, delivery: _Delivery, number: int, *, deferred: bool = False
+    ) -> AttemptResult | str:
+        if self._limits_of(delivery, deferred=deferred) is None:
+            return await self._try_now(delivery, number, deferred=deferred)
 
         def limits() -> EndpointLimits | None:
-            return self._limits_of(delivery, set_aside=set_aside)
+            return self._limits_of(delivery, deferred=deferred)
 
-        await self._throttle.admitted(delivery.place, limits, delivery.lane)
+        await self._throttle.admitted(delivery.endpoint_ref, limits, delivery.context)
         try:
-            return await self._try_now(delivery, number, set_aside=set_aside)
+            return await self._try_now(delivery, number, deferred=deferred)
         finally:
-            self._throttle.ended(delivery.place)
+            self._throttle.ended(delivery.endpoint_ref)
 
-    async def _try_now(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
+    async def _try_now(
+        self, delivery: _Delivery, number: int, *, deferred: bool
+    ) -> AttemptResult | str:
         shortages = 0
         while True:
             try:
-                return await self._try_once(delivery, number, set_aside=set_aside)
+                return await self._try_once(delivery, number, deferred=deferred)
             except NotSentError:
                 # The gate closed while it was sealed or dialled for: wait with the others.
                 continue
@@ -261,26 +270,28 @@ class Deliverer:
                 # Not an attempt: the receiver has no part in it.
                 self._observer.resource_exhausted(error.resource)
             shortages += 1
-            await delivery.lane.hold(
+            await delivery.context.backoff(
                 _SHORTAGE_BACKOFF.delay_after(shortages, draw=self._clock.draw())
             )
 
-    async def _try_once(self, delivery: _Delivery, number: int, *, set_aside: bool) -> Tried | str:
-        event, customer_id, endpoint_id, lane, _ = delivery
-        await lane.begin_attempt(customer_id)
+    async def _try_once(
+        self, delivery: _Delivery, number: int, *, deferred: bool
+    ) -> AttemptResult | str:
+        event, customer_id, endpoint_id, context, _ = delivery
+        await context.begin_attempt(customer_id)
         try:
-            target = self._target(event, customer_id, endpoint_id, set_aside=set_aside)
+            target = self._target(event, customer_id, endpoint_id, deferred=deferred)
             if isinstance(target, str):
                 return target
             started = self._clock.now()
             judgement, status = await self._attempt(delivery, target, number, started)
         finally:
-            lane.end_attempt(customer_id)
+            context.end_attempt(customer_id)
         if judgement.verdict is Verdict.GONE:
             await self._disable(target)
-        return Tried(judgement, status, started, target.schedule)
+        return AttemptResult(judgement, status, started, target.schedule)
 
-    def _limits_of(self, delivery: _Delivery, *, set_aside: bool) -> EndpointLimits | None:
+    def _limits_of(self, delivery: _Delivery, *, deferred: bool) -> EndpointLimits | None:
         """Return what holds attempts back as things stand now; None = nothing, or there is none."""
         tenant = self._tenants.get(delivery.customer_id)
         endpoint = None if tenant is None else tenant.endpoint(delivery.endpoint_id)
@@ -288,11 +299,11 @@ class Deliverer:
             return None
         # What will not be attempted in any case does not wait for it, nor use up the rate.
         key = delivery.event.seal_to or tenant.active_key
-        why_not = _why_not(tenant, endpoint, key, set_aside=set_aside)
-        return endpoint.limits if why_not is None else None
+        skip_reason = _skip_reason(tenant, endpoint, key, deferred=deferred)
+        return endpoint.limits if skip_reason is None else None
 
     def _target(
-        self, event: Event, customer_id: str, endpoint_id: str, *, set_aside: bool
+        self, event: Event, customer_id: str, endpoint_id: str, *, deferred: bool
     ) -> _Target | str:
         """Return where to deliver to as things stand now, or why it cannot be done."""
         tenant = self._tenants.get(customer_id)
@@ -302,7 +313,7 @@ class Deliverer:
         if endpoint is None:
             return "endpoint_removed" if tenant.enabled else "tenant_disabled"
         key = event.seal_to or tenant.active_key
-        if reason := _why_not(tenant, endpoint, key, set_aside=set_aside):
+        if reason := _skip_reason(tenant, endpoint, key, deferred=deferred):
             return reason
         assert key is not None  # noqa: S101 - that would be a reason
         schedule = self._rules.backoff
@@ -313,12 +324,12 @@ class Deliverer:
     async def _attempt(
         self, delivery: _Delivery, target: _Target, number: int, started: float
     ) -> tuple[Judgement, int | None]:
-        event, lane = delivery.event, delivery.lane
+        event, context = delivery.event, delivery.context
         status: int | None = None
         span = delivery.trace.attempt(number)
         try:
             sealed = self._seal(event, target, started, span)
-            answer = await self._transport.post(sealed, lane.may_start)
+            answer = await self._transport.post(sealed, context.may_start)
         except NotSentError:
             span.ended("not_sent", None)
             raise
@@ -326,7 +337,7 @@ class Deliverer:
             span.ended(error.code, None)
             raise
         except (SealError, BlockedAddressError) as error:
-            judgement = Judgement(Verdict.HOPELESS, error.code)
+            judgement = Judgement(Verdict.PERMANENT, error.code)
         except AttemptError as error:
             judgement = Judgement(Verdict.RETRY, error.code)
         except Exception as error:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
     from hookseal.delivery.deliverer import Deliverer
-    from hookseal.delivery.lane import Lane
+    from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock, DeadLetters, Observer
-    from hookseal.delivery.suspension import Suspensions
+    from hookseal.delivery.suspension import SuspensionManager
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
@@ -31,7 +31,7 @@ class Fanout:
         *,
         deliverer: Deliverer,
         dead_letters: DeadLetters,
-        suspensions: Suspensions,
+        suspensions: SuspensionManager,
         observer: Observer,
         clock: Clock,
     ) -> None:
@@ -41,11 +41,11 @@ class Fanout:
         self._observer = observer
         self._clock = clock
 
-    async def deliver(self, event: Event, tenant: Tenant, lane: Lane) -> None:
+    async def deliver(self, event: Event, tenant: Tenant, context: PartitionContext) -> None:
         """Return once each endpoint accepted the event or its dead letter is safe.
 
         Raises:
-            LaneStoppedError: The lane stopped before that.
+            PartitionStoppedError: The partition stopped before that.
         """
         if event.only_endpoint is not None:
             # A replay goes where it failed, a test where it was asked for, whatever the
@@ -58,41 +58,41 @@ class Fanout:
             self._observer.skipped(event)
         elif len(endpoint_ids) == 1:
             # The common case, spared the cost of a task.
-            await self._deliver_to(event, tenant.customer_id, endpoint_ids[0], lane)
+            await self._deliver_to(event, tenant.customer_id, endpoint_ids[0], context)
         else:
             await all_done(
-                self._deliver_to(event, tenant.customer_id, endpoint_id, lane)
+                self._deliver_to(event, tenant.customer_id, endpoint_id, context)
                 for endpoint_id in endpoint_ids
             )
 
     async def _deliver_to(
-        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
+        self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
     ) -> None:
-        place = (customer_id, endpoint_id)
-        self._suspensions.begin(place)
+        endpoint_ref = (customer_id, endpoint_id)
+        self._suspensions.begin(endpoint_ref)
         try:
-            outcome = await self._decided(event, customer_id, endpoint_id, lane)
+            outcome = await self._decided(event, customer_id, endpoint_id, context)
         finally:
-            self._suspensions.end(place)
+            self._suspensions.end(endpoint_ref)
         self._observer.delivered(event, customer_id, endpoint_id, outcome)
-        if self._suspensions.is_due(place, outcome):
-            await self._suspensions.suspend(place, "exhausted", lane)
+        if self._suspensions.is_due(endpoint_ref, outcome):
+            await self._suspensions.suspend(endpoint_ref, "exhausted", context)
 
     async def _decided(
-        self, event: Event, customer_id: str, endpoint_id: str, lane: Lane
+        self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
     ) -> Outcome:
         while True:
-            outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, lane)
+            outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, context)
             if outcome.accepted:
                 return outcome
             letter = self._letter(event, customer_id, endpoint_id, outcome)
             if outcome.code == SUSPENDED:
-                if await self._suspensions.set_aside(letter, (customer_id, endpoint_id), lane):
+                if await self._suspensions.defer(letter, (customer_id, endpoint_id), context):
                     return outcome
                 continue
             # Whoever froze during the attempt may not own the partition any more: then its
             # successor decides what becomes of the event.
-            await lane.owned()
+            await context.wait_for_ownership()
             # Awaited before the delivery counts as done: the offset may only move once
             # the dead letter is on the broker, or a crash here loses the event.
             await self._dead_letters.bury(letter)

@@ -24,12 +24,12 @@ __all__ = [
     "Clock",
     "Commands",
     "DeadLetters",
+    "DeferredEventStore",
+    "DeferredPage",
     "NotSentError",
     "Observer",
     "Router",
     "SealedRequest",
-    "SetAsideLetters",
-    "Stretch",
     "Tenants",
     "Transport",
 ]
@@ -162,12 +162,12 @@ class DeadLetters(Protocol):
         """Store the letter; return only once it is safe.
 
         Holds on, and tries again for as long as it takes: a letter that cannot be
-        stored holds its lane, since dropping it would be a loss.
+        stored holds its partition, since dropping it would be a loss.
         """
         ...
 
 
-class Stretch(NamedTuple):
+class DeferredPage(NamedTuple):
     """A part of a partition of `dead-letters`.
 
     Attributes:
@@ -179,7 +179,7 @@ class Stretch(NamedTuple):
     next: int
 
 
-class SetAsideLetters(Protocol):
+class DeferredEventStore(Protocol):
     """Reads dead letters back, and notes that they need no replay any more."""
 
     async def end(self, partition: int) -> int:
@@ -192,7 +192,7 @@ class SetAsideLetters(Protocol):
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
-    ) -> Stretch:
+    ) -> DeferredPage:
         """Return what is wanted from `start` on: not all at once, and nothing from `end` on.
 
         Raises:
@@ -296,11 +296,11 @@ class Observer(Protocol):
         ...
 
     def bury_failed(self, times: int) -> None:
-        """A dead letter could not be stored, for the so-manieth time; its lane holds on."""
+        """A dead letter could not be stored, for the so-manieth time; its partition holds on."""
         ...
 
     def bury_ended(self) -> None:
-        """A letter that could not be stored at first is stored now, or its lane stopped."""
+        """A letter that could not be stored at first is stored now, or its partition stopped."""
         ...
 
     def resource_exhausted(self, resource: str) -> None:

@@ -12,10 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from hookseal.domain.api_key import API_KEYS_MAX, ApiKey, check_scopes
+from hookseal.domain.conflicts import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, conflict
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import check_customer_id
 from hookseal.domain.limits import EndpointLimits, check_limits
-from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX, refusal
 from hookseal.domain.subscription import check_event_types
 from hookseal.domain.suspension import Suspension, Why
 from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
@@ -203,7 +203,7 @@ class EndSuspension(_Command, frozen=True, tag="endpoint.end_suspension"):
     owner: str
 
 
-class _Unnoticed(_Command, frozen=True):
+class InternalCommand(_Command, frozen=True):
     """What a worker notes for whoever comes after it; nobody asked for it.
 
     The tenant's revision stays, so that no change of its own is refused for it, and it
@@ -211,18 +211,18 @@ class _Unnoticed(_Command, frozen=True):
     """
 
 
-class RewriteTenant(_Unnoticed, frozen=True, tag="tenant.rewrite"):
+class RewriteTenant(InternalCommand, frozen=True, tag="tenant.rewrite"):
     """Write the document anew as it is: under the current master key."""
 
 
-class ClaimSuspension(_Unnoticed, frozen=True, tag="endpoint.claim_suspension"):
+class ClaimSuspension(InternalCommand, frozen=True, tag="endpoint.claim_suspension"):
     """From now on somebody else owns the partition."""
 
     endpoint_id: str
     owner: str
 
 
-class NoteDrained(_Unnoticed, frozen=True, tag="endpoint.note_drained"):
+class NoteDrained(InternalCommand, frozen=True, tag="endpoint.note_drained"):
     """Of what was set aside nothing is left below this offset on `dead-letters`."""
 
     endpoint_id: str
@@ -295,7 +295,7 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
             _check_size(tenant, changed, command)
     except HooksealError as error:
         return refused(tenant, command, error.code)
-    if changed is None or isinstance(command, _Unnoticed):
+    if changed is None or isinstance(command, InternalCommand):
         return changed
     revision = 1 if tenant is None else tenant.revision + 1
     return replace(changed, revision=revision).noting(_result(command, "ok"))
@@ -303,7 +303,7 @@ def apply(tenant: Tenant | None, command: Command) -> Tenant | None:
 
 def refused(tenant: Tenant | None, command: Command, code: str) -> Tenant | None:
     """Return the tenant unchanged, with the code where the command's sender finds it."""
-    if tenant is None or isinstance(command, _Unnoticed):
+    if tenant is None or isinstance(command, InternalCommand):
         return tenant
     return tenant.noting(_result(command, code))
 
@@ -313,7 +313,7 @@ def _check_size(before: Tenant | None, after: Tenant, command: Command) -> None:
     size = document_bytes(after)
     # A document that shrinks is always accepted: it is the way back below the limit.
     if size > limit and (before is None or size > document_bytes(before)):
-        raise refusal(TENANT_TOO_LARGE)
+        raise conflict(TENANT_TOO_LARGE)
 
 
 def _carries_text(command: Command) -> bool:
@@ -335,15 +335,15 @@ def _change(tenant: Tenant | None, command: Command) -> Tenant | None:
     if isinstance(command, CreateTenant):
         return _create(tenant, command)
     if tenant is None:
-        raise refusal("unknown_tenant")
+        raise conflict("unknown_tenant")
     if command.if_revision is not None and command.if_revision != tenant.revision:
-        raise refusal("revision_conflict")
+        raise conflict("revision_conflict")
     return _CHANGES[type(command)](tenant, command)
 
 
 def _create(tenant: Tenant | None, command: CreateTenant) -> Tenant:
     if tenant is not None:
-        raise refusal("tenant_exists")
+        raise conflict("tenant_exists")
     made = Tenant(check_customer_id(command.customer_id), 0, command.name)
     return made if command.api_key is None else _with_api_key(made, command.api_key)
 
@@ -370,9 +370,9 @@ def _add_api_key(tenant: Tenant, command: AddApiKey) -> Tenant:
 
 def _with_api_key(tenant: Tenant, added: ApiKey) -> Tenant:
     if tenant.api_key(added.id) is not None:
-        raise refusal("api_key_exists")
+        raise conflict("api_key_exists")
     if len(tenant.api_keys) >= API_KEYS_MAX:
-        raise refusal("too_many_api_keys")
+        raise conflict("too_many_api_keys")
     check_scopes(added.scopes)
     return replace(tenant, api_keys=(*tenant.api_keys, added))
 
@@ -380,15 +380,15 @@ def _with_api_key(tenant: Tenant, added: ApiKey) -> Tenant:
 def _remove_api_key(tenant: Tenant, command: RemoveApiKey) -> Tenant:
     left = tuple(key for key in tenant.api_keys if key.id != command.key_id)
     if len(left) == len(tenant.api_keys):
-        raise refusal("unknown_api_key")
+        raise conflict("unknown_api_key")
     return replace(tenant, api_keys=left)
 
 
 def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
     if any(key.kid == command.kid for key in tenant.public_keys):
-        raise refusal("key_exists")
+        raise conflict("key_exists")
     if len(tenant.public_keys) >= PUBLIC_KEYS_MAX:
-        raise refusal("too_many_keys")
+        raise conflict("too_many_keys")
     older = tuple(replace(key, state="retiring") for key in tenant.public_keys)
     added = PublicKey(command.kid, command.alg, command.jwk)
     return replace(tenant, public_keys=(*older, added))
@@ -397,15 +397,15 @@ def _add_key(tenant: Tenant, command: AddPublicKey) -> Tenant:
 def _remove_key(tenant: Tenant, command: RemovePublicKey) -> Tenant:
     left = tuple(key for key in tenant.public_keys if key.kid != command.kid)
     if len(left) == len(tenant.public_keys):
-        raise refusal("unknown_key")
+        raise conflict("unknown_key")
     return replace(tenant, public_keys=left)
 
 
 def _add_endpoint(tenant: Tenant, command: AddEndpoint) -> Tenant:
     if tenant.endpoint(command.endpoint_id) is not None:
-        raise refusal("endpoint_exists")
+        raise conflict("endpoint_exists")
     if len(tenant.endpoints) >= ENDPOINTS_MAX:
-        raise refusal("too_many_endpoints")
+        raise conflict("too_many_endpoints")
     added = Endpoint(
         id=command.endpoint_id,
         url=command.url,
@@ -457,7 +457,7 @@ def _rotate_secret(tenant: Tenant, command: RotateSecret) -> Tenant:
 def _suspend(tenant: Tenant, command: SuspendEndpoint) -> Tenant:
     def suspended(found: Endpoint) -> Endpoint:
         if found.suspension is not None:
-            raise refusal("endpoint_suspended_already")
+            raise conflict("endpoint_suspended_already")
         return replace(
             found,
             suspension=Suspension(command.at, command.why, command.owner, command.letters_from),
@@ -495,7 +495,7 @@ def _note_drained(tenant: Tenant, command: NoteDrained) -> Tenant:
 
 def _check_owner(suspension: Suspension, owner: str) -> None:
     if suspension.owner != owner:
-        raise refusal("suspension_taken_over")
+        raise conflict("suspension_taken_over")
 
 
 def _with_suspension(
@@ -503,7 +503,7 @@ def _with_suspension(
 ) -> Tenant:
     def changed(found: Endpoint) -> Endpoint:
         if found.suspension is None:
-            raise refusal("endpoint_not_suspended")
+            raise conflict("endpoint_not_suspended")
         return replace(found, suspension=change(found.suspension))
 
     return _with_endpoint(tenant, endpoint_id, changed)
@@ -513,7 +513,7 @@ def _with_endpoint(
     tenant: Tenant, endpoint_id: str, change: Callable[[Endpoint], Endpoint | None]
 ) -> Tenant:
     if tenant.endpoint(endpoint_id) is None:
-        raise refusal("unknown_endpoint")
+        raise conflict("unknown_endpoint")
     changed = (change(item) if item.id == endpoint_id else item for item in tenant.endpoints)
     return replace(tenant, endpoints=tuple(item for item in changed if item is not None))
 

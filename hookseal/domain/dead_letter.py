@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from hookseal.domain.event import EVENT_TIMESTAMP_HEADER, TRUNCATED_HEADER
-from hookseal.domain.moment import TIMESTAMP_MS_MAX, rfc3339
 from hookseal.domain.record import header_bytes, last_header, record_bytes
+from hookseal.domain.utc_time import TIMESTAMP_MS_MAX, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from hookseal.domain.json_text import data_member, validate
-from hookseal.domain.moment import TIMESTAMP_MS_MAX, to_the_second
 from hookseal.domain.record import HEADERS_MAX_BYTES, Record, headers_bytes, last_header
 from hookseal.domain.tenant import PublicKey
+from hookseal.domain.utc_time import TIMESTAMP_MS_MAX, format_utc_seconds
 from hookseal.errors import InvalidEventError
 
 if TYPE_CHECKING:
@@ -463,4 +463,4 @@ def _timestamp(text: object, record: Record) -> str:
             field="timestamp",
         )
     seconds, milliseconds = divmod(record.timestamp_ms, 1000)
-    return f"{to_the_second(seconds)}.{milliseconds:03}Z"
+    return f"{format_utc_seconds(seconds)}.{milliseconds:03}Z"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hookseal.domain.dead_letter import category_of
-from hookseal.domain.moment import rfc3339
+from hookseal.domain.utc_time import rfc3339
 
 __all__ = ["Attempted", "AttemptsListed", "Letter", "LettersListed", "LogCursor", "ReplayPlan"]
 

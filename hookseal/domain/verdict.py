@@ -24,7 +24,7 @@ class Verdict(Enum):
     ACCEPTED = "accepted"
     RETRY = "retry"
     GONE = "gone"
-    HOPELESS = "hopeless"
+    PERMANENT = "hopeless"
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.domain.answer import answer_of
 from hookseal.domain.command import CreateTenant
-from hookseal.domain.refusals import refusal
+from hookseal.domain.command_result import command_result
+from hookseal.domain.conflicts import conflict
 
 if TYPE_CHECKING:
     from hookseal.domain.command import Command
@@ -46,14 +46,14 @@ class KafkaChanges:
         """
         before = self._model.get(command.customer_id)
         if before is not None and before.recent_of(command.id) is not None:
-            return answer_of(before, command)
+            return command_result(before, command)
         if before is None and not isinstance(command, CreateTenant):
-            raise refusal("unknown_tenant", field=command.customer_id)
+            raise conflict("unknown_tenant", field=command.customer_id)
         # Waited for before it is written: the answer may be there before the acknowledgement.
         answer = asyncio.ensure_future(self._answer(command, existed=before is not None))
         try:
             await self._commands.submit_once(command)
-            return answer_of(await answer, command)
+            return command_result(await answer, command)
         finally:
             answer.cancel()
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.recent_ids import RecentIds
 
-__all__ = ["EventFollower", "Seen"]
+__all__ = ["EventFollower", "ReadPosition"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _POLL_MS = 200
 _RECORDS = 500
 
 
-class Seen:
+class ReadPosition:
     """How far a partition is known, by reading it or by having written it."""
 
     __slots__ = ("_ahead", "offset")
@@ -99,7 +99,7 @@ class EventFollower:
         self._records_max = records_max
         self._window_s = window_s
         self._now = now
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, ReadPosition] = {}
         self._reason: BrokerError | None = _recovering()
         self._task: asyncio.Task[None] | None = None
 
@@ -177,7 +177,9 @@ class EventFollower:
         ends = await consumer.end_offsets(new)
         for place in new:
             start = starts[place]
-            self._seen[place.partition] = Seen(ends[place] if start is None else start.offset)
+            self._seen[place.partition] = ReadPosition(
+                ends[place] if start is None else start.offset
+            )
 
     async def _read(self, consumer: AIOKafkaConsumer, behind: dict[TopicPartition, int]) -> None:
         share = max(_RECORDS, self._records_max // len(self._seen))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.record import Position
 from hookseal.errors import EventIdReusedError, InvalidInputError
-from hookseal.kafka.batches import Write
 from hookseal.kafka.event_follower import EventFollower
 from hookseal.kafka.event_writer import EventWriter
+from hookseal.kafka.partition_writer import PendingRecord
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.recent_ids import Published, RecentIds, fingerprint_of, mark_of
 from hookseal.kafka.topics import TopicNames
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
-    from hookseal.domain.draft import Draft
+    from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
     from hookseal.errors import BrokerError
     from hookseal.kafka.cluster import Cluster
@@ -44,7 +44,7 @@ class EventLog:
         timeout_s: float,
         ids_max: int = 200_000,
         window_s: float = REPEAT_WINDOW_S,
-        sealing: Callable[[Draft], Draft] = lambda draft: draft,
+        sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
         """Prepare; nothing connects yet.
 
@@ -60,7 +60,7 @@ class EventLog:
         topic = TopicNames(cluster.topic_prefix).events
         self._now = now
         self._recent = RecentIds(ids_max=ids_max, window_s=window_s)
-        self._under_way: dict[bytes, Write] = {}
+        self._under_way: dict[bytes, PendingRecord] = {}
         self._writer = EventWriter(cluster, topic, timeout_s=timeout_s, ended=self._ended)
         self._follower = EventFollower(
             cluster, topic, recent=self._recent, records_max=ids_max, window_s=window_s, now=now
@@ -87,7 +87,7 @@ class EventLog:
         """Return why nothing can be published now, or why repeats are not known; or None."""
         return self._writer.why_not_ready() or self._follower.why_not_ready()
 
-    async def publish_many(self, drafts: Sequence[Draft]) -> list[tuple[Position, ...]]:
+    async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
         """Publish events, in this order for each customer.
 
         An event whose chosen id was published within the window is not written again.
@@ -115,7 +115,7 @@ class EventLog:
                 f"A broadcast is a record on each of {partitions} partitions: these events make "
                 f"{copies}, and at most {_WRITES_MAX} are written at once.",
             )
-        fresh: list[Write] = []
+        fresh: list[PendingRecord] = []
         try:
             places = [
                 self._places(index, self._sealing(draft), fresh, partitions)
@@ -128,7 +128,9 @@ class EventLog:
             raise
         self._writer.put(fresh)
         # Each once: a batch may repeat itself.
-        awaited = {id(place): place for of in places for place in of if isinstance(place, Write)}
+        awaited = {
+            id(place): place for of in places for place in of if isinstance(place, PendingRecord)
+        }
         if awaited:
             await self._writer.wait(list(awaited.values()))
         return [tuple(Position(place.partition, place.offset) for place in of) for of in places]
@@ -141,29 +143,31 @@ class EventLog:
         """
         customer_id = notice.customer_id
         partition = partition_of(customer_id, self._writer.known_partitions())
-        write = Write(partition, customer_id.encode(), notice.value, notice.headers)
+        write = PendingRecord(partition, customer_id.encode(), notice.value, notice.headers)
         self._writer.check_room([write])
         self._writer.put([write])
         await self._writer.wait([write])
 
     def _places(
-        self, index: int, draft: Draft, fresh: list[Write], partitions: int
-    ) -> list[Write | Published]:
+        self, index: int, draft: NewEvent, fresh: list[PendingRecord], partitions: int
+    ) -> list[PendingRecord | Published]:
         key, headers = draft.key, draft.headers
         if not draft.is_broadcast:
             homes: Iterable[int] = (partition_of(draft.customer_id, partitions),)
         else:
             homes = range(partitions)
-        places: list[Write | Published] = []
+        places: list[PendingRecord | Published] = []
         for home in homes:
-            write = Write(home, key, draft.value, headers)
+            write = PendingRecord(home, key, draft.value, headers)
             known = self._known(index, draft, write) if draft.has_chosen_id else None
             if known is None:
                 fresh.append(write)
             places.append(known or write)
         return places
 
-    def _known(self, index: int, draft: Draft, write: Write) -> Write | Published | None:
+    def _known(
+        self, index: int, draft: NewEvent, write: PendingRecord
+    ) -> PendingRecord | Published | None:
         """Return what has the write's id already; without one, the write is it from now on."""
         write.mark = mark_of(
             draft.customer_id.encode(),
@@ -178,11 +182,11 @@ class EventLog:
             raise EventIdReusedError(index)
         return known
 
-    def _forget(self, write: Write) -> None:
+    def _forget(self, write: PendingRecord) -> None:
         if write.mark is not None:
             del self._under_way[write.mark]
 
-    def _ended(self, writes: Sequence[Write], is_written: bool) -> None:  # noqa: FBT001
+    def _ended(self, writes: Sequence[PendingRecord], is_written: bool) -> None:  # noqa: FBT001
         now = self._now()
         for write in writes:
             self._forget(write)

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, KafkaError, KafkaTimeoutError
 
 from hookseal.errors import BrokerError, InvalidInputError, RecordRefusedError
-from hookseal.kafka.batches import Lane, Waiter, Write
+from hookseal.kafka.partition_writer import PartitionWriter, PendingAck, PendingRecord
 from hookseal.kafka.producer import is_permanent, is_too_large
 from hookseal.kafka.topics import partitions_of
 
@@ -50,7 +50,7 @@ class EventWriter:
         *,
         timeout_s: float,
         held_max_bytes: int = _HELD_MAX_BYTES,
-        ended: Callable[[Sequence[Write], bool], None] = lambda *_: None,
+        ended: Callable[[Sequence[PendingRecord], bool], None] = lambda *_: None,
     ) -> None:
         """Prepare; nothing connects yet.
 
@@ -66,7 +66,7 @@ class EventWriter:
         self._timeout_s = timeout_s
         self._held_max_bytes = held_max_bytes
         self._ended = ended
-        self._lanes: list[Lane] = []
+        self._writers: list[PartitionWriter] = []
         self._client: AIOKafkaProducer | None = None
         self._failed: AIOKafkaProducer | None = None
         self._reason: BrokerError | None = None
@@ -97,14 +97,14 @@ class EventWriter:
             if client is not None:
                 await self._discard(client)
         self._client = self._failed = None
-        for lane in self._lanes:
-            self._finish(lane.drop_all(), _failed("ProducerClosed"))
+        for writer in self._writers:
+            self._finish(writer.drop_all(), _failed("ProducerClosed"))
 
     def why_not_ready(self) -> BrokerError | None:
         """Return why nothing can be written just now, or None."""
         if self._client is None:
             return self._reason or self._cluster.unreachable()
-        if any(lane.has_waited(self._timeout_s) for lane in self._lanes):
+        if any(writer.has_waited(self._timeout_s) for writer in self._writers):
             return self._cluster.unreachable()
         return None
 
@@ -114,11 +114,11 @@ class EventWriter:
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`: it was never known.
         """
-        if not self._lanes:
+        if not self._writers:
             raise self._reason or self._cluster.unreachable()
-        return len(self._lanes)
+        return len(self._writers)
 
-    def check_room(self, writes: Sequence[Write]) -> None:
+    def check_room(self, writes: Sequence[PendingRecord]) -> None:
         """Return if these can be taken.
 
         Raises:
@@ -129,22 +129,22 @@ class EventWriter:
         if self._client is None and self._reason is not None:
             raise self._reason
         for partition in {write.partition for write in writes}:
-            if self._lanes[partition].has_waited(self._timeout_s):
+            if self._writers[partition].has_waited(self._timeout_s):
                 raise self._cluster.unreachable()
         if self._held_bytes + sum(write.size for write in writes) > self._held_max_bytes:
             raise BrokerError("overloaded", "Too much waits to be written to Kafka.")
 
-    def put(self, writes: Sequence[Write]) -> None:
+    def put(self, writes: Sequence[PendingRecord]) -> None:
         """Take records, in this order within each partition."""
         if not writes:
             return
         self._idle.clear()
         for write in writes:
             self._held_bytes += write.size
-            self._lanes[write.partition].put(write)
+            self._writers[write.partition].put(write)
         self._wake.set()
 
-    async def wait(self, writes: Sequence[Write]) -> None:
+    async def wait(self, writes: Sequence[PendingRecord]) -> None:
         """Return once all these records, which were put, are written.
 
         Raises:
@@ -152,7 +152,7 @@ class EventWriter:
             RecordRefusedError: `record_refused`: Kafka does not take one of them.
             InvalidInputError: `record_too_large`: one of them is over the topic's limit.
         """
-        waiter = Waiter(writes)
+        waiter = PendingAck(writes)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await waiter.future
@@ -162,25 +162,25 @@ class EventWriter:
             if not waiter.future.done() or waiter.future.cancelled():
                 self._abandon(waiter, writes)
 
-    def _abandon(self, waiter: Waiter, writes: Sequence[Write]) -> None:
+    def _abandon(self, waiter: PendingAck, writes: Sequence[PendingRecord]) -> None:
         for write in writes:
-            if waiter in write.waiters:
-                write.waiters.remove(waiter)
+            if waiter in write.pending_acks:
+                write.pending_acks.remove(waiter)
         for partition in {write.partition for write in writes}:
-            dropped = self._lanes[partition].drop_abandoned()
+            dropped = self._writers[partition].drop_abandoned()
             self._finish(dropped, _failed("no acknowledgement in time"))
 
     async def _keep_writing(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for lane in self._lanes:
+            for writer in self._writers:
                 client = self._client
-                if client is not None and lane.is_ready:
-                    await lane.send(client)
+                if client is not None and writer.is_ready:
+                    await writer.send(client)
 
     def _batch_ended(
-        self, client: AIOKafkaProducer, batch: Sequence[Write], error: BaseException | None
+        self, client: AIOKafkaProducer, batch: Sequence[PendingRecord], error: BaseException | None
     ) -> None:
         if error is None:
             self._finish(batch, None)
@@ -214,7 +214,7 @@ class EventWriter:
             return refused
         return _failed(cause)
 
-    def _finish(self, writes: Sequence[Write], error: HooksealError | None) -> None:
+    def _finish(self, writes: Sequence[PendingRecord], error: HooksealError | None) -> None:
         if not writes:
             return
         self._held_bytes -= sum(write.size for write in writes)
@@ -222,12 +222,12 @@ class EventWriter:
             self._idle.set()
         self._ended(writes, error is None)
         for write in writes:
-            for waiter in write.waiters:
+            for waiter in write.pending_acks:
                 if error is None:
                     waiter.one_less()
                 else:
                     waiter.failed(error)
-            write.waiters = []
+            write.pending_acks = []
 
     async def _keep_connected(self) -> None:
         while True:
@@ -250,10 +250,10 @@ class EventWriter:
             except BrokerError as error:
                 self._reason = error
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
-            for lane in self._lanes:
+            for writer in self._writers:
                 # Whoever comes now is refused at once. Of what somebody asked for before, a
                 # part may be under way still.
-                self._finish(lane.drop_all(), _failed("no broker answers"))
+                self._finish(writer.drop_all(), _failed("no broker answers"))
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 
@@ -285,8 +285,8 @@ class EventWriter:
         except BaseException:
             await client.stop()
             raise
-        for partition in range(len(self._lanes), found[self._topic]):
-            self._lanes.append(Lane(self._topic, partition, ended=self._batch_ended))
+        for partition in range(len(self._writers), found[self._topic]):
+            self._writers.append(PartitionWriter(self._topic, partition, ended=self._batch_ended))
         return client
 
     async def _discard(self, client: AIOKafkaProducer) -> None:

@@ -13,7 +13,7 @@ from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.registry import Registry
+    from hookseal.kafka.tenant_codec import TenantCodec
 
 __all__ = ["KeyFit", "key_fit", "master_key_wrong"]
 
@@ -49,14 +49,14 @@ def master_key_wrong(documents: int) -> ConfigurationError:
     )
 
 
-async def key_fit(cluster: Cluster, registry: Registry, *, latest: int = _LATEST) -> KeyFit:
+async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST) -> KeyFit:
     """Check the latest records of each partition of the changelog.
 
     Of several records of one tenant the last one counts. Deleted tenants do not count.
 
     Args:
         cluster: Where to read.
-        registry: Knows the master keys.
+        codec: Knows the master keys.
         latest: Offsets of each partition to look at, from its end.
 
     Raises:
@@ -77,7 +77,7 @@ async def key_fit(cluster: Cluster, registry: Registry, *, latest: int = _LATEST
         while [place for place in places if await consumer.position(place) < ends[place]]:
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
-                    _take(registry, record.key or b"", record.value, found)
+                    _take(codec, record.key or b"", record.value, found)
     except (KafkaError, OSError) as error:
         raise cluster.unreachable() from error
     finally:
@@ -85,12 +85,12 @@ async def key_fit(cluster: Cluster, registry: Registry, *, latest: int = _LATEST
     return KeyFit(sum(found.values()), len(found))
 
 
-def _take(registry: Registry, key: bytes, value: bytes | None, found: dict[bytes, bool]) -> None:
+def _take(codec: TenantCodec, key: bytes, value: bytes | None, found: dict[bytes, bool]) -> None:
     if value is None:
         found.pop(key, None)
         return
     try:
-        registry.checked_document(key, value)
+        codec.checked_document(key, value)
     except InvalidInputError:
         found[key] = False
     else:

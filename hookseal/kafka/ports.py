@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Headers, Record
     from hookseal.kafka.producer import NewRecord, Position, Producer
-    from hookseal.kafka.registry import Registry
+    from hookseal.kafka.tenant_codec import TenantCodec
     from hookseal.kafka.topics import TopicNames
 
 __all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
@@ -171,10 +171,10 @@ class _Hold:
 class KafkaCommands:
     """`Commands` on the topic `tenant-commands`."""
 
-    def __init__(self, producer: Producer, names: TopicNames, registry: Registry) -> None:
+    def __init__(self, producer: Producer, names: TopicNames, codec: TenantCodec) -> None:
         self._producer = producer
         self._topic = names.commands
-        self._registry = registry
+        self._codec = codec
 
     async def submit(self, command: Command) -> None:
         """Write the command; retry temporary errors until it is written.
@@ -185,7 +185,7 @@ class KafkaCommands:
         await self._producer.publish_surely(
             self._topic,
             key=command.customer_id.encode(),
-            value=self._registry.command(command),
+            value=self._codec.command(command),
         )
 
     async def submit_once(self, command: Command) -> Position:
@@ -197,7 +197,7 @@ class KafkaCommands:
         return await self._producer.publish(
             self._topic,
             key=command.customer_id.encode(),
-            value=self._registry.command(command),
+            value=self._codec.command(command),
         )
 
 

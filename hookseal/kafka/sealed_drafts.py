@@ -11,7 +11,7 @@ from hookseal.domain.event import SEALED_HEADER
 from hookseal.domain.json_text import data_member
 
 if TYPE_CHECKING:
-    from hookseal.domain.draft import Draft
+    from hookseal.domain.new_event import NewEvent
     from hookseal.seal.event_vault import EventVault
 
 __all__ = ["sealed"]
@@ -27,7 +27,7 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head)
 
 
-def sealed(draft: Draft, vault: EventVault) -> Draft:
+def sealed(draft: NewEvent, vault: EventVault) -> NewEvent:
     """Return the draft with its data sealed; type, id and time stay in the clear."""
     data = data_member(draft.value) or b"null"
     head = draft.value[: -len(_DATA) - len(data) - 1]

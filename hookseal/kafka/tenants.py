@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.tenants_feed import TenantsFeed
+from hookseal.kafka.tenant_changelog import TenantChangelogConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import CommandResult, Tenant
     from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.registry import Registry
+    from hookseal.kafka.tenant_codec import TenantCodec
 
 __all__ = ["TenantsModel"]
 
@@ -32,29 +32,29 @@ class TenantsModel:
     def __init__(
         self,
         cluster: Cluster,
-        registry: Registry,
+        codec: TenantCodec,
         *,
         on_forged: Callable[[], None] = lambda: None,
         partitions: Iterable[int] | None = None,
-        stale_s: float = 10.0,
+        max_staleness_s: float = 10.0,
     ) -> None:
         """Prepare to follow these partitions, or all.
 
         Args:
             cluster: Where.
-            registry: Reads the documents.
+            codec: Reads the documents.
             on_forged: Called for each record that somebody else wrote; it is ignored.
             partitions: Counted from 0.
-            stale_s: Seconds after which what could not be compared with the broker's log
+            max_staleness_s: Seconds after which what could not be compared with the broker's log
                 is not to be trusted.
         """
-        self._feed = TenantsFeed(
+        self._feed = TenantChangelogConsumer(
             cluster,
-            registry,
+            codec,
             None if partitions is None else tuple(partitions),
             on_forged=on_forged,
         )
-        self._stale_s = stale_s
+        self._stale_s = max_staleness_s
 
     async def __aenter__(self) -> Self:
         """Return once everything that stands in the changelog is read.
@@ -97,7 +97,7 @@ class TenantsModel:
 
     @property
     def fresh(self) -> bool:
-        """Whether it is known to have been up to date within the last `stale_s` seconds."""
+        """Whether it is known to have been up to date within the last `max_staleness_s` seconds."""
         age_s = self._feed.age_s
         return age_s is not None and age_s <= self._stale_s
 
@@ -106,7 +106,7 @@ class TenantsModel:
         """Whether its answers may be trusted: all is read, and it is fresh.
 
         A key that is revoked is refused within milliseconds as a rule, and, by whoever
-        asks nothing of a model that is not ready, `stale_s` seconds later at the most.
+        asks nothing of a model that is not ready, `max_staleness_s` seconds later at the most.
         """
         return self._feed.recovered and self.fresh
 
@@ -122,8 +122,8 @@ class TenantsModel:
             return None
         if self._feed.wrong_key is not None:
             return self._feed.wrong_key
-        if self._feed.trouble is not None:
-            return self._feed.trouble
+        if self._feed.error is not None:
+            return self._feed.error
         if self._feed.recovered:
             return BrokerError(
                 "tenants_stale",

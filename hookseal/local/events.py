@@ -8,15 +8,15 @@ from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
 from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.recent_ids import fingerprint_of, mark_of
-from hookseal.local.patience import surely
+from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hookseal.delivery.ports import Clock
-    from hookseal.domain.draft import Draft
     from hookseal.domain.event import Event
+    from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
     from hookseal.domain.record import Position
     from hookseal.errors import BrokerError
@@ -35,7 +35,7 @@ class LocalEvents:
         store: Store,
         *,
         room: int,
-        sealing: Callable[[Draft], Draft] = lambda draft: draft,
+        sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
         """Prepare.
 
@@ -52,7 +52,7 @@ class LocalEvents:
         """Return why nothing can be published now, or None."""
         return self._store.why_not_ready()
 
-    async def publish_many(self, drafts: Sequence[Draft]) -> list[tuple[Position, ...]]:
+    async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
         """Publish events, in this order for each customer.
 
         Raises:
@@ -89,7 +89,7 @@ class LocalEvents:
         write = notice_of(notice, self._store.partitions)
         await self._store.publish([write], room=self._room)
 
-    def _copies(self, draft: Draft) -> list[Write]:
+    def _copies(self, draft: NewEvent) -> list[Write]:
         homes: Iterable[int] = range(self._store.partitions)
         if not draft.is_broadcast:
             homes = (partition_of(draft.customer_id, self._store.partitions),)
@@ -125,7 +125,7 @@ class LocalRouter:
             ),
             timestamp_ms=record.timestamp_ms,
         )
-        await surely(lambda: self._store.publish([write], room=None), self._clock)
+        await retry_forever(lambda: self._store.publish([write], room=None), self._clock)
 
 
 def notice_of(notice: Notice, partitions: int) -> Write:
@@ -134,7 +134,7 @@ def notice_of(notice: Notice, partitions: int) -> Write:
     return Write(home, notice.customer_id.encode(), notice.value, notice.headers)
 
 
-def _mark_of(draft: Draft, home: int) -> tuple[bytes | None, bytes]:
+def _mark_of(draft: NewEvent, home: int) -> tuple[bytes | None, bytes]:
     if not draft.has_chosen_id:
         return None, b""
     mark = mark_of(

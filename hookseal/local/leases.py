@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hookseal.delivery.lane import Gate
+    from hookseal.delivery.ordering.partition import Gate
 
 __all__ = ["EveryPartition", "Leases"]
 

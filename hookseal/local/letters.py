@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.ports import Stretch
+from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
 from hookseal.kafka.replay.items import letter_items
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
-from hookseal.local.patience import surely
+from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookseal.local.index import LocalLetters
     from hookseal.local.store import Store
 
-__all__ = ["LocalDeadLetters", "LocalReplays", "LocalSetAside"]
+__all__ = ["LocalDeadLetters", "LocalDeferredEvents", "LocalReplays"]
 
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
@@ -63,15 +63,15 @@ class LocalDeadLetters:
         try:
             # The last resort: an error that nobody expected must not lose the letter, nor end
             # the partition without an alarm.
-            await surely(append, self._clock, failed, retried=Exception)
+            await retry_forever(append, self._clock, failed, retried=Exception)
         finally:
             if failures:
                 self._observer.bury_ended()
         self._observer.buried(letter)
 
 
-class LocalSetAside:
-    """`SetAsideLetters` in a store."""
+class LocalDeferredEvents:
+    """`DeferredEventStore` in a store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         """Prepare; the store is started by its owner."""
@@ -84,31 +84,31 @@ class LocalSetAside:
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
-    ) -> Stretch:
+    ) -> DeferredPage:
         """Return what is wanted from `start` on: a hundred letters at most."""
         letters: list[Record] = []
         position, seen, size = start, 0, 0
         while position < end and seen < _RECORDS_MAX:
             found = await self._store.read("dead-letters", partition, position, _READ)
             if not found:
-                return Stretch(letters, end)
+                return DeferredPage(letters, end)
             for record in found:
                 if record.offset >= end:
-                    return Stretch(letters, end)
+                    return DeferredPage(letters, end)
                 position = record.offset + 1
                 seen += 1
                 if wanted(record):
                     letters.append(record)
                     size += len(record.value or b"")
                     if len(letters) >= _LETTERS_MAX or size >= _BYTES_MAX:
-                        return Stretch(letters, position)
-        return Stretch(letters, min(position, end))
+                        return DeferredPage(letters, position)
+        return DeferredPage(letters, min(position, end))
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
         """Enter the letters in the ledger, trying again for as long as it takes."""
         entry = encode(DrainedEntry([(one.offset, one.timestamp_ms) for one in letters]))
         offsets = [letter.offset for letter in letters]
-        await surely(lambda: self._store.settle(partition, offsets, entry), self._clock)
+        await retry_forever(lambda: self._store.settle(partition, offsets, entry), self._clock)
 
 
 class LocalReplays:

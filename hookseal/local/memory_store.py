@@ -26,7 +26,7 @@ _CHANGES_REMEMBERED = 10_000
 def queue_full() -> BrokerError:
     """Return the error for an event that there is no room for."""
     return BrokerError(
-        "queue_full", "As many events wait as there is room for.", field="HOOKSEAL_MAX_QUEUE"
+        "queue_full", "As many events wait as there is room for.", field="HOOKSEAL_QUEUE_MAX_EVENTS"
     )
 
 

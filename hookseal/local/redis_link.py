@@ -58,7 +58,7 @@ class RedisLink:
             raise ConfigurationError(
                 "queue_invalid",
                 "Give memory:// or a URL of Redis: redis://host:6379/0, rediss:// or unix://.",
-                field="HOOKSEAL_QUEUE",
+                field="HOOKSEAL_QUEUE_URL",
             ) from None
         self.where = urlsplit(url).hostname or "redis"
         # In braces: one slot, where it is a cluster.
@@ -101,18 +101,18 @@ class RedisLink:
             return BrokerError(
                 "redis_full",
                 "Redis has reached its `maxmemory` and takes nothing more; give it more.",
-                field="HOOKSEAL_QUEUE",
+                field="HOOKSEAL_QUEUE_URL",
             )
         if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
             return BrokerError(
                 "redis_refused",
                 "Redis does not let us in; check user, password and rights.",
-                field="HOOKSEAL_QUEUE",
+                field="HOOKSEAL_QUEUE_URL",
             )
         return BrokerError(
             "redis_unreachable",
             f"No Redis answers at {self.where}; check that it runs and can be reached.",
-            field="HOOKSEAL_QUEUE",
+            field="HOOKSEAL_QUEUE_URL",
         )
 
 

@@ -75,7 +75,7 @@ class RedisStore:
                 "queue_form",
                 f"What is in Redis has form {form.decode()}; this release knows {_FORM}. Upgrade, "
                 "or choose another HOOKSEAL_TOPIC_PREFIX.",
-                field="HOOKSEAL_QUEUE",
+                field="HOOKSEAL_QUEUE_URL",
             )
         if int(partitions) != self.partitions:
             raise ConfigurationError(
@@ -103,7 +103,9 @@ class RedisStore:
         version = str(server.get("redis_version", "0"))
         if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
             raise ConfigurationError(
-                "redis_old", f"This is Redis {version}; use 7.0 or later.", field="HOOKSEAL_QUEUE"
+                "redis_old",
+                f"This is Redis {version}; use 7.0 or later.",
+                field="HOOKSEAL_QUEUE_URL",
             )
 
     async def _check_settings(self) -> None:
@@ -114,7 +116,7 @@ class RedisStore:
                 "redis_evicts",
                 f"Redis drops what it holds when its memory is full (maxmemory-policy {policy}); "
                 "set it to noeviction.",
-                field="HOOKSEAL_QUEUE",
+                field="HOOKSEAL_QUEUE_URL",
             )
         persistence = await self._client.info("persistence")
         if not int(persistence.get("aof_enabled", 0)):

@@ -6,16 +6,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from hookseal.domain.answer import answer_of
 from hookseal.domain.command import CreateTenant, RewriteTenant, apply
+from hookseal.domain.command_result import command_result
+from hookseal.domain.conflicts import conflict
 from hookseal.domain.notice import key_changed
-from hookseal.domain.refusals import refusal
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.local.events import notice_of
-from hookseal.local.patience import surely
+from hookseal.local.retry import retry_forever
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import ConfigurationError
-    from hookseal.kafka.registry import Registry
+    from hookseal.kafka.tenant_codec import TenantCodec
     from hookseal.local.store import Store
 
 __all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
@@ -56,24 +56,24 @@ class LocalTenants:
     def __init__(
         self,
         store: Store,
-        registry: Registry,
+        codec: TenantCodec,
         *,
         on_forged: Callable[[], None] = lambda: None,
-        stale_s: float = 10.0,
+        max_staleness_s: float = 10.0,
     ) -> None:
         """Prepare.
 
         Args:
             store: Started by its owner.
-            registry: Reads and writes the documents.
+            codec: Reads and writes the documents.
             on_forged: Called for each document that somebody else wrote; it is ignored.
-            stale_s: Seconds without news of the store after which nothing is trusted.
+            max_staleness_s: Seconds without news of the store after which nothing is trusted.
         """
         self._store = store
-        self._registry = registry
+        self._codec = codec
         self._on_forged = on_forged
-        self._stale_s = stale_s
-        self._index = TenantIndex(registry.tenant_of)
+        self._stale_s = max_staleness_s
+        self._index = TenantIndex(codec.tenant_of)
         self._decoded: dict[str, Tenant] = {}
         self._version: int | None = None
         self._heard_at = float("-inf")
@@ -233,7 +233,7 @@ class LocalTenants:
         for customer_id, document in documents.items():
             if document is not None:
                 try:
-                    self._registry.checked_document(customer_id.encode(), document)
+                    self._codec.checked_document(customer_id.encode(), document)
                 except InvalidInputError:
                     foreign += 1
                 else:
@@ -247,7 +247,7 @@ class LocalTenants:
             self._index.remove(customer_id)
             return
         try:
-            genuine = self._registry.checked_document(customer_id.encode(), document)
+            genuine = self._codec.checked_document(customer_id.encode(), document)
             self._index.put(customer_id, genuine.document)
             if not genuine.is_current:
                 self.outdated.add(customer_id)
@@ -261,17 +261,17 @@ class LocalTenants:
 class EngineTenants:
     """`Tenants` of the engine, over the same."""
 
-    def __init__(self, model: LocalTenants, clock: Clock, *, hold_s: float) -> None:
+    def __init__(self, model: LocalTenants, clock: Clock, *, wait_s: float) -> None:
         """Prepare.
 
         Args:
             model: Started by its owner.
             clock: For the waits between two tries.
-            hold_s: Seconds that an event of an unknown tenant may wait for it.
+            wait_s: Seconds that an event of an unknown tenant may wait for it.
         """
         self._model = model
         self._clock = clock
-        self._hold_s = hold_s
+        self._wait_s = wait_s
         self.get = model.get
         self.of_partition = model.of_partition
         # They are all decoded already.
@@ -279,11 +279,11 @@ class EngineTenants:
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
         """Wait until all changes are known, up to the hold time."""
-        await self._model.settle(self._hold_s)
+        await self._model.settle(self._wait_s)
 
     async def catch_up(self, partition: int) -> None:  # noqa: ARG002
         """Wait until all changes are known, however long the store is away."""
-        await surely(self._model.catch_up, self._clock)
+        await retry_forever(self._model.catch_up, self._clock)
 
 
 class LocalCommands:
@@ -293,7 +293,7 @@ class LocalCommands:
         self,
         store: Store,
         model: LocalTenants,
-        registry: Registry,
+        codec: TenantCodec,
         *,
         watcher: Watcher,
         clock: Clock,
@@ -303,19 +303,19 @@ class LocalCommands:
         Args:
             store: Started by its owner.
             model: Told of what was changed here.
-            registry: Reads and writes the documents.
+            codec: Reads and writes the documents.
             watcher: Hears of commands.
             clock: For the waits between two tries.
         """
         self._store = store
         self._model = model
-        self._registry = registry
+        self._codec = codec
         self._watcher = watcher
         self._clock = clock
 
     async def submit(self, command: Command) -> None:
         """Apply the command, trying again for as long as the store is away."""
-        await surely(lambda: self.apply(command), self._clock)
+        await retry_forever(lambda: self.apply(command), self._clock)
 
     async def apply(self, command: Command) -> tuple[Tenant | None, Tenant | None]:
         """Apply the command; return the tenant before and after it.
@@ -329,7 +329,7 @@ class LocalCommands:
             before = self._read(key, there)
             after = apply(before, command)
             if after != before or (after is not None and isinstance(command, RewriteTenant)):
-                document = None if after is None else self._registry.document(after)
+                document = None if after is None else self._codec.document(after)
                 news = key_changed(command, before, after)
                 notice = None if news is None else notice_of(news, self._store.partitions)
                 version = await self._store.change(command.customer_id, there, document, notice)
@@ -347,7 +347,7 @@ class LocalCommands:
         if document is None:
             return None
         try:
-            return self._registry.tenant_in(key, document)
+            return self._codec.tenant_in(key, document)
         except InvalidInputError:
             # As if it were not there.
             return None
@@ -380,5 +380,5 @@ class LocalChanges:
         except TimeoutError:
             raise BrokerError("redis_unreachable", "Redis did not answer in time.") from None
         if before is None and after is None and not isinstance(command, CreateTenant):
-            raise refusal("unknown_tenant", field=command.customer_id)
-        return answer_of(after, command)
+            raise conflict("unknown_tenant", field=command.customer_id)
+        return command_result(after, command)

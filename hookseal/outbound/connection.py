@@ -21,8 +21,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from hookseal.delivery.limits.concurrency import FairSemaphore
 from hookseal.delivery.local_resources import DESCRIPTORS, PORTS, exhausted_resource
-from hookseal.delivery.room import Room
 from hookseal.errors import LocalResourceError
 from hookseal.outbound.faults import attempt_error
 
@@ -157,7 +157,7 @@ class Connector(aiohttp.TCPConnector):
         self._factory = partial(_bounded, self._loop)
         self._sockets = sockets
         self._idle_s = idle_s
-        self._slots = Room(in_use, per_host)
+        self._slots = FairSemaphore(in_use, per_host)
         # All idle connections, the one that was idle longest first. `_conns`, which aiohttp closes
         # with the connector, has the same connections by host and in the same order.
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
@@ -184,7 +184,7 @@ class Connector(aiohttp.TCPConnector):
             return
         try:
             async with asyncio.timeout(timeout_s):
-                has_entered = await self._slots.entered(key)
+                has_entered = await self._slots.acquire(key)
         except TimeoutError:
             which = "connections_per_host" if self._slots.has_room() else "connections"
             raise LocalResourceError(which) from None
@@ -193,7 +193,7 @@ class Connector(aiohttp.TCPConnector):
 
     def leave(self, key: ConnectionKey) -> None:
         """Give the right to use one connection to the next who waits."""
-        self._slots.leave(key)
+        self._slots.release(key)
 
     def idle(self, key: ConnectionKey) -> Connection | None:
         """Take the idle connection to a host that was used last, or None.
@@ -331,7 +331,7 @@ class Connector(aiohttp.TCPConnector):
 
     def _close(self, *, abort_ssl: bool = False) -> list[Awaitable[object]]:
         self._idle.clear()
-        self._slots.send_away()
+        self._slots.cancel_waiters()
         return super()._close(abort_ssl=abort_ssl)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
-from hookseal.domain.moment import to_the_second
+from hookseal.domain.utc_time import format_utc_seconds
 
 __all__ = ["logger", "logging_config"]
 
@@ -137,7 +137,7 @@ def _rendered(line_to: Any, level: str, line: Any) -> Any:
     line["level"] = level
     line["logger"] = line_to.name
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-    line["timestamp"] = f"{to_the_second(seconds)}.{rest // 1000:06}Z"
+    line["timestamp"] = f"{format_utc_seconds(seconds)}.{rest // 1000:06}Z"
     if "exc_info" in line:
         line = structlog.processors.format_exc_info(line_to, level, line)
     return orjson.dumps(line, default=repr)

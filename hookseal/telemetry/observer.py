@@ -210,13 +210,13 @@ class TelemetryObserver:
         metrics.SUSPENDED_ENDPOINTS.labels(str(partition)).set(count)
 
     def bury_failed(self, times: int) -> None:
-        """A dead letter could not be stored; its lane holds on."""
+        """A dead letter could not be stored; its partition holds on."""
         metrics.DEAD_LETTER_WRITE_FAILURES.inc()
         if times == 1:
             metrics.DEAD_LETTER_WRITES_HELD.inc()
 
     def bury_ended(self) -> None:
-        """It is stored now, or its lane stopped."""
+        """It is stored now, or its partition stopped."""
         metrics.DEAD_LETTER_WRITES_HELD.dec()
 
     def blocked(self, address: str, port: int, reason: str) -> None:

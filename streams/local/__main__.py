@@ -24,7 +24,7 @@ from hookseal.seal.api_keys import new_admin_key
 from hookseal.telemetry.logs import logging_config
 from streams.local.service import LocalService
 from streams.local.stores import LocalOrdering, order_of, stored
-from streams.process import spare_the_collector, use_event_loop
+from streams.process import tune_gc, use_event_loop
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -57,10 +57,10 @@ def main(arguments: list[str]) -> int:
         asked = msgspec.json.decode(arguments[0], type=Asked)
         settings = load()
         use_event_loop(settings.event_loop)
-        spare_the_collector()
+        tune_gc()
         asyncio.run(_serve(asked, settings))
     except HooksealError as error:
-        ui.complain(error)
+        ui.print_error(error)
         return ui.exit_code_of(error)
     return 0
 
@@ -87,7 +87,7 @@ async def _serve(asked: Asked, settings: Settings) -> None:
         async with LocalService(
             settings, kept, ordering, host=asked.host, port=asked.port
         ) as service:
-            ui.say(f"The API answers at {service.url} until Ctrl-C")
+            ui.print_line(f"The API answers at {service.url} until Ctrl-C")
             await stop.wait()
     except OSError as error:
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hookseal.api.build import ApiParts, build
+from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp
 from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
@@ -16,25 +16,25 @@ from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
-from hookseal.local.letters import LocalDeadLetters, LocalReplays, LocalSetAside
-from hookseal.local.rewriting import Rewriting
+from hookseal.local.key_rotation import KeyRotationJob
+from hookseal.local.letters import LocalDeadLetters, LocalDeferredEvents, LocalReplays
+from hookseal.local.retention import RetentionJob
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
-from hookseal.local.tidy import Tidy
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import TelemetryObserver
 from hookseal.telemetry.traces import tracing_to
-from streams.drains import Drains
-from streams.egress import transport_of, warn_of_open_egress
-from streams.engine import engine_of
-from streams.local.holding import Holding
-from streams.local.lanes import StoreLanes
+from streams.egress import build_transport, warn_of_open_egress
+from streams.engine import build_engine
+from streams.local.assignment import Holding
+from streams.local.partition_runner import StorePartitionRunner
+from streams.suspended_endpoints import SuspendedEndpointRunner
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
-    from hookseal.delivery.lanes.turns import Ordering
+    from hookseal.delivery.ordering.keys import Ordering
     from streams.local.stores import Stored
 
 __all__ = ["LocalService"]
@@ -66,7 +66,7 @@ class LocalService:
         self._host = host
         self._port = port
         self._clock = SystemClock()
-        self._registry = settings.registry()
+        self._codec = settings.tenant_codec()
         store, clock = stored.store, self._clock
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
         self._observer = TelemetryObserver(
@@ -75,18 +75,20 @@ class LocalService:
         )
         self._model = LocalTenants(
             store,
-            self._registry,
+            self._codec,
             on_forged=metrics.FORGED_RECORDS.inc,
-            stale_s=settings.api_stale_s,
+            max_staleness_s=settings.api_max_staleness_s,
         )
         self._commands = LocalCommands(
-            store, self._model, self._registry, watcher=self._observer, clock=clock
+            store, self._model, self._codec, watcher=self._observer, clock=clock
         )
-        self._events = LocalEvents(store, room=settings.max_queue, sealing=settings.sealing())
-        self._transport = transport_of(settings, on_blocked=self._observer.blocked)
+        self._events = LocalEvents(
+            store, room=settings.queue_max_events, sealing=settings.sealing()
+        )
+        self._transport = build_transport(settings, on_blocked=self._observer.blocked)
         self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-local")
-        self._tidy = Tidy(store, clock)
-        self._rewriting = Rewriting(self._model, self._commands, clock)
+        self._tidy = RetentionJob(store, clock)
+        self._rewriting = KeyRotationJob(self._model, self._commands, clock)
 
     async def __aenter__(self) -> Self:
         """Start all of it.
@@ -150,13 +152,13 @@ class LocalService:
         """Wire what delivers."""
         settings, clock, observer = self._settings, self._clock, self._observer
         store, leases = self._stored
-        tenants = EngineTenants(self._model, clock, hold_s=settings.unknown_tenant_hold_s)
-        deliver, suspensions = engine_of(
+        tenants = EngineTenants(self._model, clock, wait_s=settings.unknown_tenant_wait_s)
+        deliver, suspensions = build_engine(
             settings,
             tenants=tenants,
             transport=self._transport,
             commands=self._commands,
-            letters=LocalSetAside(store, clock),
+            letters=LocalDeferredEvents(store, clock),
             dead_letters=LocalDeadLetters(store, observer, clock),
             router=LocalRouter(store, clock),
             observer=observer,
@@ -164,7 +166,7 @@ class LocalService:
             tracing=self._tracing,
         )
         self._model.on_change = suspensions.changed
-        lanes = StoreLanes(
+        runner = StorePartitionRunner(
             store=store,
             deliver=deliver,
             catch_up=tenants.catch_up,
@@ -172,13 +174,13 @@ class LocalService:
             observer=observer,
             clock=clock,
             ordering=settings.ordering,
-            limits=settings.lane_limits,
+            limits=settings.scheduler_limits,
             pressure=None if settings.ordering == "partition" else suspensions,
             at_a_time=settings.attempts_at_a_time,
             each=settings.attempts_each,
             grace_s=settings.shutdown_grace_s,
         )
-        drains = Drains(
+        suspended_endpoints = SuspendedEndpointRunner(
             suspensions=suspensions,
             catch_up=tenants.catch_up,
             gate=leases.gate,
@@ -188,7 +190,9 @@ class LocalService:
             each=settings.max_in_flight_per_customer,
             grace_s=settings.shutdown_grace_s,
         )
-        return Holding(store=store, leases=leases, lanes=lanes, drains=drains)
+        return Holding(
+            store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints
+        )
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
         settings = self._settings

@@ -1,4 +1,4 @@
-"""From `HOOKSEAL_QUEUE` to a store and its leases."""
+"""From `HOOKSEAL_QUEUE_URL` to a store and its leases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hookseal.local.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
-    from hookseal.delivery.lanes.turns import Ordering
+    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ports import Clock
     from hookseal.local.leases import Leases
     from hookseal.local.store import Store
@@ -64,7 +64,7 @@ def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
     Raises:
         ConfigurationError: `queue_invalid`, `extra_missing`.
     """
-    if settings.queue == _MEMORY:
+    if settings.queue_url == _MEMORY:
         # One line to stand in: first in, first out.
         return Stored(MemoryStore(1, now=clock.now), EveryPartition(1))
     try:
@@ -77,7 +77,7 @@ def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
         ) from None
     # One event after the other, over all processes: one line for all.
     partitions = 1 if ordering == "partition" else settings.partitions
-    link = RedisLink(settings.queue, settings.topic_prefix)
+    link = RedisLink(settings.queue_url, settings.topic_prefix)
     leases = RedisLeases(
         link,
         partitions,

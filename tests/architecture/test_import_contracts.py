@@ -18,7 +18,7 @@ PACKAGES = {
 VIOLATIONS = {
     "a layer above": ("hookseal/errors.py", "import agents.deliver", "One way only"),
     "a layer above inside hookseal": (
-        "hookseal/delivery/lane.py",
+        "hookseal/delivery/ordering/partition.py",
         "import hookseal.kafka.producer",
         "Inside hookseal",
     ),

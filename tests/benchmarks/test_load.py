@@ -41,7 +41,7 @@ def test_customers_are_spread_evenly_and_have_keys_of_their_own() -> None:
 def test_settings_of_the_shell_do_not_change_the_figures() -> None:
     shell = {
         "PATH": "/bin",
-        "HOOKSEAL_BUFFER_EVENTS": "16",
+        "HOOKSEAL_MAX_IN_PROGRESS": "16",
         "HOOKSEAL_KAFKA_SASL_USERNAME": "bench",
         "HOOKSEAL_SESSION_TIMEOUT_S": "6",
     }
@@ -50,7 +50,7 @@ def test_settings_of_the_shell_do_not_change_the_figures() -> None:
     theirs = kept_of(shell, cast("Any", SimpleNamespace(kind="bootstrap")))
 
     assert ours == {"PATH": "/bin"}
-    assert theirs == {name: shell[name] for name in shell if name != "HOOKSEAL_BUFFER_EVENTS"}
+    assert theirs == {name: shell[name] for name in shell if name != "HOOKSEAL_MAX_IN_PROGRESS"}
 
 
 def test_without_nginx_the_refusal_says_what_to_install(

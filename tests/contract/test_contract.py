@@ -18,7 +18,7 @@ import typer.main
 from prometheus_client.metrics import MetricWrapperBase
 from typer.testing import CliRunner
 
-from hookseal.api.build import ApiParts, operations_of
+from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.openapi import document_of
 from hookseal.cli import settings_table
 from hookseal.cli.app import app
@@ -60,7 +60,7 @@ def test_topics() -> None:
 
 
 def test_record_bytes() -> None:
-    registry = a_registry()
+    codec = a_registry()
     tenant = Tenant(
         customer_id="acme",
         revision=7,
@@ -125,8 +125,8 @@ def test_record_bytes() -> None:
     check(
         "records.json",
         {
-            "tenants-changelog": registry.document(tenant).decode(),
-            "tenant-commands": [registry.command(one).decode() for one in commands],
+            "tenants-changelog": codec.document(tenant).decode(),
+            "tenant-commands": [codec.command(one).decode() for one in commands],
             "dead-letters": [[name, (value or b"").decode()] for name, value in letter.headers()],
             "deliveries": attempt_record.encode(attempt).decode(),
             "replays": [

@@ -53,7 +53,7 @@ class Provider:
     async def start(self) -> None:
         await topics.create(self.settings.cluster, partitions=PARTITIONS)
         self.producer = await self._stack.enter_async_context(Producer(self.settings.cluster))
-        self.commands = KafkaCommands(self.producer, self.names, self.settings.registry())
+        self.commands = KafkaCommands(self.producer, self.names, self.settings.tenant_codec())
 
     async def make_topics(self, partitions: dict[str, int]) -> None:
         """Make topics by hand, each with its own number of partitions."""

@@ -19,7 +19,7 @@ __all__ = ["Local", "local_env"]
 def local_env(queue: str) -> dict[str, str]:
     """Return HOOKSEAL_* for the processes of one test; what they keep is their own."""
     return {
-        "HOOKSEAL_QUEUE": queue,
+        "HOOKSEAL_QUEUE_URL": queue,
         "HOOKSEAL_TOPIC_PREFIX": f"t{uuid4().hex[:12]}.",
         "HOOKSEAL_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
         "HOOKSEAL_SESSION_TIMEOUT_S": "2",

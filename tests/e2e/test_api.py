@@ -141,7 +141,7 @@ async def test_a_revoked_key_is_refused_everywhere(provider: Provider) -> None:
     await a.do("DELETE", f"/v1/tenants/acme/api-keys/{shown['id']}")
 
     assert (await a.ask("GET", "/v1/tenants/acme", key=key))[0] == 401
-    # The bound that is promised is HOOKSEAL_API_STALE_S; the wait here is far below it.
+    # The bound that is promised is HOOKSEAL_API_MAX_STALENESS_S; the wait here is far below it.
     async with asyncio.timeout(2):
         while (await b.ask("GET", "/v1/tenants/acme", key=key))[0] != 401:
             pass
@@ -156,7 +156,7 @@ async def test_the_api_starts_without_kafka_and_outlives_its_absence(
     env = {
         **settings_env,
         **own_broker.settings,
-        "HOOKSEAL_API_STALE_S": "2",
+        "HOOKSEAL_API_MAX_STALENESS_S": "2",
         "HOOKSEAL_API_WRITE_TIMEOUT_S": "3",
     }
     (node,) = own_broker.nodes

@@ -67,9 +67,9 @@ async def test_a_failing_endpoint_is_retried_in_place_before_the_next_event(
     ]
 
 
-@pytest.mark.parametrize("buffer_events", ["1024", "16"])
+@pytest.mark.parametrize("max_in_progress", ["1024", "16"])
 async def test_a_dead_receiver_holds_its_partition_only(
-    provider: Provider, buffer_events: str
+    provider: Provider, max_in_progress: str
 ) -> None:
     receiver = await provider.receiver()
     dead, *_ = customers(1, partition=0)
@@ -78,7 +78,7 @@ async def test_a_dead_receiver_holds_its_partition_only(
     await provider.tenant(dead, f"http://127.0.0.1:{closed_port()}/refused")
     for tenant in [*alive, neighbour]:
         await provider.tenant(tenant, receiver.url(tenant))
-    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="3600", HOOKSEAL_BUFFER_EVENTS=buffer_events)
+    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="3600", HOOKSEAL_MAX_IN_PROGRESS=max_in_progress)
 
     await provider.publish(dead, 0)
     for start in range(0, 6000, 500):
@@ -234,7 +234,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_set_aside(
     await provider.tenant("gone", receiver.url("gone"))
     await provider.worker()
 
-    async with TenantsModel(provider.settings.cluster, provider.settings.registry()) as tenants:
+    async with TenantsModel(provider.settings.cluster, provider.settings.tenant_codec()) as tenants:
         await provider.publish("gone", 0)
         await tenants.changed(
             "gone",

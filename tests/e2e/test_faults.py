@@ -165,7 +165,7 @@ async def test_the_table_is_back_before_the_first_delivery(provider: Provider, s
     for tenant in tenants:
         await provider.publish(tenant, 1)
     # Another name is another data folder: the table can only come from the changelog.
-    await provider.worker("b", HOOKSEAL_STORE=store, HOOKSEAL_UNKNOWN_TENANT_HOLD_S="0")
+    await provider.worker("b", HOOKSEAL_STORE=store, HOOKSEAL_UNKNOWN_TENANT_WAIT_S="0")
     await receiver.until(lambda: len(set(receiver.accepted())) == 2 * len(tenants))
 
     assert await provider.dead_letters() == []
@@ -210,11 +210,11 @@ async def test_a_start_without_a_broker_says_so_and_may_be_tried_again(
 
 
 async def test_a_start_with_a_setting_that_is_wrong_says_which(provider: Provider) -> None:
-    worker = await provider.worker("a", HOOKSEAL_BUFFER_EVENTS="many")
+    worker = await provider.worker("a", HOOKSEAL_MAX_IN_PROGRESS="many")
 
     assert await worker.ended(timeout_s=30) == 78
     (line,) = worker.lines
-    assert line.startswith("settings_invalid: HOOKSEAL_BUFFER_EVENTS: ")
+    assert line.startswith("settings_invalid: HOOKSEAL_MAX_IN_PROGRESS: ")
 
 
 async def test_a_partition_goes_on_where_it_was_after_a_quiet_restart(

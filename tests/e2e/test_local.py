@@ -99,7 +99,7 @@ class TestMemory:
         place.env = local_env(MEMORY)
         # None of them is given up while the queue is to be full.
         again = ",".join(["0.1", *["0.5"] * 40])
-        local = await place.local("a", HOOKSEAL_MAX_QUEUE="5", HOOKSEAL_RETRY_DELAYS_S=again)
+        local = await place.local("a", HOOKSEAL_QUEUE_MAX_EVENTS="5", HOOKSEAL_RETRY_DELAYS_S=again)
         acme = await place.customer(local, "acme")
         acme.status = 503
         await publish(local, "acme", *range(5))
@@ -219,9 +219,9 @@ class TestRefusals:
         ("options", "env", "code"),
         [
             ((), {"HOOKSEAL_ORDERING": "partition"}, "ordering_unsupported"),
-            ((), {"HOOKSEAL_QUEUE": "http://redis"}, "settings_invalid"),
-            ((), {"HOOKSEAL_QUEUE": "redis://127.0.0.1:1/0"}, "redis_unreachable"),
-            (("--spool", "x"), {"HOOKSEAL_QUEUE": "redis://127.0.0.1:1/0"}, "options_conflict"),
+            ((), {"HOOKSEAL_QUEUE_URL": "http://redis"}, "settings_invalid"),
+            ((), {"HOOKSEAL_QUEUE_URL": "redis://127.0.0.1:1/0"}, "redis_unreachable"),
+            (("--spool", "x"), {"HOOKSEAL_QUEUE_URL": "redis://127.0.0.1:1/0"}, "options_conflict"),
             (("--spool", "/nowhere/x"), {}, "spool_unusable"),
             (("--spool", "x"), {"HOOKSEAL_MASTER_KEY": ""}, "master_key_missing"),
             (("--host", "192.0.2.1"), {}, "port_unavailable"),
@@ -347,7 +347,7 @@ class TestRedis:
         self, place: Place, own_redis: RedisServer
     ) -> None:
         place.env = local_env(own_redis.url)
-        local = await place.local("a", "--ordering", "customer", HOOKSEAL_API_STALE_S="2")
+        local = await place.local("a", "--ordering", "customer", HOOKSEAL_API_MAX_STALENESS_S="2")
         customers = [await place.customer(local, f"c{number}") for number in range(4)]
         load = Load(customers, lambda: [local])
         publishing = asyncio.create_task(load.run(150))

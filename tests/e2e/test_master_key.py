@@ -32,7 +32,7 @@ def keys(current: bytes, *before: bytes) -> dict[str, str]:
 
 async def rotate(provider: Provider, env: dict[str, str]) -> dict[str, int]:
     process = await asyncio.create_subprocess_exec(
-        *(str(BIN / "hookseal"), "secrets", "rotate", "--json"),
+        *(str(BIN / "hookseal"), "master-key", "rotate", "--json"),
         env={**os.environ, **provider.env, **env},
         stdout=asyncio.subprocess.PIPE,
     )

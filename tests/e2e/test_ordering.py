@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from hookseal.delivery.lanes.note import ranges_in
+from hookseal.delivery.ordering import offset_metadata
 from hookseal.kafka.partitioner import partition_of
 from tests.e2e.conftest import PARTITIONS, customers
 
@@ -122,7 +122,7 @@ async def test_a_kill_repeats_what_was_in_flight_and_not_what_was_finished_above
             found = (await committed()).get(2)
             if found is None:
                 return 0
-            return sum(end - at for at, end in ranges_in(found.metadata, found.offset))
+            return sum(end - at for at, end in offset_metadata.decode(found.metadata, found.offset))
 
         async with asyncio.timeout(30):
             while await finished_above() < 300:
@@ -174,7 +174,7 @@ async def test_a_kill_under_load_repeats_what_was_on_the_wire_or_not_committed(
         mark = marks.get(at.partition)
         if mark is None:
             return False
-        above = ranges_in(mark.metadata, mark.offset)
+        above = offset_metadata.decode(mark.metadata, mark.offset)
         return at.offset < mark.offset or any(start <= at.offset < end for start, end in above)
 
     # What was under way when it was killed may have come to the receiver only now.
@@ -337,7 +337,7 @@ async def test_a_hold_of_all_partitions_keeps_the_worker_in_its_group(provider: 
     worker = await provider.worker(
         app="tests.e2e.short_poll",
         MAX_POLL_INTERVAL_S="4",
-        HOOKSEAL_BUFFER_EVENTS="16",
+        HOOKSEAL_MAX_IN_PROGRESS="16",
         HOOKSEAL_RETRY_DELAYS_S="12",
     )
     await receiver.until(lambda: len(receiver.accepted()) == 40 * PARTITIONS)

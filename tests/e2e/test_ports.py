@@ -20,11 +20,12 @@ from hookseal.domain.command import (
     RotateSecret,
 )
 from hookseal.domain.dead_letter import DeadLetter, added_headers
-from hookseal.domain.draft import Draft
 from hookseal.domain.letter_filter import LetterFilter
+from hookseal.domain.new_event import NewEvent
 from hookseal.errors import ConflictError, EventIdReusedError
 from hookseal.kafka import topics
 from hookseal.kafka.changes import KafkaChanges
+from hookseal.kafka.deferred_events import KafkaDeferredEvents
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.index import LetterIndex
 from hookseal.kafka.partitioner import partition_of
@@ -32,11 +33,10 @@ from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from hookseal.kafka.replay import Replayer
-from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.local.events import LocalEvents
 from hookseal.local.index import LocalLetters
-from hookseal.local.letters import LocalDeadLetters, LocalReplays, LocalSetAside
+from hookseal.local.letters import LocalDeadLetters, LocalDeferredEvents, LocalReplays
 from hookseal.local.memory_store import MemoryStore
 from hookseal.local.redis_link import RedisLink
 from hookseal.local.redis_store import RedisStore
@@ -70,7 +70,7 @@ class Ports:
     changes: api.Changes
     model: api.TenantsModel
     dead_letters: engine.DeadLetters
-    set_aside: engine.SetAsideLetters
+    deferred: engine.DeferredEventStore
     letters: Any
     replays: api.Replays
     written: Callable[[], Awaitable[list[Record]]]
@@ -79,16 +79,16 @@ class Ports:
 
 
 async def local_ports(store: Store, folder: Path, stack: AsyncExitStack) -> Ports:
-    clock, observer, registry = SystemClock(), RecordingObserver(), a_registry()
+    clock, observer, codec = SystemClock(), RecordingObserver(), a_registry()
     await store.start()
     stack.push_async_callback(store.close)
-    model = LocalTenants(store, registry)
+    model = LocalTenants(store, codec)
     await model.start()
     stack.push_async_callback(model.close)
     letters = LocalLetters(store, folder)
     await letters.start()
     stack.push_async_callback(letters.close)
-    commands = LocalCommands(store, model, registry, watcher=observer, clock=clock)
+    commands = LocalCommands(store, model, codec, watcher=observer, clock=clock)
 
     async def at_once() -> None:
         pass
@@ -104,7 +104,7 @@ async def local_ports(store: Store, folder: Path, stack: AsyncExitStack) -> Port
         changes=LocalChanges(commands, timeout_s=10),
         model=model,
         dead_letters=LocalDeadLetters(store, observer, clock),
-        set_aside=LocalSetAside(store, clock),
+        deferred=LocalDeferredEvents(store, clock),
         letters=letters,
         replays=LocalReplays(store, letters),
         written=written,
@@ -115,16 +115,16 @@ async def local_ports(store: Store, folder: Path, stack: AsyncExitStack) -> Port
 async def kafka_ports(
     settings: Settings, env: dict[str, str], folder: Path, stack: AsyncExitStack
 ) -> Ports:
-    cluster, names, registry = settings.cluster, settings.names, settings.registry()
+    cluster, names, codec = settings.cluster, settings.names, settings.tenant_codec()
     await topics.create(cluster, partitions=PARTITIONS)
     producer = await stack.enter_async_context(Producer(cluster))
-    model = await stack.enter_async_context(TenantsModel(cluster, registry))
+    model = await stack.enter_async_context(TenantsModel(cluster, codec))
     events = await stack.enter_async_context(EventLog(cluster, now=time.time, timeout_s=10))
     letters = LetterIndex(cluster, folder / "index")
     await letters.start()
     stack.push_async_callback(letters.close)
-    set_aside = KafkaSetAside(cluster, names, producer)
-    stack.push_async_callback(set_aside.close)
+    deferred = KafkaDeferredEvents(cluster, names, producer)
+    stack.push_async_callback(deferred.close)
     await until(lambda: events.why_not_ready() is None)
 
     async def applying() -> None:
@@ -137,10 +137,10 @@ async def kafka_ports(
 
     return Ports(
         events=events,
-        changes=KafkaChanges(model, KafkaCommands(producer, names, registry), timeout_s=10),
+        changes=KafkaChanges(model, KafkaCommands(producer, names, codec), timeout_s=10),
         model=model,
         dead_letters=KafkaDeadLetters(producer, names, RecordingObserver()),
-        set_aside=set_aside,
+        deferred=deferred,
         letters=letters,
         replays=Replayer(cluster, letters, event_max_bytes=settings.event_max_bytes),
         written=written,
@@ -169,9 +169,9 @@ async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             yield await local_ports(MemoryStore(PARTITIONS, now=time.time), tmp_path, stack)
 
 
-def draft(event_id: str, data: str = "1", customer_id: str = "acme") -> Draft:
+def draft(event_id: str, data: str = "1", customer_id: str = "acme") -> NewEvent:
     value = f'{{"type":"a.b","id":"{event_id}","data":{data}}}'.encode()
-    return Draft(customer_id, value, event_id, "event")
+    return NewEvent(customer_id, value, event_id, "event")
 
 
 def command(kind: Any, **fields: Any) -> Any:
@@ -299,13 +299,13 @@ def letter(number: int, reason: str = "attempts_exhausted", **more: Any) -> Dead
 
 class TestDeadLetters:
     async def test_come_back_as_they_were(self, ports: Ports) -> None:
-        begin = await ports.set_aside.end(HOME)
+        begin = await ports.deferred.end(HOME)
         for number in range(3):
             await ports.dead_letters.bury(letter(number))
-        end = await ports.set_aside.end(HOME)
+        end = await ports.deferred.end(HOME)
 
-        found = await ports.set_aside.read(HOME, begin, end, lambda _: True)
-        some = await ports.set_aside.read(HOME, begin + 1, end - 1, lambda _: True)
+        found = await ports.deferred.read(HOME, begin, end, lambda _: True)
+        some = await ports.deferred.read(HOME, begin + 1, end - 1, lambda _: True)
 
         assert (begin, end, found.next) == (0, 3, 3)
         assert [(one.key, one.value, one.headers) for one in found.letters] == [
@@ -334,8 +334,8 @@ class TestDeadLetters:
     async def test_are_replayed_once_but_for_what_is_settled(self, ports: Ports) -> None:
         for number in range(4):
             await ports.dead_letters.bury(letter(number))
-        found = await ports.set_aside.read(HOME, 0, 4, lambda _: True)
-        await ports.set_aside.settle(HOME, [found.letters[2]])
+        found = await ports.deferred.read(HOME, 0, 4, lambda _: True)
+        await ports.deferred.settle(HOME, [found.letters[2]])
         everything = LetterFilter(customer_id="acme")
         await ports.letters.catch_up(timeout_s=10)
 

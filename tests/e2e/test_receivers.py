@@ -127,7 +127,7 @@ async def rotate(provider: Provider, tenants: list[Tenant]) -> None:
             )
         )
     rotations = {tenant.name: uuid4().hex for tenant in tenants}
-    async with TenantsModel(provider.settings.cluster, provider.settings.registry()) as table:
+    async with TenantsModel(provider.settings.cluster, provider.settings.tenant_codec()) as table:
         for name, command in rotations.items():
             await provider.commands.submit(
                 RotateSecret(id=command, customer_id=name, at=0.0, endpoint_id="ep_1")

@@ -68,7 +68,7 @@ async def recovered(worker: Worker, customer: str) -> None:
     )
 
 
-async def set_aside(provider: Provider, customer: str, count: int) -> None:
+async def defer_events(provider: Provider, customer: str, count: int) -> None:
     """Wait until so many events of the customer are set aside."""
 
     async def found() -> int:
@@ -107,7 +107,7 @@ async def test_a_suspended_endpoint_holds_nobody_and_gets_its_events_in_order_wh
         await provider.publish(other, number)
 
     await receiver.until(lambda: len(receiver.accepted(other)) == 40)
-    await set_aside(provider, stuck, 37)
+    await defer_events(provider, stuck, 37)
     outage.healed.set()
     for number in range(40, 60):
         await provider.publish(stuck, number)
@@ -134,7 +134,7 @@ async def test_a_kill_while_it_is_caught_up_with_loses_nothing_and_keeps_the_ord
     worker = await provider.worker("a", **SOON)
     for number in range(300):
         await provider.publish(stuck, number)
-    await set_aside(provider, stuck, 297)
+    await defer_events(provider, stuck, 297)
     outage.healed.set()
 
     await receiver.until(lambda: len(receiver.accepted()) > 100)
@@ -164,7 +164,7 @@ async def test_a_suspended_endpoint_is_shown_and_resumed_by_hand(provider: Provi
     worker, api = await provider.worker(**LATER), await provider.api()
     for number in range(20):
         await provider.publish(stuck, number)
-    await set_aside(provider, stuck, 17)
+    await defer_events(provider, stuck, 17)
     before = await endpoint(api, stuck, "suspended")
     resume = f"/v1/tenants/{stuck}/endpoints/ep_1/resume"
 
@@ -194,7 +194,7 @@ async def test_what_was_caught_up_with_needs_no_replay(provider: Provider) -> No
     worker, api = await provider.worker(**SOON), await provider.api()
     for number in range(20):
         await provider.publish(stuck, number)
-    await set_aside(provider, stuck, 17)
+    await defer_events(provider, stuck, 17)
     outage.healed.set()
     await recovered(worker, stuck)
 
@@ -226,7 +226,7 @@ async def test_a_customer_with_too_much_waiting_is_set_aside_instead_of_its_part
             **SOON,
             "HOOKSEAL_RETRY_DELAYS_S": "3600",
             "HOOKSEAL_ORDERING": "customer",
-            "HOOKSEAL_LANE_LIMIT": "5",
+            "HOOKSEAL_MAX_QUEUED_PER_KEY": "5",
         }
     )
     for number in range(30):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.domain.refusals import ENDPOINTS_MAX
+from hookseal.domain.conflicts import ENDPOINTS_MAX
 from hookseal.domain.tenant_size import DOCUMENT_MAX_BYTES, RECENT_MAX_BYTES
 from hookseal.kafka.reader import read_all
 from tests.e2e.conftest import customers

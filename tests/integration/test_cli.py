@@ -111,7 +111,7 @@ def directly(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "HOOKSEAL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
             "HOOKSEAL_EGRESS_ALLOW_HTTP": "true",
             "HOOKSEAL_EGRESS_ALLOW_PORTS": "1024-65535",
-            "HOOKSEAL_UNKNOWN_TENANT_HOLD_S": "1",
+            "HOOKSEAL_UNKNOWN_TENANT_WAIT_S": "1",
             "HOOKSEAL_LOG_FORMAT": "json",
             "HOOKSEAL_DATA_DIR": str(folder),
         }

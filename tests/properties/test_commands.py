@@ -138,7 +138,7 @@ def test_a_tenant_is_always_in_order(log: list[Command]) -> None:
 
 @given(st.lists(any_large_command | any_command, max_size=30))
 def test_no_document_is_too_large_for_its_changelog(log: list[Command]) -> None:
-    registry, state = a_registry(), None
+    codec, state = a_registry(), None
     at: dict[str, Any] = {"customer_id": "acme", "id": "", "at": 0.0}
     url = "https://x/" + "x" * 80_000
     # Near the limit already: few examples would come there by themselves.
@@ -159,9 +159,9 @@ def test_no_document_is_too_large_for_its_changelog(log: list[Command]) -> None:
         code = state.result_of(command.id)
         if before is not None and code not in (None, "ok"):
             assert state == replace(before, recent=state.recent)
-        size = len(registry.document(replace(state, recent=())))
+        size = len(codec.document(replace(state, recent=())))
         assert size <= DOCUMENT_HARD_MAX_BYTES
-        assert len(registry.document(state)) <= DOCUMENT_HARD_MAX_BYTES + RECENT_MAX_BYTES
+        assert len(codec.document(state)) <= DOCUMENT_HARD_MAX_BYTES + RECENT_MAX_BYTES
 
 
 @given(st.lists(any_command, max_size=30), st.data())
@@ -190,13 +190,13 @@ def test_a_command_survives_the_topic(command: Command) -> None:
 @given(any_command, st.data())
 def test_no_mutation_of_a_record_is_taken(command: Command, data: st.DataObject) -> None:
     """As a fuzzer would: bytes flipped, cut out, doubled, exchanged, over the whole record."""
-    registry = a_registry()
+    codec = a_registry()
     key = command.customer_id.encode()
-    genuine = registry.command(command)
+    genuine = codec.command(command)
     value = data.draw(mutations(genuine))
     if value != genuine:
         with pytest.raises(InvalidCommandError):
-            registry.command_in(key, value)
+            codec.command_in(key, value)
 
 
 @given(any_command, st.data())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookseal.delivery.lane import LaneStoppedError
+from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.delivery.ports import Answer, SealedRequest
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import AttemptError, BlockedAddressError
@@ -35,7 +35,7 @@ class World:
         await asyncio.sleep(0)
         response = self.script.pop() if self.script else 200
         if response == "stop":
-            self.lane.stop()
+            self.context.stop()
             return Answer(500)
         if response == "timeout":
             raise AttemptError("timeout", "late")
@@ -50,10 +50,10 @@ class World:
         self.engine.transport.post = self.post  # type: ignore[method-assign, assignment]
         committed = 0
         while committed < EVENTS:
-            self.lane = self.engine.lane()
+            self.context = self.engine.context()
             try:
-                await self.engine.deliver(a_record(offset=committed), self.lane)
-            except LaneStoppedError:
+                await self.engine.deliver(a_record(offset=committed), self.context)
+            except PartitionStoppedError:
                 continue
             committed += 1
 

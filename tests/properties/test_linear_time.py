@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from yarl import URL
 
-from hookseal.api import bodies, cursors, events
-from hookseal.api.letter_schemas import DeadLettersAsked, ReplayNew
-from hookseal.api.schemas import EndpointNew
-from hookseal.delivery.lanes.note import ranges_in
+from hookseal.api import cursors, events, request_body
+from hookseal.api.letter_schemas import DeadLetterPageQuery, ReplayRequest
+from hookseal.api.schemas import EndpointCreate
+from hookseal.delivery.ordering import offset_metadata
 from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
-from hookseal.domain.draft import DraftReader
+from hookseal.domain.deferred import event_of
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import URL_MAX, check_url
 from hookseal.domain.event import (
@@ -33,9 +33,9 @@ from hookseal.domain.event import (
 )
 from hookseal.domain.json_text import array_elements, data_member, validate
 from hookseal.domain.letter_filter import parse_moment, parse_place
+from hookseal.domain.new_event import NewEventReader
 from hookseal.domain.record import Record
 from hookseal.domain.replay import parse_mark
-from hookseal.domain.set_aside import event_of
 from hookseal.domain.subscription import check_event_types, subscribes
 from hookseal.domain.verdict import retry_after_s
 from hookseal.errors import HooksealError
@@ -157,7 +157,7 @@ def a_dead_letter(headers: Any) -> object:
 OPENER = Opener(keyring([vectors()["p256"].private_key]), max_body_bytes=2**30)
 REGISTRY = RegistryMac([bytes(32)])
 VAULT = EventVault("events", [bytes(32)])
-DRAFTS = DraftReader(2**30)
+DRAFTS = NewEventReader(2**30)
 
 
 def a_body(**members: str) -> bytes:
@@ -184,7 +184,9 @@ def json_cases() -> Iterator[Case]:
         yield Case(f"event: {name}", a_plain_event, at_event(made))
         yield Case(f"received event: {name}", ReceivedEvent.parse, in_data(made))
         yield Case(f"sealed body: {name}", OPENER.open, made)
-        yield Case(f"body: {name}", lambda text: bodies.decoded(text, EndpointNew), in_data(made))
+        yield Case(
+            f"body: {name}", lambda text: request_body.decoded(text, EndpointCreate), in_data(made)
+        )
         yield Case(f"attempt: {name}", attempt_record.decode, in_data(made))
         yield Case(f"replay: {name}", replay_entry.settled_in, in_data(made))
     yield Case("data: repeated", data_member, repeated(b'"data":[1],', b"{", b'"data":1}'))
@@ -207,8 +209,12 @@ def number_cases() -> Iterator[Case]:
         ("command", command.decode, a_command + b'"at":*}'),
         ("command", command.decode, a_command + b'"at":1,"v":*}'),
         ("tenant", tenant.decode, b'{"customer_id":"a","revision":*}'),
-        ("endpoint", lambda text: bodies.decoded(text, EndpointNew), b'{"retry_delays_s":[*]}'),
-        ("replay", lambda text: bodies.decoded(text, ReplayNew), b'{"limit":*}'),
+        (
+            "endpoint",
+            lambda text: request_body.decoded(text, EndpointCreate),
+            b'{"retry_delays_s":[*]}',
+        ),
+        ("replay", lambda text: request_body.decoded(text, ReplayRequest), b'{"limit":*}'),
     ):
         for name, made in NUMBERS.items():
             yield Case(f"{what}: {text.decode()}: {name}", decode, inside(text)(made))
@@ -246,7 +252,7 @@ def text_cases() -> Iterator[Case]:
         ("admin key", lambda text: same_secret(text, "wha_x")),
         ("trace context", is_traceparent),
         ("replay's mark", lambda text: parse_mark(text.encode())),
-        ("offset metadata", lambda text: ranges_in(text, 0)),
+        ("offset metadata", lambda text: offset_metadata.decode(text, 0)),
         ("signature", lambda text: signed_headers([("webhook-signature", text)])),
         ("dead letter's headers", lambda text: a_dead_letter(((ORIGIN, text.encode()),))),
     ):
@@ -293,7 +299,7 @@ def other_cases() -> Iterator[Case]:
         "value of a choice": repeated(b"a", b'{"category":"', b'"}'),
         "ids": repeated(b'"1/1",', b'{"ids":[', b'"1/1"]}'),
     }.items():
-        yield Case(f"body: {name}", lambda text: bodies.decoded(text, ReplayNew), made)
+        yield Case(f"body: {name}", lambda text: request_body.decoded(text, ReplayRequest), made)
     for name, made in {
         "parts": lambda size: a_body(iv="." * size),
         "ciphertext": lambda size: a_body(ciphertext="A" * size),
@@ -367,7 +373,11 @@ def limited_cases() -> Iterator[tuple[str, Callable[[Any], object], Any]]:
         "cursor": "cursor=" + "MS8x" * (line // 4),
     }.items():
         read = URL(f"/v1?{query}", encoded=True).query
-        yield f"query: {name}", lambda found: bodies.query_of(found, DeadLettersAsked), read
+        yield (
+            f"query: {name}",
+            lambda found: request_body.query_of(found, DeadLetterPageQuery),
+            read,
+        )
     most = ("a." * 122 + "*",) * 100
     yield "subscriptions", lambda event_type: subscribes(most, event_type), "a." * 127
     yield "subscriptions, checked", check_event_types, most

@@ -9,8 +9,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookseal.domain.draft import Draft, DraftReader
 from hookseal.domain.event import derived_id, parse_event
+from hookseal.domain.new_event import NewEvent, NewEventReader
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError, SealError
 from hookseal.kafka.sealed_drafts import sealed
@@ -23,7 +23,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
 @st.composite
-def drafts(draw: st.DrawFn) -> Draft:
+def drafts(draw: st.DrawFn) -> NewEvent:
     given_members: dict[str, Any] = {
         "type": draw(st.sampled_from(["order.paid", 'a"b', "é", "x\\y"])),
         "id": draw(st.none() | st.sampled_from(["evt_1", 'a"b', "x\\y"])),
@@ -32,19 +32,19 @@ def drafts(draw: st.DrawFn) -> Draft:
     data = orjson.dumps(draw(json_values), option=draw(st.sampled_from([0, orjson.OPT_INDENT_2])))
     document = {name: value for name, value in given_members.items() if value is not None}
     head = orjson.dumps(document)[:-1]
-    reader = DraftReader(MAX_BYTES, customer_id=draw(st.sampled_from(["acme", "ö"])))
+    reader = NewEventReader(MAX_BYTES, customer_id=draw(st.sampled_from(["acme", "ö"])))
     try:
         return reader.read(head + b',"data":' + data + b"}")
     except InvalidEventError:
         return reader.read(b'{"type":"order.paid","data":' + data + b"}")
 
 
-def on_topic(draft: Draft) -> Record:
+def on_topic(draft: NewEvent) -> Record:
     return Record("events", 0, 7, draft.key, draft.value, draft.headers, 1_700_000_000_000)
 
 
 @given(drafts())
-def test_all_but_the_data_stays_as_it_was_and_the_data_open(draft: Draft) -> None:
+def test_all_but_the_data_stays_as_it_was_and_the_data_open(draft: NewEvent) -> None:
     plain = parse_event(on_topic(draft), max_bytes=MAX_BYTES)
     event = parse_event(on_topic(sealed(draft, VAULT)), max_bytes=MAX_BYTES)
 
@@ -62,12 +62,12 @@ def test_all_but_the_data_stays_as_it_was_and_the_data_open(draft: Draft) -> Non
 
 
 @given(drafts())
-def test_sealing_is_the_same_each_time(draft: Draft) -> None:
+def test_sealing_is_the_same_each_time(draft: NewEvent) -> None:
     assert sealed(draft, VAULT) == sealed(draft, VAULT)
 
 
 @given(drafts(), st.data())
-def test_no_mutation_is_taken_for_data(draft: Draft, data: st.DataObject) -> None:
+def test_no_mutation_is_taken_for_data(draft: NewEvent, data: st.DataObject) -> None:
     genuine = sealed(draft, VAULT)
     value = data.draw(mutations(genuine.value))
     record = on_topic(genuine)
@@ -80,7 +80,7 @@ def test_no_mutation_is_taken_for_data(draft: Draft, data: st.DataObject) -> Non
 
 
 def test_an_event_of_the_greatest_size_may_be_sealed() -> None:
-    reader = DraftReader(MAX_BYTES, customer_id="acme")
+    reader = NewEventReader(MAX_BYTES, customer_id="acme")
     head = b'{"type":"a","data":"'
     draft = reader.read(head + b"x" * (MAX_BYTES - len(head) - 2) + b'"}')
 

@@ -29,7 +29,7 @@ def test_the_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = Settings()
 
-    assert settings.queue == "redis://redis:6379/0"
+    assert settings.queue_url == "redis://redis:6379/0"
     assert [str(network) for network in settings.egress_allow_cidrs] == [
         network["subnet"] for network in COMPOSE["networks"]["hookseal"]["ipam"]["config"]
     ]

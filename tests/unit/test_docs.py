@@ -149,7 +149,7 @@ class TestPages:
         assert named - there_are == set()
 
     def test_the_longest_hold_is_the_one_they_tell(self) -> None:
-        at_most_s = Settings.model_construct().longest_hold_s
+        at_most_s = Settings.model_construct().longest_backoff_s
 
         for page in (README, REPOSITORY / "docs" / "guarantees.md"):
             assert f"{at_most_s:.0f} s" in page.read_text()

@@ -34,7 +34,7 @@ def demo(
     on the dead-letters topic; the exit code is 0 only if all of it holds.
     """
     try:
-        from hookseal.cli.demo.performance import perform
+        from hookseal.cli.demo.run import run_demo
     except ImportError as error:
         raise missing_extra(error, "receiver") from None
     from hookseal.cli.demo.summary import as_document, say_summary
@@ -50,7 +50,7 @@ def demo(
         start_broker() as running,
     ):
         performance = ui.run(
-            perform(
+            run_demo(
                 running,
                 logs or Path(folder),
                 events=events,

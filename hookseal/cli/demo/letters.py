@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from hookseal.cli.demo.books import Book, Letter
+from hookseal.cli.demo.ledger import Ledger, Letter
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka.reader import places_of
 from hookseal.kafka.topics import TopicNames
@@ -30,10 +30,10 @@ class LettersFollower:
     batch, and a letter beyond it would be missed.
     """
 
-    def __init__(self, cluster: Cluster, books: dict[str, Book]) -> None:
+    def __init__(self, cluster: Cluster, ledgers: dict[str, Ledger]) -> None:
         """Prepare to enter letters into these books, by customer id."""
         self._cluster = cluster
-        self._books = books
+        self._ledgers = ledgers
 
     async def __aenter__(self) -> Self:
         topic = TopicNames(self._cluster.topic_prefix).dead_letters
@@ -77,9 +77,9 @@ class LettersFollower:
     def _enter(self, record: ConsumerRecord) -> None:
         # A letter of somebody unknown gets a book as well, in which it speaks against us.
         customer_id = (record.key or b"").decode("utf-8", "replace")
-        book = self._books.setdefault(customer_id, Book(customer_id))
+        ledger = self._ledgers.setdefault(customer_id, Ledger(customer_id))
         added = added_headers(tuple(record.headers))
-        book.letters.append(
+        ledger.letters.append(
             Letter(
                 event_id=added.get("event-id", ""),
                 reason=added.get("reason", ""),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hookseal.seal.keys import KeyKind
 
-__all__ = ["CAST", "PARTITIONS", "Behaviour", "Planned", "Role", "is_failing", "planned_events"]
+__all__ = [
+    "PARTITIONS",
+    "SCENARIO",
+    "Behaviour",
+    "Planned",
+    "ReceiverBehaviour",
+    "is_failing",
+    "planned_events",
+]
 
 PARTITIONS = 6
 _TYPES = ("order.created", "order.paid", "order.shipped")
@@ -20,7 +28,7 @@ _DOWN_SHARE = 40
 _DOWN_MIN, _DOWN_MAX = 2, 8
 
 
-class Behaviour(Enum):
+class ReceiverBehaviour(Enum):
     """How a tenant's receiver behaves."""
 
     WELL = "up"
@@ -29,7 +37,7 @@ class Behaviour(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class Behaviour:
     """One tenant of the demo.
 
     Attributes:
@@ -41,16 +49,16 @@ class Role:
 
     customer_id: str
     alg: KeyKind
-    behaviour: Behaviour = Behaviour.WELL
+    behaviour: ReceiverBehaviour = ReceiverBehaviour.WELL
 
 
-CAST = (
-    Role("acme", "rsa-4096"),
-    Role("northwind", "rsa-3072", Behaviour.DOWN),
-    Role("monarch", "rsa-2048"),
-    Role("bluth", "p256"),
-    Role("wingtip", "x25519"),
-    Role("tailspin", "p256", Behaviour.NOW_AND_THEN),
+SCENARIO = (
+    Behaviour("acme", "rsa-4096"),
+    Behaviour("northwind", "rsa-3072", ReceiverBehaviour.DOWN),
+    Behaviour("monarch", "rsa-2048"),
+    Behaviour("bluth", "p256"),
+    Behaviour("wingtip", "x25519"),
+    Behaviour("tailspin", "p256", ReceiverBehaviour.NOW_AND_THEN),
 )
 
 
@@ -74,8 +82,10 @@ def planned_events(count: int, seed: int) -> list[Planned]:
     """
     chance = random.Random(seed)  # noqa: S311 - a plan, not a secret
     down = max(_DOWN_MIN, min(_DOWN_MAX, count // _DOWN_SHARE))
-    others = [role.customer_id for role in CAST if role.behaviour is not Behaviour.DOWN]
-    turns = [role.customer_id for role in CAST if role.behaviour is Behaviour.DOWN] * down
+    others = [role.customer_id for role in SCENARIO if role.behaviour is not ReceiverBehaviour.DOWN]
+    turns = [
+        role.customer_id for role in SCENARIO if role.behaviour is ReceiverBehaviour.DOWN
+    ] * down
     turns += [others[number % len(others)] for number in range(count - down)]
     chance.shuffle(turns)
     return [

@@ -7,13 +7,13 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from hookseal.cli.demo.books import Arrival, Book
-from hookseal.cli.demo.plan import Behaviour, is_failing
+from hookseal.cli.demo.ledger import Arrival, Ledger
+from hookseal.cli.demo.plan import ReceiverBehaviour, is_failing
 from hookseal_receiver import Webhook
 from hookseal_receiver.listener import Listener
 
 if TYPE_CHECKING:
-    from hookseal.cli.demo.plan import Role
+    from hookseal.cli.demo.plan import Behaviour
     from hookseal_receiver import Event, VerificationError
 
 __all__ = ["HOST", "Specimen", "TenantSide"]
@@ -34,11 +34,11 @@ class TenantSide:
 
     Attributes:
         role: Who it plays.
-        book: What it published and received.
+        ledger: What it published and received.
         specimen: The first request that it opened.
     """
 
-    def __init__(self, role: Role, *, seed: int, began_s: float) -> None:
+    def __init__(self, role: Behaviour, *, seed: int, began_s: float) -> None:
         """Prepare.
 
         Args:
@@ -47,7 +47,7 @@ class TenantSide:
             began_s: Monotonic seconds from which times are counted.
         """
         self.role = role
-        self.book = Book(role.customer_id, may_fail=role.behaviour is Behaviour.DOWN)
+        self.ledger = Ledger(role.customer_id, may_fail=role.behaviour is ReceiverBehaviour.DOWN)
         self.specimen: Specimen | None = None
         self._seed = seed
         self._began_s = began_s
@@ -56,7 +56,7 @@ class TenantSide:
         self._receiver = Listener(answer=self._answer, refused=self._refused, host=HOST)
 
     async def __aenter__(self) -> Self:
-        if self.role.behaviour is Behaviour.DOWN:
+        if self.role.behaviour is ReceiverBehaviour.DOWN:
             # Bound, but not listened on: connections are refused, and nobody else takes it.
             reserved = self._stack.enter_context(socket.socket())
             reserved.bind((HOST, 0))
@@ -82,11 +82,11 @@ class TenantSide:
 
     async def _answer(self, event: Event, body: bytes) -> int:
         self._requests += 1
-        fails = self.role.behaviour is Behaviour.NOW_AND_THEN
+        fails = self.role.behaviour is ReceiverBehaviour.NOW_AND_THEN
         status = _SERVICE_UNAVAILABLE if fails and is_failing(self._requests, self._seed) else _OK
         self.specimen = self.specimen or Specimen(body, event.plaintext)
-        self.book.arrivals.append(Arrival(event.id, status, time.monotonic() - self._began_s))
+        self.ledger.arrivals.append(Arrival(event.id, status, time.monotonic() - self._began_s))
         return status
 
     def _refused(self, error: VerificationError) -> None:
-        self.book.refused.append(error.reason)
+        self.ledger.refused.append(error.reason)

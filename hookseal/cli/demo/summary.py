@@ -12,9 +12,9 @@ from hookseal.cli.demo.plan import PARTITIONS
 from hookseal.kafka.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from hookseal.cli.demo.performance import Performance
+    from hookseal.cli.demo.checks import Claim
     from hookseal.cli.demo.receivers import TenantSide
-    from hookseal.cli.demo.verdict import Claim
+    from hookseal.cli.demo.run import DemoResult
 
 __all__ = ["as_document", "say_summary"]
 
@@ -33,14 +33,14 @@ _COLUMNS = {
 }
 
 
-def as_document(performance: Performance) -> dict[str, Any]:
+def as_document(performance: DemoResult) -> dict[str, Any]:
     """Return everything that the summary is made of, for JSON."""
     sealed = next((one for one in performance.tenants if one.specimen is not None), None)
-    letter = next((found for one in performance.tenants for found in one.book.letters), None)
+    letter = next((found for one in performance.tenants for found in one.ledger.letters), None)
     return {
         "broker": performance.broker,
         "seconds": round(performance.seconds, 1),
-        "published": sum(len(one.book.published) for one in performance.tenants),
+        "published": sum(len(one.ledger.published) for one in performance.tenants),
         "tenants": [_row(tenant) for tenant in performance.tenants],
         "workers": [
             {"name": one.name, "partitions": one.log.partitions, "attempts": one.log.attempts}
@@ -57,7 +57,7 @@ def as_document(performance: Performance) -> dict[str, Any]:
     }
 
 
-def say_summary(performance: Performance) -> None:
+def say_summary(performance: DemoResult) -> None:
     """Print the summary."""
     document = as_document(performance)
     ui.table(
@@ -65,7 +65,7 @@ def say_summary(performance: Performance) -> None:
         [[row[name] for name in _COLUMNS] for row in document["tenants"]],
     )
     for worker in document["workers"]:
-        ui.say(
+        ui.print_line(
             f"{worker['name']}: {worker['attempts']} attempts on partitions "
             f"{', '.join(map(str, worker['partitions']))}"
         )
@@ -73,31 +73,31 @@ def say_summary(performance: Performance) -> None:
         _say_specimen(document["sealed"])
     if document["dead_letter"] is not None:
         _say_letter(document["dead_letter"])
-    ui.say()
+    ui.print_line()
     for claim in performance.claims:
         _say_claim(claim)
-    ui.say()
+    ui.print_line()
     failed = [claim.code for claim in performance.claims if not claim.holds]
     ending = f"These claims do NOT hold: {', '.join(failed)}." if failed else "All of it holds."
-    ui.say(
+    ui.print_line(
         f"{document['published']} events in {document['seconds']} s, start and stop included, "
         f"on the {performance.broker} broker. {ending}"
     )
 
 
 def _row(tenant: TenantSide) -> dict[str, Any]:
-    book, role = tenant.book, tenant.role
-    accepted = [arrival.at_s for arrival in book.arrivals if arrival.is_accepted]
+    ledger, role = tenant.ledger, tenant.role
+    accepted = [arrival.at_s for arrival in ledger.arrivals if arrival.is_accepted]
     return {
         "partition": partition_of(role.customer_id, PARTITIONS),
         "customer_id": role.customer_id,
         "key": role.alg,
         "receiver": role.behaviour.value,
-        "published": len(book.published),
-        "accepted": len(book.accepted),
-        "dead_lettered": len(book.letters),
-        "retried": book.retries,
-        "repeated": book.repeats,
+        "published": len(ledger.published),
+        "accepted": len(ledger.accepted),
+        "dead_lettered": len(ledger.letters),
+        "retried": ledger.retries,
+        "repeated": ledger.repeats,
         "last_accepted_s": round(max(accepted), 1) if accepted else None,
     }
 
@@ -113,29 +113,31 @@ def _specimen(tenant: TenantSide) -> dict[str, Any]:
 
 
 def _say_specimen(specimen: dict[str, Any]) -> None:
-    ui.say()
-    ui.say(f"What went over the wire to {specimen['customer_id']} ({specimen['key']}):")
+    ui.print_line()
+    ui.print_line(f"What went over the wire to {specimen['customer_id']} ({specimen['key']}):")
     for name, value in specimen["body"].items():
         more = len(value) - _SHOWN_CHARACTERS
-        ui.say(f"  {name}: {value[:_SHOWN_CHARACTERS]}{f'… {more} more' if more > 0 else ''}")
-    ui.say("and what was in it:")
-    ui.say(f"  {ui.printable(specimen['opened'])}")
+        ui.print_line(
+            f"  {name}: {value[:_SHOWN_CHARACTERS]}{f'… {more} more' if more > 0 else ''}"
+        )
+    ui.print_line("and what was in it:")
+    ui.print_line(f"  {ui.printable(specimen['opened'])}")
 
 
 def _say_letter(letter: dict[str, Any]) -> None:
-    ui.say()
-    ui.say(f"A dead letter, at {letter['place']}:")
+    ui.print_line()
+    ui.print_line(f"A dead letter, at {letter['place']}:")
     for name, value in letter["headers"].items():
-        ui.say(f"  hookseal-{name}: {ui.printable(value)}")
-    ui.say(f"  {ui.printable(letter['value'])}")
+        ui.print_line(f"  hookseal-{name}: {ui.printable(value)}")
+    ui.print_line(f"  {ui.printable(letter['value'])}")
 
 
 def _say_claim(claim: Claim) -> None:
     line = Text("holds  " if claim.holds else "FAILS  ")
     line.stylize("bold green" if claim.holds else "bold red")
     line.append(claim.text, "default")
-    ui.say(line)
+    ui.print_line(line)
     for fault in claim.faults[:_FAULTS_SHOWN]:
-        ui.say(f"       {ui.printable(fault)}")
+        ui.print_line(f"       {ui.printable(fault)}")
     if len(claim.faults) > _FAULTS_SHOWN:
-        ui.say(f"       and {len(claim.faults) - _FAULTS_SHOWN} more")
+        ui.print_line(f"       and {len(claim.faults) - _FAULTS_SHOWN} more")

@@ -54,13 +54,13 @@ class Watch:
             self._live.update(self._table(), refresh=True)
         elif time.monotonic() - self._said_s > _LINE_EVERY_S:
             self._said_s = time.monotonic()
-            books = [tenant.book for tenant in self._tenants]
+            ledgers = [tenant.ledger for tenant in self._tenants]
             stage(
                 self._began_s,
-                f"published {sum(book.acknowledged for book in books)}, "
-                f"accepted {sum(len(book.accepted) for book in books)}, "
-                f"retried {sum(book.retries for book in books)}, "
-                f"dead-lettered {sum(len(book.letters) for book in books)}, "
+                f"published {sum(ledger.acknowledged for ledger in ledgers)}, "
+                f"accepted {sum(len(ledger.accepted) for ledger in ledgers)}, "
+                f"retried {sum(ledger.retries for ledger in ledgers)}, "
+                f"dead-lettered {sum(len(ledger.letters) for ledger in ledgers)}, "
                 f"in backoff {sum(self._in_backoff().values())}",
             )
 
@@ -74,17 +74,17 @@ class Watch:
         table.title = f"{time.monotonic() - self._began_s:.0f} s"
         waiting = self._in_backoff()
         for tenant in self._tenants:
-            book, role = tenant.book, tenant.role
+            ledger, role = tenant.ledger, tenant.role
             partition = partition_of(role.customer_id, PARTITIONS)
             table.add_row(
                 str(partition),
                 self._worker_of(partition),
                 role.customer_id,
                 role.behaviour.value,
-                str(book.acknowledged),
-                str(len(book.accepted)),
-                str(book.retries),
-                str(len(book.letters)),
+                str(ledger.acknowledged),
+                str(len(ledger.accepted)),
+                str(ledger.retries),
+                str(len(ledger.letters)),
                 str(waiting[role.customer_id]),
             )
         return table

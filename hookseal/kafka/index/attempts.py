@@ -10,7 +10,7 @@ from hookseal.domain.letter import Attempted, AttemptsListed
 from hookseal.kafka.index.file import IndexFile
 from hookseal.kafka.index.follower import Follower
 from hookseal.kafka.index.letters import file_name
-from hookseal.kafka.index.texts import TEXTS, Texts, ids_of
+from hookseal.kafka.index.string_table import TEXTS, StringTable, intern
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
     def __init__(self, topic: str, rows_max: int) -> None:
         self.topic = topic
         self.rows_max: int | None = rows_max
-        self._texts = Texts()
+        self._texts = StringTable()
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
         """Enter the attempts."""
@@ -184,11 +184,11 @@ class Attempts:
 
         def read() -> list[Attempted]:
             connection = self._file.connection()
-            parts, values = ["a.customer = ?"], ids_of(connection, (customer_id,))
+            parts, values = ["a.customer = ?"], intern(connection, (customer_id,))
             bound: list[object] = [*values]
             if endpoint_id is not None:
                 parts.append("a.endpoint = ?")
-                bound += ids_of(connection, (endpoint_id,))
+                bound += intern(connection, (endpoint_id,))
             if len(bound) != len(parts):
                 return []
             if event_id is not None:

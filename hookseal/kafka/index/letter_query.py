@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hookseal.kafka.index.texts import ids_of
+from hookseal.kafka.index.string_table import intern
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,7 +68,7 @@ def _texts(
     ):
         if meant is None:
             continue
-        ids = ids_of(connection, meant)
+        ids = intern(connection, meant)
         if not ids:
             return None
         parts.append(f"l.{column} IN ({', '.join('?' * len(ids))})")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hookseal.domain.replay_entry import decode, settled_in
-from hookseal.kafka.index.texts import TEXTS, Texts
+from hookseal.kafka.index.string_table import TEXTS, StringTable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +64,7 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self._texts = Texts()
+        self._texts = StringTable()
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
         """Enter the letters."""

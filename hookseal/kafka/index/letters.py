@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.letter import Letter, LettersListed, LogCursor
-from hookseal.domain.moment import rfc3339
+from hookseal.domain.utc_time import rfc3339
 from hookseal.errors import InvalidInputError
 from hookseal.kafka.index.file import IndexFile
 from hookseal.kafka.index.follower import Follower

@@ -1,6 +1,6 @@
 """Publishing again what was given up, or lost by whoever had accepted it: each record once.
 
-`line.py` has the right to replay on one partition, and how nothing is published twice by
+`lease.py` has the right to replay on one partition, and how nothing is published twice by
 whoever had it before; `replayer.py` says what is published.
 """
 

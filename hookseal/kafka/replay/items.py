@@ -11,7 +11,7 @@ from hookseal.domain.record import last_header
 from hookseal.domain.replay import Mark, replayed_headers
 from hookseal.errors import InvalidEventError
 from hookseal.kafka.reader import record_from
-from hookseal.kafka.replay.line import Item
+from hookseal.kafka.replay.lease import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.reader import record_from
 from hookseal.kafka.replay.items import event_items, letter_items
-from hookseal.kafka.replay.line import ItemRefusedError, ReplayFencedError, ReplayLine
+from hookseal.kafka.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
 from hookseal.kafka.replay.pace import Pace
 from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.kafka.replay.reading import reading, records_at
@@ -132,8 +132,8 @@ class Replayer:
         room = asyncio.Semaphore(_PARTITIONS_AT_A_TIME)
 
         async def letters_of(partition: int) -> None:
-            async def publish(line: ReplayLine) -> None:
-                await self._letters(line, todo, partition, ends[partition], run)
+            async def publish(lease: ReplayLease) -> None:
+                await self._letters(lease, todo, partition, ends[partition], run)
 
             async with room:
                 if run.left != 0:
@@ -180,8 +180,8 @@ class Replayer:
         partition = partition_of(wanted.customer_id, partitions)
         run = _Run(None, Pace(per_s), on_progress)
 
-        async def publish(line: ReplayLine) -> None:
-            await self._events(line, wanted, partition, run)
+        async def publish(lease: ReplayLease) -> None:
+            await self._events(lease, wanted, partition, run)
 
         async with self._turns.turn(partition, wanted.customer_id, wait_s) as left_s:
             await self._holding(partition, publish, left_s, on_wait)
@@ -190,7 +190,7 @@ class Replayer:
     async def _holding(
         self,
         partition: int,
-        publish: Callable[[ReplayLine], Awaitable[None]],
+        publish: Callable[[ReplayLease], Awaitable[None]],
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
@@ -199,14 +199,14 @@ class Replayer:
         An item that Kafka refuses is left out; its error is raised once the others are published.
         """
         tries = 0
-        line = ReplayLine(self._cluster, self._names, partition)
+        lease = ReplayLease(self._cluster, self._names, partition)
         while True:
             try:
-                await line.claim(wait_s=wait_s, on_wait=on_wait)
-                await publish(line)
+                await lease.claim(wait_s=wait_s, on_wait=on_wait)
+                await publish(lease)
             except ItemRefusedError as error:
                 _log.error("%s", error.message)
-                if len(line.refused) >= _REFUSED_MAX:
+                if len(lease.refused) >= _REFUSED_MAX:
                     raise
             except ReplayFencedError:
                 _log.info("Another process took partition %d over.", partition)
@@ -220,17 +220,17 @@ class Replayer:
                 _log.warning("%s", error.message)
                 await asyncio.sleep(_PAUSE_S * 2**tries / 2)
             else:
-                if line.refused:
-                    raise next(iter(line.refused.values()))
+                if lease.refused:
+                    raise next(iter(lease.refused.values()))
                 return
             finally:
-                await line.release()
+                await lease.release()
 
     async def _letters(
-        self, line: ReplayLine, todo: LetterFilter, partition: int, end: int, run: _Run
+        self, lease: ReplayLease, todo: LetterFilter, partition: int, end: int, run: _Run
     ) -> None:
         # Only now: what an earlier holder had published stands in the ledger by now.
-        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
         async with reading(self._cluster) as letters:
@@ -241,11 +241,11 @@ class Replayer:
                     )
                     if not places:
                         break
-                    offsets = [offset for offset, _ in places if offset not in line.refused]
+                    offsets = [offset for offset, _ in places if offset not in lease.refused]
                     records = await records_at(letters, place, offsets)
                     for batch in letter_items(map(record_from, records), dict(places)).batches():
                         await run.pace.take(len(batch))
-                        await line.publish(batch)
+                        await lease.publish(batch)
                         run.published(len(batch))
                         room -= len(batch)
                 except KafkaError as error:
@@ -254,12 +254,12 @@ class Replayer:
                     run.give_back(room)
                 after = places[-1][0]
         # So that whoever asks the index next hears of it.
-        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
 
     async def _events(
-        self, line: ReplayLine, wanted: EventsWanted, partition: int, run: _Run
+        self, lease: ReplayLease, wanted: EventsWanted, partition: int, run: _Run
     ) -> None:
-        await self._index.catch_up(ledger_to={partition: line.ledger_to})
+        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.events, partition)
         async with reading(self._cluster) as events:
             events.assign([place])
@@ -267,7 +267,7 @@ class Replayer:
             try:
                 if to < 0:
                     to = (await events.end_offsets([place]))[place]
-                    await line.publish((), job=wanted.job, job_to=to)
+                    await lease.publish((), job=wanted.job, job_to=to)
                 found = (await events.offsets_for_times({place: wanted.since_ms}))[place]
                 if found is None:
                     return
@@ -278,12 +278,12 @@ class Replayer:
                     records = [
                         one
                         for one in batches.get(place, ())
-                        if one.offset < to and one.offset not in line.refused
+                        if one.offset < to and one.offset not in lease.refused
                     ]
                     items = event_items(records, wanted, self._event_max_bytes)
                     for batch in items.batches():
                         await run.pace.take(len(batch))
-                        await line.publish(batch, job=wanted.job, job_to=to)
+                        await lease.publish(batch, job=wanted.job, job_to=to)
                         run.published(len(batch))
             except KafkaError as error:
                 raise self._cluster.unreachable() from error

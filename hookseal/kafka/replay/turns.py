@@ -13,7 +13,7 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.room import Room
+from hookseal.delivery.limits.concurrency import FairSemaphore
 from hookseal.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def replay_busy() -> ConflictError:
     )
 
 
-def _one_at_a_time() -> Room:
-    return Room(1, None)
+def _one_at_a_time() -> FairSemaphore:
+    return FairSemaphore(1, None)
 
 
 class ReplayTurns:
@@ -44,7 +44,7 @@ class ReplayTurns:
             now: Seconds, from any start.
         """
         self._now = now
-        self._rooms: dict[int, Room] = defaultdict(_one_at_a_time)
+        self._rooms: dict[int, FairSemaphore] = defaultdict(_one_at_a_time)
 
     @asynccontextmanager
     async def turn(
@@ -63,10 +63,10 @@ class ReplayTurns:
         room, began = self._rooms[partition], self._now()
         try:
             async with asyncio.timeout(wait_s):
-                await room.entered(customer_id)
+                await room.acquire(customer_id)
         except TimeoutError:
             raise replay_busy() from None
         try:
             yield None if wait_s is None else max(0.0, wait_s - (self._now() - began))
         finally:
-            room.leave(customer_id)
+            room.release(customer_id)

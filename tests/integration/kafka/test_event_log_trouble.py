@@ -13,17 +13,17 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from hookseal.domain.event import parse_event
 from hookseal.errors import BrokerError, HooksealError, InvalidInputError
 from hookseal.kafka import topics
-from hookseal.kafka.batches import Write
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.event_writer import EventWriter
+from hookseal.kafka.partition_writer import PendingRecord
 from hookseal.kafka.topics import TopicNames
 from tests.conditions import until
 from tests.event_log import PARTITIONS, a_draft, a_log, ready, records
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
-    from hookseal.domain.draft import Draft
+    from hookseal.domain.new_event import NewEvent
     from tests.brokers import ApacheBroker
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(120)]
@@ -76,7 +76,7 @@ class TestTrouble:
     async def test_more_than_there_is_room_for_is_refused(self, cluster: Cluster) -> None:
         topic = TopicNames(cluster.topic_prefix).events
         writer = EventWriter(cluster, topic, timeout_s=10, held_max_bytes=2000)
-        writes = [Write(0, b"acme", b"x" * 400, ()) for _ in range(3)]
+        writes = [PendingRecord(0, b"acme", b"x" * 400, ()) for _ in range(3)]
 
         await writer.start()
         await until(lambda: writer.why_not_ready() is None)
@@ -153,7 +153,7 @@ async def test_publishing_outlasts_an_outage_and_a_start_without_kafka(
     assert found == ["before", "during", "after", "new"]
 
 
-async def code_of(log: EventLog, draft: Draft) -> str | None:
+async def code_of(log: EventLog, draft: NewEvent) -> str | None:
     try:
         await log.publish_many([draft])
     except HooksealError as error:

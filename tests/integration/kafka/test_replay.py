@@ -193,7 +193,7 @@ async def test_accepted_events_are_replayed_once_though_the_replay_is_killed(
         await producer.publish(
             settings.names.tenants_changelog,
             key=b"acme",
-            value=settings.registry().document(a_tenant("acme", endpoint)),
+            value=settings.tenant_codec().document(a_tenant("acme", endpoint)),
         )
     await write_events(settings, 1000, customers=["acme", "c0"])
     await write_events(settings, 10, customers=["acme"], event_type="invoice.paid")

@@ -13,7 +13,7 @@ from hookseal.domain.tenant import CommandResult
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
 from hookseal.kafka.key_check import key_fit
-from hookseal.kafka.registry import Registry
+from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.tenants import TenantsModel
 from hookseal.kafka.topics import TopicNames
 from tests.builders import MASTER_KEY, a_registry, a_tenant
@@ -196,7 +196,7 @@ async def test_a_master_key_that_fits_nothing_is_told_until_it_fits(
 ) -> None:
     for number in range(5):
         await changelog.put(a_tenant(f"c{number}"))
-    other = Registry(TopicNames(cluster.topic_prefix), [b"o" * 32])
+    other = TenantCodec(TopicNames(cluster.topic_prefix), [b"o" * 32])
     forged: list[None] = []
     model = TenantsModel(cluster, other, on_forged=lambda: forged.append(None))
     model.start()
@@ -226,7 +226,7 @@ async def test_a_changelog_without_tenants_fits_every_key(
 ) -> None:
     await changelog.put(a_tenant("gone"))
     await changelog.write("gone", None)
-    other = Registry(TopicNames(cluster.topic_prefix), [b"o" * 32])
+    other = TenantCodec(TopicNames(cluster.topic_prefix), [b"o" * 32])
 
     async with TenantsModel(cluster, other) as model:
         assert await model.key_known() is None
@@ -237,7 +237,7 @@ async def test_a_changelog_without_tenants_fits_every_key(
 async def test_a_key_before_the_current_one_fits(cluster: Cluster, changelog: Changelog) -> None:
     await changelog.put(a_tenant("old"))
     await changelog.write("forged", b"{}")
-    rotated = Registry(TopicNames(cluster.topic_prefix), [b"n" * 32, MASTER_KEY])
+    rotated = TenantCodec(TopicNames(cluster.topic_prefix), [b"n" * 32, MASTER_KEY])
 
     async with TenantsModel(cluster, rotated) as model:
         assert (await model.key_known(), model.count) == (None, 1)

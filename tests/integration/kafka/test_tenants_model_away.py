@@ -33,7 +33,7 @@ async def test_it_starts_without_a_broker_and_is_ready_again_after_each_outage(
             await changelog.put(a_tenant("acme", revision=1))
         (node,) = own.nodes
         node.kill()
-        model = TenantsModel(cluster, a_registry(cluster.topic_prefix), stale_s=3.0)
+        model = TenantsModel(cluster, a_registry(cluster.topic_prefix), max_staleness_s=3.0)
         model.start()
         try:
             await until(lambda: code_of(model) == "broker_unreachable")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError, ConfigurationError
-from hookseal.kafka.registry import Registry
+from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.tenants import LocalTenants
 from tests.builders import MASTER_KEY, a_registry, a_tenant
@@ -25,8 +25,8 @@ OTHER = b"o" * 32
 @asynccontextmanager
 async def reading(store: Store, *keys: bytes) -> AsyncIterator[tuple[LocalTenants, list[None]]]:
     forged: list[None] = []
-    registry = Registry(TopicNames(), keys)
-    model = LocalTenants(store, registry, on_forged=lambda: forged.append(None))
+    codec = TenantCodec(TopicNames(), keys)
+    model = LocalTenants(store, codec, on_forged=lambda: forged.append(None))
     await model.start()
     try:
         yield model, forged
@@ -89,7 +89,7 @@ class TestMasterKey:
 
         async with reading(store, MASTER_KEY) as (model, _):
             await model.first()
-            foreign = Registry(TopicNames(), [OTHER]).document(a_tenant("acme"))
+            foreign = TenantCodec(TopicNames(), [OTHER]).document(a_tenant("acme"))
             told = await store.documents()
             await model._take(told.version + 1, {"acme": foreign}, is_all=True)
 

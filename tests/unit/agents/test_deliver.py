@@ -24,7 +24,7 @@ class TestPoison:
     async def test_is_buried_with_its_reason(self, record: Record, reason: str) -> None:
         engine = Engine()
 
-        await engine.deliver(record, engine.lane())
+        await engine.deliver(record, engine.context())
 
         (letter,) = engine.dead_letters.letters
         assert (letter.reason, letter.record, letter.key) == (reason, record, record.key)
@@ -34,7 +34,7 @@ class TestPoison:
     async def test_of_a_disabled_tenant_is_buried(self) -> None:
         engine = Engine(a_tenant(enabled=False))
 
-        await engine.deliver(a_record(), engine.lane())
+        await engine.deliver(a_record(), engine.context())
 
         assert engine.dead_letters.reasons == ["tenant_disabled"]
 
@@ -45,7 +45,7 @@ class TestPoison:
             raise RuntimeError("bug")
 
         engine.tenants.get = broken  # type: ignore[method-assign]
-        await engine.deliver(a_record(), engine.lane())
+        await engine.deliver(a_record(), engine.context())
 
         assert engine.dead_letters.reasons == ["internal_error"]
         assert len(engine.observer.crashes) == 1
@@ -56,7 +56,7 @@ class TestUnknownTenant:
         engine = Engine(a_tenant("other"))
         engine.tenants.on_settle = lambda: engine.tenants.held.update(acme=a_tenant())
 
-        await engine.deliver(a_record(), engine.lane(0))
+        await engine.deliver(a_record(), engine.context(0))
 
         assert engine.tenants.settled == [0]
         assert len(engine.transport.requests) == 1
@@ -65,7 +65,7 @@ class TestUnknownTenant:
     async def test_a_known_one_is_not_waited_for(self) -> None:
         engine = Engine()
 
-        await engine.deliver(a_record(), engine.lane())
+        await engine.deliver(a_record(), engine.context())
 
         assert engine.tenants.settled == []
 
@@ -75,7 +75,7 @@ class TestMisrouted:
         engine = Engine()
         engine.router.home["acme"] = 3
 
-        await engine.deliver(a_record(), engine.lane())
+        await engine.deliver(a_record(), engine.context())
 
         ((event, partition),) = engine.router.rerouted
         assert (event.id, partition) == ("evt_7", 3)
@@ -87,7 +87,7 @@ class TestMisrouted:
         engine.router.home["acme"] = 3
         engine.router.refuses = True
 
-        await engine.deliver(a_record(), engine.lane())
+        await engine.deliver(a_record(), engine.context())
 
         (letter,) = engine.dead_letters.letters
         assert letter.reason == "misrouted"
@@ -98,7 +98,7 @@ class TestMisrouted:
         engine = Engine()
         engine.router.home["acme"] = 3
 
-        await engine.deliver(a_record(None, (REROUTED_HEADER, b"1/2")), engine.lane())
+        await engine.deliver(a_record(None, (REROUTED_HEADER, b"1/2")), engine.context())
 
         assert engine.router.rerouted == []
         assert engine.dead_letters.reasons == ["misrouted"]
@@ -113,7 +113,7 @@ class TestBroadcast:
             a_tenant("d", an_endpoint("ep_d", event_types=("order.*",))),
         )
 
-        await engine.deliver(a_record(None, (BROADCAST_HEADER, b"1"), key=None), engine.lane())
+        await engine.deliver(a_record(None, (BROADCAST_HEADER, b"1"), key=None), engine.context())
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_a", "ep_d"]
 
@@ -121,7 +121,7 @@ class TestBroadcast:
         engine = Engine(a_tenant("a", an_endpoint("ep_a")), a_tenant("b", an_endpoint("ep_b")))
         engine.transport.script("ep_b", 410)
 
-        await engine.deliver(a_record(None, (BROADCAST_HEADER, b"1"), key=None), engine.lane())
+        await engine.deliver(a_record(None, (BROADCAST_HEADER, b"1"), key=None), engine.context())
 
         (letter,) = engine.dead_letters.letters
         assert (letter.key, letter.endpoint_id) == (b"b", "ep_b")

@@ -27,7 +27,7 @@ def applying(
     notices: FakeNotices | None = None,
 ) -> ApplyCommand:
     return ApplyCommand(
-        registry=a_registry(),
+        codec=a_registry(),
         table=table,
         watcher=observer or RecordingObserver(),
         notices=notices or FakeNotices(),

@@ -12,7 +12,7 @@ import uvloop
 from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
-from hookseal.api.build import ApiParts, build
+from hookseal.api.factory import ApiParts, build
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.endpoint_url import check_url
 from hookseal.seal.api_keys import ApiKeys

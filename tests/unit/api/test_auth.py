@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.api.build import operations_of
+from hookseal.api.factory import operations_of
 from hookseal.api.operations import Access
 from hookseal.domain.api_key import SCOPES
 from hookseal.errors import BrokerError

@@ -14,10 +14,10 @@ from prometheus_client import REGISTRY
 
 from hookseal.api.app import create_app
 from hookseal.api.auth import Authentication
-from hookseal.api.bodies import BodyMemory
-from hookseal.api.build import build, operations_of
 from hookseal.api.events import BATCH_MAX_BYTES
+from hookseal.api.factory import build, operations_of
 from hookseal.api.problems import Problem
+from hookseal.api.request_body import BodyMemory
 from hookseal.api.server import HttpServer, listen_tcp
 from tests.conditions import until
 from tests.unit.api.conftest import ADMIN_KEY, Api

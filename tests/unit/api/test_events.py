@@ -17,8 +17,8 @@ from tests.builders import MAX_BYTES, a_tenant
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from hookseal.domain.draft import Draft
     from hookseal.domain.event import Event
+    from hookseal.domain.new_event import NewEvent
     from tests.unit.api.conftest import Api
 
 PATH = "/v1/events"
@@ -31,7 +31,7 @@ def known(api: Api, *customer_ids: str) -> None:
         api.model.put(customer_id, a_tenant(customer_id))
 
 
-def as_read(draft: Draft) -> Event:
+def as_read(draft: NewEvent) -> Event:
     """Return the event as a worker reads it."""
     record = Record("events", 1, 7, draft.key, draft.value, draft.headers)
     return parse_event(record, max_bytes=MAX_BYTES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from hookseal.api.build import operations_of
+from hookseal.api.factory import operations_of
 from hookseal.api.operations import Access
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from benchmarks.__main__ import app
 from benchmarks.capacity import Bounds, Load, bounds_of, deployment_per_s, plan
 from benchmarks.simulation import simulate
 from hookseal.config import Settings
-from hookseal.delivery.lanes.turns import Ordering
+from hookseal.delivery.ordering.keys import Ordering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from hookseal.api.build import build
+from hookseal.api.factory import build
 from hookseal.cli.api_client import ApiClient, tenant_path
-from hookseal.cli.desk import key_of
+from hookseal.cli.api_session import key_of
 from hookseal.config import Settings
 from hookseal.errors import (
     BrokerError,

@@ -4,9 +4,9 @@ from collections import Counter
 from itertools import pairwise
 
 from hookseal.cli.demo.plan import (
-    CAST,
     PARTITIONS,
-    Behaviour,
+    SCENARIO,
+    ReceiverBehaviour,
     is_failing,
     planned_events,
 )
@@ -14,14 +14,14 @@ from hookseal.kafka.partitioner import partition_of
 
 
 def test_each_partition_has_a_tenant_of_its_own() -> None:
-    partitions = [partition_of(role.customer_id, PARTITIONS) for role in CAST]
+    partitions = [partition_of(role.customer_id, PARTITIONS) for role in SCENARIO]
 
     assert sorted(partitions) == list(range(PARTITIONS))
 
 
 def test_every_kind_of_key_and_of_receiver_is_on_stage() -> None:
-    assert {role.alg for role in CAST} == {"rsa-2048", "rsa-3072", "rsa-4096", "p256", "x25519"}
-    assert {role.behaviour for role in CAST} == set(Behaviour)
+    assert {role.alg for role in SCENARIO} == {"rsa-2048", "rsa-3072", "rsa-4096", "p256", "x25519"}
+    assert {role.behaviour for role in SCENARIO} == set(ReceiverBehaviour)
 
 
 def test_the_same_seed_plans_the_same_events() -> None:
@@ -33,7 +33,7 @@ def test_as_many_events_are_planned_as_were_asked_for_and_every_tenant_gets_some
     counts = Counter(event.customer_id for event in planned_events(300, 1))
 
     assert counts.total() == 300
-    assert set(counts) == {role.customer_id for role in CAST}
+    assert set(counts) == {role.customer_id for role in SCENARIO}
 
 
 def test_a_receiver_that_fails_now_and_then_never_fails_twice_in_a_row() -> None:

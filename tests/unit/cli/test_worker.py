@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.crew_places import environments, make_folder
 from hookseal.cli.worker import how_many
+from hookseal.cli.worker_env import environments, make_folder
 from hookseal.config import Settings
 from hookseal.errors import ConfigurationError, InvalidInputError
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hookseal.delivery.lane import Lane, LaneStoppedError
+from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
@@ -19,7 +19,7 @@ from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceErro
 from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key
 from tests.engine import Engine
 from tests.fakes import NOW, FakeGate, StuckClock
-from tests.lanes import steps
+from tests.partition_model import steps
 
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
@@ -28,7 +28,7 @@ TIMEOUT = AttemptError("timeout", "No answer in time.")
 
 
 async def deliver(engine: Engine) -> Outcome:
-    return await engine.deliverer.deliver(an_event(), "acme", "ep_1", engine.lane())
+    return await engine.deliverer.deliver(an_event(), "acme", "ep_1", engine.context())
 
 
 class TestAccepted:
@@ -102,13 +102,15 @@ class TestAShortageOfOurs:
         engine = Engine(clock=StuckClock())
         assert isinstance(engine.clock, StuckClock)
         engine.transport.script("ep_1", LocalResourceError("descriptors"))
-        lane = engine.lane()
-        delivery = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        context = engine.context()
+        delivery = asyncio.create_task(
+            engine.deliverer.deliver(an_event(), "acme", "ep_1", context)
+        )
         await engine.clock.asleep.wait()
-        in_flight = lane.in_flight
-        lane.stop()
+        in_flight = context.in_flight
+        context.stop()
 
-        with pytest.raises(LaneStoppedError):
+        with pytest.raises(PartitionStoppedError):
             await delivery
         assert in_flight == 0
 
@@ -231,7 +233,7 @@ class TestEachAttempt:
     ) -> None:
         engine, gate = Engine(), FakeGate()
         gate.open()
-        lane = Lane(0, clock=engine.clock, observer=engine.observer, gate=gate)
+        context = PartitionContext(0, clock=engine.clock, observer=engine.observer, gate=gate)
         dialled = 0
 
         async def dialling(_: object) -> None:
@@ -241,9 +243,11 @@ class TestEachAttempt:
                 gate.close()
 
         engine.transport.dialled = dialling
-        delivery = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        delivery = asyncio.create_task(
+            engine.deliverer.deliver(an_event(), "acme", "ep_1", context)
+        )
         await steps()
-        held = (list(engine.transport.requests), list(engine.observer.attempts), lane.in_flight)
+        held = (list(engine.transport.requests), list(engine.observer.attempts), context.in_flight)
         gate.open()
         outcome = await delivery
 
@@ -307,22 +311,24 @@ class TestStopping:
         clock = StuckClock()
         engine = Engine(clock=clock)
         engine.transport.script("ep_1", 500)
-        lane = engine.lane()
-        delivering = asyncio.create_task(engine.deliverer.deliver(an_event(), "acme", "ep_1", lane))
+        context = engine.context()
+        delivering = asyncio.create_task(
+            engine.deliverer.deliver(an_event(), "acme", "ep_1", context)
+        )
         await clock.asleep.wait()
 
-        lane.stop()
+        context.stop()
 
-        with pytest.raises(LaneStoppedError):
+        with pytest.raises(PartitionStoppedError):
             await delivering
         assert len(engine.transport.requests) == 1
 
     async def test_lets_a_running_attempt_count(self) -> None:
         engine = Engine()
-        lane = engine.lane()
-        engine.transport.before = lambda _: lane.stop()
+        context = engine.context()
+        engine.transport.before = lambda _: context.stop()
 
-        outcome = await engine.deliverer.deliver(an_event(), "acme", "ep_1", lane)
+        outcome = await engine.deliverer.deliver(an_event(), "acme", "ep_1", context)
 
         assert outcome.accepted
 
@@ -337,7 +343,7 @@ class TestSealedTo:
         headers = ((SEAL_TO_HEADER, msgspec.json.encode(PublicKey("gone", "ECDH-ES", jwk))),)
         record = a_record({"type": "hookseal.key.changed", "data": {}}, *headers)
 
-        await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.lane())
+        await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.context())
 
         assert [attempt.kid for attempt in engine.observer.attempts] == ["gone"]
 
@@ -350,6 +356,6 @@ class TestSealedTo:
         ):
             engine = Engine()
 
-            await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.lane())
+            await engine.deliverer.deliver(an_event(record), "acme", "ep_1", engine.context())
 
             assert [attempt.kid for attempt in engine.observer.attempts] == ["key-1"]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hookseal.delivery.lane import LaneStoppedError
+from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.event import ENDPOINT_ID_HEADER, REPLAY_HEADER
 from hookseal.domain.notice import endpoint_test
@@ -24,7 +24,7 @@ class TestFanout:
         )
         engine.tenants.held["acme"] = tenant
 
-        await engine.fanout.deliver(an_event(), tenant, engine.lane())
+        await engine.fanout.deliver(an_event(), tenant, engine.context())
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_3"]
 
@@ -32,7 +32,7 @@ class TestFanout:
         engine = Engine()
         tenant = a_tenant("acme", an_endpoint(event_types=("invoice.*",)))
 
-        await engine.fanout.deliver(an_event(), tenant, engine.lane())
+        await engine.fanout.deliver(an_event(), tenant, engine.context())
 
         assert engine.observer.skips == ["evt_7"]
         assert engine.transport.requests == []
@@ -43,7 +43,7 @@ class TestFanout:
         engine.transport.script("ep_1", 500, 500)
         engine.transport.script("ep_3", 410)
 
-        await engine.fanout.deliver(an_event(), tenant, engine.lane())
+        await engine.fanout.deliver(an_event(), tenant, engine.context())
 
         letters = {letter.endpoint_id: letter for letter in engine.dead_letters.letters}
         assert {name: letter.reason for name, letter in letters.items()} == {
@@ -57,7 +57,7 @@ class TestFanout:
         tenant = a_tenant("acme", an_endpoint(enabled=False))
         engine = Engine(tenant)
 
-        await engine.fanout.deliver(an_event(), tenant, engine.lane())
+        await engine.fanout.deliver(an_event(), tenant, engine.context())
 
         assert engine.dead_letters.reasons == ["endpoint_disabled"]
 
@@ -66,7 +66,7 @@ class TestFanout:
         engine = Engine(tenant)
         record = a_record(None, (REPLAY_HEADER, b"0/5"), (ENDPOINT_ID_HEADER, b"ep_2"))
 
-        await engine.fanout.deliver(an_event(record), tenant, engine.lane())
+        await engine.fanout.deliver(an_event(record), tenant, engine.context())
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
 
@@ -77,7 +77,7 @@ class TestFanout:
         notice = endpoint_test("acme", "ep_2", "evt_test_1")
 
         event = an_event(a_record(notice.value, *notice.headers))
-        await engine.fanout.deliver(event, tenant, engine.lane())
+        await engine.fanout.deliver(event, tenant, engine.context())
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
 
@@ -91,7 +91,7 @@ class TestFanout:
         engine = Engine(tenant)
 
         event = an_event(a_record({"type": "hookseal.key.changed", "data": {}}))
-        await engine.fanout.deliver(event, tenant, engine.lane())
+        await engine.fanout.deliver(event, tenant, engine.context())
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_2"]
         assert engine.dead_letters.letters == []
@@ -101,7 +101,7 @@ class TestFanout:
         engine = Engine(tenant)
 
         await engine.fanout.deliver(
-            an_event(a_record(None, (REPLAY_HEADER, b"0/5"))), tenant, engine.lane()
+            an_event(a_record(None, (REPLAY_HEADER, b"0/5"))), tenant, engine.context()
         )
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_2"]
@@ -111,13 +111,13 @@ class TestFanout:
         tenant = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))
         engine = Engine(tenant, clock=clock)
         engine.transport.script("ep_1", 500)
-        lane = engine.lane()
+        context = engine.context()
 
-        delivering = asyncio.create_task(engine.fanout.deliver(an_event(), tenant, lane))
+        delivering = asyncio.create_task(engine.fanout.deliver(an_event(), tenant, context))
         await clock.asleep.wait()
         await engine.observer.first_outcome.wait()
-        lane.stop()
+        context.stop()
 
         assert [name for name, _ in engine.observer.outcomes] == ["ep_2"]
-        with pytest.raises(LaneStoppedError):
+        with pytest.raises(PartitionStoppedError):
             await delivering

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hookseal.domain.answer import answer_of
 from hookseal.domain.api_key import ApiKey
 from hookseal.domain.command import (
     AddApiKey,
@@ -27,7 +26,8 @@ from hookseal.domain.command import (
     decode,
     encode,
 )
-from hookseal.domain.refusals import ENDPOINTS_MAX, PUBLIC_KEYS_MAX
+from hookseal.domain.command_result import command_result
+from hookseal.domain.conflicts import ENDPOINTS_MAX, PUBLIC_KEYS_MAX
 from hookseal.domain.tenant import RECENT_COMMANDS, CommandResult, PublicKey, Tenant
 from hookseal.domain.tenant_size import (
     DOCUMENT_HARD_MAX_BYTES,
@@ -129,7 +129,7 @@ class TestBudget:
         tenant = apply(filled(), adding(49))
 
         with pytest.raises(ConflictError) as refused:
-            answer_of(tenant, adding(49))
+            command_result(tenant, adding(49))
 
         assert tenant is not None
         assert refused.value.code == "tenant_too_large"

@@ -29,11 +29,11 @@ from aiokafka.errors import (
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.domain.notice import Notice
 from hookseal.errors import BrokerError, RecordRefusedError
-from hookseal.kafka.batches import Lane, Waiter, Write
 from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.deferred_events import KafkaDeferredEvents
+from hookseal.kafka.partition_writer import PartitionWriter, PendingAck, PendingRecord
 from hookseal.kafka.ports import KafkaDeadLetters, KafkaNotices, KafkaRouter
 from hookseal.kafka.producer import Producer, is_permanent, is_too_large
-from hookseal.kafka.set_aside import KafkaSetAside
 from hookseal.kafka.topics import TopicNames
 from tests.builders import a_record, an_event
 from tests.conditions import until
@@ -281,7 +281,7 @@ async def test_the_ledger_is_written_in_parts_that_fit() -> None:
     letters = [a_record(b"{}", offset=number) for number in range(1201)]
     case.kafka.refusals.extend([TOO_LARGE, TOO_LARGE])
 
-    await KafkaSetAside(CLUSTER, NAMES, case.producer).settle(0, letters)
+    await KafkaDeferredEvents(CLUSTER, NAMES, case.producer).settle(0, letters)
 
     # The first part is refused, and the others are written all the same.
     assert len(case.kafka.written) == 2
@@ -297,9 +297,9 @@ class TestBatches:
         def ended(_: Any, batch: Any, error: BaseException | None) -> None:
             results.update({id(write): error for write in batch})
 
-        lane = Lane("events", 0, ended=ended)
-        writes = [Write(0, b"acme", value, ()) for value in values]
-        Waiter(writes)
+        lane = PartitionWriter("events", 0, ended=ended)
+        writes = [PendingRecord(0, b"acme", value, ()) for value in values]
+        PendingAck(writes)
         for write in writes:
             lane.put(write)
         while len(results) < len(writes):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hookseal.kafka.event_follower import Seen
+from hookseal.kafka.event_follower import ReadPosition
 from hookseal.kafka.recent_ids import Published, RecentIds, fingerprint_of, mark_of
 
 
@@ -64,7 +64,7 @@ class TestMarks:
 
 class TestSeen:
     def test_what_was_written_here_need_not_be_read(self) -> None:
-        seen = Seen(10)
+        seen = ReadPosition(10)
 
         seen.wrote(10, 5)
         seen.wrote(15, 2)
@@ -72,14 +72,14 @@ class TestSeen:
         assert seen.offset == 17
 
     def test_what_others_wrote_before_it_must(self) -> None:
-        seen = Seen(10)
+        seen = ReadPosition(10)
 
         seen.wrote(12, 5)
 
         assert seen.offset == 10
 
     def test_and_is_joined_to_it_once_it_is_read(self) -> None:
-        seen = Seen(10)
+        seen = ReadPosition(10)
         seen.wrote(12, 5)
         seen.wrote(17, 3)
 
@@ -88,7 +88,7 @@ class TestSeen:
         assert seen.offset == 20
 
     def test_a_second_gap_is_read_as_well(self) -> None:
-        seen = Seen(10)
+        seen = ReadPosition(10)
         seen.wrote(12, 1)
         seen.wrote(20, 5)
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from hookseal.domain.replay_entry import ReplayEntry
-from hookseal.kafka.replay.line import _is_held
+from hookseal.kafka.replay.lease import _is_held
 
 
 def an_entry(pid: object) -> ReplayEntry:

@@ -23,6 +23,6 @@ def app(tmp_path: Path) -> HooksealApp:
             kafka_bootstrap="127.0.0.1:1",
             master_key=base64.b64encode(MASTER_KEY).decode(),
             data_dir=tmp_path,
-            buffer_events=16,
+            max_in_progress=16,
         )
     )

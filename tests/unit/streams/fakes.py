@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
-from hookseal.delivery.lanes import Progress
+from hookseal.delivery.ordering import OffsetTracker
 from hookseal.domain.record import Record
-from streams.inbox import Arrival, Inbox
 from streams.membership import Membership
+from streams.partition_queue import FetchedRecord, PartitionQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ class Stream:
         self.app = SimpleNamespace(
             flow_control=SimpleNamespace(is_active=lambda: True), consumer_generation_id=1
         )
-        self.channel = SimpleNamespace(queue=Inbox(flow_control=FlowControlEvent()))
+        self.channel = SimpleNamespace(queue=PartitionQueue(flow_control=FlowControlEvent()))
         self.is_stopped = False
         self._keys = keys
         self.hand_over()
@@ -55,7 +55,7 @@ class Stream:
     async def events(self) -> AsyncIterator[Any]:
         """Faust's own: an event has a message, whose timestamp counts seconds."""
         while not self.channel.queue.empty():
-            arrival: Arrival = self.channel.queue.get_nowait()
+            arrival: FetchedRecord = self.channel.queue.get_nowait()
             yield SimpleNamespace(
                 message=SimpleNamespace(
                     **{name: getattr(arrival.record, name) for name in _OF_A_MESSAGE},
@@ -65,9 +65,9 @@ class Stream:
             )
 
 
-def an_arrival(offset: int, key: bytes, *, generation_id: int = 1) -> Arrival:
+def an_arrival(offset: int, key: bytes, *, generation_id: int = 1) -> FetchedRecord:
     record = Record(PLACE.topic, PLACE.partition, offset, key, b"{}", (), 1000)
-    return Arrival(generation_id, PLACE, record)
+    return FetchedRecord(generation_id, PLACE, record)
 
 
 class Consumer:
@@ -76,19 +76,19 @@ class Consumer:
     def __init__(self) -> None:
         self.membership = Membership(30, rebalancing=lambda: False, monotonic=lambda: 0.0)
         self.held = {PLACE}
-        self._progress = Progress()
+        self._tracker = OffsetTracker()
 
     def assignment(self) -> set[TP]:
         return self.held
 
-    async def start_known(self, tp: TP) -> bool:
+    async def wait_for_committed_offset(self, tp: TP) -> bool:
         return tp in self.held
 
-    def progress(self, _: TP) -> Progress:
-        return self._progress
+    def tracker(self, _: TP) -> OffsetTracker:
+        return self._tracker
 
-    def finish(self, _: TP, offset: int) -> None:
-        self._progress.finish_below(offset + 1)
+    def mark_done_through(self, _: TP, offset: int) -> None:
+        self._tracker.mark_done_below(offset + 1)
 
-    def finished(self, _: TP) -> int:
-        return self._progress.mark
+    def low_watermark(self, _: TP) -> int:
+        return self._tracker.low_watermark

@@ -14,103 +14,107 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
 from faust.types import TP, Message
 
-from hookseal.delivery.lanes.note import ranges_in
+from hookseal.delivery.ordering import offset_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.consumer import FinishedConsumer
+    from streams.consumer import OffsetTrackingConsumer
     from streams.faust_app import HooksealApp
 
 EVENTS = TP("events", 0)
 
 
 @pytest.fixture
-async def consumer(app: HooksealApp, monkeypatch: pytest.MonkeyPatch) -> FinishedConsumer:
-    made = cast("FinishedConsumer", app.consumer)
+async def consumer(app: HooksealApp, monkeypatch: pytest.MonkeyPatch) -> OffsetTrackingConsumer:
+    made = cast("OffsetTrackingConsumer", app.consumer)
     monkeypatch.setattr(made, "assignment", lambda: {EVENTS})
     return made
 
 
 class TestCommittable:
     async def test_is_what_the_lanes_finished_and_nothing_else(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
         consumer._acked[EVENTS].extend([5, 6, 7])
 
         assert list(consumer._filter_tps_with_pending_acks()) == []
         assert consumer._new_offset(EVENTS) is None
-        consumer.finish(EVENTS, 5)
+        consumer.mark_done_through(EVENTS, 5)
         assert list(consumer._filter_tps_with_pending_acks()) == [EVENTS]
         assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
 
     async def test_leaves_partitions_of_other_workers_alone(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        consumer.finish(TP("events", 1), 5)
+        consumer.mark_done_through(TP("events", 1), 5)
 
         assert list(consumer._filter_tps_with_pending_acks()) == []
 
     async def test_waits_while_the_group_is_between_two_generations(
-        self, consumer: FinishedConsumer, app: HooksealApp
+        self, consumer: OffsetTrackingConsumer, app: HooksealApp
     ) -> None:
-        consumer.finish(EVENTS, 5)
+        consumer.mark_done_through(EVENTS, 5)
         app.rebalancing = True
 
         assert await consumer.commit() is False
 
-    async def test_never_goes_back(self, consumer: FinishedConsumer) -> None:
-        consumer.finish(EVENTS, 9)
-        consumer.finish(EVENTS, 3)
+    async def test_never_goes_back(self, consumer: OffsetTrackingConsumer) -> None:
+        consumer.mark_done_through(EVENTS, 9)
+        consumer.mark_done_through(EVENTS, 3)
 
-        assert consumer.finished(EVENTS) == 10
+        assert consumer.low_watermark(EVENTS) == 10
 
-    async def test_is_not_committed_twice(self, consumer: FinishedConsumer) -> None:
-        consumer.finish(EVENTS, 5)
+    async def test_is_not_committed_twice(self, consumer: OffsetTrackingConsumer) -> None:
+        consumer.mark_done_through(EVENTS, 5)
         consumer._committed_offset[EVENTS] = 6
 
         assert consumer._filter_committable_offsets([EVENTS]) == {}
 
-    async def test_gaps_in_the_log_do_not_count_as_work(self, consumer: FinishedConsumer) -> None:
+    async def test_gaps_in_the_log_do_not_count_as_work(
+        self, consumer: OffsetTrackingConsumer
+    ) -> None:
         await consumer._add_gap(EVENTS, 10, 20)
-        consumer.finish(EVENTS, 5)
+        consumer.mark_done_through(EVENTS, 5)
 
         assert consumer._new_offset(EVENTS) == 6
 
 
-class TestNotes:
+class TestOffsetMetadata:
     async def test_a_commit_tells_what_is_finished_above_it(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        consumer.finish(EVENTS, 5)
-        consumer.progress(EVENTS).finish(8)
+        consumer.mark_done_through(EVENTS, 5)
+        consumer.tracker(EVENTS).mark_done(8)
 
         assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
-        sent = consumer._thread._noted({EVENTS: OffsetAndMetadata(6, "")})
+        sent = consumer._thread._with_metadata({EVENTS: OffsetAndMetadata(6, "")})
 
         assert sent[EVENTS].offset == 6
-        assert ranges_in(sent[EVENTS].metadata, 6) == [(8, 9)]
+        assert offset_metadata.decode(sent[EVENTS].metadata, 6) == [(8, 9)]
 
     async def test_what_is_new_above_a_mark_that_stands_still_is_committed(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        consumer.finish(EVENTS, 5)
+        consumer.mark_done_through(EVENTS, 5)
         consumer._committed_offset[EVENTS] = 6
         assert consumer._filter_committable_offsets([EVENTS]) == {}
 
-        consumer.progress(EVENTS).finish(8)
+        consumer.tracker(EVENTS).mark_done(8)
 
         assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 6}
 
-    async def test_even_where_nothing_was_committed_yet(self, consumer: FinishedConsumer) -> None:
-        consumer.progress(EVENTS).finish(1)
+    async def test_even_where_nothing_was_committed_yet(
+        self, consumer: OffsetTrackingConsumer
+    ) -> None:
+        consumer.tracker(EVENTS).mark_done(1)
 
         assert consumer._filter_committable_offsets([EVENTS]) == {EVENTS: 0}
 
     async def test_nothing_is_committed_before_it_is_known_what_was(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        consumer.finish(EVENTS, 5)
+        consumer.mark_done_through(EVENTS, 5)
         assert list(consumer._filter_tps_with_pending_acks()) == [EVENTS]
 
         consumer._unknown.add(EVENTS)
@@ -118,7 +122,7 @@ class TestNotes:
         assert list(consumer._filter_tps_with_pending_acks()) == []
 
     async def test_a_broker_that_takes_no_such_note_gets_commits_without(
-        self, consumer: FinishedConsumer, monkeypatch: pytest.MonkeyPatch
+        self, consumer: OffsetTrackingConsumer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         taken: list[dict[TP, OffsetAndMetadata]] = []
 
@@ -131,7 +135,7 @@ class TestNotes:
         client = consumer._thread._create_worker_consumer(consumer.transport)
         # It never started: nothing is to be closed when it goes.
         client._closed = True
-        consumer.progress(EVENTS).finish(1)
+        consumer.tracker(EVENTS).mark_done(1)
         consumer._filter_committable_offsets([EVENTS])
         plain = {EVENTS: OffsetAndMetadata(0, "")}
 
@@ -143,22 +147,22 @@ class TestNotes:
 
 class TestFinished:
     async def test_starts_from_what_an_earlier_owner_committed(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        assert consumer.finished(EVENTS) == 0
+        assert consumer.low_watermark(EVENTS) == 0
         consumer._committed_offset[EVENTS] = 42
 
-        assert consumer.finished(EVENTS) == 42
+        assert consumer.low_watermark(EVENTS) == 42
 
     async def test_is_forgotten_when_the_topic_was_made_anew(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
-        consumer.finish(EVENTS, 99)
+        consumer.mark_done_through(EVENTS, 99)
 
-        consumer.forget(EVENTS, 100)
-        assert consumer.finished(EVENTS) == 100
-        consumer.forget(EVENTS, 7)
-        assert consumer.finished(EVENTS) == 0
+        consumer.reset_if_topic_recreated(EVENTS, 100)
+        assert consumer.low_watermark(EVENTS) == 100
+        consumer.reset_if_topic_recreated(EVENTS, 7)
+        assert consumer.low_watermark(EVENTS) == 0
 
 
 class TestStart:
@@ -166,7 +170,7 @@ class TestStart:
 
     @pytest.fixture
     async def sought(
-        self, consumer: FinishedConsumer, monkeypatch: pytest.MonkeyPatch
+        self, consumer: OffsetTrackingConsumer, monkeypatch: pytest.MonkeyPatch
     ) -> list[tuple[TP, int]]:
         """Where the position was set; the log begins at 3, and what is committed is at hand."""
         places: list[tuple[TP, int]] = []
@@ -177,46 +181,46 @@ class TestStart:
         async def earliest_offsets(*tps: TP) -> dict[TP, int]:
             return dict.fromkeys(tps, 3)
 
-        async def go_back(tp: TP, offset: int) -> None:
+        async def rewind(tp: TP, offset: int) -> None:
             places.append((tp, offset))
 
         for name, stand_in in (
             ("seek_to_committed", seek_to_committed),
             ("earliest_offsets", earliest_offsets),
-            ("go_back", go_back),
+            ("rewind", rewind),
         ):
             monkeypatch.setattr(consumer, name, stand_in)
         return places
 
     async def test_is_waited_for(
-        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+        self, consumer: OffsetTrackingConsumer, sought: list[tuple[TP, int]]
     ) -> None:
         consumer._committed_offset[EVENTS] = 42
-        waiting = asyncio.create_task(consumer.start_known(EVENTS))
+        waiting = asyncio.create_task(consumer.wait_for_committed_offset(EVENTS))
         await asyncio.sleep(0)
         assert not waiting.done()
 
         await consumer.perform_seek()
         await waiting
 
-        assert consumer.finished(EVENTS) == 42
+        assert consumer.low_watermark(EVENTS) == 42
         assert sought == []
 
     async def test_is_the_start_of_the_log_where_nothing_is_committed(
-        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+        self, consumer: OffsetTrackingConsumer, sought: list[tuple[TP, int]]
     ) -> None:
         await consumer.perform_seek()
-        await consumer.start_known(EVENTS)
+        await consumer.wait_for_committed_offset(EVENTS)
 
-        assert consumer.finished(EVENTS) == 3
+        assert consumer.low_watermark(EVENTS) == 3
         assert sought == [(EVENTS, 3)]
 
     async def test_is_asked_anew_with_each_assignment(
-        self, consumer: FinishedConsumer, sought: list[tuple[TP, int]]
+        self, consumer: OffsetTrackingConsumer, sought: list[tuple[TP, int]]
     ) -> None:
         await consumer.perform_seek()
         await consumer.on_partitions_revoked({EVENTS})
-        waiting = asyncio.create_task(consumer.start_known(EVENTS))
+        waiting = asyncio.create_task(consumer.wait_for_committed_offset(EVENTS))
         await asyncio.sleep(0)
         assert not waiting.done()
 
@@ -225,17 +229,17 @@ class TestStart:
 
     async def test_is_not_waited_for_where_the_partition_went_elsewhere(
         self,
-        consumer: FinishedConsumer,
+        consumer: OffsetTrackingConsumer,
         sought: list[tuple[TP, int]],
     ) -> None:
-        waiting = asyncio.create_task(consumer.start_known(TP("events", 5)))
+        waiting = asyncio.create_task(consumer.wait_for_committed_offset(TP("events", 5)))
         await asyncio.sleep(0)
         assert not waiting.done()
 
         await consumer.perform_seek()
 
         assert await waiting is False
-        assert await consumer.start_known(EVENTS) is True
+        assert await consumer.wait_for_committed_offset(EVENTS) is True
 
 
 class Fetcher:
@@ -248,16 +252,16 @@ class Fetcher:
 class TestGoingBack:
     """The position goes back while a batch is handed over, from its first record on."""
 
-    async def test_faust_drops_what_is_read_again(self, consumer: FinishedConsumer) -> None:
+    async def test_faust_drops_what_is_read_again(self, consumer: OffsetTrackingConsumer) -> None:
         consumer._read_offset = defaultdict(lambda: None)
 
         assert await handed_over(consumer) == [52, 53, 54, 54]
 
-    async def test_ours_hands_it_over(self, consumer: FinishedConsumer) -> None:
+    async def test_ours_hands_it_over(self, consumer: OffsetTrackingConsumer) -> None:
         assert await handed_over(consumer) == [52, 53, 54, 52, 53, 54]
 
 
-async def handed_over(consumer: FinishedConsumer) -> list[int]:
+async def handed_over(consumer: OffsetTrackingConsumer) -> list[int]:
     """Return the offsets that are handed over of a batch that is fetched twice."""
     fetcher, found, batches = Fetcher(), list[int](), [[52, 53, 54]] * 2
 
@@ -309,7 +313,7 @@ class TestFetch:
     CHANGELOG = TP("changelog", 0)
 
     async def fetch(
-        self, consumer: FinishedConsumer, client: Fetched, meanwhile: Callable[[], None]
+        self, consumer: OffsetTrackingConsumer, client: Fetched, meanwhile: Callable[[], None]
     ) -> set[TP]:
         fetched_records = client.fetched_records
 
@@ -322,14 +326,14 @@ class TestFetch:
         consumer._active_partitions = {EVENTS, self.CHANGELOG}
         return set(await consumer._thread._fetch_records(client, {EVENTS}))
 
-    async def test_is_handed_over(self, consumer: FinishedConsumer) -> None:
+    async def test_is_handed_over(self, consumer: OffsetTrackingConsumer) -> None:
         client = Fetched(events=[5, 6], changelog=[1])
 
         assert await self.fetch(consumer, client, lambda: None) == {EVENTS, self.CHANGELOG}
         assert client.positions == {}
 
     async def test_is_put_back_if_the_flow_was_stopped_meanwhile(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
         client = Fetched(events=[5, 6], changelog=[1])
 
@@ -337,7 +341,7 @@ class TestFetch:
         assert client.positions == {EVENTS: 5, self.CHANGELOG: 1}
 
     async def test_is_put_back_for_a_partition_that_nobody_reads_now(
-        self, consumer: FinishedConsumer
+        self, consumer: OffsetTrackingConsumer
     ) -> None:
         client = Fetched(events=[5, 6], changelog=[1])
 
@@ -349,7 +353,9 @@ class TestFetch:
         assert await self.fetch(consumer, client, pause) == {EVENTS}
         assert client.positions == {self.CHANGELOG: 1}
 
-    async def test_is_dropped_for_a_partition_that_went(self, consumer: FinishedConsumer) -> None:
+    async def test_is_dropped_for_a_partition_that_went(
+        self, consumer: OffsetTrackingConsumer
+    ) -> None:
         client = Fetched(events=[5, 6], changelog=[1])
         client.assigned = {self.CHANGELOG}
 
@@ -359,7 +365,7 @@ class TestFetch:
     @pytest.mark.parametrize(("kind", "seeks"), [("Faust's", 1), ("ours", 0)])
     async def test_that_comes_in_a_rebalance_seeks_nothing(
         self,
-        consumer: FinishedConsumer,
+        consumer: OffsetTrackingConsumer,
         monkeypatch: pytest.MonkeyPatch,
         kind: str,
         seeks: int,

@@ -10,9 +10,9 @@ from mode import Service
 from mode.supervisors import OneForOneSupervisor
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
-from streams.consumer import FixedConductor
+from streams.consumer import StaticSubscriptionConductor
 from streams.faust_app import KeepingFlowControl
-from streams.supervisor import LaneSupervisor
+from streams.supervisor import RebalanceSafeSupervisor
 
 if TYPE_CHECKING:
     from faust import TopicT
@@ -65,10 +65,10 @@ class TestConductor:
         assert await self.subscription_changes(Conductor(app), app)
 
     async def test_ours_leaves_the_subscription_alone(self, app: HooksealApp) -> None:
-        assert not await self.subscription_changes(FixedConductor(app), app)
+        assert not await self.subscription_changes(StaticSubscriptionConductor(app), app)
 
     async def test_the_application_uses_it(self, app: HooksealApp) -> None:
-        assert isinstance(app.topics, FixedConductor)
+        assert isinstance(app.topics, StaticSubscriptionConductor)
 
 
 class _Actor(Service):
@@ -91,16 +91,16 @@ class TestSupervisor:
         assert await self.restarts_until_it_gives_up(OneForOneSupervisor) == 1
 
     async def test_ours_has_the_budget_it_says(self) -> None:
-        assert await self.restarts_until_it_gives_up(LaneSupervisor) == 50
+        assert await self.restarts_until_it_gives_up(RebalanceSafeSupervisor) == 50
 
     async def test_a_stopped_actor_stays_stopped(self) -> None:
         actor = _Actor()
         actor._crash(RuntimeError("cancelled"))
-        assert not LaneSupervisor(max_restarts=100.0, over=1.0).service_operational(actor)
+        assert not RebalanceSafeSupervisor(max_restarts=100.0, over=1.0).service_operational(actor)
 
         actor._stopped.set()
 
-        assert LaneSupervisor(max_restarts=100.0, over=1.0).service_operational(actor)
+        assert RebalanceSafeSupervisor(max_restarts=100.0, over=1.0).service_operational(actor)
 
 
 class TestSettings:

@@ -15,7 +15,7 @@ class FakeEnds:
     def highwater(self, tp: TP) -> int | None:
         return self.ends.get(tp.partition)
 
-    def finished(self, tp: TP) -> int:
+    def low_watermark(self, tp: TP) -> int:
         return self.done.get(tp.partition, 0)
 
 

@@ -29,9 +29,9 @@ async def test_a_worker_is_not_ready_while_a_dead_letter_cannot_be_written() -> 
         settings=settings, names=TopicNames(), dead_letters=dead_letters, ends=ends, **rest
     )
     tables: Any = SimpleNamespace(keep_only=lambda _: None)
-    drains: Any = SimpleNamespace(hold=lambda _: asyncio.sleep(0))
+    drains: Any = SimpleNamespace(assign=lambda _: asyncio.sleep(0))
     lifecycle.tenants = lifecycle.commands = tables
-    lifecycle.drains = drains
+    lifecycle.suspended_endpoints = drains
 
     consumer: Any = SimpleNamespace(membership=SimpleNamespace(has_lapsed=False))
     await lifecycle.assigned(set(), consumer)

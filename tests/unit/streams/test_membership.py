@@ -8,7 +8,7 @@ import pytest
 from streams.membership import Membership
 
 if TYPE_CHECKING:
-    from streams.consumer import FinishedConsumer
+    from streams.consumer import OffsetTrackingConsumer
     from streams.faust_app import HooksealApp
 
 
@@ -97,12 +97,12 @@ class TestHeartbeats:
     async def test_confirm_membership_if_they_are_answered_well(
         self, app: HooksealApp, request_: object, error_code: int, *, confirmed: bool
     ) -> None:
-        consumer = cast("FinishedConsumer", app.consumer)
+        consumer = cast("OffsetTrackingConsumer", app.consumer)
 
         async def ask(_: object) -> _Answer:
             return _Answer(error_code)
 
-        answer = await consumer._thread.ask_and_note(ask, request_)
+        answer = await consumer._thread.send_and_track_heartbeat(ask, request_)
 
         assert answer.error_code == error_code
         assert consumer.membership.is_open is confirmed

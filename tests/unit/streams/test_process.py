@@ -7,9 +7,9 @@ import pytest
 
 SHOW = """
 import asyncio, gc
-from streams.process import spare_the_collector, use_event_loop
+from streams.process import tune_gc, use_event_loop
 use_event_loop({wanted!r})
-spare_the_collector()
+tune_gc()
 async def show():
     print(type(asyncio.get_running_loop()).__module__.split(".")[0], gc.get_freeze_count() > 0)
 asyncio.run(show())

@@ -19,11 +19,11 @@ from faust.streams import _current_event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from hookseal.domain.answer import answer_of
 from hookseal.domain.command import Command, CreateTenant, DisableTenant, EnableTenant, apply
+from hookseal.domain.command_result import command_result
 from hookseal.errors import ConflictError
 from hookseal.kafka.partitioner import partition_of
-from streams.consumer import FinishedTransport
+from streams.consumer import OffsetTrackingTransport
 from streams.producer import ReportingProducer
 from tests.builders import a_registry, a_tenant
 
@@ -128,7 +128,7 @@ class TestRefused:
         assert after.revision == a_tenant().revision
         assert a_registry().tenant_in(b"acme", refusal.message.value) == after
         with pytest.raises(ConflictError, match="change_not_stored"):
-            answer_of(after, command)
+            command_result(after, command)
         assert table.refused == 1
         assert table.changed == [("acme", partition_of("acme", PARTITIONS))] * 2
 
@@ -259,7 +259,7 @@ class TestReportingProducer:
         assert (await asyncio.gather(sent, return_exceptions=True))[0] is error
 
     async def test_faust_by_itself_raises_it(self, app: HooksealApp) -> None:
-        producer = cast("Any", driver.Producer(FinishedTransport([], app)))
+        producer = cast("Any", driver.Producer(OffsetTrackingTransport([], app)))
         producer._producer = Refusing(MessageSizeTooLargeError())
 
         with pytest.raises(ProducerSendError):

@@ -21,7 +21,7 @@ from hookseal.domain.limits import EndpointLimits
 from hookseal.errors import LocalResourceError
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
-from tests.lanes import HeldClock, steps
+from tests.partition_model import HeldClock, steps
 
 
 class Case:
@@ -38,8 +38,8 @@ class Case:
         self.take_over()
 
     def take_over(self) -> None:
-        self.lane = self.engine.lane()
-        self.drains = self.engine.lane()
+        self.context = self.engine.context()
+        self.drains = self.engine.context()
         self.engine.suspensions.start(self.drains)
 
     def answers(self, *responses: Any) -> None:
@@ -51,7 +51,7 @@ class Case:
         return self.engine.clock
 
     def begin(self, number: int) -> asyncio.Task[None]:
-        return asyncio.create_task(self.engine.deliver(a_record(offset=number), self.lane))
+        return asyncio.create_task(self.engine.deliver(a_record(offset=number), self.context))
 
     async def deliver(self, *numbers: int) -> None:
         """Deliver events one after the other, with all the waits there are."""
@@ -97,7 +97,7 @@ class Case:
 async def case() -> Any:
     made = Case()
     yield made
-    made.lane.stop()
+    made.context.stop()
     await made.engine.suspensions.stop(0, grace_s=0)
     assert made.engine.observer.crashes == []
 
@@ -143,7 +143,7 @@ class TestSuspending:
         await case.suspended()
         asked = len(case.engine.transport.requests)
 
-        await asyncio.wait_for(case.engine.deliver(a_record(offset=2), case.lane), 5)
+        await asyncio.wait_for(case.engine.deliver(a_record(offset=2), case.context), 5)
 
         assert case.reasons == ["attempts_exhausted"] * 2 + ["endpoint_suspended"]
         assert len(case.engine.transport.requests) == asked
@@ -152,7 +152,7 @@ class TestSuspending:
         await case.suspended()
 
         await case.engine.deliver(
-            a_record({"type": "x", "data": 1, "id": "evt_x"}, offset=2), case.lane
+            a_record({"type": "x", "data": 1, "id": "evt_x"}, offset=2), case.context
         )
 
         assert case.engine.transport.urls[-1].endswith("ep_2")
@@ -478,7 +478,7 @@ class TestPressure:
         event = case.begin(0)
         await steps()
 
-        case.engine.suspensions.line_full(b"acme", case.lane)
+        case.engine.suspensions.queue_full(b"acme", case.context)
         await event
 
         assert case.engine.observer.suspended_because == {"ep_1": "behind"}
@@ -492,7 +492,7 @@ class TestPressure:
         event = case.begin(1)
         await steps()
 
-        case.engine.suspensions.line_full(b"acme", case.lane)
+        case.engine.suspensions.queue_full(b"acme", case.context)
         await event
 
         assert (case.accepted, case.reasons) == (["evt_0"], ["endpoint_suspended"])
@@ -509,7 +509,7 @@ class TestPressure:
         event = case.begin(0)
         await answered.wait()
 
-        case.engine.suspensions.line_full(b"acme", case.lane)
+        case.engine.suspensions.queue_full(b"acme", case.context)
         await event
 
         assert case.state == "active"
@@ -526,7 +526,7 @@ class TestPressure:
         await steps()
         case.clock.time += 2
 
-        case.engine.suspensions.line_full(b"acme", case.lane)
+        case.engine.suspensions.queue_full(b"acme", case.context)
         await steps()
         state = case.state
         going_on.set()
@@ -543,17 +543,17 @@ class TestPressure:
         for name in ("ep_1", "ep_9"):
             engine.transport.script(name, *[503] * 10)
         events = [
-            asyncio.create_task(engine.deliver(a_record(key=key, offset=0), case.lane))
+            asyncio.create_task(engine.deliver(a_record(key=key, offset=0), case.context))
             for key in (b"acme", b"other")
         ]
         await case.time_passes()
         lengths = {b"acme": 5, b"other": 7}
 
-        engine.suspensions.window_full(lambda line: lengths[line], case.lane)  # type: ignore[index]
+        engine.suspensions.window_full(lambda line: lengths[line], case.context)  # type: ignore[index]
         await steps()
 
         assert engine.observer.suspended_because == {"ep_9": "behind"}
-        case.lane.stop()
+        case.context.stop()
         case.drains.stop()
         await asyncio.gather(*events, return_exceptions=True)
 
@@ -562,7 +562,7 @@ class TestPressure:
         event = case.begin(0)
         await steps()
 
-        case.engine.suspensions.window_full(lambda _: 9, case.lane)
+        case.engine.suspensions.window_full(lambda _: 9, case.context)
         await case.time_passes()
         await event
 

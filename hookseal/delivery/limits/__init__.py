@@ -1,0 +1,1 @@
+"""Where a delivery waits: a permit (concurrency, rate) or a backoff."""

@@ -1,0 +1,257 @@
+"""Runs the events of one partition, each in its turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from hookseal.delivery.ordering.partition import PartitionStoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from hookseal.delivery.ordering.offsets import OffsetTracker
+    from hookseal.delivery.ordering.partition import PartitionContext
+    from hookseal.domain.record import Record
+
+__all__ = ["Limits", "OrderingKey", "PartitionScheduler", "Pressure", "Work"]
+
+
+# Records of more bytes count against a bound of their own, so that the others cost no look.
+_LARGE_BYTES = 16 * 1024
+_LARGE_MAX_BYTES = 16 * 1024 * 1024
+_LOOK_AGAIN_S = 0.5
+
+
+class OrderingKey(NamedTuple):
+    """One place in one line.
+
+    Attributes:
+        queue: Whoever has the same goes one after the other.
+        customer_id: Whose part of the record it is; None = all of it.
+    """
+
+    queue: Hashable
+    customer_id: str | None = None
+
+
+class Work(Protocol):
+    """What is done with a record."""
+
+    async def __call__(
+        self, record: Record, context: PartitionContext, customer_id: str | None = None
+    ) -> None:
+        """Return once the record, or one customer's part of it, is dealt with for good.
+
+        Raises:
+            PartitionStoppedError: The partition stopped before that.
+        """
+        ...
+
+
+class Pressure(Protocol):
+    """Hears when a record has to wait for room; told again with each change."""
+
+    def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
+        """A line takes no more."""
+        ...
+
+    def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
+        """So much is in hand that no line gets anything; tells how long a line is."""
+        ...
+
+
+class _NoPressure:
+    def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
+        """Leave it."""
+
+    def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
+        """Leave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a partition is in hand.
+
+    Attributes:
+        events: Taken and not finished; 1 = the next is taken when the last is finished.
+        waiting: Behind the event in hand of one line.
+    """
+
+    events: int
+    waiting: int
+
+
+class PartitionScheduler:
+    """Takes records in the order of the log, and runs each when its lines are free.
+
+    What is finished goes to the `OffsetTracker`, in whatever order it is. A line that cannot go
+    on takes no more than `Limits.waiting` events; the record behind those waits, and with
+    it the partition.
+    """
+
+    def __init__(
+        self,
+        context: PartitionContext,
+        *,
+        tracker: OffsetTracker,
+        work: Work,
+        ordering_keys: Callable[[Record], Iterable[OrderingKey]],
+        limits: Limits,
+        now: Callable[[], float],
+        pressure: Pressure | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            context: Shared by all that runs.
+            tracker: Told what is finished, and asked what is already.
+            work: Done in each turn.
+            ordering_keys: The record's places, at least one unless there is nothing to do.
+            limits: See there.
+            now: Seconds, of any clock that goes on.
+            pressure: Hears when there is no room.
+        """
+        self.context = context
+        self.next_offset = tracker.low_watermark
+        self._tracker = tracker
+        self._work = work
+        self._ordering_keys = ordering_keys
+        self._limits = limits
+        self._now = now
+        self._pressure: Pressure = pressure or _NoPressure()
+        self._queues: dict[Hashable, deque[tuple[Record, OrderingKey]]] = {}
+        self._left: dict[int, int] = {}
+        self._since: dict[int, float] = {}
+        self._large: dict[int, int] = {}
+        self._large_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def queues(self) -> int:
+        """Lines with at least one event."""
+        return len(self._queues)
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds for which the event that was taken first is in hand; 0 = there is none."""
+        return max(0.0, self._now() - next(iter(self._since.values()))) if self._since else 0.0
+
+    async def submit(self, record: Record) -> None:
+        """Take the next record of the log; return when the one behind it may come.
+
+        Raises:
+            PartitionStoppedError: The partition stopped; the record may not be done.
+        """
+        self._check()
+        # Where the log has a hole there is nothing to do.
+        self._tracker.mark_range_done(self.next_offset, record.offset)
+        self.next_offset = record.offset + 1
+        if record.offset in self._tracker:
+            return
+        self._since[record.offset] = self._now()
+        if self._limits.events == 1:
+            await self._work(record, self.context)
+            self._finish(record.offset)
+            return
+        ordering_keys = list(self._ordering_keys(record))
+        if not ordering_keys:
+            self._finish(record.offset)
+            return
+        await self._room_for(ordering_keys)
+        self._left[record.offset] = len(ordering_keys)
+        if (size := record.size) > _LARGE_BYTES:
+            self._large[record.offset] = size
+            self._large_bytes += size
+        for ordering_key in ordering_keys:
+            self._enqueue(record, ordering_key)
+
+    def stop(self) -> None:
+        """Start nothing more; what runs may end."""
+        self.context.stop()
+        self._changed.set()
+
+    async def ended(self) -> None:
+        """Wait until nothing runs any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def cancel(self) -> None:
+        """Cut off what still runs."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _room_for(self, ordering_keys: list[OrderingKey]) -> None:
+        while not self._has_room(ordering_keys):
+            self._changed.clear()
+            with suppress(TimeoutError):
+                # Asked again without a change, too: what is only slow changes nothing.
+                await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
+            self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            # Its line stands still. Whoever feeds us begins anew, from what is finished.
+            raise self._failure
+        if self.context.stopped:
+            raise PartitionStoppedError
+
+    def _has_room(self, ordering_keys: list[OrderingKey]) -> bool:
+        if len(self._left) >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
+            self._pressure.window_full(self._length, self.context)
+            return False
+        # The first of a line is in hand and does not wait.
+        most = self._limits.waiting + 1
+        full = [
+            ordering_key.queue
+            for ordering_key in ordering_keys
+            if self._length(ordering_key.queue) >= most
+        ]
+        for queue in full:
+            self._pressure.queue_full(queue, self.context)
+        return not full
+
+    def _length(self, queue: Hashable) -> int:
+        return len(self._queues.get(queue, ()))
+
+    def _enqueue(self, record: Record, ordering_key: OrderingKey) -> None:
+        queue = self._queues.get(ordering_key.queue)
+        if queue is not None:
+            queue.append((record, ordering_key))
+            return
+        self._queues[ordering_key.queue] = queue = deque([(record, ordering_key)])
+        task = asyncio.create_task(self._run(ordering_key.queue, queue))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _run(self, name: Hashable, queue: deque[tuple[Record, OrderingKey]]) -> None:
+        while queue and not self.context.stopped:
+            record, ordering_key = queue[0]
+            try:
+                await self._work(record, self.context, ordering_key.customer_id)
+            except PartitionStoppedError:
+                return
+            queue.popleft()
+            self._left[record.offset] -= 1
+            if self._left[record.offset] == 0:
+                del self._left[record.offset]
+                self._finish(record.offset)
+            self._changed.set()
+        if not queue:
+            del self._queues[name]
+
+    def _finish(self, offset: int) -> None:
+        self._since.pop(offset, None)
+        self._large_bytes -= self._large.pop(offset, 0)
+        self._tracker.mark_done(offset)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failure = failure
+        self._changed.set()

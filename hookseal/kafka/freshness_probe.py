@@ -1,0 +1,157 @@
+"""Whether a reader of a log is up to date: measured, since silence proves nothing.
+
+A consumer gets no records both when there are none and when the broker is gone. So the
+broker is asked where the log ends, and the reader was up to date, when the question was
+put, once it has come that far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from hookseal.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["FreshnessProbe"]
+
+_EVERY_S = 1.0
+# Callers may come by the thousand; the broker is asked no oftener than this.
+_GAP_S = 0.02
+_GAP_AFTER_FAILURE_S = 0.5
+# A reader that takes longer is asked for anew; what it has still to read may have grown.
+_REACH_S = 5.0
+
+
+class _Round:
+    """One question, and those who wait for what it says."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.reached = False
+
+
+class FreshnessProbe:
+    """Asks where the log ends about once a second, and at once for whoever wants to settle.
+
+    Attributes:
+        ends: Where the log ended when it was asked last, by partition; empty before that.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[Mapping[int, int]]],
+        positions: Mapping[int, int],
+        *,
+        heard: Callable[[BrokerError | None], None],
+        caught_up: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            ask: Returns the offset behind the last record, by partition.
+            positions: How far the reader has come, by partition; it changes as it reads.
+            heard: Told of each question why there was no answer, or None if there was one.
+            caught_up: Called each time the reader is up to date.
+            now: Seconds, from any start.
+        """
+        self.ends: Mapping[int, int] = {}
+        self._ask = ask
+        self._positions = positions
+        self._heard = heard
+        self._on_caught_up = caught_up
+        self._now = now
+        self._asked_at = now()
+        self._caught_up_at: float | None = None
+        self._advanced = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._next = _Round()
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the reader was up to date for certain; None: it never was yet."""
+        return None if self._caught_up_at is None else self._now() - self._caught_up_at
+
+    def advanced(self) -> None:
+        """Hear that the positions have moved."""
+        self._advanced.set()
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until all is read that the log holds now; return whether that came about.
+
+        Whoever calls while a question is under way waits for the next one: the answer to
+        this one may be older than the call.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+        """
+        awaited = self._next
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await awaited.over.wait()
+        except TimeoutError:
+            return False
+        return awaited.reached
+
+    async def run(self) -> None:
+        """Ask, for ever.
+
+        Raises:
+            BrokerError: The log cannot be followed any further. With `broker_unreachable`
+                it goes on asking.
+        """
+        gap_s = 0.0
+        try:
+            while True:
+                await self._until(self._wanted, _EVERY_S)
+                # Whoever comes until then is served by the same question.
+                await asyncio.sleep(max(0.0, self._asked_at + gap_s - self._now()))
+                try:
+                    await self._round()
+                except BrokerError as error:
+                    if error.code != "broker_unreachable":
+                        raise
+                    self._heard(error)
+                    gap_s = _GAP_AFTER_FAILURE_S
+                else:
+                    gap_s = _GAP_S
+        finally:
+            self._next.over.set()
+
+    async def _round(self) -> None:
+        this, self._next = self._next, _Round()
+        self._wanted.clear()
+        try:
+            self._asked_at = asked_at = self._now()
+            self.ends = await self._ask()
+            self._heard(None)
+            this.reached = await self._reach(self.ends)
+            if this.reached:
+                # What was written after the question may not be read yet.
+                self._caught_up_at = asked_at
+                self._on_caught_up()
+        finally:
+            this.over.set()
+
+    async def _reach(self, ends: Mapping[int, int]) -> bool:
+        deadline = self._now() + _REACH_S
+        while any(self._positions[partition] < end for partition, end in ends.items()):
+            self._advanced.clear()
+            if not await self._until(self._advanced, deadline - self._now()):
+                return False
+        return True
+
+    @staticmethod
+    async def _until(event: asyncio.Event, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True

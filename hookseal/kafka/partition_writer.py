@@ -1,0 +1,214 @@
+"""Many requests' records in few batches: one under way for each partition, in order.
+
+`AIOKafkaProducer.send` makes a future for each record and lets tasks that wait for room in
+a full batch overtake one another. Here a request waits for all its records at once, and what
+comes while a batch is under way makes up the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import UnknownError
+
+from hookseal.kafka.producer import is_permanent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.structs import RecordMetadata
+
+    from hookseal.domain.record import Headers
+    from hookseal.errors import HooksealError
+
+__all__ = ["PartitionWriter", "PendingAck", "PendingRecord"]
+
+# What a record takes besides its value, about: the objects that stand for it.
+OVERHEAD_BYTES = 512
+
+
+class PendingAck:
+    """A request, until the last of its records is written or one of them failed."""
+
+    __slots__ = ("_left", "future")
+
+    def __init__(self, writes: Sequence[PendingRecord]) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = len(writes)
+        for write in writes:
+            write.pending_acks.append(self)
+
+    def one_less(self) -> None:
+        """One record more is written."""
+        self._left -= 1
+        if self._left == 0 and not self.future.done():
+            self.future.set_result(None)
+
+    def failed(self, error: HooksealError) -> None:
+        """One record could not be written, or it cannot be known."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class PendingRecord:
+    """A record on its way.
+
+    Attributes:
+        partition: Counted from 0.
+        key: Or None.
+        value: Its value.
+        headers: In this order.
+        mark: What stands for its id, where that was chosen.
+        fingerprint: Of its value, where its id was chosen.
+        offset: Where it stands, once it is written.
+        waiters: The requests that wait for it.
+    """
+
+    __slots__ = (
+        "fingerprint",
+        "headers",
+        "key",
+        "mark",
+        "offset",
+        "partition",
+        "pending_acks",
+        "value",
+    )
+
+    def __init__(
+        self,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        headers: Headers,
+        *,
+        mark: bytes | None = None,
+        fingerprint: bytes = b"",
+    ) -> None:
+        self.partition = partition
+        self.key = key
+        self.value = value
+        self.headers = headers
+        self.mark = mark
+        self.fingerprint = fingerprint
+        self.offset = -1
+        self.pending_acks: list[PendingAck] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        return len(self.value) + OVERHEAD_BYTES
+
+
+class PartitionWriter:
+    """The way to one partition."""
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        ended: Callable[[AIOKafkaProducer, Sequence[PendingRecord], BaseException | None], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            topic: Its name, prefix included.
+            partition: Counted from 0.
+            ended: Called for each batch that ended, with the client and the error, if any.
+                The batch is empty where its records are written again, one by one.
+        """
+        self.partition = partition
+        self._topic = topic
+        self._ended = ended
+        self._waiting: deque[PendingRecord] = deque()
+        self._is_busy = False
+        self._since = 0.0
+        self._singly = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to write and nothing under way."""
+        return bool(self._waiting) and not self._is_busy
+
+    def has_waited(self, patience_s: float) -> bool:
+        """Return whether a batch has been under way for longer than this."""
+        return self._is_busy and asyncio.get_running_loop().time() - self._since > patience_s
+
+    def put(self, write: PendingRecord) -> None:
+        """Take a record, behind all that were taken before."""
+        self._waiting.append(write)
+
+    async def send(self, client: AIOKafkaProducer) -> None:
+        """Hand what waits over to the client, as much as one batch takes."""
+        self._is_busy, self._since = True, asyncio.get_running_loop().time()
+        batch: list[PendingRecord] = []
+        try:
+            builder = client.create_batch()
+            while self._waiting and not (batch and self._singly):
+                write = self._waiting[0]
+                try:
+                    taken = builder.append(
+                        timestamp=None,
+                        key=write.key,
+                        value=write.value,
+                        headers=list(write.headers),
+                    )
+                except Exception:
+                    if not batch:
+                        batch.append(self._waiting.popleft())
+                        raise
+                    # It fails alone, with the next batch, and not these with it.
+                    break
+                if taken is None:
+                    break
+                batch.append(self._waiting.popleft())
+            self._singly = max(0, self._singly - 1)
+            sent = await client.send_batch(builder, self._topic, partition=self.partition)
+        except Exception as error:  # noqa: BLE001 - every error belongs to the batch's requests
+            self._end(client, batch, error)
+        else:
+            sent.add_done_callback(lambda done: self._landed(client, batch, done))
+
+    def _landed(
+        self,
+        client: AIOKafkaProducer,
+        batch: list[PendingRecord],
+        sent: asyncio.Future[RecordMetadata],
+    ) -> None:
+        error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
+        if error is None:
+            first = sent.result().offset
+            if first < 0:
+                # The broker knows that it has the batch, but not where.
+                error = UnknownError()
+            for offset, write in enumerate(batch, first):
+                write.offset = offset
+        self._end(client, batch, error)
+
+    def _end(
+        self, client: AIOKafkaProducer, batch: list[PendingRecord], error: BaseException | None
+    ) -> None:
+        self._is_busy = False
+        if error is not None and is_permanent(error) and len(batch) > 1:
+            # The broker refuses a batch as a whole. Each record is written alone, so that only
+            # the one that it objects to fails.
+            self._waiting.extendleft(reversed(batch))
+            self._singly = len(batch)
+            batch = []
+        self._ended(client, batch, error)
+
+    def drop_abandoned(self) -> Sequence[PendingRecord]:
+        """Return what nobody waits for any more, at the head of what waits; it is not written."""
+        dropped = []
+        while self._waiting and not self._waiting[0].pending_acks:
+            dropped.append(self._waiting.popleft())
+        return dropped
+
+    def drop_all(self) -> Sequence[PendingRecord]:
+        """Return all that waits; it is not written."""
+        dropped, self._waiting = list(self._waiting), deque()
+        return dropped

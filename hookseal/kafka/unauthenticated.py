@@ -1,0 +1,66 @@
+"""Records of the changelog that somebody else wrote: told of, unless one of ours followed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["UnauthenticatedRecords"]
+
+# As in `tenant_index`: never on stdout.
+_log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    logging.getLogger(__name__), wrapper_class=structlog.stdlib.BoundLogger
+)
+
+
+class _Place(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+
+
+class UnauthenticatedRecords:
+    """What was passed over while the changelog was read, by the record's key.
+
+    A record that one of ours followed says nothing more. Above all those are of the master
+    key before, which stand there until the topic is compacted.
+    """
+
+    def __init__(self, on_forged: Callable[[], None]) -> None:
+        """Begin.
+
+        Args:
+            on_forged: Called for each record that is told of.
+        """
+        self._on_forged = on_forged
+        self._left: dict[bytes, _Place] = {}
+
+    def note(self, key: bytes, topic: str, partition: int, offset: int) -> None:
+        """Note a record that was passed over."""
+        self._left[key] = _Place(topic, partition, offset)
+
+    @property
+    def keys(self) -> AbstractSet[bytes]:
+        """The keys of the records that were noted since the last report."""
+        return self._left.keys()
+
+    def clear(self) -> None:
+        """Drop what was noted, without a report."""
+        self._left = {}
+
+    def followed(self, key: bytes) -> None:
+        """Note that a record of ours came behind it."""
+        self._left.pop(key, None)
+
+    def report(self) -> None:
+        """Tell of what is left, now that all is read."""
+        left, self._left = self._left, {}
+        for place in left.values():
+            self._on_forged()
+            _log.error("registry.forged", code="tenant_document_forged", **place._asdict())

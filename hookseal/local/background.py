@@ -1,0 +1,29 @@
+"""What runs beside the deliveries, for as long as the process does."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+__all__ = ["BackgroundTask"]
+
+
+class BackgroundTask(ABC):
+    """A task in the background."""
+
+    _task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._task = None
+
+    @abstractmethod
+    async def _run(self) -> None:
+        """Do it."""

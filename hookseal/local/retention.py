@@ -1,0 +1,51 @@
+"""Drops what is older than it is kept for, as Kafka does by its topics' retention."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hookseal.errors import BrokerError
+from hookseal.kafka.topics import TopicNames
+from hookseal.local.background import BackgroundTask
+from hookseal.local.store import LOGS
+
+if TYPE_CHECKING:
+    from hookseal.delivery.ports import Clock
+    from hookseal.local.store import Store
+
+__all__ = ["RetentionJob"]
+
+_log = logging.getLogger(__name__)
+
+# As `hookseal topics create` has it: a log is named as its topic is.
+_KEPT_MS = {log: int(TopicNames().configs()[log]["retention.ms"]) for log in LOGS}
+_EVERY_S = 60.0
+
+
+class RetentionJob(BackgroundTask):
+    """Runs beside the deliveries."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Prepare; the store is started by its owner."""
+        self._store = store
+        self._clock = clock
+
+    async def once(self) -> None:
+        """Drop what is too old by now.
+
+        Raises:
+            BrokerError: `redis_unreachable`.
+        """
+        now_ms = round(self._clock.now() * 1000)
+        for log, kept_ms in _KEPT_MS.items():
+            for partition in range(self._store.partitions):
+                await self._store.drop_older(log, partition, now_ms - kept_ms)
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(_EVERY_S)
+            try:
+                await self.once()
+            except BrokerError as error:
+                _log.warning("Nothing was tidied up: %s", error.code)

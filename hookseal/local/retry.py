@@ -1,0 +1,46 @@
+"""Asking again for as long as it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from hookseal.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hookseal.delivery.ports import Clock
+
+__all__ = ["retry_forever"]
+
+_PAUSE_S = 0.25
+_PAUSE_CAP_S = 5.0
+
+_T = TypeVar("_T")
+
+
+async def retry_forever(
+    asking: Callable[[], Awaitable[_T]],
+    clock: Clock,
+    failed: Callable[[Exception], None] = lambda _: None,
+    *,
+    retried: type[Exception] = BrokerError,
+) -> _T:
+    """Return the answer, however long the store is away.
+
+    What was asked for may be done more than once: where the answer is lost, nobody knows.
+
+    Args:
+        asking: Asks once.
+        clock: Waits between two times.
+        failed: Called with the error of each attempt that failed.
+        retried: Errors of this class are retried, all others are raised.
+    """
+    pause_s = _PAUSE_S
+    while True:
+        try:
+            return await asking()
+        except retried as error:
+            failed(error)
+            await clock.sleep(pause_s)
+            pause_s = min(_PAUSE_CAP_S, pause_s * 2)

@@ -1,0 +1,88 @@
+"""Takes suspended endpoints over with their partitions, and lets them go with them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
+from streams.partition_runner import wait_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from hookseal.delivery.ordering.partition import Gate
+    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.suspension import SuspensionManager
+
+__all__ = ["SuspendedEndpointRunner"]
+
+
+class SuspendedEndpointRunner:
+    """Gives each partition of this worker a lane for what was set aside.
+
+    A lane of its own: it delivers whether new events come or not, and does not hold them.
+    """
+
+    def __init__(
+        self,
+        *,
+        suspensions: SuspensionManager,
+        catch_up: Callable[[int], Coroutine[Any, Any, None]],
+        gate: Callable[[int], Gate],
+        observer: Observer,
+        clock: Clock,
+        at_a_time: int,
+        each: int,
+        grace_s: float,
+    ) -> None:
+        self._suspensions = suspensions
+        self._catch_up = catch_up
+        self._gate = gate
+        self._observer = observer
+        self._clock = clock
+        self._at_a_time = at_a_time
+        self._each = each
+        self._grace_s = grace_s
+        self._contexts: dict[int, PartitionContext] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+
+    async def assign(self, partitions: set[int]) -> None:
+        """Begin on partitions that came, and let go of those that went."""
+        await self.stop(set(self._contexts) - partitions)
+        for partition in sorted(partitions - set(self._contexts)):
+            self._contexts[partition] = context = PartitionContext(
+                partition,
+                clock=self._clock,
+                observer=self._observer,
+                gate=self._gate(partition),
+                at_a_time=self._at_a_time,
+                each=self._each,
+            )
+            task = asyncio.create_task(self._start(context))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def stop(self, partitions: set[int] | None = None) -> None:
+        """Let go of these partitions, or of all, side by side."""
+        going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
+        for partition in going:
+            self._contexts.pop(partition).stop()
+        await asyncio.gather(
+            *(self._suspensions.stop(partition, grace_s=self._grace_s) for partition in going)
+        )
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no attempt is on the wire, up to so many seconds."""
+        await wait_idle(self._contexts.values(), timeout_s)
+
+    async def _start(self, context: PartitionContext) -> None:
+        # The table may be older than its commands: an endpoint may be suspended, or not
+        # any more.
+        try:
+            await context.cancel_on_stop(self._catch_up(context.partition))
+        except PartitionStoppedError:
+            return
+        if not context.stopped:
+            self._suspensions.start(context)

@@ -1,0 +1,136 @@
+"""No loss, no disorder, no commit too far: whatever receivers answer and owners do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.partition_model import CUSTOMERS, EVERYBODY, Partition, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from hookseal.delivery.ordering.keys import Ordering
+
+statuses = st.sampled_from([200, 200, 200, 500, 503, 410])
+
+
+class Machine(RuleBasedStateMachine):
+    """Publishes, answers, lets time pass, commits, rebalances and crashes, in any order."""
+
+    ordering: ClassVar[Ordering]
+    suspend_after: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.run(self.begin())
+
+    def run(self, doing: Coroutine[None, None, None]) -> None:
+        self.loop.run_until_complete(doing)
+
+    async def begin(self) -> None:
+        self.partition = Partition(self.ordering, attempts=2, suspend_after=self.suspend_after)
+
+    @rule(customer=st.sampled_from([*CUSTOMERS, *CUSTOMERS, EVERYBODY]), count=st.integers(1, 6))
+    def publish(self, customer: str, count: int) -> None:
+        for _ in range(count):
+            self.partition.publish(customer)
+        self.run(steps())
+
+    @rule(number=st.integers(0, 5), status=statuses)
+    def answer(self, number: int, status: int) -> None:
+        self.partition.answer(number, status)
+        self.run(steps())
+
+    @rule(status=statuses)
+    def answer_all(self, status: int) -> None:
+        self.partition.answer_all(status)
+        self.run(steps())
+
+    @rule()
+    def time_passes(self) -> None:
+        self.partition.clock.wake()
+        self.run(steps())
+
+    @rule()
+    def commit(self) -> None:
+        self.partition.commit()
+
+    @rule(late=st.none() | statuses)
+    def rebalance(self, late: int | None) -> None:
+        self.run(self.partition.rebalance(late))
+
+    @rule()
+    def crash(self) -> None:
+        self.run(self.partition.crash())
+
+    @invariant()
+    def nothing_was_attempted_too_early(self) -> None:
+        assert self.partition.violations == []
+
+    @invariant()
+    def attempts_are_bounded(self) -> None:
+        if self.ordering != "partition":
+            # What was set aside has a lane, and so a bound, of its own.
+            lanes = 2 if self.suspend_after else 1
+            assert len(self.partition.wire) <= self.partition.at_a_time * lanes
+
+    def teardown(self) -> None:
+        try:
+            self.run(self.partition.finish())
+        finally:
+            self.loop.close()
+
+
+class PartitionMachine(Machine):
+    ordering = "partition"
+
+
+class CustomerMachine(Machine):
+    ordering = "customer"
+
+
+class UnorderedMachine(Machine):
+    ordering = "unordered"
+
+
+class SuspendingPartitionMachine(PartitionMachine):
+    suspend_after = 2
+
+
+class SuspendingCustomerMachine(CustomerMachine):
+    suspend_after = 2
+
+
+class SuspendingUnorderedMachine(UnorderedMachine):
+    suspend_after = 2
+
+
+_settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestPartition = PartitionMachine.TestCase
+TestCustomer = CustomerMachine.TestCase
+TestUnordered = UnorderedMachine.TestCase
+TestSuspendingPartition = SuspendingPartitionMachine.TestCase
+TestSuspendingCustomer = SuspendingCustomerMachine.TestCase
+TestSuspendingUnordered = SuspendingUnorderedMachine.TestCase
+for _case in (
+    TestPartition,
+    TestCustomer,
+    TestUnordered,
+    TestSuspendingPartition,
+    TestSuspendingCustomer,
+    TestSuspendingUnordered,
+):
+    _case.settings = _settings
+# Otherwise it would be collected once more under this name.
+del _case
