@@ -16,8 +16,8 @@ from hookseal.config import load
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.ends import LogEnds
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
+from hookseal.tenants.codec import TenantCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

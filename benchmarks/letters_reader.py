@@ -14,9 +14,9 @@ import psutil
 
 from benchmarks.letters_load import CUSTOMERS, LARGEST
 from hookseal.config import load
+from hookseal.dead_letters.index import LetterIndex
+from hookseal.dead_letters.replay import Replayer
 from hookseal.domain.letter_filter import LetterFilter
-from hookseal.kafka.index import LetterIndex
-from hookseal.kafka.replay import Replayer
 
 _PAGE = 50
 _FIRST_TENTH = 10

@@ -15,7 +15,7 @@ from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.tenant import PublicKey, Tenant
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.ports import KafkaCommands
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.seal.keys import generate_private_key, parse_public_key
 

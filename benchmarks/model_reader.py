@@ -13,7 +13,7 @@ from statistics import median
 import psutil
 
 from hookseal.config import load
-from hookseal.kafka.tenants import TenantsModel
+from hookseal.tenants.model import TenantsModel
 
 _LOOK_EVERY_S = 0.001
 _WEIGH_EVERY_S = 0.05

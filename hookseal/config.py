@@ -24,11 +24,11 @@ from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.sealed_drafts import sealed
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
+from hookseal.publishing.sealed_events import sealed
 from hookseal.seal.event_vault import EventVault
+from hookseal.tenants.codec import TenantCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

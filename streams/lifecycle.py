@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.config import Settings
-    from hookseal.kafka.deferred_events import KafkaDeferredEvents
-    from hookseal.kafka.delivery_log import KafkaAttemptLog
+    from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
     from hookseal.kafka.ends import LogEnds
-    from hookseal.kafka.ports import KafkaDeadLetters
+    from hookseal.dead_letters.writer import KafkaDeadLetters
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
+    from hookseal.telemetry.delivery_log import KafkaAttemptLog
     from hookseal.telemetry.tracing import OtelTracing
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner

@@ -13,10 +13,10 @@ from faust.types import TP
 
 from hookseal.domain.command import refused
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import is_permanent
-from hookseal.kafka.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.key_check import master_key_wrong
+from hookseal.tenants.unauthenticated import UnauthenticatedRecords
 from streams.changelog import ChangelogTable
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
     from hookseal.kafka.ends import LogEnds
-    from hookseal.kafka.key_check import KeyFit
-    from hookseal.kafka.tenant_codec import TenantCodec
+    from hookseal.tenants.codec import TenantCodec
+    from hookseal.tenants.key_check import KeyFit
     from streams.tenant_commands import TenantCommandProcessor
 
 __all__ = ["ChangelogTable", "FaustTenants"]

@@ -14,8 +14,8 @@ from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.event import Event, parse_event
 from hookseal.domain.record import Header, Record
 from hookseal.domain.tenant import PublicKey, Tenant
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
+from hookseal.tenants.codec import TenantCodec
 
 MAX_BYTES = 32_768
 MASTER_KEY = bytes(range(32))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.producer import Position
-    from hookseal.kafka.tenant_codec import TenantCodec
-    from hookseal.kafka.tenants import TenantsModel
+    from hookseal.tenants.codec import TenantCodec
+    from hookseal.tenants.model import TenantsModel
 
 
 class Changelog:

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from hookseal.domain.new_event import NewEvent
-from hookseal.kafka.event_log import EventLog
 from hookseal.kafka.reader import read_all
 from hookseal.kafka.topics import TopicNames
+from hookseal.publishing.event_log import EventLog
 from tests.conditions import until
 
 if TYPE_CHECKING:

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Self
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.cli.serving import say_what_is_open, url_check
+from hookseal.dead_letters.index import AttemptIndex, LetterIndex
+from hookseal.dead_letters.replay import Replayer
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
-from hookseal.kafka.changes import KafkaChanges
-from hookseal.kafka.event_log import EventLog
-from hookseal.kafka.index import AttemptIndex, LetterIndex
-from hookseal.kafka.ports import KafkaCommands
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.replay import Replayer
-from hookseal.kafka.tenants import TenantsModel
+from hookseal.publishing.event_log import EventLog
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import write_failure_counter
 from hookseal.telemetry.traces import tracing_to
+from hookseal.tenants.changes import KafkaChanges
+from hookseal.tenants.model import TenantsModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from hookseal.cli.clock import newest_timestamp
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
 from hookseal.kafka.codecs import readable
-from hookseal.kafka.key_check import key_fit, master_key_wrong
+from hookseal.tenants.key_check import key_fit, master_key_wrong
 
 if TYPE_CHECKING:
     from hookseal.config import Settings

@@ -227,8 +227,8 @@ async def _stats(wanted: "LetterFilter", asked: dict[str, Any]) -> list[dict[str
 async def _document(place: str, *, reveal: bool) -> dict[str, Any]:
     from hookseal.cli.api_letters import api_letters
     from hookseal.config import load
+    from hookseal.dead_letters.lookup import attempts_of, letter_at
     from hookseal.domain.letter_filter import parse_place
-    from hookseal.kafka.letter_at import attempts_of, letter_at
 
     settings = load()
     if not settings.api_url:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from hookseal.config import Settings
+    from hookseal.dead_letters.index import LetterIndex
     from hookseal.domain.letter_filter import LetterFilter
-    from hookseal.kafka.index import LetterIndex
 
 __all__ = [
     "Category",
@@ -105,7 +105,7 @@ async def followed(settings: "Settings") -> AsyncIterator["LetterIndex"]:
         BrokerError: `broker_unreachable`, `topic_missing`.
         ConfigurationError: `index_unusable`.
     """
-    from hookseal.kafka.index import LetterIndex
+    from hookseal.dead_letters.index import LetterIndex
 
     index = LetterIndex(settings.cluster, settings.data_dir)
     try:

@@ -10,7 +10,7 @@ from hookseal.cli.options import AsJson
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
-    from hookseal.kafka.tenants import TenantsModel
+    from hookseal.tenants.model import TenantsModel
 
 __all__ = ["app"]
 
@@ -55,9 +55,9 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
 
     from hookseal.delivery.clock import SystemClock
     from hookseal.domain.command import RewriteTenant
-    from hookseal.kafka.ports import KafkaCommands
+    from hookseal.tenants.commands import KafkaCommands
     from hookseal.kafka.producer import Producer
-    from hookseal.kafka.tenants import TenantsModel
+    from hookseal.tenants.model import TenantsModel
 
     clock = SystemClock()
     async with (

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.config import Settings
+    from hookseal.dead_letters.replay import EventsWanted
     from hookseal.domain.letter_filter import LetterFilter
-    from hookseal.kafka.replay import EventsWanted
 
 __all__ = ["replay"]
 
@@ -178,7 +178,7 @@ async def _letters(
     per_s: float | None,
     dry_run: bool,
 ) -> dict[str, Any]:
-    from hookseal.kafka.replay import Replayer
+    from hookseal.dead_letters.replay import Replayer
 
     async with followed(settings) as index:
         replayer = Replayer(settings.cluster, index, event_max_bytes=settings.event_max_bytes)
@@ -212,7 +212,7 @@ async def _letters(
 async def _accepted(
     settings: "Settings", wanted: "LetterFilter", again: str, per_s: float | None
 ) -> int:
-    from hookseal.kafka.replay import Replayer
+    from hookseal.dead_letters.replay import Replayer
     from hookseal.kafka.topics import partition_count
 
     partitions = await partition_count(settings.cluster)
@@ -233,10 +233,10 @@ async def _accepted(
 async def _events_wanted(
     settings: "Settings", wanted: "LetterFilter", partitions: int, again: str
 ) -> "EventsWanted":
+    from hookseal.dead_letters.replay import EventsWanted
     from hookseal.domain.conflicts import conflict
     from hookseal.kafka.partitioner import partition_of
-    from hookseal.kafka.replay import EventsWanted
-    from hookseal.kafka.tenants import TenantsModel
+    from hookseal.tenants.model import TenantsModel
 
     customer_id, endpoint_id = wanted.customer_id or "", wanted.endpoint_id or ""
     followed_partitions = (partition_of(customer_id, partitions),)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
 from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.recent_ids import fingerprint_of, mark_of
 from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
+from hookseal.publishing.deduplication import fingerprint_of, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

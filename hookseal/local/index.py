@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from aiokafka import TopicPartition
 
+from hookseal.dead_letters.index.attempts import Attempts
+from hookseal.dead_letters.index.file import Batch
+from hookseal.dead_letters.index.letters import Letters
 from hookseal.errors import BrokerError
-from hookseal.kafka.index.attempts import Attempts
-from hookseal.kafka.index.file import Batch
-from hookseal.kafka.index.letters import Letters
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.attempts import ATTEMPTS_MAX
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from hookseal.dead_letters.index.file import IndexFile, Source
     from hookseal.domain.record import Headers, Record
-    from hookseal.kafka.index.file import IndexFile, Source
     from hookseal.local.store import Log, Store
 
 __all__ = ["LocalAttempts", "LocalLetters"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hookseal.dead_letters.replay.items import letter_items
+from hookseal.dead_letters.replay.pace import Pace
+from hookseal.dead_letters.replay.plan import plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
-from hookseal.kafka.replay.items import letter_items
-from hookseal.kafka.replay.pace import Pace
-from hookseal.kafka.replay.plan import plan_of, to_replay
 from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
 

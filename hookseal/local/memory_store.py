@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.record import Position, Record
 from hookseal.errors import BrokerError, EventIdReusedError
-from hookseal.kafka.recent_ids import Published, RecentIds
 from hookseal.local.store import LOGS, REPEAT_WINDOW_S, Documents, Write
+from hookseal.publishing.deduplication import Published, RecentIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

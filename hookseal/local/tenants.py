@@ -11,12 +11,12 @@ from hookseal.domain.command_result import command_result
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.notice import key_changed
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.tenant_index import TenantIndex
 from hookseal.local.events import notice_of
 from hookseal.local.retry import retry_forever
 from hookseal.telemetry.logs import logger
+from hookseal.tenants.index import TenantIndex
+from hookseal.tenants.key_check import master_key_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import ConfigurationError
-    from hookseal.kafka.tenant_codec import TenantCodec
     from hookseal.local.store import Store
+    from hookseal.tenants.codec import TenantCodec
 
 __all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
 

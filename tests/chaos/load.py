@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
-from hookseal.kafka.ports import KafkaCommands
+from hookseal.tenants.commands import KafkaCommands
 from tests.builders import a_registry, public_key
 
 if TYPE_CHECKING:

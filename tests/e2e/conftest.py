@@ -17,7 +17,7 @@ from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, Dis
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.ports import KafkaCommands
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from tests.builders import public_key

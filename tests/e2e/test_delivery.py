@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.event import BROADCAST_HEADER
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.tenants import TenantsModel
+from hookseal.tenants.model import TenantsModel
 from tests.e2e.conftest import PARTITIONS, closed_port, customers
 
 if TYPE_CHECKING:

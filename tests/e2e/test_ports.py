@@ -10,6 +10,9 @@ from uuid import uuid4
 
 import pytest
 
+from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
+from hookseal.dead_letters.index import LetterIndex
+from hookseal.dead_letters.replay import Replayer
 from hookseal.delivery.clock import SystemClock
 from hookseal.domain.command import (
     AddEndpoint,
@@ -24,16 +27,11 @@ from hookseal.domain.letter_filter import LetterFilter
 from hookseal.domain.new_event import NewEvent
 from hookseal.errors import ConflictError, EventIdReusedError
 from hookseal.kafka import topics
-from hookseal.kafka.changes import KafkaChanges
-from hookseal.kafka.deferred_events import KafkaDeferredEvents
-from hookseal.kafka.event_log import EventLog
-from hookseal.kafka.index import LetterIndex
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.ports import KafkaCommands, KafkaDeadLetters
+from hookseal.dead_letters.writer import KafkaDeadLetters
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
-from hookseal.kafka.replay import Replayer
-from hookseal.kafka.tenants import TenantsModel
 from hookseal.local.events import LocalEvents
 from hookseal.local.index import LocalLetters
 from hookseal.local.letters import LocalDeadLetters, LocalDeferredEvents, LocalReplays
@@ -41,6 +39,9 @@ from hookseal.local.memory_store import MemoryStore
 from hookseal.local.redis_link import RedisLink
 from hookseal.local.redis_store import RedisStore
 from hookseal.local.tenants import LocalChanges, LocalCommands, LocalTenants
+from hookseal.publishing.event_log import EventLog
+from hookseal.tenants.changes import KafkaChanges
+from hookseal.tenants.model import TenantsModel
 from tests.builders import a_record, a_registry, public_key
 from tests.conditions import until
 from tests.e2e.worker import Worker

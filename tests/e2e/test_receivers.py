@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from hookseal.domain.command import AddPublicKey, RotateSecret
-from hookseal.kafka.tenants import TenantsModel
 from hookseal.seal.sign import SigningSecrets
+from hookseal.tenants.model import TenantsModel
 from tests.builders import MASTER_KEY
 from tests.e2e.conftest import closed_port
 from tests.examples import EXAMPLES, Example, node_is_there

@@ -10,14 +10,14 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
+from hookseal.dead_letters.index import LetterIndex
+from hookseal.dead_letters.replay.lease import ReplayLease
 from hookseal.domain.deferred import is_deferred
 from hookseal.domain.letter_filter import LetterFilter
 from hookseal.kafka import topics
-from hookseal.kafka.deferred_events import KafkaDeferredEvents
-from hookseal.kafka.index import LetterIndex
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.replay.lease import ReplayLease
 from tests.integration.kafka.replaying import PARTITIONS, write_letters
 
 if TYPE_CHECKING:

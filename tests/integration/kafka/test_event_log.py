@@ -30,7 +30,7 @@ from tests.unit.api.conftest import Api
 if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.event_log import EventLog
+    from hookseal.publishing.event_log import EventLog
 
 pytestmark = [pytest.mark.broker, pytest.mark.apache]
 

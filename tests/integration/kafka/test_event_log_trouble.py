@@ -14,10 +14,10 @@ from hookseal.domain.event import parse_event
 from hookseal.errors import BrokerError, HooksealError, InvalidInputError
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.event_log import EventLog
-from hookseal.kafka.event_writer import EventWriter
-from hookseal.kafka.partition_writer import PendingRecord
 from hookseal.kafka.topics import TopicNames
+from hookseal.publishing.event_log import EventLog
+from hookseal.publishing.partition_writer import PendingRecord
+from hookseal.publishing.writer import EventWriter
 from tests.conditions import until
 from tests.event_log import PARTITIONS, a_draft, a_log, ready, records
 

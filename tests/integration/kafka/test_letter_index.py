@@ -11,12 +11,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.domain.attempt_record import AttemptRecord, encode
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.letter_filter import LetterFilter
 from hookseal.errors import BrokerError
 from hookseal.kafka import topics
-from hookseal.kafka.index import AttemptIndex, LetterIndex
 from hookseal.kafka.producer import Producer
 from tests.builders import a_record
 

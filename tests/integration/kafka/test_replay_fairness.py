@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hookseal.dead_letters.replay import Replayer
 from hookseal.domain.letter_filter import LetterFilter
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.replay import Replayer
 from tests.conditions import until
 from tests.integration.kafka.replaying import PARTITIONS, write_letters
 from tests.integration.kafka.test_letter_index import an_index

@@ -12,10 +12,10 @@ from hookseal.domain.api_key import ApiKey
 from hookseal.domain.tenant import CommandResult
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
-from hookseal.kafka.key_check import key_fit
-from hookseal.kafka.tenant_codec import TenantCodec
-from hookseal.kafka.tenants import TenantsModel
 from hookseal.kafka.topics import TopicNames
+from hookseal.tenants.codec import TenantCodec
+from hookseal.tenants.key_check import key_fit
+from hookseal.tenants.model import TenantsModel
 from tests.builders import MASTER_KEY, a_registry, a_tenant
 from tests.changelog import code_of, writing
 from tests.conditions import until

@@ -9,7 +9,7 @@ import pytest
 
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.tenants import TenantsModel
+from hookseal.tenants.model import TenantsModel
 from tests.brokers import start_broker
 from tests.builders import a_registry, a_tenant
 from tests.changelog import code_of, writing

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError, ConfigurationError
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.tenants import LocalTenants
+from hookseal.tenants.codec import TenantCodec
 from tests.builders import MASTER_KEY, a_registry, a_tenant
 
 if TYPE_CHECKING:

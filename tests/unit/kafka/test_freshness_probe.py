@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.freshness_probe import FreshnessProbe
+from hookseal.tenants.freshness_probe import FreshnessProbe
 from tests.conditions import until
 
 if TYPE_CHECKING:

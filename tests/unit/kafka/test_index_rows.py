@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 
+from hookseal.dead_letters.index.attempts import AttemptSource
+from hookseal.dead_letters.index.file import Batch
+from hookseal.dead_letters.index.letter_rows import LetterSource, ReplaySource
 from hookseal.domain import attempt_record, replay_entry
 from hookseal.domain.attempt_record import AttemptRecord
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry
-from hookseal.kafka.index.attempts import AttemptSource
-from hookseal.kafka.index.file import Batch
-from hookseal.kafka.index.letter_rows import LetterSource, ReplaySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from hookseal.kafka.event_follower import ReadPosition
-from hookseal.kafka.recent_ids import Published, RecentIds, fingerprint_of, mark_of
+from hookseal.publishing.deduplication import Published, RecentIds, fingerprint_of, mark_of
+from hookseal.publishing.follower import ReadPosition
 
 
 def a_place(offset: int = 7, at: float = 100.0) -> Published:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from hookseal.dead_letters.replay.lease import _is_held
 from hookseal.domain.replay_entry import ReplayEntry
-from hookseal.kafka.replay.lease import _is_held
 
 
 def an_entry(pid: object) -> ReplayEntry:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from hookseal.dead_letters.replay.turns import ReplayTurns
 from hookseal.errors import ConflictError
-from hookseal.kafka.replay.turns import ReplayTurns
 
 LOOPS = 8
 

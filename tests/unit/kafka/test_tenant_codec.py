@@ -7,8 +7,8 @@ import pytest
 
 from hookseal.domain.command import AddEndpoint, ChangeEndpoint
 from hookseal.errors import InvalidCommandError, InvalidInputError
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
+from hookseal.tenants.codec import TenantCodec
 from tests.builders import a_registry, a_tenant, an_endpoint
 
 SECRET = "CANARY-token"

@@ -5,7 +5,7 @@ import pytest
 from hookseal.domain.api_key import ApiKey
 from hookseal.domain.tenant import encode
 from hookseal.errors import InvalidInputError
-from hookseal.kafka.tenant_index import TenantIndex
+from hookseal.tenants.index import TenantIndex
 from tests.builders import a_tenant
 
 

@@ -8,7 +8,7 @@ import pytest
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker.ports import HOST, free_ports
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.tenants import TenantsModel
+from hookseal.tenants.model import TenantsModel
 from tests.builders import a_registry
 from tests.changelog import code_of
 from tests.conditions import until

@@ -6,7 +6,7 @@ from typing import Any
 
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.ports import KafkaDeadLetters
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.topics import TopicNames
 from streams.lifecycle import Lifecycle

@@ -7,11 +7,11 @@ import pytest
 
 from hookseal.domain.tenant import encode
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.key_check import KeyFit
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.tenant_codec import TenantCodec
 from hookseal.kafka.topics import TopicNames
-from hookseal.kafka.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.codec import TenantCodec
+from hookseal.tenants.key_check import KeyFit
+from hookseal.tenants.unauthenticated import UnauthenticatedRecords
 from streams.tenants_table import PATIENCE_S, FaustTenants
 from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock

@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from hookseal.dead_letters.replay.reading import reading
+from hookseal.dead_letters.replay.turns import replay_busy
 from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
-from hookseal.kafka.replay.reading import reading
-from hookseal.kafka.replay.turns import replay_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

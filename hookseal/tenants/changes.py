@@ -12,8 +12,8 @@ from hookseal.domain.conflicts import conflict
 if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
-    from hookseal.kafka.ports import KafkaCommands
-    from hookseal.kafka.tenants import TenantsModel
+    from hookseal.tenants.commands import KafkaCommands
+    from hookseal.tenants.model import TenantsModel
 
 __all__ = ["KafkaChanges"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hookseal.dead_letters.index.string_table import TEXTS, StringTable
 from hookseal.domain.replay_entry import decode, settled_in
-from hookseal.kafka.index.string_table import TEXTS, StringTable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from hookseal.kafka.index.file import Batch
+    from hookseal.dead_letters.index.file import Batch
 
 __all__ = ["LetterSource", "ReplaySource"]
 

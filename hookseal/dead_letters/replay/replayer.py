@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from hookseal.dead_letters.replay.items import event_items, letter_items
+from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
+from hookseal.dead_letters.replay.pace import Pace
+from hookseal.dead_letters.replay.plan import plan_of, to_replay
+from hookseal.dead_letters.replay.reading import reading, records_at
+from hookseal.dead_letters.replay.turns import ReplayTurns
 from hookseal.errors import BrokerError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.reader import record_from
-from hookseal.kafka.replay.items import event_items, letter_items
-from hookseal.kafka.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
-from hookseal.kafka.replay.pace import Pace
-from hookseal.kafka.replay.plan import plan_of, to_replay
-from hookseal.kafka.replay.reading import reading, records_at
-from hookseal.kafka.replay.turns import ReplayTurns
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hookseal.dead_letters.index.letters import LetterIndex
+    from hookseal.dead_letters.replay.items import Wants
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.index.letters import LetterIndex
-    from hookseal.kafka.replay.items import Wants
 
 __all__ = ["EventsWanted", "Replayer"]
 

@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, KafkaError, KafkaTimeoutError
 
 from hookseal.errors import BrokerError, InvalidInputError, RecordRefusedError
-from hookseal.kafka.partition_writer import PartitionWriter, PendingAck, PendingRecord
 from hookseal.kafka.producer import is_permanent, is_too_large
 from hookseal.kafka.topics import partitions_of
+from hookseal.publishing.partition_writer import PartitionWriter, PendingAck, PendingRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

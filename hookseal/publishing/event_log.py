@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.record import Position
 from hookseal.errors import EventIdReusedError, InvalidInputError
-from hookseal.kafka.event_follower import EventFollower
-from hookseal.kafka.event_writer import EventWriter
-from hookseal.kafka.partition_writer import PendingRecord
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.recent_ids import Published, RecentIds, fingerprint_of, mark_of
 from hookseal.kafka.topics import TopicNames
+from hookseal.publishing.deduplication import Published, RecentIds, fingerprint_of, mark_of
+from hookseal.publishing.follower import EventFollower
+from hookseal.publishing.partition_writer import PendingRecord
+from hookseal.publishing.writer import EventWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

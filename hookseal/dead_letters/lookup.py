@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from hookseal.dead_letters.replay.reading import reading, records_at
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
 from hookseal.errors import InvalidInputError
 from hookseal.kafka.reader import record_from
-from hookseal.kafka.replay.reading import reading, records_at
 from hookseal.kafka.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hookseal.domain import command as commands
 from hookseal.domain import tenant as tenants
 from hookseal.errors import InvalidCommandError, InvalidInputError
-from hookseal.kafka.sealed_headers import SealedHeaders
 from hookseal.seal.registry import RegistryMac
 from hookseal.seal.vault import Vault
+from hookseal.tenants.sealed_headers import SealedHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

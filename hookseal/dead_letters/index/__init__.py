@@ -4,7 +4,7 @@ An index is derived: it can be deleted at any time, and is read from its topics 
 process owns its own or shares one with others on the same disk; nobody has to run it.
 """
 
-from hookseal.kafka.index.attempts import AttemptIndex
-from hookseal.kafka.index.letters import LetterIndex
+from hookseal.dead_letters.index.attempts import AttemptIndex
+from hookseal.dead_letters.index.letters import LetterIndex
 
 __all__ = ["AttemptIndex", "LetterIndex"]

@@ -13,7 +13,7 @@ from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.tenant_codec import TenantCodec
+    from hookseal.tenants.codec import TenantCodec
 
 __all__ = ["KeyFit", "key_fit", "master_key_wrong"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hookseal.dead_letters.index.file import IndexFile
+from hookseal.dead_letters.index.follower import Follower
+from hookseal.dead_letters.index.letters import file_name
+from hookseal.dead_letters.index.string_table import TEXTS, StringTable, intern
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.letter import Attempted, AttemptsListed
-from hookseal.kafka.index.file import IndexFile
-from hookseal.kafka.index.follower import Follower
-from hookseal.kafka.index.letters import file_name
-from hookseal.kafka.index.string_table import TEXTS, StringTable, intern
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hookseal.dead_letters.index.file import Batch
+    from hookseal.dead_letters.index.follower import Follow
     from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.index.file import Batch
-    from hookseal.kafka.index.follower import Follow
 
 __all__ = ["AttemptIndex", "Attempts"]
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import UserList
 from typing import TYPE_CHECKING, Protocol
 
+from hookseal.dead_letters.replay.lease import Item
 from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.event import REPLAY_HEADER, event_id_if_any, is_broadcast, parse_event
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import Mark, replayed_headers
 from hookseal.errors import InvalidEventError
 from hookseal.kafka.reader import record_from
-from hookseal.kafka.replay.lease import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
+    from hookseal.dead_letters.replay.replayer import EventsWanted
     from hookseal.domain.record import Record
-    from hookseal.kafka.replay.replayer import EventsWanted
 
 __all__ = ["Items", "Wants", "event_items", "letter_items"]
 

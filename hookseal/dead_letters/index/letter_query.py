@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hookseal.kafka.index.string_table import intern
+from hookseal.dead_letters.index.string_table import intern
 
 if TYPE_CHECKING:
     import sqlite3

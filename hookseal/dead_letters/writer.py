@@ -1,35 +1,23 @@
-"""The engine's ports, on Kafka: dead letters, commands, re-routing."""
+"""Dead letters on their topic: written until Kafka has them, cut where they are too large."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from aiokafka.errors import InvalidTimestampError
-
 from hookseal.domain.dead_letter import LETTER_MIN_BYTES
-from hookseal.domain.event import EVENT_ID_HEADER, EVENT_TIMESTAMP_HEADER, REROUTED_HEADER
 from hookseal.errors import RecordRefusedError
-from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.delivery.ports import Observer
-    from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.event import Event
-    from hookseal.domain.notice import Notice
-    from hookseal.domain.record import Headers, Record
-    from hookseal.kafka.producer import NewRecord, Position, Producer
-    from hookseal.kafka.tenant_codec import TenantCodec
+    from hookseal.kafka.producer import NewRecord, Producer
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["KafkaCommands", "KafkaDeadLetters", "KafkaNotices", "KafkaRouter"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["KafkaDeadLetters"]
 
 _HELD_AFTER_S = 5.0
 _PAUSE_S = 0.5
@@ -166,112 +154,3 @@ class _Hold:
     def _late(self) -> None:
         self.failed()
         self._timer = asyncio.get_running_loop().call_later(self._after_s, self._late)
-
-
-class KafkaCommands:
-    """`Commands` on the topic `tenant-commands`."""
-
-    def __init__(self, producer: Producer, names: TopicNames, codec: TenantCodec) -> None:
-        self._producer = producer
-        self._topic = names.commands
-        self._codec = codec
-
-    async def submit(self, command: Command) -> None:
-        """Write the command; retry temporary errors until it is written.
-
-        Raises:
-            RecordRefusedError: `record_refused`.
-        """
-        await self._producer.publish_surely(
-            self._topic,
-            key=command.customer_id.encode(),
-            value=self._codec.command(command),
-        )
-
-    async def submit_once(self, command: Command) -> Position:
-        """Write the command; a failure is raised and not retried.
-
-        Raises:
-            BrokerError: `publish_failed`, `broker_unreachable`, `record_refused`.
-        """
-        return await self._producer.publish(
-            self._topic,
-            key=command.customer_id.encode(),
-            value=self._codec.command(command),
-        )
-
-
-class KafkaNotices:
-    """`Notices` on the topic `events`, behind what the tenant has there already."""
-
-    def __init__(self, producer: Producer, names: TopicNames) -> None:
-        self._producer = producer
-        self._topic = names.events
-
-    async def publish(self, notice: Notice) -> None:
-        """Write the notice; retry temporary errors until it is written.
-
-        A notice that Kafka refuses is dropped: the key change stands, and the worker goes on.
-        """
-        try:
-            await self._producer.publish_surely(
-                self._topic,
-                key=notice.customer_id.encode(),
-                value=notice.value,
-                headers=notice.headers,
-            )
-        except RecordRefusedError as error:
-            _log.error(
-                "The tenant %r gets no notice of its new key: %s", notice.customer_id, error.message
-            )
-
-
-class KafkaRouter:
-    """`Router` over a topic's partitions."""
-
-    def __init__(
-        self, producer: Producer, names: TopicNames, partitions: Callable[[], int]
-    ) -> None:
-        self._producer = producer
-        self._topic = names.events
-        self._partitions = partitions
-
-    def partition_of(self, customer_id: str) -> int:
-        """Return the partition, counted from 0."""
-        return partition_of(customer_id, self._partitions())
-
-    async def reroute(self, event: Event, partition: int) -> None:
-        """Produce the event's record once more, on its right partition.
-
-        Raises:
-            RecordRefusedError: `record_refused`, for example because its two more headers make it
-                too large.
-        """
-        record = event.record
-        headers = (
-            *record.headers,
-            # An id derived from the record's position must survive the move.
-            (EVENT_ID_HEADER, event.id.encode()),
-            (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
-        )
-        try:
-            await self._produce(record, headers, partition, record.timestamp_ms)
-        except RecordRefusedError as error:
-            if not isinstance(error.__cause__, (InvalidTimestampError, OverflowError)):
-                raise
-            # Producers write any 64 bits; the topic's limits may be stricter today. The event
-            # keeps its time in a header.
-            moment = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
-            await self._produce(record, (*headers, moment), partition, None)
-
-    async def _produce(
-        self, record: Record, headers: Headers, partition: int, timestamp_ms: int | None
-    ) -> None:
-        await self._producer.publish_surely(
-            self._topic,
-            key=record.key,
-            value=record.value,
-            headers=headers,
-            partition=partition,
-            timestamp_ms=timestamp_ms,
-        )

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from hookseal.dead_letters.index.file import Batch, Behind, fingerprint
 from hookseal.errors import BrokerError
-from hookseal.kafka.index.file import Batch, Behind, fingerprint
 from hookseal.kafka.reader import places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hookseal.dead_letters.index.file import IndexFile, Known, Source
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.index.file import IndexFile, Known, Source
 
 __all__ = ["Follow", "Follower", "Following"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
+from hookseal.dead_letters.index.file import IndexFile
+from hookseal.dead_letters.index.follower import Follower
+from hookseal.dead_letters.index.letter_query import listing, query_of
+from hookseal.dead_letters.index.letter_rows import LetterSource, ReplaySource
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.letter import Letter, LettersListed, LogCursor
 from hookseal.domain.utc_time import rfc3339
 from hookseal.errors import InvalidInputError
-from hookseal.kafka.index.file import IndexFile
-from hookseal.kafka.index.follower import Follower
-from hookseal.kafka.index.letter_query import listing, query_of
-from hookseal.kafka.index.letter_rows import LetterSource, ReplaySource
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from hookseal.dead_letters.index.follower import Follow
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.index.follower import Follow
 
 __all__ = ["LetterIndex", "Letters", "file_name"]
 

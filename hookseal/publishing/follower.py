@@ -19,7 +19,7 @@ from hookseal.domain.record import last_header
 from hookseal.errors import BrokerError
 from hookseal.kafka.ends import LogEnds
 from hookseal.kafka.reader import places_of, record_from
-from hookseal.kafka.recent_ids import Published, fingerprint_of, mark_of
+from hookseal.publishing.deduplication import Published, fingerprint_of, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.recent_ids import RecentIds
+    from hookseal.publishing.deduplication import RecentIds
 
 __all__ = ["EventFollower", "ReadPosition"]
 

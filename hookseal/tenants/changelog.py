@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.freshness_probe import FreshnessProbe
-from hookseal.kafka.key_check import master_key_wrong
 from hookseal.kafka.log_follower import LogFollower
-from hookseal.kafka.tenant_index import TenantIndex
-from hookseal.kafka.tenant_waiters import TenantWaiters
 from hookseal.kafka.topics import TopicNames
-from hookseal.kafka.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.freshness_probe import FreshnessProbe
+from hookseal.tenants.index import TenantIndex
+from hookseal.tenants.key_check import master_key_wrong
+from hookseal.tenants.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.waiters import TenantWaiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.tenant_codec import TenantCodec
+    from hookseal.tenants.codec import TenantCodec
 
 __all__ = ["TenantChangelogConsumer"]
 

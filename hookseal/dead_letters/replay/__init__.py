@@ -4,6 +4,6 @@
 whoever had it before; `replayer.py` says what is published.
 """
 
-from hookseal.kafka.replay.replayer import EventsWanted, Replayer
+from hookseal.dead_letters.replay.replayer import EventsWanted, Replayer
 
 __all__ = ["EventsWanted", "Replayer"]

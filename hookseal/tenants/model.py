@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.tenant_changelog import TenantChangelogConsumer
+from hookseal.tenants.changelog import TenantChangelogConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import CommandResult, Tenant
     from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.tenant_codec import TenantCodec
+    from hookseal.tenants.codec import TenantCodec
 
 __all__ = ["TenantsModel"]
 

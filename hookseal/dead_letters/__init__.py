@@ -1,0 +1,1 @@
+"""Dead letters: index, lookup, replay, and events deferred until their endpoint is back."""

@@ -1,0 +1,101 @@
+"""Events that hookseal itself writes to `events`: notices, and events on a wrong partition."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import InvalidTimestampError
+
+from hookseal.domain.event import EVENT_ID_HEADER, EVENT_TIMESTAMP_HEADER, REROUTED_HEADER
+from hookseal.errors import RecordRefusedError
+from hookseal.kafka.partitioner import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hookseal.domain.event import Event
+    from hookseal.domain.notice import Notice
+    from hookseal.domain.record import Headers, Record
+    from hookseal.kafka.producer import Producer
+    from hookseal.kafka.topics import TopicNames
+
+__all__ = ["KafkaNotices", "KafkaRouter"]
+
+_log = logging.getLogger(__name__)
+
+
+class KafkaNotices:
+    """`Notices` on the topic `events`, behind what the tenant has there already."""
+
+    def __init__(self, producer: Producer, names: TopicNames) -> None:
+        self._producer = producer
+        self._topic = names.events
+
+    async def publish(self, notice: Notice) -> None:
+        """Write the notice; retry temporary errors until it is written.
+
+        A notice that Kafka refuses is dropped: the key change stands, and the worker goes on.
+        """
+        try:
+            await self._producer.publish_surely(
+                self._topic,
+                key=notice.customer_id.encode(),
+                value=notice.value,
+                headers=notice.headers,
+            )
+        except RecordRefusedError as error:
+            _log.error(
+                "The tenant %r gets no notice of its new key: %s", notice.customer_id, error.message
+            )
+
+
+class KafkaRouter:
+    """`Router` over a topic's partitions."""
+
+    def __init__(
+        self, producer: Producer, names: TopicNames, partitions: Callable[[], int]
+    ) -> None:
+        self._producer = producer
+        self._topic = names.events
+        self._partitions = partitions
+
+    def partition_of(self, customer_id: str) -> int:
+        """Return the partition, counted from 0."""
+        return partition_of(customer_id, self._partitions())
+
+    async def reroute(self, event: Event, partition: int) -> None:
+        """Produce the event's record once more, on its right partition.
+
+        Raises:
+            RecordRefusedError: `record_refused`, for example because its two more headers make it
+                too large.
+        """
+        record = event.record
+        headers = (
+            *record.headers,
+            # An id derived from the record's position must survive the move.
+            (EVENT_ID_HEADER, event.id.encode()),
+            (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
+        )
+        try:
+            await self._produce(record, headers, partition, record.timestamp_ms)
+        except RecordRefusedError as error:
+            if not isinstance(error.__cause__, (InvalidTimestampError, OverflowError)):
+                raise
+            # Producers write any 64 bits; the topic's limits may be stricter today. The event
+            # keeps its time in a header.
+            moment = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
+            await self._produce(record, (*headers, moment), partition, None)
+
+    async def _produce(
+        self, record: Record, headers: Headers, partition: int, timestamp_ms: int | None
+    ) -> None:
+        await self._producer.publish_surely(
+            self._topic,
+            key=record.key,
+            value=record.value,
+            headers=headers,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+        )
