@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cramjam
 import lz4.frame
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NotLeaderForPartitionError, UnknownTopicOrPartitionError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
@@ -126,15 +127,20 @@ async def produce(bootstrap: str, topic: str, partition: int, raw: bytes) -> int
     await client.bootstrap()
     try:
         await client.set_topics([topic])
-        while (node := client.cluster.leader_for_partition(TopicPartition(topic, partition))) in (
-            None,
-            -1,
-        ):
+        while True:
+            code = await _produce(client, topic, partition, raw)
+            # A topic that was just created has no leader everywhere yet.
+            if code not in (UnknownTopicOrPartitionError.errno, NotLeaderForPartitionError.errno):
+                return code
             await client.force_metadata_update()
-        answer = await client.send(
-            node, ProduceRequest(None, -1, 30_000, [(topic, [(partition, raw)])])
-        )
     finally:
         await client.close()
-    ((_, ((_, code, *_),)),) = answer.topics
+
+
+async def _produce(client: AIOKafkaClient, topic: str, partition: int, raw: bytes) -> int:
+    node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+    if node in (None, -1):
+        return int(NotLeaderForPartitionError.errno)
+    request = ProduceRequest(None, -1, 30_000, [(topic, [(partition, raw)])])
+    ((_, ((_, code, *_),)),) = (await client.send(node, request)).topics
     return int(code)

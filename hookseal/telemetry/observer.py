@@ -61,6 +61,9 @@ class TelemetryObserver:
         """
         self._monotonic = monotonic
         # By resource: when it was last logged, and how many requests were affected since.
+        for resource in _SHORTAGE_HINTS:
+            # The series begin at 0: an alert on their increase would miss the first failure.
+            metrics.RESOURCE_EXHAUSTED.labels(resource)
         self._shortages: dict[str, tuple[float, int]] = {}
         self._attempts = attempts
         self._storms = StormWatch(storm_per_minute)

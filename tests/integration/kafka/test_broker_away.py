@@ -62,6 +62,8 @@ async def test_a_letter_that_cannot_be_written_holds_on_and_is_told_of(
     async with Producer(cluster) as producer:
         dead_letters = KafkaDeadLetters(producer, NAMES, observer, held_after_s=0.2)
         await dead_letters.bury(letter)
+        # On a busy machine this one may have been late, too.
+        observer.bury_failures.clear()
         node.kill()
         burying = asyncio.create_task(dead_letters.bury(letter))
         async with asyncio.timeout(60):
