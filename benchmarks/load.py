@@ -15,9 +15,9 @@ from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.tenant import PublicKey, Tenant
 from hookseal.kafka.partitioner import partition_of
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.seal.keys import generate_private_key, parse_public_key
+from hookseal.tenants.commands import KafkaCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -21,9 +21,9 @@ from hookseal.domain.command import CreateTenant
 from hookseal.domain.endpoint import Endpoint
 from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
 from hookseal.kafka.partitioner import partition_of
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.seal import base64url
+from hookseal.tenants.commands import KafkaCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

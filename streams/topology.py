@@ -9,18 +9,18 @@ import faust
 
 from agents.tenants import ApplyCommand
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
 from hookseal.kafka.ends import LogEnds
-from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.publishing.router import KafkaNotices, KafkaRouter
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
+from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.telemetry import metrics
 from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
 from streams.egress import build_transport
 from streams.engine import build_engine

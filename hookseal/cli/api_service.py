@@ -13,7 +13,6 @@ from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.dead_letters.replay import Replayer
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
 from hookseal.seal.api_keys import ApiKeys
@@ -23,6 +22,7 @@ from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import write_failure_counter
 from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.changes import KafkaChanges
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.model import TenantsModel
 
 if TYPE_CHECKING:

@@ -55,8 +55,8 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
 
     from hookseal.delivery.clock import SystemClock
     from hookseal.domain.command import RewriteTenant
-    from hookseal.tenants.commands import KafkaCommands
     from hookseal.kafka.producer import Producer
+    from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
     clock = SystemClock()

@@ -17,9 +17,9 @@ from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, Dis
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
+from hookseal.tenants.commands import KafkaCommands
 from tests.builders import public_key
 from tests.e2e.api import Api
 from tests.e2e.receiver import Receiver

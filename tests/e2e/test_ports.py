@@ -13,6 +13,7 @@ import pytest
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.index import LetterIndex
 from hookseal.dead_letters.replay import Replayer
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.clock import SystemClock
 from hookseal.domain.command import (
     AddEndpoint,
@@ -28,8 +29,6 @@ from hookseal.domain.new_event import NewEvent
 from hookseal.errors import ConflictError, EventIdReusedError
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.tenants.commands import KafkaCommands
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from hookseal.local.events import LocalEvents
@@ -41,6 +40,7 @@ from hookseal.local.redis_store import RedisStore
 from hookseal.local.tenants import LocalChanges, LocalCommands, LocalTenants
 from hookseal.publishing.event_log import EventLog
 from hookseal.tenants.changes import KafkaChanges
+from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.model import TenantsModel
 from tests.builders import a_record, a_registry, public_key
 from tests.conditions import until

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.domain.attempt import Attempt
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
-from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
 from hookseal.kafka.topics import TopicNames

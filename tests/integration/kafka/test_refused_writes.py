@@ -13,6 +13,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from hookseal.dead_letters.index import LetterIndex
 from hookseal.dead_letters.replay import Replayer
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.domain.event import parse_event
 from hookseal.domain.letter_filter import LetterFilter
@@ -20,10 +21,9 @@ from hookseal.domain.record import Record
 from hookseal.errors import ConflictError, RecordRefusedError
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
-from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.publishing.router import KafkaRouter
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.reader import read_all
+from hookseal.publishing.router import KafkaRouter
 from tests.builders import a_record
 from tests.conditions import until
 from tests.fakes import RecordingObserver

@@ -27,15 +27,15 @@ from aiokafka.errors import (
 )
 
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.domain.notice import Notice
 from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.cluster import Cluster
-from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.kafka.producer import Producer, is_permanent, is_too_large
 from hookseal.kafka.topics import TopicNames
 from hookseal.publishing.partition_writer import PartitionWriter, PendingAck, PendingRecord
+from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from tests.builders import a_record, an_event
 from tests.conditions import until
 from tests.fakes import FakeKafka, RecordingObserver

@@ -4,9 +4,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.kafka.cluster import Cluster
-from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.topics import TopicNames
 from streams.lifecycle import Lifecycle
