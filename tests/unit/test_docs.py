@@ -39,7 +39,7 @@ PAGES = (
 )
 SOURCES = ("hookseal", "agents", "streams")
 # Of the tests and of tools, not of a worker.
-OTHER_SETTINGS = {"HOOKSEAL_TEST_BROKER"}
+OTHER_SETTINGS = {"HOOKSEAL_TEST_BROKER", "HOOKSEAL_FUZZ_SECONDS", "HOOKSEAL_RENEW_SNAPSHOTS"}
 
 A_TEST = re.compile(r"`(?:(Test\w+)\.)?(test_\w+)`")
 A_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
