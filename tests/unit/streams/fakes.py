@@ -76,7 +76,11 @@ class Consumer:
     def __init__(self) -> None:
         self.membership = Membership(30, rebalancing=lambda: False, monotonic=lambda: 0.0)
         self.held = {PLACE}
+        self.rewound_to: int | None = None
         self._tracker = OffsetTracker()
+
+    async def rewind(self, _: TP, offset: int) -> None:
+        self.rewound_to = offset
 
     def assignment(self) -> set[TP]:
         return self.held
