@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
     from streams.consumer import OffsetTrackingConsumer
+    from streams.fetched_record import FetchedRecord
     from streams.gap_detector import GapDetector
-    from streams.partition_queue import FetchedRecord
 
 _SETTLE_S = 0.01
 

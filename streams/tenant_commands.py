@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from functools import partial
-from typing import TYPE_CHECKING
-
-from streams.codecs import record_in
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faust.types import TP, Message
+    from faust.types import TP
 
     from hookseal.domain.record import Record
     from streams.consumer import OffsetTrackingConsumer
@@ -43,9 +41,9 @@ class TenantCommandProcessor:
         self._applied: dict[TP, int] = {}
         self._progress = asyncio.Condition()
 
-    async def process(self, message: Message) -> None:
+    async def process(self, message: Any) -> None:
         """Apply one command, unless its partition was revoked or the command is done already."""
-        tp, record = message.tp, record_in(message)
+        tp, record = message.tp, message.record
         if not await self._is_ours(tp):
             return
         gaps = self._gaps[tp]

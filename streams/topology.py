@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> HooksealApp:
     names = settings.names
     record_batches.install(metrics.UNREADABLE_BATCHES.inc)
     app = HooksealApp(settings.cluster.app_id, **faust_options(settings))
-    app.fetch_max_wait_s = settings.fetch_max_wait_s
+    app.fetch_max_wait_s, app.fast_path = settings.fetch_max_wait_s, settings.fast_path
 
     def consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", app.consumer)
