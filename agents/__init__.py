@@ -1,1 +1,1 @@
-"""What happens to each event and each command; no state, no adapter imports."""
+"""The Faust agents, one for each topic that a worker reads."""

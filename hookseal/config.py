@@ -136,6 +136,14 @@ class Settings(BaseSettings):
             "not at all."
         ),
     )
+    fast_path: bool = Field(
+        default=True,
+        description=(
+            "Whether fetched events bypass Faust's conductor and stream. Off, an event takes about "
+            "half as much CPU again, and every guarantee holds. Turn it off to rule the bypass out "
+            "while you look for a fault."
+        ),
+    )
     max_in_progress: int = Field(
         default=1024,
         ge=16,

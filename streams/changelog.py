@@ -10,7 +10,8 @@ import faust
 import structlog
 
 from hookseal.kafka.partitioner import partition_of
-from streams.recovery import TableRecovery
+from streams.fast_path.table_lookup import value_in
+from streams.faust_patches.table_recovery import TableRecovery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -73,14 +74,11 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         )
 
     def document(self, key: bytes) -> bytes | None:
-        """Return what stands under a key, or None.
-
-        Asked three times for each event. Faust's `get` takes nine calls to the same, four of
-        them to count it.
-        """
-        store: Any = self.data
-        found: bytes | None = (store.data if self._is_in_memory else store).get(key)
-        return found
+        """Return the document of a key, or None."""
+        if self.app.fast_path:  # type: ignore[attr-defined]
+            return value_in(self, key, in_memory=self._is_in_memory)
+        document: bytes | None = self.get(key)
+        return document
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
         """Send a change to the changelog and remember what tells when it is there."""

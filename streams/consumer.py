@@ -10,15 +10,17 @@ reason. `docs/faust.md` has the experiments.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from hookseal.delivery.ordering import OffsetTracker, offset_metadata
-from streams.batch_dispatcher import BatchDispatcher
 from streams.consumer_thread import KafkaConsumerThread
+from streams.fast_path.batch_dispatcher import BatchDispatcher
+from streams.faust_patches.table_recovery import ChangelogDispatcher
+from streams.faust_patches.whole_records import WholeRecords
 from streams.membership import Membership
 from streams.producer import ReportingProducer
 
@@ -42,7 +44,7 @@ class NoReadOffsets(dict[Any, Any]):
         return
 
 
-class OffsetTrackingConsumer(driver.Consumer):
+class OffsetTrackingConsumer(WholeRecords):
     """Commits the low-water mark of finished events, and what is finished above it.
 
     Both are facts: every such event was finished, here or by an earlier owner of the
@@ -62,8 +64,10 @@ class OffsetTrackingConsumer(driver.Consumer):
         self.metadata: dict[TP, str] = {}
         super().__init__(*args, **kwargs)
         self._read_offset = NoReadOffsets()
-        # Faust's type demands a class method that only Faust's own scheduler calls.
-        self.scheduler = cast("Any", BatchDispatcher(self, self.scheduler))
+        scheduler: Any = ChangelogDispatcher(self, self.scheduler)
+        if self.app.fast_path:  # type: ignore[attr-defined]
+            scheduler = BatchDispatcher(self, scheduler)
+        self.scheduler = scheduler
         self.membership = Membership(
             self.app.conf.broker_session_timeout, rebalancing=lambda: self.app.rebalancing
         )

@@ -15,7 +15,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from streams.fetch_batching import FetchBatching
+from streams.fast_path.fetch_batching import FetchBatching
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -108,7 +108,8 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         client: Any = self._ensure_consumer()
         fetcher, coordinator = client._fetcher, client._coordinator  # noqa: SLF001
-        fetcher._proc_fetch_request = partial(self._batching.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
+        if self.app.fast_path:  # type: ignore[attr-defined]
+            fetcher._proc_fetch_request = partial(self._batching.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
         coordinator._send_req = partial(self.send_and_track_heartbeat, coordinator._send_req)  # noqa: SLF001
 
     async def send_and_track_heartbeat(

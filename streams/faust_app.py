@@ -14,7 +14,8 @@ from mode.utils.queues import FlowControlEvent
 
 from hookseal.errors import BrokerError, HooksealError
 from streams.consumer import OffsetTrackingTransport
-from streams.partition_queue import PartitionQueue
+from streams.fast_path.partition_queue import PartitionQueue
+from streams.faust_patches.byte_pressure import ByteBoundedQueue
 
 if TYPE_CHECKING:
     from faust.types import TP, AppT
@@ -68,11 +69,13 @@ class HooksealApp(faust.App):
     Attributes:
         lifecycle: What is started before, and let go of after, the agents.
         fetch_max_wait_s: Seconds that brokers gather records before they answer a fetch.
+        fast_path: Whether the speed-ups of `streams/fast_path` are on.
     """
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
     fetch_max_wait_s: float
+    fast_path = True
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:
@@ -81,9 +84,10 @@ class HooksealApp(faust.App):
 
     def FlowControlQueue(  # noqa: N802 - Faust's name
         self, maxsize: int | None = None, *, clear_on_resume: bool = False
-    ) -> PartitionQueue:
+    ) -> ByteBoundedQueue:
         """Return a queue for whatever Faust needs one for."""
-        return PartitionQueue(
+        queue = PartitionQueue if self.fast_path else ByteBoundedQueue
+        return queue(
             maxsize=maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume
         )
 

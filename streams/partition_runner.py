@@ -1,19 +1,18 @@
-"""The lanes of each partition of `events`: feeds them, and lets them go."""
+"""Runs one scheduler per assigned partition of `events`, and stops it on revocation."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.ordering import PartitionScheduler
 from hookseal.delivery.ordering.keys import ordering_keys_for
 from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
 from streams.record_stream import iter_records
-from streams.sequence import Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from faust.types import TP, StreamT
 
@@ -22,58 +21,112 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
     from streams.consumer import OffsetTrackingConsumer
-    from streams.order import Order
-
-__all__ = ["EventPartitionRunner", "wait_idle"]
+    from streams.fetched_record import FetchedRecord
+    from streams.gap_detector import GapDetector
 
 _SETTLE_S = 0.01
 
 
-class Delivery(Protocol):
-    """The agent: what is done with a record, and for whom it is."""
+class Handler(Protocol):
+    """Handles one record; see `hookseal.delivery.handler`."""
 
     def customers(self, record: Record) -> list[str] | None:
-        """Return the customers of a broadcast; None for a record of one customer."""
+        """Return the customers of a broadcast; None for an event of one customer."""
         ...
 
     async def __call__(
         self, record: Record, context: PartitionContext, customer_id: str | None = None
     ) -> None:
-        """Return once the record, or one customer's part of it, is dealt with for good."""
+        """Return once the event, or one customer's part of it, is done for good."""
         ...
 
 
-class _RunningPartition:
-    """What runs for one partition."""
+class RunningPartition:
+    """One assigned partition, as its agent sees it.
 
-    def __init__(self) -> None:
+    The agent's task may be cancelled at any time. What was submitted goes on until the partition
+    is stopped.
+    """
+
+    def __init__(self, runner: EventPartitionRunner, fetched: AsyncIterator[FetchedRecord]) -> None:
         self.tp: TP | None = None
         self.scheduler: PartitionScheduler | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.sequence = Sequence()
-        self.waits_for_record = True
+        self.gaps = runner.gap_detector()
         self.is_ending = False
+        self._runner = runner
+        self._fetched = fetched
+        self._agent = asyncio.current_task()
+        self._waits_for_record = False
+        self._submitting: asyncio.Task[None] | None = None
+        self._has_left = asyncio.Event()
+
+    async def records(self) -> AsyncIterator[Record]:
+        """Yield the records to submit, until the partition is stopped."""
+        while not self.is_ending:
+            self._waits_for_record = True
+            try:
+                _, tp, record = await anext(self._fetched)
+            except StopAsyncIteration:
+                return
+            finally:
+                self._waits_for_record = False
+            if self.gaps.is_new and not await self._runner.is_assigned(tp):
+                continue
+            self.tp = tp
+            yield record
+
+    async def submit(self, record: Record) -> None:
+        """Return once the record has a queue place; in the mode `partition`, once it is done."""
+        submitting = self._runner.submit(self, record)
+        if not self._runner.is_sequential:
+            await submitting
+            return
+        # A task of its own, so that an attempt may end although the agent is cancelled.
+        self._submitting = asyncio.create_task(submitting)
+        await asyncio.shield(self._submitting)
+
+    def leave(self) -> None:
+        """Note that the agent submits no more."""
+        self._has_left.set()
+
+    def stop(self) -> None:
+        """Start nothing more; a running attempt may end."""
+        self.is_ending = True
+        if self.scheduler is not None:
+            self.scheduler.stop()
+        if self._waits_for_record and self._agent is not None:
+            self._agent.cancel()
+
+    def cancel(self) -> None:
+        """Cut off everything that still runs."""
+        if self._submitting is not None:
+            self._submitting.cancel()
+        if not self._has_left.is_set() and self._agent is not None:
+            self._agent.cancel()
+        if self.scheduler is not None:
+            self.scheduler.cancel()
 
     async def ended(self) -> None:
-        """Wait until neither the feed nor anything it fed runs any more."""
-        assert self.task is not None  # noqa: S101 - set before the line is reachable
-        await asyncio.wait((self.task,))
+        """Wait until neither the agent nor a submitted record runs any more."""
+        await self._has_left.wait()
+        if self._submitting is not None:
+            await asyncio.wait((self._submitting,))
         if self.scheduler is not None:
             await self.scheduler.ended()
 
 
 class EventPartitionRunner:
-    """Runs the agent `deliver` for each partition that this worker holds."""
+    """Handles the events of each partition that is assigned to this worker."""
 
     def __init__(
         self,
         *,
-        deliver: Delivery,
+        handler: Handler,
         catch_up: Callable[[int], Coroutine[Any, Any, None]],
         consumer: Callable[[], OffsetTrackingConsumer],
         observer: Observer,
         clock: Clock,
-        order: Order,
+        gap_detector: Callable[[], GapDetector],
         ordering: Ordering,
         limits: Limits,
         pressure: Pressure | None,
@@ -81,41 +134,46 @@ class EventPartitionRunner:
         each: int | None,
         grace_s: float,
     ) -> None:
-        self._deliver = deliver
+        self.gap_detector = gap_detector
+        self._handler = handler
         self._catch_up = catch_up
         self._consumer = consumer
         self._observer = observer
         self._clock = clock
-        self._order = order
-        self._ordering_keys = ordering_keys_for(ordering, deliver)
+        self._ordering_keys = ordering_keys_for(ordering, handler)
         self._limits = limits
+        self.is_sequential = limits.events == 1
         self._pressure = pressure
         self._at_a_time = at_a_time
         self._each = each
         self._grace_s = grace_s
-        self._running: set[_RunningPartition] = set()
+        self._running: set[RunningPartition] = set()
 
-    async def run(self, stream: StreamT[bytes]) -> None:
-        """Be the agent of one partition, until the partition goes or the worker stops."""
-        running = _RunningPartition()
-        running.task = asyncio.create_task(self._feed(stream, running))
-        self._running.add(running)
-        try:
-            await asyncio.shield(running.task)
-        except asyncio.CancelledError:
-            return
-        finally:
-            # Also when the feed failed: what it fed must not run beside its successor's.
-            await self._end([running])
-            self._running.discard(running)
-            if running.tp is not None:
-                self._observer.in_hand(running.tp.partition, attempts=0, lines=0, oldest_s=0.0)
+    @asynccontextmanager
+    async def open(self, stream: StreamT[bytes]) -> AsyncIterator[RunningPartition]:
+        """Run one partition inside an agent; swallows the cancellation of the agent.
+
+        mode would take a cancelled agent for a crashed one.
+        """
+        async with aclosing(iter_records(stream)) as fetched:
+            running = RunningPartition(self, fetched)
+            self._running.add(running)
+            try:
+                with suppress(asyncio.CancelledError):
+                    yield running
+            finally:
+                # After a crash, too: what was submitted must not run beside the agent's successor.
+                running.leave()
+                await self._end([running])
+                self._running.discard(running)
+                if running.tp is not None:
+                    self._observer.in_hand(running.tp.partition, attempts=0, lines=0, oldest_s=0.0)
 
     async def stop(self, partitions: Iterable[TP] | None = None) -> None:
-        """Stop the lanes of these partitions, or all, side by side.
+        """Stop these partitions, or all, in parallel.
 
-        A running attempt may end within the grace time, and what it finishes counts; a
-        backoff is cut at once, and its event stays on the log for the next owner.
+        A running attempt may end within the grace time, and its outcome counts. A backoff is cut
+        at once, and its event stays on the log for the next owner.
         """
         gone = None if partitions is None else set(partitions)
         await self._end(
@@ -123,17 +181,16 @@ class EventPartitionRunner:
         )
 
     async def reset_partitions(self, partitions: Iterable[TP]) -> None:
-        """Drop what is in hand of these partitions, and go on from what is committed.
+        """Drop the events in progress of these partitions and resume at the committed offset.
 
-        For a worker that the group took for dead: another one may have finished since what
-        stands in its lanes, and it would deliver that again.
+        For a worker that lost its membership: another worker may have delivered these events.
         """
         gone = set(partitions)
         dropped: list[PartitionScheduler] = []
         for running in self._running:
             if running.tp in gone and running.scheduler is not None:
                 dropped.append(running.scheduler)
-                running.scheduler, running.sequence = None, Sequence()
+                running.scheduler, running.gaps = None, self.gap_detector()
         for scheduler in dropped:
             scheduler.stop()
         endings = [asyncio.ensure_future(scheduler.ended()) for scheduler in dropped]
@@ -145,7 +202,7 @@ class EventPartitionRunner:
                 await asyncio.wait(late)
 
     async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until no attempt is on the wire, up to so many seconds."""
+        """Wait until no request is on the wire, at most `timeout_s` seconds."""
         await wait_idle(
             (
                 running.scheduler.context
@@ -156,13 +213,13 @@ class EventPartitionRunner:
         )
 
     def reset(self, tp: TP) -> None:
-        """Begin the partition anew: its log is another one."""
+        """Start at offset 0: the topic was recreated."""
         for running in self._running:
             if running.tp == tp and running.scheduler is not None:
                 running.scheduler.next_offset = 0
 
     def report(self) -> None:
-        """Tell how much is in hand, for each partition."""
+        """Report the events in progress of each partition."""
         for running in self._running:
             if running.tp is not None and running.scheduler is not None:
                 self._observer.in_hand(
@@ -172,32 +229,24 @@ class EventPartitionRunner:
                     oldest_s=running.scheduler.oldest_s,
                 )
 
-    async def _feed(self, stream: StreamT[bytes], running: _RunningPartition) -> None:
-        async with aclosing(iter_records(stream)) as events:
-            async for _, tp, record in events:
-                if running.sequence.is_new and not await self._consumer().wait_for_committed_offset(
-                    tp
-                ):
-                    continue
-                running.waits_for_record = False
-                # Where the partition is begun anew the record is read again, if it is due.
-                with suppress(PartitionStoppedError):
-                    await self._take(tp, record, running)
-                if running.is_ending:
-                    return
-                running.waits_for_record = True
+    async def is_assigned(self, tp: TP) -> bool:
+        """Wait until the committed offset is known; return whether the partition is ours."""
+        return await self._consumer().wait_for_committed_offset(tp)
 
-    async def _take(self, tp: TP, record: Record, running: _RunningPartition) -> None:
-        scheduler = await self._scheduler_for(running, tp)
-        # What an earlier owner committed may have become known meanwhile.
-        due = max(scheduler.next_offset, self._consumer().low_watermark(tp))
-        if await self._order.admits(tp, record, running.sequence, finished=due):
-            await scheduler.submit(record)
+    async def submit(self, running: RunningPartition, record: Record) -> None:
+        """Schedule the record if it is the next one, unless its partition stops."""
+        assert running.tp is not None  # noqa: S101 - set with the first record
+        # After `reset_partitions` the record is read again, if it is due.
+        with suppress(PartitionStoppedError):
+            scheduler = await self._scheduler_for(running, running.tp)
+            # The commit of an earlier owner may have become known meanwhile.
+            due = max(scheduler.next_offset, self._consumer().low_watermark(running.tp))
+            if await running.gaps.check(running.tp, record, due=due):
+                await scheduler.submit(record)
 
-    async def _scheduler_for(self, running: _RunningPartition, tp: TP) -> PartitionScheduler:
+    async def _scheduler_for(self, running: RunningPartition, tp: TP) -> PartitionScheduler:
         if running.scheduler is not None:
             return running.scheduler
-        running.tp = tp
         running.scheduler = scheduler = PartitionScheduler(
             PartitionContext(
                 tp.partition,
@@ -208,41 +257,32 @@ class EventPartitionRunner:
                 each=self._each,
             ),
             tracker=self._consumer().tracker(tp),
-            work=self._deliver,
+            work=self._handler,
             ordering_keys=self._ordering_keys,
             limits=self._limits,
             now=self._clock.now,
             pressure=self._pressure,
         )
-        # Commands that stand in front of the first event must be seen by it: a tenant whose
-        # endpoint is not added yet would skip it.
+        # The commands written before the first event must be applied first: a tenant whose endpoint
+        # is not added yet would skip the event.
         await scheduler.context.cancel_on_stop(self._catch_up(tp.partition))
         return scheduler
 
-    async def _end(self, lines: list[_RunningPartition]) -> None:
-        for running in lines:
-            assert running.task is not None  # noqa: S101 - set before the line is reachable
-            running.is_ending = True
-            if running.scheduler is not None:
-                running.scheduler.stop()
-            if running.waits_for_record:
-                # There is nothing to let end but what it fed already.
-                running.task.cancel()
-        if not lines:
+    async def _end(self, partitions: list[RunningPartition]) -> None:
+        for running in partitions:
+            running.stop()
+        if not partitions:
             return
-        endings = [asyncio.ensure_future(running.ended()) for running in lines]
+        endings = [asyncio.ensure_future(running.ended()) for running in partitions]
         _, late = await asyncio.wait(endings, timeout=self._grace_s)
         if late:
-            for running in lines:
-                if running.task is not None:
-                    running.task.cancel()
-                if running.scheduler is not None:
-                    running.scheduler.cancel()
+            for running in partitions:
+                running.cancel()
             await asyncio.wait(late)
 
 
 async def wait_idle(scheduler: Iterable[PartitionContext], timeout_s: float) -> None:
-    """Wait until no attempt of these lanes is on the wire, up to so many seconds."""
+    """Wait until no request of these partitions is on the wire, at most `timeout_s` seconds."""
     waiting = [
         asyncio.ensure_future(context.wait_idle()) for context in scheduler if context.in_flight
     ]

@@ -1,30 +1,24 @@
-"""One line for the commands: each is applied at once, its offset moves when it is safe."""
+"""Applies each command at once; its offset moves when the changelog has the change."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-
-from streams.codecs import record_in
-from streams.sequence import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faust.types import TP, StreamT
+    from faust.types import TP
 
     from hookseal.domain.record import Record
     from streams.consumer import OffsetTrackingConsumer
-    from streams.order import Order
-
-__all__ = ["TenantCommandProcessor"]
+    from streams.gap_detector import GapDetector
 
 
 class TenantCommandProcessor:
-    """Runs the agent `tenants`.
+    """Handles the records of `tenant-commands`.
 
     Changes take effect in the table at once and travel to the changelog in the
     background, many at a time; an offset moves once its change and all before it are
@@ -36,44 +30,36 @@ class TenantCommandProcessor:
         *,
         apply: Callable[[Record], asyncio.Future[object] | None],
         consumer: Callable[[], OffsetTrackingConsumer],
-        order: Order,
+        gap_detector: Callable[[], GapDetector],
         crash: Callable[[BaseException], None],
     ) -> None:
         self._apply = apply
         self._consumer = consumer
-        self._order = order
         self._crash = crash
-        self._sequences: dict[TP, Sequence] = defaultdict(Sequence)
+        self._gaps: dict[TP, GapDetector] = defaultdict(gap_detector)
         self._unsafe: dict[TP, deque[tuple[int, asyncio.Future[object]]]] = defaultdict(deque)
         self._applied: dict[TP, int] = {}
         self._progress = asyncio.Condition()
 
-    async def run(self, stream: StreamT[bytes]) -> None:
-        """Be the agent, until the worker stops."""
-        # Faust's own events: a table is written to in the course of one. None is acknowledged by
-        # itself, which by default one is whose handling was cancelled.
-        async with aclosing(cast("Any", stream).noack().events()) as events:
-            async for event in events:
-                tp, record = event.message.tp, record_in(event.message)
-                if not await self._is_ours(tp):
-                    continue
-                if self._sequences[
-                    tp
-                ].is_new and not await self._consumer().wait_for_committed_offset(tp):
-                    continue
-                if not await self._order.admits(
-                    tp, record, self._sequences[tp], finished=self.applied(tp)
-                ):
-                    continue
-                written = self._apply(record)
-                async with self._progress:
-                    self._applied[tp] = record.offset + 1
-                    self._progress.notify_all()
-                if written is None:
-                    written = asyncio.get_running_loop().create_future()
-                    written.set_result(None)
-                self._unsafe[tp].append((record.offset, written))
-                written.add_done_callback(partial(self._settled, tp))
+    async def process(self, message: Any) -> None:
+        """Apply one command, unless its partition was revoked or the command is done already."""
+        tp, record = message.tp, message.record
+        if not await self._is_ours(tp):
+            return
+        gaps = self._gaps[tp]
+        if gaps.is_new and not await self._consumer().wait_for_committed_offset(tp):
+            return
+        if not await gaps.check(tp, record, due=self.applied(tp)):
+            return
+        written = self._apply(record)
+        async with self._progress:
+            self._applied[tp] = record.offset + 1
+            self._progress.notify_all()
+        if written is None:
+            written = asyncio.get_running_loop().create_future()
+            written.set_result(None)
+        self._unsafe[tp].append((record.offset, written))
+        written.add_done_callback(partial(self._settled, tp))
 
     async def _is_ours(self, tp: TP) -> bool:
         consumer = self._consumer()
@@ -94,7 +80,7 @@ class TenantCommandProcessor:
 
     def keep_only(self, partitions: set[int]) -> None:
         """Drop what is known of partitions that went to other workers."""
-        for held in (self._applied, self._unsafe, self._sequences):
+        for held in (self._applied, self._unsafe, self._gaps):
             for tp in [tp for tp in held if tp.partition not in partitions]:
                 del held[tp]
 

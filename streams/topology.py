@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import faust
 
-from agents.tenants import ApplyCommand
+from agents.deliver import deliver
+from agents.tenants import tenants
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.clock import SystemClock
@@ -20,13 +21,14 @@ from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
+from hookseal.tenants.apply_command import ApplyCommand
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
 from streams.egress import build_transport
 from streams.engine import build_engine
 from streams.faust_app import HooksealApp, ParallelRevocationAgent, QuietWorker
+from streams.gap_detector import GapDetector
 from streams.lifecycle import Lifecycle
-from streams.order import Order
 from streams.partition_runner import EventPartitionRunner
 from streams.supervisor import RebalanceSafeSupervisor
 from streams.suspended_endpoints import SuspendedEndpointRunner
@@ -52,7 +54,7 @@ def create_app(settings: Settings) -> HooksealApp:
     names = settings.names
     record_batches.install(metrics.UNREADABLE_BATCHES.inc)
     app = HooksealApp(settings.cluster.app_id, **faust_options(settings))
-    app.fetch_max_wait_s = settings.fetch_max_wait_s
+    app.fetch_max_wait_s, app.fast_path = settings.fetch_max_wait_s, settings.fast_path
 
     def consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", app.consumer)
@@ -93,7 +95,7 @@ def create_app(settings: Settings) -> HooksealApp:
         clock=clock,
         wait_s=settings.unknown_tenant_wait_s,
     )
-    deliver, suspensions = build_engine(
+    handler, suspensions = build_engine(
         settings,
         tenants=tenants,
         transport=transport,
@@ -106,15 +108,15 @@ def create_app(settings: Settings) -> HooksealApp:
         tracing=tracing,
     )
     tenants.on_change = suspensions.changed
-    order = Order(consumer=consumer, observer=observer, clock=clock)
+    gap_detector = partial(GapDetector, consumer=consumer, observer=observer, clock=clock)
     lifecycle.tenants = tenants
     lifecycle.partition_runner = EventPartitionRunner(
-        deliver=deliver,
+        handler=handler,
         catch_up=tenants.catch_up,
         consumer=consumer,
         observer=observer,
         clock=clock,
-        order=order,
+        gap_detector=gap_detector,
         ordering=settings.ordering,
         limits=settings.scheduler_limits,
         pressure=suspensions if settings.ordering == "customer" else None,
@@ -140,7 +142,7 @@ def create_app(settings: Settings) -> HooksealApp:
             notices=KafkaNotices(producer, names),
         ),
         consumer=consumer,
-        order=order,
+        gap_detector=gap_detector,
         crash=_crash(app),
     )
     lifecycle.is_recovering = lambda: bool(app.in_recovery)
@@ -162,9 +164,11 @@ def _bind_agents(app: HooksealApp, names: TopicNames, lifecycle: Lifecycle) -> N
     # isolated_partitions: one actor and one queue per partition, so that a customer in
     # backoff delays only the partition it shares, not every partition of this worker.
     app.agent(_topic(app, names.events), name="deliver", isolated_partitions=True)(
-        lifecycle.partition_runner.run
+        partial(deliver, partitions=lifecycle.partition_runner)
     )
-    app.agent(_topic(app, names.commands), name="tenants")(lifecycle.commands.run)
+    app.agent(_topic(app, names.commands), name="tenants")(
+        partial(tenants, commands=lifecycle.commands)
+    )
 
     async def assigned(_: Any, assignment: set[Any], **__: Any) -> None:
         await lifecycle.assigned(assignment, cast("OffsetTrackingConsumer", app.consumer))

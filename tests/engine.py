@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.handler import EventHandler
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.delivery.suspension import SuspensionManager, SuspensionRules
@@ -86,7 +86,7 @@ class Engine:
             observer=self.observer,
             clock=self.clock,
         )
-        self.deliver = Deliver(
+        self.deliver = EventHandler(
             tenants=self.tenants,
             fanout=self.fanout,
             router=self.router,

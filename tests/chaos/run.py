@@ -232,6 +232,12 @@ def main() -> int:
         "--only", choices=list(KINDS), nargs="*", default=[], help="kinds of faults"
     )
     parser.add_argument("--env", nargs="*", default=[], help="settings, NAME=VALUE")
+    parser.add_argument(
+        "--no-fast-path",
+        dest="fast_path",
+        action="store_false",
+        help="with HOOKSEAL_FAST_PATH=false",
+    )
     parser.add_argument("--out", type=Path, help="a folder for the report and the logs")
     asked = parser.parse_args()
     folder = asked.out or Path(tempfile.mkdtemp(prefix="hookseal-chaos-"))
@@ -244,7 +250,10 @@ def main() -> int:
         events=asked.events,
         ordering=asked.ordering,
         only=tuple(asked.only),
-        env=dict(setting.split("=", 1) for setting in asked.env),
+        env={
+            "HOOKSEAL_FAST_PATH": str(asked.fast_path).lower(),
+            **dict(setting.split("=", 1) for setting in asked.env),
+        },
     )
     report = run(scale, folder)
     for line in report.lines():

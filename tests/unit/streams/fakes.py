@@ -10,8 +10,9 @@ from mode.utils.queues import FlowControlEvent
 
 from hookseal.delivery.ordering import OffsetTracker
 from hookseal.domain.record import Record
+from streams.fast_path.partition_queue import PartitionQueue
+from streams.fetched_record import FetchedRecord
 from streams.membership import Membership
-from streams.partition_queue import FetchedRecord, PartitionQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["PLACE", "Consumer", "Stream", "an_arrival"]
 
 PLACE = TP("a-topic", 0)
-_OF_A_MESSAGE = ("topic", "partition", "offset", "key", "value", "headers")
 
 
 class Stream:
@@ -27,7 +27,9 @@ class Stream:
 
     def __init__(self, *keys: bytes) -> None:
         self.app = SimpleNamespace(
-            flow_control=SimpleNamespace(is_active=lambda: True), consumer_generation_id=1
+            flow_control=SimpleNamespace(is_active=lambda: True),
+            consumer_generation_id=1,
+            fast_path=True,
         )
         self.channel = SimpleNamespace(queue=PartitionQueue(flow_control=FlowControlEvent()))
         self.is_stopped = False
@@ -53,14 +55,12 @@ class Stream:
         return self
 
     async def events(self) -> AsyncIterator[Any]:
-        """Faust's own: an event has a message, whose timestamp counts seconds."""
+        """Faust's own: an event has a message, and ours carries the record."""
         while not self.channel.queue.empty():
             arrival: FetchedRecord = self.channel.queue.get_nowait()
             yield SimpleNamespace(
                 message=SimpleNamespace(
-                    **{name: getattr(arrival.record, name) for name in _OF_A_MESSAGE},
-                    tp=arrival.tp,
-                    timestamp=arrival.record.timestamp_ms / 1000,
+                    tp=arrival.tp, record=arrival.record, generation_id=arrival.generation_id
                 )
             )
 
@@ -76,7 +76,11 @@ class Consumer:
     def __init__(self) -> None:
         self.membership = Membership(30, rebalancing=lambda: False, monotonic=lambda: 0.0)
         self.held = {PLACE}
+        self.rewound_to: int | None = None
         self._tracker = OffsetTracker()
+
+    async def rewind(self, _: TP, offset: int) -> None:
+        self.rewound_to = offset
 
     def assignment(self) -> set[TP]:
         return self.held

@@ -10,8 +10,9 @@ from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
 from hookseal.domain.record import Record
-from streams.batch_dispatcher import BatchDispatcher
-from streams.partition_queue import PartitionQueue
+from streams.fast_path.batch_dispatcher import BatchDispatcher
+from streams.fast_path.partition_queue import PartitionQueue
+from streams.faust_patches.table_recovery import ChangelogDispatcher
 
 EVENTS, OTHER, CHANGELOG = TP("events", 0), TP("other", 0), TP("tenants-changelog", 0)
 
@@ -45,8 +46,9 @@ class Worker:
             topics=SimpleNamespace(_tp_index=index),
             consumer_generation_id=4,
         )
+        consumer: Any = self
         self.hand_over = BatchDispatcher(
-            cast("Any", self), cast("Any", DefaultSchedulingStrategy)()
+            consumer, ChangelogDispatcher(consumer, cast("Any", DefaultSchedulingStrategy)())
         )
 
     def is_fetching(self, tp: TP) -> bool:

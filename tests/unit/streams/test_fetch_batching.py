@@ -4,7 +4,7 @@ from typing import Any
 
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4
 
-from streams.fetch_batching import FetchBatching
+from streams.fast_path.fetch_batching import FetchBatching
 
 ONE, ANOTHER = 1, 2
 NOTHING, EVENTS = False, True

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from mode.utils.queues import FlowControlEvent
 
-from streams.partition_queue import PartitionQueue
+from streams.fast_path.partition_queue import PartitionQueue
 from tests.unit.streams.fakes import an_arrival
 
 

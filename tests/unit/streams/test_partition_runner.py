@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from agents.deliver import deliver
 from hookseal.delivery.ordering import Limits
-from streams.order import Order
+from streams.gap_detector import GapDetector
 from streams.partition_runner import EventPartitionRunner
 from tests.conditions import until
 from tests.fakes import FakeClock, RecordingObserver
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class Delivery:
-    """Fails for `b`, takes for ever for `c`, and is done at once with all others."""
+    """Fails for `b`, waits for an answer for `c`, and is done at once with all others."""
 
     def __init__(self) -> None:
         self.running: set[bytes | None] = set()
         self.begun = asyncio.Event()
+        self.answered = asyncio.Event()
         self.done: list[bytes | None] = []
 
     def customers(self, _: Record) -> None:
@@ -38,7 +41,7 @@ class Delivery:
                 raise RuntimeError("boom")
             if record.key == b"c":
                 self.begun.set()
-                await asyncio.Event().wait()
+                await self.answered.wait()
             self.done.append(record.key)
         finally:
             self.running.discard(record.key)
@@ -48,24 +51,30 @@ async def nothing(_: int) -> None:
     """Have no commands to catch up with."""
 
 
-def runner_of(delivery: Delivery, consumer: Consumer) -> EventPartitionRunner:
+async def agent(stream: Stream, runner: EventPartitionRunner) -> None:
+    await deliver(cast("Any", stream), partitions=runner)
+
+
+def runner_of(
+    delivery: Delivery, consumer: Consumer, *, events: int = 2, grace_s: float = 0
+) -> EventPartitionRunner:
     def its_consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", consumer)
 
     observer, clock = RecordingObserver(), FakeClock()
     return EventPartitionRunner(
-        deliver=cast("Any", delivery),
+        handler=cast("Any", delivery),
         catch_up=nothing,
         consumer=its_consumer,
         observer=observer,
         clock=clock,
-        order=Order(consumer=its_consumer, observer=observer, clock=clock),
-        ordering="customer",
-        limits=Limits(events=2, waiting=5),
+        gap_detector=partial(GapDetector, consumer=its_consumer, observer=observer, clock=clock),
+        ordering="partition" if events == 1 else "customer",
+        limits=Limits(events=events, waiting=5),
         pressure=None,
         at_a_time=4,
         each=4,
-        grace_s=0,
+        grace_s=grace_s,
     )
 
 
@@ -74,7 +83,7 @@ class TestEventPartitionRunner:
         delivery, consumer = Delivery(), Consumer()
 
         with pytest.raises(RuntimeError, match="boom"):
-            await runner_of(delivery, consumer).run(cast("Any", Stream(b"c", b"b", b"a", b"a")))
+            await agent(Stream(b"c", b"b", b"a", b"a"), runner_of(delivery, consumer))
 
         assert delivery.running == set()
         assert consumer.low_watermark(PLACE) == 0
@@ -82,7 +91,7 @@ class TestEventPartitionRunner:
     async def test_stopped_cuts_off_what_does_not_end_in_time(self) -> None:
         delivery, consumer = Delivery(), Consumer()
         events = runner_of(delivery, consumer)
-        running = asyncio.create_task(events.run(cast("Any", Stream(b"c", b"c", b"c"))))
+        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c"), events))
         await delivery.begun.wait()
 
         await events.stop({PLACE})
@@ -96,7 +105,7 @@ class TestEventPartitionRunner:
     ) -> None:
         delivery, consumer = Delivery(), Consumer()
         events, stream = runner_of(delivery, consumer), Stream(b"c", b"a", b"d")
-        running = asyncio.create_task(events.run(cast("Any", stream)))
+        running = asyncio.create_task(agent(stream, events))
         await delivery.begun.wait()
 
         # Another worker finished the first two while this one was taken for dead.
@@ -115,7 +124,7 @@ class TestEventPartitionRunner:
     async def test_what_is_on_no_partition_that_goes_goes_on(self) -> None:
         delivery, consumer = Delivery(), Consumer()
         events = runner_of(delivery, consumer)
-        running = asyncio.create_task(events.run(cast("Any", Stream(b"c", b"c", b"c"))))
+        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c"), events))
         await delivery.begun.wait()
 
         await events.stop({PLACE._replace(partition=1)})
@@ -124,3 +133,20 @@ class TestEventPartitionRunner:
         running.cancel()
         await running
         assert delivery.running == set()
+
+    @pytest.mark.parametrize("events", [1, 2])
+    async def test_a_running_attempt_may_end_although_the_agent_is_cancelled(
+        self, events: int
+    ) -> None:
+        delivery, consumer = Delivery(), Consumer()
+        runner = runner_of(delivery, consumer, events=events, grace_s=60)
+        running = asyncio.create_task(agent(Stream(b"c"), runner))
+        await delivery.begun.wait()
+
+        running.cancel()
+        await until(lambda: bool(running.cancelling()))
+        delivery.answered.set()
+        await running
+
+        assert delivery.done == [b"c"]
+        assert consumer.low_watermark(PLACE) == 1

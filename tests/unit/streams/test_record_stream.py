@@ -50,6 +50,15 @@ async def test_a_stream_that_stops_hands_over_no_more() -> None:
     assert found == [0]
 
 
+async def test_without_the_fast_path_faust_s_events_bring_the_whole_record() -> None:
+    stream = Stream(b"a", b"b")
+    stream.app.fast_path = False
+
+    found = [fetched async for fetched in iter_records(stream)]
+
+    assert found == [an_arrival(0, b"a"), an_arrival(1, b"b")]
+
+
 async def test_others_get_their_turn_however_many_there_are() -> None:
     stream, turns = Stream(*[b"a"] * 100), 0
 

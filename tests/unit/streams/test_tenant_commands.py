@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from streams.order import Order
+from agents.tenants import tenants
+from streams.gap_detector import GapDetector
 from streams.tenant_commands import TenantCommandProcessor
 from tests.fakes import FakeClock, RecordingObserver
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
@@ -23,9 +25,11 @@ def a_line(consumer: Consumer) -> tuple[TenantCommandProcessor, list[int]]:
     def its_consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", consumer)
 
-    order = Order(consumer=its_consumer, observer=RecordingObserver(), clock=FakeClock())
+    gap_detector = partial(
+        GapDetector, consumer=its_consumer, observer=RecordingObserver(), clock=FakeClock()
+    )
     line = TenantCommandProcessor(
-        apply=apply, consumer=its_consumer, order=order, crash=lambda _: None
+        apply=apply, consumer=its_consumer, gap_detector=gap_detector, crash=lambda _: None
     )
     return line, applied
 
@@ -34,7 +38,7 @@ class TestTenantCommandProcessor:
     async def test_applies_nothing_while_the_partition_may_be_another_s(self) -> None:
         consumer = Consumer()
         line, applied = a_line(consumer)
-        running = asyncio.create_task(line.run(cast("Any", Stream(b"acme", b"acme"))))
+        running = asyncio.create_task(tenants(cast("Any", Stream(b"acme", b"acme")), commands=line))
         await asyncio.sleep(0)
         assert applied == []
 
@@ -46,7 +50,7 @@ class TestTenantCommandProcessor:
     async def test_drops_what_it_held_of_a_partition_that_is_gone(self) -> None:
         consumer = Consumer()
         line, applied = a_line(consumer)
-        running = asyncio.create_task(line.run(cast("Any", Stream(b"acme"))))
+        running = asyncio.create_task(tenants(cast("Any", Stream(b"acme")), commands=line))
         await asyncio.sleep(0)
 
         consumer.held = set()

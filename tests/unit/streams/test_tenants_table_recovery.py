@@ -13,7 +13,7 @@ from hookseal.config import Settings
 from hookseal.domain.suspension import Suspension
 from hookseal.domain.tenant import encode
 from hookseal.kafka.partitioner import partition_of
-from streams.recovery import TableRecovery
+from streams.faust_patches.table_recovery import TableRecovery
 from streams.topology import create_app
 from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 

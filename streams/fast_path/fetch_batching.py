@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["FetchBatching"]
-
 # Records of all partitions that are due on one broker: some fifty events.
 _ENOUGH_BYTES = 65_536
 _IDLE_WAIT_MS = 100
@@ -23,11 +21,6 @@ class FetchBatching:
     """
 
     def __init__(self, max_wait_s: float) -> None:
-        """Begin.
-
-        Args:
-            max_wait_s: Seconds to gather while records come; 0 = not at all.
-        """
         self._max_wait_ms = round(max_wait_s * 1000)
         self._had_any: dict[int, bool] = {}
 

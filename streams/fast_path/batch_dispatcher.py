@@ -1,8 +1,7 @@
-"""From what a fetch brought to who takes it, a partition's batch at a time.
+"""From a fetched batch to the queues of its partitions.
 
-Faust hands each record to a callback under a lock, waits beside it for a stop of the flow,
-decodes key and value, and makes a message and an event of it: 12 % of a delivery. Where an
-agent has one partition, records go as they are into its inbox, and a changelog's into its table.
+Faust hands each record to a callback under a lock, waits in parallel for a stop of the flow,
+decodes key and value, and makes a message and an event of it: 12 % of the CPU of a delivery.
 """
 
 from __future__ import annotations
@@ -13,45 +12,35 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from hookseal.kafka.reader import record_from
-from streams.partition_queue import FetchedRecord, PartitionQueue
+from streams.fetched_record import FetchedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.consumer import OffsetTrackingConsumer
-
-__all__ = ["BatchDispatcher"]
+    from streams.fast_path.partition_queue import PartitionQueue
 
 
 class BatchDispatcher:
-    """A scheduler of what was fetched, that leaves Faust what it does not hand over itself.
+    """Dispatches fetched batches to partition queues; other topics go through `rest`.
 
-    Faust asks as soon as a fetch came, with nothing that waits in between: what it checks
-    before each record it hands over holds for all of them.
+    Faust calls it right after a fetch, and nothing is awaited in between: what Faust checks before
+    each record it dispatches holds for all of them.
     """
 
     def __init__(self, consumer: OffsetTrackingConsumer, rest: Any) -> None:
-        """Prepare.
-
-        Args:
-            consumer: Whose fetches they are.
-            rest: Faust's scheduler.
-        """
         self._consumer = consumer
         self._rest = rest
-        # One pair for each partition: an inbox knows them again by what they are.
+        # One pair for each partition: a queue compares callbacks by identity.
         self._pressure: dict[TP, tuple[Callable[[], None], Callable[[], None]]] = {}
 
     def iterate(self, records: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Hand over; return what is left, to be handed over record by record."""
-        tables: Any = self._consumer.app.tables
+        """Dispatch; return the other records, which Faust dispatches one by one."""
         rest = {}
-        for place, found in records.items():
-            # aiokafka's own are equal to Faust's, but Faust insists on its own.
-            tp = TP(*place)
-            if tp.topic in tables.changelog_topics:
-                tables.recovery.take(tp, found)
-            elif (queue := self._queue_of(tp)) is None:
+        for topic_partition, found in records.items():
+            # aiokafka's TopicPartition is equal to Faust's TP, but Faust insists on its own.
+            tp = TP(*topic_partition)
+            if (queue := self._queue_of(tp)) is None:
                 rest[tp] = found
             elif found and self._consumer.is_fetching(tp):
                 self._fill(queue, tp, found)
@@ -59,7 +48,7 @@ class BatchDispatcher:
         return left
 
     def _queue_of(self, tp: TP) -> PartitionQueue | None:
-        # The conductor's, which it makes anew with each assignment.
+        # The conductor's index, which it builds anew with each assignment.
         topics: Any = self._consumer.app.topics
         channels = [*topics._tp_index.get(tp, ())]  # noqa: SLF001
         if len(channels) != 1 or channels[0].active_partitions is None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from agents.tenants import ApplyCommand
 from hookseal.domain.command import (
     AddPublicKey,
     Command,
@@ -12,6 +11,7 @@ from hookseal.domain.command import (
 )
 from hookseal.domain.record import Record
 from hookseal.seal.registry import RegistryMac
+from hookseal.tenants.apply_command import ApplyCommand
 from tests.builders import MASTER_KEY, a_record, a_registry, a_tenant, an_event, public_key
 from tests.fakes import FakeNotices, FakeTenants, RecordingObserver
 

@@ -1,0 +1,1 @@
+"""Corrections of Faust, mode and aiokafka, one file per defect; docs/faust.md is the index."""
