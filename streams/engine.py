@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agents.deliver import Deliver
-from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.attempt import DeliveryRules
+from hookseal.delivery.delivery import Deliverer
 from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.suspension import SuspensionManager

@@ -11,7 +11,7 @@ from hookseal.domain.event import is_reserved
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-    from hookseal.delivery.deliverer import Deliverer
+    from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock, DeadLetters, Observer
     from hookseal.delivery.suspension import SuspensionManager

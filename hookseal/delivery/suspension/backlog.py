@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from hookseal.delivery.deliverer import exhausted
+from hookseal.delivery.delivery import exhausted
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
@@ -25,7 +25,7 @@ from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hookseal.delivery.deliverer import AttemptResult
+    from hookseal.delivery.attempt import AttemptResult
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.suspension.manager import SuspensionManager
@@ -290,11 +290,11 @@ class BacklogDelivery:
 
     async def _attempt(self, event: Event) -> Outcome | None:
         """Make one attempt; return the outcome if the delivery is decided by it."""
-        result = await self._manager.deliverer.try_deferred(
+        result = await self._manager.deliverer.attempt_deferred(
             event, *self.endpoint_ref, self.context, self._tries + 1
         )
         self._looked_like = self._looks()
-        if isinstance(result, str):
+        if result.judgement.verdict is Verdict.SKIPPED:
             # Disabled, or without a key: no attempt until somebody changes that.
             self._wait_s = math.inf
             return None

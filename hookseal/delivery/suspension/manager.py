@@ -15,7 +15,7 @@ from hookseal.errors import BrokerError, RecordRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
-    from hookseal.delivery.deliverer import Deliverer
+    from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import (
