@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.attempt import DeliveryRules
+from hookseal.delivery.delivery import Deliverer
 from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.handler import EventHandler
 from hookseal.delivery.limits.backoff_waits import BackoffWaits

@@ -18,8 +18,9 @@ from typing import Any
 import uvloop
 from aiohttp.resolver import AsyncResolver
 
+from hookseal.delivery.attempt import DeliveryRules
 from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.deliverer import Deliverer, DeliveryRules
+from hookseal.delivery.delivery import Deliverer
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.domain.backoff import Backoff

@@ -11,7 +11,8 @@ from hookseal.domain.event import is_reserved
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-    from hookseal.delivery.deliverer import Deliverer
+    from hookseal.delivery.delivery import Deliverer
+    from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock, DeadLetters, Observer
     from hookseal.delivery.suspension import SuspensionManager
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import Tenant
-
-__all__ = ["Fanout", "all_done"]
 
 
 class Fanout:
@@ -41,29 +40,29 @@ class Fanout:
         self._observer = observer
         self._clock = clock
 
-    async def deliver(self, event: Event, tenant: Tenant, context: PartitionContext) -> None:
-        """Return once each endpoint accepted the event or its dead letter is safe.
+    def deliver(
+        self, event: Event, tenant: Tenant, context: PartitionContext
+    ) -> Coroutine[Any, Any, None]:
+        """Return once each endpoint accepted the event or its dead letter is stored.
 
         Raises:
-            PartitionStoppedError: The partition stopped before that.
+            PartitionStoppedError: The partition stopped first.
         """
         if event.only_endpoint is not None:
-            # A replay goes where it failed, a test where it was asked for, whatever the
-            # endpoint subscribes to. If it was removed meanwhile the deliverer says so: a
-            # dead letter.
+            # A replay goes where it failed, a test where it was asked for, whatever the endpoint
+            # subscribes to. If the endpoint was removed meanwhile, the event becomes a dead letter.
             endpoint_ids = [event.only_endpoint]
         else:
             endpoint_ids = [one.id for one in tenant.endpoints if _wants(event, one)]
-        if not endpoint_ids:
+        deliveries = [
+            self._deliver_to(event, tenant.customer_id, one, context) for one in endpoint_ids
+        ]
+        if len(deliveries) == 1:
+            # The common case needs no task.
+            return deliveries[0]
+        if not deliveries:
             self._observer.skipped(event)
-        elif len(endpoint_ids) == 1:
-            # The common case, spared the cost of a task.
-            await self._deliver_to(event, tenant.customer_id, endpoint_ids[0], context)
-        else:
-            await all_done(
-                self._deliver_to(event, tenant.customer_id, endpoint_id, context)
-                for endpoint_id in endpoint_ids
-            )
+        return all_done(deliveries)
 
     async def _deliver_to(
         self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
@@ -71,32 +70,32 @@ class Fanout:
         endpoint_ref = (customer_id, endpoint_id)
         self._suspensions.begin(endpoint_ref)
         try:
-            outcome = await self._decided(event, customer_id, endpoint_id, context)
+            while True:
+                outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, context)
+                if outcome.accepted:
+                    break
+                letter = self._letter(event, customer_id, endpoint_id, outcome)
+                if await self._dead_letter_or_defer(letter, endpoint_ref, context):
+                    break
         finally:
             self._suspensions.end(endpoint_ref)
         self._observer.delivered(event, customer_id, endpoint_id, outcome)
         if self._suspensions.is_due(endpoint_ref, outcome):
             await self._suspensions.suspend(endpoint_ref, "exhausted", context)
 
-    async def _decided(
-        self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
-    ) -> Outcome:
-        while True:
-            outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, context)
-            if outcome.accepted:
-                return outcome
-            letter = self._letter(event, customer_id, endpoint_id, outcome)
-            if outcome.code == SUSPENDED:
-                if await self._suspensions.defer(letter, (customer_id, endpoint_id), context):
-                    return outcome
-                continue
-            # Whoever froze during the attempt may not own the partition any more: then its
-            # successor decides what becomes of the event.
-            await context.wait_for_ownership()
-            # Awaited before the delivery counts as done: the offset may only move once
-            # the dead letter is on the broker, or a crash here loses the event.
-            await self._dead_letters.bury(letter)
-            return outcome
+    async def _dead_letter_or_defer(
+        self, letter: DeadLetter, endpoint_ref: EndpointRef, context: PartitionContext
+    ) -> bool:
+        """Store the letter; return False if its endpoint is not suspended any more."""
+        if letter.reason == SUSPENDED:
+            return await self._suspensions.defer(letter, endpoint_ref, context)
+        # A worker that was frozen during the attempt may have lost the partition. Then the new
+        # owner decides about the event.
+        await context.wait_for_ownership()
+        # Awaited before the delivery counts as done: the offset may only move once the dead letter
+        # is stored, or a crash here loses the event.
+        await self._dead_letters.bury(letter)
+        return True
 
     def _letter(
         self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome

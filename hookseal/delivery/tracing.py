@@ -1,4 +1,4 @@
-"""What a delivery tells of itself to whoever traces it, and the one that tells nobody."""
+"""What a tracing back end is told about a delivery; `None` stands for tracing that is off."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from hookseal.domain.record import last_header
 if TYPE_CHECKING:
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.event import Event
-
-__all__ = ["TRACEPARENT", "AttemptTrace", "NoTracing", "Trace", "Tracing", "traceparent_of"]
 
 TRACEPARENT = "traceparent"
 """Header of a record and of a request (W3C Trace Context, section 3.2)."""
@@ -57,33 +55,3 @@ def traceparent_of(event: Event) -> str | None:
     """Return the trace context that the event's producer gave it, if any, unchecked."""
     value = last_header(event.record.headers, TRACEPARENT)
     return None if value is None else value.decode("ascii", "replace")
-
-
-class NoTracing:
-    """`Tracing` that hands the producer's context on to the receiver, and nothing else."""
-
-    def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:  # noqa: ARG002
-        """Return what tells nobody."""
-        return _Untraced(event)
-
-
-class _Untraced:
-    """`Trace` and `AttemptTrace` in one."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self, event: Event) -> None:
-        self._event = event
-
-    @property
-    def traceparent(self) -> str | None:
-        return traceparent_of(self._event)
-
-    def attempt(self, number: int) -> AttemptTrace:  # noqa: ARG002
-        return self
-
-    def sealed(self, seconds: float) -> None:
-        pass
-
-    def ended(self, *_: object) -> None:
-        pass

@@ -25,6 +25,8 @@ class Verdict(Enum):
     RETRY = "retry"
     GONE = "gone"
     PERMANENT = "hopeless"
+    SKIPPED = "skipped"
+    """No attempt was made: the endpoint has none at present, or is disabled or suspended."""
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
+import aiohttp
 from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
@@ -13,7 +14,7 @@ from hookseal.delivery.ports import NotSentError
 from hookseal.descriptors import soft_limit
 from hookseal.errors import LocalResourceError
 from hookseal.outbound.connection import Connector
-from hookseal.outbound.exchange import exchange
+from hookseal.outbound.exchange import exchange, was_closed_while_idle
 from hookseal.outbound.faults import fault_of, request_invalid
 from hookseal.outbound.guard import GuardedResolver, socket_factory
 from hookseal.outbound.request import destination_of, message_of
@@ -116,6 +117,8 @@ class HttpTransport:
     async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
         """POST the request and return the answer, its body read to the end and dropped.
 
+        A request that breaks on a kept connection is sent once more, on a new connection.
+
         Raises:
             NotSentError: `may_send` said no, in the moment before the first byte went out.
             LocalResourceError: This process lacks a resource of its own; idle connections are
@@ -128,7 +131,23 @@ class HttpTransport:
             connector = self._connector or self._open()
             destination = self._destination_of(request.url)
             message = message_of(destination, request.headers, request.body)
-            return await exchange(connector, destination, message, request.timeout_s, may_send)
+            key = destination.key
+            # The wait for a free connection of the pool has a bound of its own.
+            await connector.enter(key, request.timeout_s)
+            try:
+                deadline = asyncio.get_running_loop().time() + request.timeout_s
+                kept = connector.idle(key)
+                if kept is not None:
+                    protocol = kept.protocol
+                    try:
+                        return await exchange(kept, message, deadline, may_send)
+                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                        if not was_closed_while_idle(protocol, error):
+                            raise
+                dialled = await connector.dial(destination.dial, key, deadline)
+                return await exchange(dialled, message, deadline, may_send)
+            finally:
+                connector.leave(key)
         except NotSentError:
             raise
         except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code

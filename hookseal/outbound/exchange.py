@@ -1,4 +1,4 @@
-"""One request and its answer over a connection of aiohttp's.
+"""One request and its response over a connection of aiohttp.
 
 aiohttp finds, dials and keeps the connection, and parses the answer. What lies between,
 its session, costs more than both: it is made for any request, and ours are all alike.
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
-    from hookseal.outbound.connection import Connector
-    from hookseal.outbound.request import Destination
-
-__all__ = ["exchange"]
 
 READ_BUFFER_BYTES: Final = 16_384
 _INTERIM: Final = range(100, 200)
@@ -35,54 +31,7 @@ _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 599
 
 
-async def exchange(
-    connector: Connector,
-    destination: Destination,
-    message: bytes,
-    timeout_s: float,
-    may_send: Callable[[], bool],
-) -> Answer:
-    """Send a request, read its answer to the end, and drop the body.
-
-    A request that breaks on a kept connection is sent once more, on a new connection.
-
-    Args:
-        connector: Where connections come from and go back to.
-        destination: Where to.
-        message: Head and body as they go on the wire.
-        timeout_s: Seconds for all of it, connect to last byte. The wait for a free connection of
-            the pool is bounded by as many seconds and does not count.
-        may_send: Asked when the connection is there. Both event loops hand the request to
-            the kernel in the same step, so that nothing can come in between but the process
-            being stopped in the middle of it.
-
-    Raises:
-        NotSentError: `may_send` said no; the connection is kept for the next.
-        AttemptError: `timeout`; `response_too_large`, above 1 MiB; `response_invalid`, for
-            a status that HTTP has none of, or `101`, which nobody asked for.
-        LocalResourceError: This process has no free connection, descriptor, port or memory.
-        aiohttp.ClientError: No connection came about, it broke, or what came is no answer.
-        OSError: The same.
-    """
-    key = destination.key
-    await connector.enter(key, timeout_s)
-    try:
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        kept = connector.idle(key)
-        if kept is not None:
-            protocol = kept.protocol
-            try:
-                return await _over(kept, message, deadline, may_send)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if not _was_closed_while_idle(protocol, error):
-                    raise
-        dialled = await connector.dial(destination.dial, key, deadline)
-        return await _over(dialled, message, deadline, may_send)
-    finally:
-        connector.leave(key)
-
-
-def _was_closed_while_idle(protocol: ResponseHandler | None, error: Exception) -> bool:
+def was_closed_while_idle(protocol: ResponseHandler | None, error: Exception) -> bool:
     """Return whether a kept connection broke before a byte of the answer came.
 
     The receiver most likely closed the connection when the request was already on its way. It may
@@ -92,10 +41,26 @@ def _was_closed_while_idle(protocol: ResponseHandler | None, error: Exception) -
     return protocol.is_unanswered and fault_of(error).code == "connection_reset"
 
 
-async def _over(
+async def exchange(
     connection: Connection, message: bytes, deadline: float, may_send: Callable[[], bool]
 ) -> Answer:
-    """Make the exchange over this connection, and keep or close the connection."""
+    """Send a request over this connection, read the response to its end, and drop the body.
+
+    Args:
+        connection: Kept for the next request, or closed, when this returns or raises.
+        message: Head and body as they go on the wire.
+        deadline: When the response must be complete, by the clock of the loop.
+        may_send: Asked before the first byte. Both event loops hand the request to the kernel in
+            the same step, so that nothing can come in between but the process being stopped in
+            the middle of it.
+
+    Raises:
+        NotSentError: `may_send` said no; the connection is kept for the next.
+        AttemptError: `timeout`; `response_too_large`, above 1 MiB; `response_invalid`, for
+            a status that HTTP has none of, or `101`, which nobody asked for.
+        aiohttp.ClientError: The connection broke, or what came is no response.
+        OSError: The same.
+    """
     if not may_send():
         connection.release()
         raise NotSentError

@@ -112,23 +112,28 @@ class PartitionContext:
         while not self._gate.is_open:
             await self.cancel_on_stop(self._gate.opened())
 
-    async def begin_attempt(self, customer_id: str) -> None:
-        """Return once an attempt may be started; `end_attempt` must follow.
+    async def begin_attempt(self, customer_id: str) -> bool:
+        """Wait for ownership and a slot for an attempt; `end_attempt` must follow.
 
-        Args:
-            customer_id: Whose endpoint it goes to.
+        Returns:
+            Whether it waited.
 
         Raises:
-            PartitionStoppedError: If the partition was told to stop.
+            PartitionStoppedError: The partition stopped first.
         """
+        waited = False
         while not self.stopped:
             if not self._gate.is_open:
+                waited = True
                 await self.wait_for_ownership()
+            elif self._permits.entered_at_once(customer_id):
+                self._idle.clear()
+                return waited
             elif await self._permits.acquire(customer_id):
                 self._idle.clear()
                 if self.may_start():
-                    return
-                # It stopped, or the gate closed, while this one waited for room.
+                    return True
+                # The partition stopped or was revoked during the wait for a slot.
                 self.end_attempt(customer_id)
         raise PartitionStoppedError
 

@@ -6,12 +6,13 @@ import asyncio
 import math
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import msgspec
 
-from hookseal.delivery.deliverer import exhausted
+from hookseal.delivery.delivery import exhausted
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
@@ -25,17 +26,24 @@ from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hookseal.delivery.deliverer import AttemptResult
+    from hookseal.delivery.attempt import AttemptResult
+    from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.suspension.manager import SuspensionManager
+    from hookseal.delivery.ports import (
+        Clock,
+        Commands,
+        DeadLetters,
+        DeferredEventStore,
+        Observer,
+        Tenants,
+    )
+    from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
     from hookseal.domain.suspension import Suspension
     from hookseal.domain.tenant import Tenant
-
-__all__ = ["BacklogDelivery"]
 
 _BROKER_PAUSE_S = 1.0
 # An operator has to act before Kafka takes a command that it refused.
@@ -54,6 +62,25 @@ class _OverError(Exception):
     """There is no suspension any more, or no endpoint."""
 
 
+@dataclass(frozen=True, slots=True)
+class BacklogDeps:
+    """Everything that the backlogs of a process share.
+
+    Attributes:
+        on_change: Called when new events of the endpoint may be deferred, or no more.
+    """
+
+    tenants: Tenants
+    commands: Commands
+    letters: DeferredEventStore
+    dead_letters: DeadLetters
+    deliverer: Deliverer
+    observer: Observer
+    clock: Clock
+    rules: SuspensionRules
+    on_change: Callable[[], None]
+
+
 class BacklogDelivery:
     """Runs from when the endpoint is suspended, or its partition taken over, to the end of it.
 
@@ -67,17 +94,17 @@ class BacklogDelivery:
         endpoint_ref: EndpointRef,
         owner: str,
         context: PartitionContext,
-        manager: SuspensionManager,
+        deps: BacklogDeps,
     ) -> None:
         self.endpoint_ref = endpoint_ref
         self.closing = False
         self.pending = 0
         self._owner = owner
         self.context = context
-        self._manager = manager
+        self._deps = deps
         self._position = 0
         self._noted = 0
-        self._noted_at = manager.clock.now()
+        self._noted_at = deps.clock.now()
         self._delivered: list[Record] = []
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._tries = 0
@@ -116,7 +143,7 @@ class BacklogDelivery:
     # -- the state of affairs ------------------------------------------------
 
     def _tenant(self) -> Tenant:
-        tenant = self._manager.tenants.get(self.endpoint_ref[0])
+        tenant = self._deps.tenants.get(self.endpoint_ref[0])
         if tenant is None:
             raise _OverError
         return tenant
@@ -131,6 +158,12 @@ class BacklogDelivery:
         suspension = self._endpoint().suspension
         assert suspension is not None  # noqa: S101 - looked at above
         return suspension
+
+    def _is_suspended(self) -> bool:
+        with suppress(_OverError):
+            self._endpoint()
+            return True
+        return False
 
     def _looks(self) -> object:
         """Return all that a change of which is a reason to probe at once."""
@@ -157,7 +190,7 @@ class BacklogDelivery:
             while self._suspension().owner == suspension.owner:
                 await self._changed()
         self._looked_like = self._looks()
-        self._manager.pulse()
+        self._deps.on_change()
         return suspension
 
     async def _changed(self) -> None:
@@ -169,7 +202,7 @@ class BacklogDelivery:
     async def _round(self) -> None:
         """Deliver what there is up to the end of the topic, and end it all if that was it."""
         await self._wait()
-        began, delivered = self._manager.clock.now(), 0
+        began, delivered = self._deps.clock.now(), 0
         end = await self._end()
         while self._position < end:
             delivered += await self._deliver_some(end)
@@ -178,9 +211,7 @@ class BacklogDelivery:
         if not self._is_back and not self._resume_is_asked():
             # Nobody can tell whether it accepts until there is something for it.
             await self._something_to_deliver()
-        elif (
-            delivered <= _NEARLY_DONE_LETTERS or self._manager.clock.now() - began <= _NEARLY_DONE_S
-        ):
+        elif delivered <= _NEARLY_DONE_LETTERS or self._deps.clock.now() - began <= _NEARLY_DONE_S:
             await self._close()
 
     async def _close(self) -> None:
@@ -206,15 +237,15 @@ class BacklogDelivery:
                 await self._changed()
             await self._claimed()
         except _OverError:
-            self._manager.observer.recovered(*self.endpoint_ref)
+            self._deps.observer.recovered(*self.endpoint_ref)
             raise
         finally:
             self.closing = False
-            self._manager.pulse()
+            self._deps.on_change()
 
     async def _wait(self) -> None:
         """Wait for the next probe, or for a change that makes it worth a try at once."""
-        until = self._manager.clock.now() + self._wait_s
+        until = self._deps.clock.now() + self._wait_s
         while self._wait_s > 0:
             nudge = self._nudge = asyncio.get_running_loop().create_future()
             if self._looks() == self._looked_like:
@@ -228,7 +259,7 @@ class BacklogDelivery:
                 break
             if not nudge.done():
                 break
-            self._wait_s = until - self._manager.clock.now()
+            self._wait_s = until - self._deps.clock.now()
         self._wait_s = 0.0
 
     async def _something_to_deliver(self) -> None:
@@ -245,7 +276,7 @@ class BacklogDelivery:
         """Deliver a stretch of letters; return how many were."""
         partition = self.context.partition
         page = await self._asking(
-            lambda: self._manager.letters.read(
+            lambda: self._deps.letters.read(
                 partition,
                 self._position,
                 end,
@@ -271,7 +302,7 @@ class BacklogDelivery:
         if source in self._seen:
             return True
         try:
-            event = event_of(letter, max_bytes=self._manager.rules.event_max_bytes)
+            event = event_of(letter, max_bytes=self._deps.rules.event_max_bytes)
         except InvalidEventError as error:
             refused = Outcome(accepted=False, code=error.code, error=error.message)
             await self._bury(original, refused)
@@ -281,7 +312,7 @@ class BacklogDelivery:
                 return False
             if not outcome.accepted:
                 await self._bury(original, outcome)
-            self._manager.observer.drained(event, *self.endpoint_ref, outcome)
+            self._deps.observer.drained(event, *self.endpoint_ref, outcome)
         self._tries, self._first_attempt_at = 0, None
         self._seen[source] = None
         if len(self._seen) > _REMEMBERED:
@@ -290,11 +321,11 @@ class BacklogDelivery:
 
     async def _attempt(self, event: Event) -> Outcome | None:
         """Make one attempt; return the outcome if the delivery is decided by it."""
-        result = await self._manager.deliverer.try_deferred(
+        result = await self._deps.deliverer.attempt_deferred(
             event, *self.endpoint_ref, self.context, self._tries + 1
         )
         self._looked_like = self._looks()
-        if isinstance(result, str):
+        if result.judgement.verdict is Verdict.SKIPPED:
             # Disabled, or without a key: no attempt until somebody changes that.
             self._wait_s = math.inf
             return None
@@ -324,7 +355,7 @@ class BacklogDelivery:
         used_up = fault is not Blame.RECEIVER and self._tries >= result.schedule.attempts
         if fault is Blame.EVENT:
             # It answers, and speaks of the event: no reason to leave it alone for long.
-            draw = self._manager.clock.draw()
+            draw = self._deps.clock.draw()
             self._wait_s = 0.0
             if not used_up:
                 self._wait_s = result.schedule.delay_after(
@@ -333,21 +364,21 @@ class BacklogDelivery:
         else:
             self._failures += 1
             self._wait_s = max(judgement.wait_s, self._probe_delay_s(self._failures))
-        self._manager.observer.probed(*self.endpoint_ref, judgement.code, self._wait_s)
+        self._deps.observer.probed(*self.endpoint_ref, judgement.code, self._wait_s)
         return used_up
 
     def _probe_delay_s(self, failures: int) -> float:
-        return self._manager.rules.probe.delay_after(failures, draw=self._manager.clock.draw())
+        return self._deps.rules.probe.delay_after(failures, draw=self._deps.clock.draw())
 
     async def _bury(self, original: Record, outcome: Outcome) -> None:
         await self.context.wait_for_ownership()
-        await self._manager.dead_letters.bury(
+        await self._deps.dead_letters.bury(
             DeadLetter(
                 record=original,
                 reason=outcome.code,
                 error=outcome.error,
                 event_id=event_id_if_any(original),
-                failed_at=self._manager.clock.now(),
+                failed_at=self._deps.clock.now(),
                 key=original.key,
                 endpoint_id=self.endpoint_ref[1],
                 attempts=outcome.attempts,
@@ -360,18 +391,18 @@ class BacklogDelivery:
 
     async def _note(self, *, now: bool = False) -> None:
         """Note how far it is done, for whoever takes over, and for who reads dead letters."""
-        since = self._manager.clock.now() - self._noted_at
-        if not now and since < self._manager.rules.note_every_s:
+        since = self._deps.clock.now() - self._noted_at
+        if not now and since < self._deps.rules.note_every_s:
             return
-        self._noted_at = self._manager.clock.now()
+        self._noted_at = self._deps.clock.now()
         if not self._delivered and self._position == self._noted:
             return
         if self.context.stopped and not self.context.is_ours():
             return
         delivered, self._delivered = self._delivered, []
         if delivered:
-            await self._manager.letters.settle(self.context.partition, delivered)
-        if self._manager.is_suspended(self.endpoint_ref):
+            await self._deps.letters.settle(self.context.partition, delivered)
+        if self._is_suspended():
             position = self._position
             # Without it a successor delivers these events once more, no worse.
             with suppress(RecordRefusedError):
@@ -379,7 +410,7 @@ class BacklogDelivery:
                 self._noted = position
 
     async def _end(self) -> int:
-        return await self._asking(lambda: self._manager.letters.end(self.context.partition))
+        return await self._asking(lambda: self._deps.letters.end(self.context.partition))
 
     async def _asking(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:
@@ -389,11 +420,11 @@ class BacklogDelivery:
                 await self.context.wait(_BROKER_PAUSE_S)
 
     async def _submit(self, kind: Any, **fields: Any) -> None:
-        await self._manager.commands.submit(
+        await self._deps.commands.submit(
             kind(
                 customer_id=self.endpoint_ref[0],
                 id=f"cmd_{uuid4().hex}",
-                at=self._manager.clock.now(),
+                at=self._deps.clock.now(),
                 endpoint_id=self.endpoint_ref[1],
                 **fields,
             )

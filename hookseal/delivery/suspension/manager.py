@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hookseal.delivery.ordering.partition import PartitionStoppedError
-from hookseal.delivery.suspension.backlog import BacklogDelivery
+from hookseal.delivery.suspension.backlog import BacklogDelivery, BacklogDeps
 from hookseal.domain.command import SuspendEndpoint
 from hookseal.errors import BrokerError, RecordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
-    from hookseal.delivery.deliverer import Deliverer
+    from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import (
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.suspension import Why
-
-__all__ = ["SuspensionManager"]
 
 _BROKER_PAUSE_S = 1.0
 _CRASH_PAUSE_S = 5.0
@@ -87,29 +85,39 @@ class SuspensionManager:
         clock: Clock,
         rules: SuspensionRules,
     ) -> None:
-        self.tenants = tenants
-        self.commands = commands
-        self.letters = letters
-        self.dead_letters = dead_letters
-        self.deliverer = deliverer
-        self.observer = observer
-        self.clock = clock
-        self.rules = rules
+        self._tenants = tenants
+        self._commands = commands
+        self._letters = letters
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._clock = clock
+        self._rules = rules
         self._backoff = backoff
         self._held: dict[int, _PartitionState] = {}
         self._in_progress: dict[EndpointRef, float] = {}
         self._given_up: Counter[EndpointRef] = Counter()
         self._suspending: set[EndpointRef] = set()
         self._pulse: asyncio.Future[None] | None = None
+        self._deps = BacklogDeps(
+            tenants=tenants,
+            commands=commands,
+            letters=letters,
+            dead_letters=dead_letters,
+            deliverer=deliverer,
+            observer=observer,
+            clock=clock,
+            rules=rules,
+            on_change=self._wake_waiters,
+        )
 
     # -- partitions come and go ----------------------------------------------
 
     def start(self, context: PartitionContext) -> None:
         """Take over the suspended endpoints of the lane's partition."""
         self._held[context.partition] = _PartitionState(context)
-        for tenant in self.tenants.suspended_of(context.partition):
+        for tenant in self._tenants.suspended_of(context.partition):
             self.changed(tenant.customer_id, context.partition)
-        self.pulse()
+        self._wake_waiters()
 
     async def stop(self, partition: int, *, grace_s: float) -> None:
         """Let go of a partition; an attempt that runs may end within the grace time."""
@@ -123,14 +131,14 @@ class SuspensionManager:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        self.observer.suspensions(partition, 0)
+        self._observer.suspensions(partition, 0)
 
     def changed(self, customer_id: str, partition: int) -> None:
         """Look at a tenant that was changed."""
         held = self._held.get(partition)
         if held is None:
             return
-        tenant = self.tenants.get(customer_id)
+        tenant = self._tenants.get(customer_id)
         backlogs = held.backlogs.get(customer_id, {})
         for endpoint in () if tenant is None else tenant.endpoints:
             if endpoint.suspension is None:
@@ -139,14 +147,14 @@ class SuspensionManager:
             if endpoint.id not in backlogs:
                 backlogs = held.backlogs.setdefault(customer_id, {})
                 backlogs[endpoint.id] = BacklogDelivery(
-                    endpoint_ref, held.owner, held.context, self
+                    endpoint_ref, held.owner, held.context, self._deps
                 )
                 self._count(held, 1)
                 self._spawn(held, self._run(held, endpoint_ref))
             self._backoff.wake(endpoint_ref)
         for backlog in backlogs.values():
             backlog.wake()
-        self.pulse()
+        self._wake_waiters()
 
     async def _run(self, held: _PartitionState, endpoint_ref: EndpointRef) -> None:
         customer_id, endpoint_id = endpoint_ref
@@ -155,14 +163,14 @@ class SuspensionManager:
             while not await self._ran(backlogs[endpoint_id]):
                 # Without one the endpoint's events would wait for ever.
                 backlogs[endpoint_id] = BacklogDelivery(
-                    endpoint_ref, held.owner, held.context, self
+                    endpoint_ref, held.owner, held.context, self._deps
                 )
         finally:
             del backlogs[endpoint_id]
             if not backlogs:
                 held.backlogs.pop(customer_id, None)
             self._count(held, -1)
-            self.pulse()
+            self._wake_waiters()
         # It may have been suspended anew while the last one ended.
         self.changed(customer_id, held.context.partition)
 
@@ -172,14 +180,14 @@ class SuspensionManager:
         except PartitionStoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end it for good
-            self.observer.crashed("", error)
+            self._observer.crashed("", error)
             await backlog.context.wait(_CRASH_PAUSE_S)
             return False
         return True
 
     def _count(self, held: _PartitionState, change: int) -> None:
         held.count += change
-        self.observer.suspensions(held.context.partition, held.count)
+        self._observer.suspensions(held.context.partition, held.count)
 
     def _spawn(self, held: _PartitionState, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -192,13 +200,13 @@ class SuspensionManager:
             return
         error = task.exception()
         if isinstance(error, Exception) and not isinstance(error, PartitionStoppedError):
-            self.observer.crashed("", error)
+            self._observer.crashed("", error)
 
     # -- deliveries ------------------------------------------------------------
 
     def begin(self, endpoint_ref: EndpointRef) -> None:
         """Note that an event is in hand for this endpoint."""
-        self._in_progress[endpoint_ref] = self.clock.now()
+        self._in_progress[endpoint_ref] = self._clock.now()
 
     def end(self, endpoint_ref: EndpointRef) -> None:
         """Note that it is not any more."""
@@ -210,10 +218,10 @@ class SuspensionManager:
             if self._given_up:
                 del self._given_up[endpoint_ref]
             return False
-        if outcome.code != "attempts_exhausted" or self.rules.after == 0:
+        if outcome.code != "attempts_exhausted" or self._rules.after == 0:
             return False
         self._given_up[endpoint_ref] += 1
-        return self._given_up[endpoint_ref] >= self.rules.after
+        return self._given_up[endpoint_ref] >= self._rules.after
 
     async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> None:
         """Suspend the endpoint; return once its events are set aside.
@@ -243,20 +251,20 @@ class SuspensionManager:
         command = SuspendEndpoint(
             customer_id=endpoint_ref[0],
             id=f"cmd_{uuid4().hex}",
-            at=self.clock.now(),
+            at=self._clock.now(),
             endpoint_id=endpoint_ref[1],
             why=why,
             owner=held.owner,
             letters_from=letters_from,
         )
         try:
-            await self.commands.submit(command)
+            await self._commands.submit(command)
         except RecordRefusedError:
             # The endpoint stays as it is. The next event that it exhausts suspends it again.
             return
-        while (tenant := self.tenants.get(endpoint_ref[0])) is not None:
+        while (tenant := self._tenants.get(endpoint_ref[0])) is not None:
             if tenant.result_of(command.id) is not None:
-                self.observer.suspended(*endpoint_ref, why)
+                self._observer.suspended(*endpoint_ref, why)
                 return
             await self._next_pulse(context)
 
@@ -288,7 +296,7 @@ class SuspensionManager:
         backlog.pending += 1
         try:
             await context.wait_for_ownership()
-            await self.dead_letters.bury(letter)
+            await self._dead_letters.bury(letter)
         finally:
             backlog.pending -= 1
             backlog.wake()
@@ -304,8 +312,8 @@ class SuspensionManager:
         A line is full, too, where a customer has much at once; that is soon over.
         """
         customer_id = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else ""
-        tenant = self.tenants.get(customer_id)
-        now = self.clock.now()
+        tenant = self._tenants.get(customer_id)
+        now = self._clock.now()
         for endpoint in () if tenant is None else tenant.endpoints:
             endpoint_ref = (customer_id, endpoint.id)
             if (
@@ -326,7 +334,7 @@ class SuspensionManager:
         endpoint = self._endpoint(endpoint_ref)
         held = self._held.get(context.partition)
         if (
-            self.rules.after
+            self._rules.after
             and held is not None
             and endpoint is not None
             and endpoint.suspension is None
@@ -334,15 +342,7 @@ class SuspensionManager:
         ):
             self._spawn(held, self.suspend(endpoint_ref, "behind", context))
 
-    # -- what drains ask -----------------------------------------------------------
-
-    def is_suspended(self, endpoint_ref: EndpointRef) -> bool:
-        """Return whether the table says so."""
-        endpoint = self._endpoint(endpoint_ref)
-        return endpoint is not None and endpoint.suspension is not None
-
-    def pulse(self) -> None:
-        """Have everybody who waits look again."""
+    def _wake_waiters(self) -> None:
         if self._pulse is not None:
             self._pulse.set_result(None)
             self._pulse = None
@@ -353,12 +353,12 @@ class SuspensionManager:
         await context.wait(None, or_until=self._pulse)
 
     def _endpoint(self, endpoint_ref: EndpointRef) -> Endpoint | None:
-        tenant = self.tenants.get(endpoint_ref[0])
+        tenant = self._tenants.get(endpoint_ref[0])
         return None if tenant is None else tenant.endpoint(endpoint_ref[1])
 
     async def _end_of_letters(self, context: PartitionContext) -> int:
         while True:
             try:
-                return await self.letters.end(context.partition)
+                return await self._letters.end(context.partition)
             except BrokerError:
                 await context.wait(_BROKER_PAUSE_S)

@@ -8,12 +8,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from hookseal.delivery.tracing import NoTracing
 from hookseal.domain.attempt import Outcome
 from hookseal.errors import ConfigurationError
 from hookseal.telemetry.traces import tracing_to
 from hookseal.telemetry.tracing import OtelTracing
 from tests.builders import a_record, an_event
+from tests.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,15 +101,15 @@ class TestSpans:
 
 
 class TestOff:
-    def test_hands_on_what_came(self) -> None:
-        trace = NoTracing().delivery(an_event_with(PARENT), "acme", "ep_1")
-        attempt = trace.attempt(1)
-        attempt.sealed(1.0)
-        attempt.ended("accepted", 200)
-        trace.ended(None)
+    @pytest.mark.parametrize("traceparent", [PARENT, None])
+    async def test_hands_on_what_came(self, traceparent: str | None) -> None:
+        engine = Engine()
 
-        assert attempt.traceparent == PARENT
-        assert NoTracing().delivery(an_event(), "acme", "ep_1").attempt(1).traceparent is None
+        event = an_event_with(traceparent)
+        await engine.deliverer.deliver(event, "acme", "ep_1", engine.context())
+
+        (request,) = engine.transport.requests
+        assert request.headers.get("traceparent") == traceparent
 
     def test_is_the_default(self) -> None:
         assert tracing_to("", "test") is None

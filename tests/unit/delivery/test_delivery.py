@@ -14,6 +14,7 @@ from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.event import SEAL_TO_HEADER
+from hookseal.domain.suspension import Suspension
 from hookseal.domain.tenant import PublicKey
 from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceError, SealError
 from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key
@@ -24,6 +25,7 @@ from tests.partition_model import steps
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
 
+SUSPENDED_ENDPOINT = an_endpoint(suspension=Suspension(1.0, "exhausted", "w", 0))
 TIMEOUT = AttemptError("timeout", "No answer in time.")
 
 
@@ -192,6 +194,8 @@ class TestGivenUp:
             (a_tenant("acme", an_endpoint(enabled=False)), "endpoint_disabled"),
             (a_tenant(public_keys=()), "no_public_key"),
             (a_tenant("other"), "unknown_tenant"),
+            # The first reason counts: an event is deferred although the key is missing, too.
+            (a_tenant("acme", SUSPENDED_ENDPOINT, public_keys=()), "endpoint_suspended"),
         ],
     )
     async def test_without_an_attempt_when_there_is_nowhere_to_deliver_to(
