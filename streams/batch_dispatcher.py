@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 from streams.partition_queue import FetchedRecord, PartitionQueue
 
 if TYPE_CHECKING:

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.dead_letters.replay.reading import reading, records_at
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
 from hookseal.errors import InvalidInputError
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import consume, read_ranges, record_from, records_at
 from hookseal.kafka.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
-
-__all__ = ["attempts_of", "letter_at"]
 
 # Clocks of workers and brokers differ, and the log is written a moment later.
 _MARGIN_MS = 10_000
@@ -36,7 +33,7 @@ async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
     if partition < await partition_count(cluster):
         place = TopicPartition(TopicNames(cluster.topic_prefix).dead_letters, partition)
         try:
-            async with reading(cluster) as consumer:
+            async with consume(cluster) as consumer:
                 for record in await records_at(consumer, place, [offset]):
                     return record_from(record)
         except KafkaError as error:
@@ -62,19 +59,16 @@ async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
     place = TopicPartition(TopicNames(cluster.topic_prefix).deliveries, letter.partition)
     found: list[AttemptRecord] = []
     try:
-        async with reading(cluster) as consumer:
-            consumer.assign([place])
+        async with consume(cluster) as consumer:
             first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
             if first is None:
                 return []
             last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
             end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
-            consumer.seek(place, first.offset)
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(timeout_ms=200)).get(place, ()):
-                    attempt = decode(record.value or b"")
-                    if attempt is not None and _is_of(attempt, added, began, ended):
-                        found.append(attempt)
+            async for record in read_ranges(consumer, {place: (first.offset, end)}):
+                attempt = decode(record.value or b"")
+                if attempt is not None and _is_of(attempt, added, began, ended):
+                    found.append(attempt)
     except KafkaError as error:
         raise cluster.unreachable() from error
     return found

@@ -10,15 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hookseal.dead_letters.index.file import Batch, Behind, fingerprint
 from hookseal.errors import BrokerError
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import connect, consume, topic_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer
 
     from hookseal.dead_letters.index.file import IndexFile, Known, Source
     from hookseal.kafka.cluster import Cluster
@@ -28,7 +30,6 @@ __all__ = ["Follow", "Follower", "Following"]
 _log = logging.getLogger(__name__)
 
 _POLL_MS = 200
-_FETCH_WAIT_MS = 100
 _RECORDS_AT_A_TIME = 5_000
 _TIDY_EVERY_S = 30.0
 _RECONNECT_S = 1.0
@@ -106,10 +107,12 @@ class Follower:
 
     async def _open(self) -> None:
         await self.run(self._file.make)
-        questions = await self._client()
+        questions = await connect(self._cluster, committed=True)
         try:
             self._places = [
-                place for topic in self._sources for place in await places_of(self._cluster, topic)
+                place
+                for topic in self._sources
+                for place in await topic_partitions(self._cluster, topic)
             ]
         except BaseException:
             await questions.stop()
@@ -197,34 +200,17 @@ class Follower:
             raise self._cluster.unreachable() from error
         return found
 
-    async def _client(self, **more: Any) -> AIOKafkaConsumer:
-        client = AIOKafkaConsumer(
-            **self._cluster.arguments(),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed" if self._cluster.idempotence else "read_uncommitted",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            **more,
-        )
-        try:
-            await client.start()
-        except (KafkaError, OSError) as error:
-            await client.stop()
-            raise self._cluster.unreachable() from error
-        return client
-
     async def _follow(self) -> None:
         pause_s = _RECONNECT_S
         while True:
             try:
                 if self._questions is None:
                     await self._open()
-                client = await self._client(max_poll_records=_RECORDS_AT_A_TIME)
-                try:
+                async with consume(
+                    self._cluster, committed=True, max_poll_records=_RECORDS_AT_A_TIME
+                ) as client:
                     pause_s = _RECONNECT_S
                     await self._session(client)
-                finally:
-                    await client.stop()
             except Behind:
                 continue
             except (KafkaError, BrokerError, OSError) as error:

@@ -11,7 +11,7 @@ from hookseal.domain.event import REPLAY_HEADER, event_id_if_any, is_broadcast, 
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import Mark, replayed_headers
 from hookseal.errors import InvalidEventError
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

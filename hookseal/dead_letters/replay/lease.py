@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from hookseal.dead_letters.replay.reading import reading
 from hookseal.dead_letters.replay.turns import replay_busy
 from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
+from hookseal.kafka.consumer import consume, read_ranges
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class ReplayLease:
             ReplayFencedError: Somebody else claimed it at the same time.
         """
         try:
-            async with reading(self._cluster, committed=True) as committed:
+            async with consume(self._cluster, committed=True) as committed:
                 await self._wait(committed, wait_s, on_wait)
                 self._producer = await self._fenced()
                 last = await self._last_entry(committed)
@@ -256,17 +256,14 @@ class ReplayLease:
         return producer
 
     async def _last_entry(self, committed: AIOKafkaConsumer) -> ReplayEntry | None:
-        committed.assign([self._ledger])
         start = (await committed.beginning_offsets([self._ledger]))[self._ledger]
         end = (await committed.end_offsets([self._ledger]))[self._ledger]
         back = _TAIL
         while end > start:
-            committed.seek(self._ledger, max(start, end - back))
+            tail = {self._ledger: (max(start, end - back), end)}
             found: ReplayEntry | None = None
-            while await committed.position(self._ledger) < end:
-                for records in (await committed.getmany(timeout_ms=200)).values():
-                    for record in records:
-                        found = decode(record.value or b"") or found
+            async for record in read_ranges(committed, tail):
+                found = decode(record.value or b"") or found
             if found is not None or back >= end - start:
                 return found
             # Nothing but markers of transactions.
@@ -275,7 +272,7 @@ class ReplayLease:
 
     async def _recover(self, last: ReplayEntry | None) -> None:
         """Enter what the holder before us had written and not entered."""
-        async with reading(self._cluster) as events:
+        async with consume(self._cluster) as events:
             end = (await events.end_offsets([self._events]))[self._events]
             entries: list[ReplayEntry] = []
             if last is not None and not last.released:
@@ -290,15 +287,11 @@ class ReplayLease:
     async def _marks(
         self, events: AIOKafkaConsumer, start: int, end: int
     ) -> dict[str, list[tuple[int, int]]]:
-        events.assign([self._events])
         first = (await events.beginning_offsets([self._events]))[self._events]
-        events.seek(self._events, max(start, first))
         found: dict[str, list[tuple[int, int]]] = {}
         told = time.monotonic()
-        while await events.position(self._events) < end:
-            for records in (await events.getmany(timeout_ms=200)).values():
-                for record in records:
-                    self._note(record.headers, found)
+        async for record in read_ranges(events, {self._events: (max(start, first), end)}):
+            self._note(record.headers, found)
             if time.monotonic() - told > _HEARTBEAT_S:
                 await self._commit((), [self._entry()])
                 told = time.monotonic()

@@ -16,11 +16,10 @@ from hookseal.dead_letters.replay.items import event_items, letter_items
 from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
 from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
-from hookseal.dead_letters.replay.reading import reading, records_at
 from hookseal.dead_letters.replay.turns import ReplayTurns
 from hookseal.errors import BrokerError
+from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.reader import record_from
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -233,7 +232,7 @@ class Replayer:
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
-        async with reading(self._cluster) as letters:
+        async with consume(self._cluster) as letters:
             while room := run.reserve():
                 try:
                     places = await self._index.places(
@@ -261,7 +260,7 @@ class Replayer:
     ) -> None:
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.events, partition)
-        async with reading(self._cluster) as events:
+        async with consume(self._cluster) as events:
             events.assign([place])
             upto, to = await self._index.job(wanted.job, partition)
             try:
