@@ -17,21 +17,21 @@ from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.attempt_record import encode, record_of
-from hookseal.kafka.producer import is_permanent, is_too_large
+from hookseal.errors import BrokerError
+from hookseal.kafka.producer import connect, is_permanent, is_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from aiokafka import AIOKafkaProducer
 
     from hookseal.domain.attempt import Attempt
     from hookseal.domain.event import Event
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
-
-__all__ = ["KafkaAttemptLog"]
 
 _log = logging.getLogger(__name__)
 
@@ -182,19 +182,16 @@ class KafkaAttemptLog:
 
     async def _connected(self) -> AIOKafkaProducer | None:
         if self._client is None:
-            client = AIOKafkaProducer(
-                **self._cluster.arguments(),
-                # The leader's word is enough for a log that may have gaps.
-                acks=1,
-                max_batch_size=self._batch_bytes,
-                request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
-            )
             try:
-                await client.start()
-            except (KafkaError, OSError):
-                await client.stop()
+                self._client = await connect(
+                    self._cluster,
+                    # One acknowledgement is enough for a log that may have gaps.
+                    acks=1,
+                    max_batch_size=self._batch_bytes,
+                    request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
+                )
+            except BrokerError:
                 return None
-            self._client = client
         return self._client
 
     async def _disconnect(self) -> None:

@@ -6,13 +6,13 @@ fields are ids, codes and times.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hookseal.domain.dead_letter import SUSPENDED, category_of
+from hookseal.retry import LogThrottle
 from hookseal.telemetry import metrics
 from hookseal.telemetry.storms import STORM_PER_MINUTE, StormWatch
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.domain.suspension import Why
 
-__all__ = ["TelemetryObserver", "write_failure_counter"]
-
-_SHORTAGE_LOG_EVERY_S = 60.0
 _SHORTAGE_HINTS = {
     "descriptors": "Raise the limit of open files (ulimit -n, LimitNOFILE), or add workers.",
     "memory": "Raise the memory limit of the process, or add workers.",
@@ -60,11 +57,10 @@ class TelemetryObserver:
             monotonic: Seconds, of any clock that is never set back.
         """
         self._monotonic = monotonic
-        # By resource: when it was last logged, and how many requests were affected since.
         for resource in _SHORTAGE_HINTS:
             # The series begin at 0: an alert on their increase would miss the first failure.
             metrics.RESOURCE_EXHAUSTED.labels(resource)
-        self._shortages: dict[str, tuple[float, int]] = {}
+        self._shortages = LogThrottle()
         self._attempts = attempts
         self._storms = StormWatch(storm_per_minute)
         metrics.TENANTS_IN_STORM.set_function(self._storms.count)
@@ -229,18 +225,13 @@ class TelemetryObserver:
     def resource_exhausted(self, resource: str) -> None:
         """This process lacked a resource of its own. Logs at once, then once a minute."""
         metrics.RESOURCE_EXHAUSTED.labels(resource).inc()
-        now = self._monotonic()
-        logged_at, count = self._shortages.get(resource, (-math.inf, 0))
-        if now - logged_at < _SHORTAGE_LOG_EVERY_S:
-            self._shortages[resource] = (logged_at, count + 1)
-            return
-        self._shortages[resource] = (now, 0)
-        self._log.error(
-            "delivery.resource_exhausted",
-            resource=resource,
-            requests=count + 1,
-            hint=_SHORTAGE_HINTS[resource],
-        )
+        if count := self._shortages.lines(self._monotonic(), resource):
+            self._log.error(
+                "delivery.resource_exhausted",
+                resource=resource,
+                requests=count,
+                hint=_SHORTAGE_HINTS[resource],
+            )
 
     def crashed(self, event_id: str, error: Exception) -> None:
         """Something failed that never should."""

@@ -12,6 +12,7 @@ import structlog
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.log_follower import LogFollower
 from hookseal.kafka.topics import TopicNames
+from hookseal.retry import Backoff
 from hookseal.tenants.freshness_probe import FreshnessProbe
 from hookseal.tenants.index import TenantIndex
 from hookseal.tenants.key_check import master_key_wrong
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from hookseal.errors import ConfigurationError
     from hookseal.kafka.cluster import Cluster
     from hookseal.tenants.codec import TenantCodec
-
-__all__ = ["TenantChangelogConsumer"]
 
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 5.0
@@ -136,7 +135,7 @@ class TenantChangelogConsumer:
         )
 
     async def _keep_following(self) -> None:
-        pause_s = _PAUSE_S
+        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 await self._follow()
@@ -148,12 +147,11 @@ class TenantChangelogConsumer:
                     BrokerError("tenants_failed", "Reading the tenants failed; see the log.")
                 )
             if self.recovered:
-                pause_s = _PAUSE_S
+                backoff.reset()
             self.recovered = False
             self._end = self._log = None
             self._first.set()
-            await asyncio.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+            await asyncio.sleep(backoff.next_s())
 
     async def _follow(self) -> NoReturn:
         self._began = time.monotonic()

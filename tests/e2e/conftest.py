@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
-    from hookseal.domain.record import Header, Record
+    from hookseal.domain.record import Header, Position, Record
     from hookseal.domain.tenant import PublicKey
-    from hookseal.kafka.producer import Position
     from hookseal.seal.keys import PublicJwk
 
 PARTITIONS = 6

@@ -26,7 +26,7 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from hookseal.dead_letters.replay.turns import replay_busy
@@ -36,19 +36,17 @@ from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.consumer import consume, read_ranges
-from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
+from hookseal.kafka.producer import REQUEST_MAX_BYTES, connect, enqueue, is_permanent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from aiokafka import AIOKafkaConsumer
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
-
-__all__ = ["LEASE_S", "Item", "ItemRefusedError", "ReplayFencedError", "ReplayLease"]
 
 _log = logging.getLogger(__name__)
 
@@ -234,26 +232,23 @@ class ReplayLease:
         return last is not None and last.holder != self._holder and _is_held(last)
 
     async def _fenced(self) -> AIOKafkaProducer:
-        fence: dict[str, Any] = {"acks": "all", "enable_idempotence": self._cluster.idempotence}
+        fence: dict[str, Any] = {}
         if self._cluster.idempotence:
-            fence |= {
+            fence = {
                 "transactional_id": f"{self._cluster.app_id}-replay-{self._ledger.partition}",
                 "transaction_timeout_ms": int(_TRANSACTION_S * 1000),
             }
-        producer = AIOKafkaProducer(
-            **self._cluster.arguments(),
-            **fence,
-            max_request_size=REQUEST_MAX_BYTES,
-            max_batch_size=_BATCH_BYTES,
-            request_timeout_ms=30_000,
-        )
         try:
             async with asyncio.timeout(_KAFKA_S):
-                await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
+                return await connect(
+                    self._cluster,
+                    **fence,
+                    max_request_size=REQUEST_MAX_BYTES,
+                    max_batch_size=_BATCH_BYTES,
+                    request_timeout_ms=30_000,
+                )
+        except TimeoutError as error:
             raise self._cluster.unreachable() from error
-        return producer
 
     async def _last_entry(self, committed: AIOKafkaConsumer) -> ReplayEntry | None:
         start = (await committed.beginning_offsets([self._ledger]))[self._ledger]

@@ -21,6 +21,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames
+from hookseal.retry import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ _TRIES = 6
 # Each refused item costs a claim of its partition. That many have one cause.
 _REFUSED_MAX = 20
 _PAUSE_S = 1.0
+_PAUSE_CAP_S = 16.0
 _ASIDE_S = 0.5
 _chance = random.SystemRandom()
 
@@ -198,6 +200,7 @@ class Replayer:
         An item that Kafka refuses is left out; its error is raised once the others are published.
         """
         tries = 0
+        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
         lease = ReplayLease(self._cluster, self._names, partition)
         while True:
             try:
@@ -217,7 +220,7 @@ class Replayer:
                 if tries >= _TRIES:
                     raise
                 _log.warning("%s", error.message)
-                await asyncio.sleep(_PAUSE_S * 2**tries / 2)
+                await asyncio.sleep(backoff.next_s())
             else:
                 if lease.refused:
                     raise next(iter(lease.refused.values()))
