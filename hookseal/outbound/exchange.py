@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.outbound.connection import Connector
     from hookseal.outbound.request import Destination
 
-__all__ = ["exchange"]
-
 READ_BUFFER_BYTES: Final = 16_384
 _INTERIM: Final = range(100, 200)
 _SWITCHING_PROTOCOLS: Final = 101

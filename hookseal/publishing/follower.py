@@ -78,16 +78,9 @@ class EventFollower:
         window_s: float,
         now: Callable[[], float],
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Remember ids in `recent`, at first those of the last `window_s` seconds.
 
-        Args:
-            cluster: Where the topic is.
-            topic: Its name, prefix included.
-            recent: Where to remember.
-            records_max: Records to read at a time, over all partitions; what would be more is
-                passed over, oldest first.
-            window_s: Seconds to look back at the start.
-            now: Tells the seconds since the Unix epoch.
+        A read takes at most `records_max` records over all partitions and skips older ones.
         """
         self._cluster = cluster
         self._topic = topic

@@ -53,14 +53,9 @@ class EventWriter:
         held_max_bytes: int = _HELD_MAX_BYTES,
         ended: Callable[[Sequence[PendingRecord], bool], None] = lambda *_: None,
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Let a request wait at most `timeout_s` seconds; hold about `held_max_bytes` in memory.
 
-        Args:
-            cluster: Where the topic is.
-            topic: Its name, prefix included.
-            timeout_s: Seconds a request waits for its records at most.
-            held_max_bytes: Memory that records take until they are written, about.
-            ended: Told of records in a row that were written, or not, and whether they were.
+        `ended` is called with consecutive records, and with whether they were written.
         """
         self._cluster = cluster
         self._topic = topic

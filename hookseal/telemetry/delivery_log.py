@@ -58,14 +58,7 @@ class KafkaAttemptLog:
         on_dropped: Callable[[int], None],
         buffer_records: int = _BUFFER_RECORDS,
     ) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where to write.
-            names: The topics' names.
-            on_dropped: Told how many records were dropped.
-            buffer_records: Records that may wait in memory; what comes beyond is dropped.
-        """
+        """Hold at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
         self._cluster = cluster
         self._topic = names.deliveries
         self._on_dropped = on_dropped

@@ -12,8 +12,6 @@ import structlog
 
 from hookseal.domain.utc_time import format_utc_seconds
 
-__all__ = ["logger", "logging_config"]
-
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

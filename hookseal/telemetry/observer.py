@@ -49,13 +49,6 @@ class TelemetryObserver:
         storm_per_minute: int = STORM_PER_MINUTE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin.
-
-        Args:
-            attempts: Where attempts are noted one by one, if anywhere.
-            storm_per_minute: Dead letters of one tenant in a minute that are a storm.
-            monotonic: Seconds, of any clock that is never set back.
-        """
         self._monotonic = monotonic
         for resource in _SHORTAGE_HINTS:
             # The series begin at 0: an alert on their increase would miss the first failure.

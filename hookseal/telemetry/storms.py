@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STORM_PER_MINUTE", "StormWatch"]
-
 STORM_PER_MINUTE = 60
 _MINUTE_S = 60.0
 # Tenants counted at a time. Beyond it the one that began first is forgotten.
@@ -25,12 +23,7 @@ class StormWatch:
     def __init__(
         self, per_minute: int = STORM_PER_MINUTE, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin.
-
-        Args:
-            per_minute: Dead letters of one tenant in a minute that are a storm.
-            clock: Seconds, of any clock that goes on.
-        """
+        """A storm is `per_minute` dead letters of one tenant within a minute."""
         self.per_minute = per_minute
         self._clock = clock
         self._counts: dict[str, tuple[float, int]] = {}

@@ -9,8 +9,6 @@ from hookseal.errors import ConfigurationError
 if TYPE_CHECKING:
     from hookseal.telemetry.tracing import OtelTracing
 
-__all__ = ["tracing_to"]
-
 
 def tracing_to(endpoint: str, service: str) -> OtelTracing | None:
     """Return what traces to a collector; None without one.

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.event import Event
 
-__all__ = ["OtelTracing"]
-
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -43,13 +41,10 @@ class OtelTracing:
     """`Tracing` that exports spans by OTLP over HTTP; a thread of its own sends them."""
 
     def __init__(self, endpoint: str, service: str) -> None:
-        """Begin.
+        """Export to a collector such as `http://collector:4318`.
 
-        Args:
-            endpoint: Of the collector, `http://collector:4318`. All else is set by
-                OpenTelemetry's own variables: `OTEL_TRACES_SAMPLER`,
-                `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
-            service: What this process is.
+        OpenTelemetry's own variables set everything else: `OTEL_TRACES_SAMPLER`,
+        `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
         """
         resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: __version__})
         self._provider = TracerProvider(resource=resource)

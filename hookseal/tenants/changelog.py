@@ -61,7 +61,7 @@ class TenantChangelogConsumer:
         *,
         on_forged: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare to follow these partitions, or all."""
+        """Follow these partitions; None = all."""
         self.index = TenantIndex(codec.tenant_of)
         self.outdated: set[str] = set()
         self.waiters = TenantWaiters()

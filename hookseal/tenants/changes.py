@@ -15,20 +15,12 @@ if TYPE_CHECKING:
     from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
-__all__ = ["KafkaChanges"]
-
 
 class KafkaChanges:
     """Submits commands and waits until they are applied and safe."""
 
     def __init__(self, model: TenantsModel, commands: KafkaCommands, *, timeout_s: float) -> None:
-        """Prepare.
-
-        Args:
-            model: Follows the changelog of at least the partitions of the commands.
-            commands: The way to `tenant-commands`.
-            timeout_s: Seconds that a worker may take.
-        """
+        """Wait `timeout_s` seconds for a worker. The model follows the commands' partitions."""
         self._model = model
         self._commands = commands
         self._timeout_s = timeout_s

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.topics import TopicNames
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["KafkaCommands"]
-
 
 class KafkaCommands:
     """`Commands` on the topic `tenant-commands`."""

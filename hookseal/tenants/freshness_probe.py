@@ -16,8 +16,6 @@ from hookseal.errors import BrokerError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["FreshnessProbe"]
-
 _EVERY_S = 1.0
 # Callers may come by the thousand; the broker is asked no oftener than this.
 _GAP_S = 0.02

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantIndex"]
-
 # Wrapped around the standard logger, since structlog alone prints on stdout where nobody has
 # set it up, and there is what a command prints.
 _log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
@@ -45,11 +43,7 @@ class TenantIndex:
     """
 
     def __init__(self, read: Callable[[bytes], Tenant] = decode) -> None:
-        """Begin.
-
-        Args:
-            read: Makes a tenant of a document; raises `InvalidInputError`.
-        """
+        """Parse documents with `read`, which raises `InvalidInputError`."""
         self._read = read
         self._documents: dict[str, bytes] = {}
         self._holders: dict[str, str] = {}

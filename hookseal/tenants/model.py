@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["TenantsModel"]
-
 
 class TenantsModel:
     """Reads the tenants table's changelog from its start and follows it.
@@ -38,15 +36,10 @@ class TenantsModel:
         partitions: Iterable[int] | None = None,
         max_staleness_s: float = 10.0,
     ) -> None:
-        """Prepare to follow these partitions, or all.
+        """Follow these partitions; None = all.
 
-        Args:
-            cluster: Where.
-            codec: Reads the documents.
-            on_forged: Called for each record that somebody else wrote; it is ignored.
-            partitions: Counted from 0.
-            max_staleness_s: Seconds after which what could not be compared with the broker's log
-                is not to be trusted.
+        `on_forged` is called for each record of somebody else, which is skipped. What could not be
+        compared with the broker's log for `max_staleness_s` seconds is stale.
         """
         self._feed = TenantChangelogConsumer(
             cluster,

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Change = Callable[..., str]
 
-__all__ = ["SealedHeaders"]
-
 
 class SealedHeaders:
     """Seals the values before a record is written, and opens them when it is read."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-__all__ = ["UnauthenticatedRecords"]
-
 # As in `tenant_index`: never on stdout.
 _log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
     logging.getLogger(__name__), wrapper_class=structlog.stdlib.BoundLogger
@@ -33,11 +31,7 @@ class UnauthenticatedRecords:
     """
 
     def __init__(self, on_forged: Callable[[], None]) -> None:
-        """Begin.
-
-        Args:
-            on_forged: Called for each record that is told of.
-        """
+        """Call `on_forged` for each record that is reported."""
         self._on_forged = on_forged
         self._left: dict[bytes, _Place] = {}
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantWaiters"]
-
 
 @dataclass(eq=False, slots=True)
 class _Waiter:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["AttemptIndex", "Attempts"]
-
 _VERSION = 1
 _COLUMNS = """
     a.partition, a.offset, a.at,
@@ -129,14 +127,7 @@ class Attempts:
     """
 
     def __init__(self, path: Path, names: TopicNames, follow: Follow, *, rows_max: int) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file.
-            names: Of what is followed.
-            follow: Makes what reads it into the file.
-            rows_max: Attempts that are held, the latest.
-        """
+        """Keep the latest `rows_max` attempts in the file at `path`."""
         source = AttemptSource(names.deliveries, rows_max)
         self._file = IndexFile(path, _VERSION, (source,))
         self._follower = follow(self._file, (source,))
@@ -238,14 +229,7 @@ class AttemptIndex(Attempts):
     """Follows `deliveries`."""
 
     def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topic is.
-            folder: For the file; other processes may share it.
-            rows_max: Attempts that are held, the latest; older ones stand on the topic
-                until its retention ends.
-        """
+        """Keep the latest `rows_max` attempts in `folder`, which processes may share."""
         super().__init__(
             folder / file_name("deliveries", cluster),
             TopicNames(cluster.topic_prefix),

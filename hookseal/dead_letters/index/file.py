@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-__all__ = ["Batch", "Behind", "IndexFile", "Known", "Source", "fingerprint"]
-
 _log = logging.getLogger(__name__)
 
 # What SQLite and Python raise for a value that a table cannot hold; other errors are the disk's.
@@ -115,13 +113,7 @@ class IndexFile:
     """Blocking; to be used from threads, each of which gets a connection of its own."""
 
     def __init__(self, path: Path, version: int, sources: Iterable[Source]) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file; it is made with its folder.
-            version: Of the schema. A file of another version is thrown away.
-            sources: What the index is made of.
-        """
+        """Use the file at `path`. A file of another schema `version` is deleted."""
         self._path = path
         self._version = version * 1000 + _VERSION
         self._sources = {source.topic: source for source in sources}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.index.file import IndexFile, Known, Source
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["Follow", "Follower", "Following"]
+    Follow = Callable[[IndexFile, Sequence[Source]], "Following"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +66,6 @@ class Following(Protocol):
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Return where it all ends."""
-        ...
-
-
-class Follow(Protocol):
-    """Makes what keeps an index at the end."""
-
-    def __call__(self, file: IndexFile, sources: Sequence[Source], /) -> Following:
-        """Return it, not yet started."""
         ...
 
 

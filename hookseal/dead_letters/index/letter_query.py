@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.letter_filter import LetterFilter, Order
 
-__all__ = ["Query", "listing", "query_of"]
-
 _REPLAYED = (
     "EXISTS (SELECT 1 FROM replayed r WHERE r.partition = l.partition "
     "AND r.offset = l.offset AND r.ts = l.ts)"

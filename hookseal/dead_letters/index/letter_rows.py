@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from hookseal.dead_letters.index.file import Batch
 
-__all__ = ["LetterSource", "ReplaySource"]
-
 _TYPE_MAX = 255
 _STATUS_DIGITS = 3
 

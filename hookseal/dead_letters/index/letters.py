@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["LetterIndex", "Letters", "file_name"]
-
 _VERSION = 1
 _STATS_ROWS = 1000
 
@@ -40,13 +38,6 @@ class Letters:
     """
 
     def __init__(self, path: Path, names: TopicNames, follow: Follow) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file.
-            names: Of what is followed.
-            follow: Makes what reads it into the file.
-        """
         self._letters = LetterSource(names.dead_letters)
         self._replays = ReplaySource(names.replays)
         sources = (self._letters, self._replays)
@@ -240,12 +231,7 @@ class LetterIndex(Letters):
     """Follows `dead-letters` and `replays`."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topics are.
-            folder: For the file; other processes may share it.
-        """
+        """Keep the index in a file in `folder`, which processes may share."""
         super().__init__(
             folder / file_name("dead-letters", cluster),
             TopicNames(cluster.topic_prefix),

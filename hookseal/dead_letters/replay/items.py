@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserList
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hookseal.dead_letters.replay.lease import Item
 from hookseal.domain.dead_letter import added_headers
@@ -21,17 +21,7 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.replay.replayer import EventsWanted
     from hookseal.domain.record import Record
 
-__all__ = ["Items", "Wants", "event_items", "letter_items"]
-
 _BATCH_BYTES = 4 * 1024 * 1024
-
-
-class Wants(Protocol):
-    """An endpoint's subscription."""
-
-    def __call__(self, event_type: str, /) -> bool:
-        """Return whether it subscribes to the event type."""
-        ...
 
 
 class Items(UserList[Item]):

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.letter import ReplayPlan
 from hookseal.domain.replay import NOT_REPLAYABLE
 
 if TYPE_CHECKING:
+    from hookseal.dead_letters.index.letters import Letters
     from hookseal.domain.letter_filter import LetterFilter
-
-__all__ = ["Counts", "plan_of", "to_replay"]
 
 _REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
 
 
-class Counts(Protocol):
-    """Counts dead letters."""
-
-    async def counts(self, wanted: LetterFilter) -> dict[int, int]:
-        """Return how many letters there are, by partition."""
-        ...
-
-
-async def plan_of(index: Counts, wanted: LetterFilter) -> ReplayPlan:
+async def plan_of(index: Letters, wanted: LetterFilter) -> ReplayPlan:
     """Return what a replay would do.
 
     Letters that were replayed are counted apart, whatever the filter says of them.

@@ -27,12 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookseal.dead_letters.index.letters import LetterIndex
-    from hookseal.dead_letters.replay.items import Wants
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.kafka.cluster import Cluster
-
-__all__ = ["EventsWanted", "Replayer"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +60,7 @@ class EventsWanted:
     customer_id: str
     endpoint_id: str
     since_ms: int
-    wants: Wants
+    wants: Callable[[str], bool]
     until_ms: int | None = None
     again: str = ""
 
@@ -78,13 +75,7 @@ class Replayer:
     """Replays on a cluster. Holds no connection between two replays."""
 
     def __init__(self, cluster: Cluster, index: LetterIndex, *, event_max_bytes: int) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topics are.
-            index: Started; it stays its owner's.
-            event_max_bytes: As workers have it; larger events are passed over.
-        """
+        """Use a started index. Events above `event_max_bytes` are skipped, as workers do."""
         self._cluster = cluster
         self._names = TopicNames(cluster.topic_prefix)
         self._index = index
