@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Backoff:
+class RetryDelay:
     """Pauses in seconds: the first one, then twice as long each time, up to a cap."""
 
     def __init__(self, first_s: float, cap_s: float) -> None:

@@ -1,4 +1,4 @@
-"""One dead letter with all there is to know of it: its record, and the attempts before it."""
+"""One dead letter: its record, and the attempts before it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from hookseal.dead_letters.index.letters import unknown_dead_letter
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.errors import InvalidInputError
 from hookseal.kafka.consumer import consume, read_ranges, record_from, records_at
 from hookseal.kafka.topics import TopicNames, partition_count
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
 
-# Clocks of workers and brokers differ, and the log is written a moment later.
+# The clocks of workers and brokers differ, and the log is written a moment later.
 _MARGIN_MS = 10_000
 
 
 async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
-    """Return the dead letter that stands there.
+    """Return the dead letter at this position.
 
     Raises:
         BrokerError: `broker_unreachable`.
@@ -38,16 +38,13 @@ async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
                     return record_from(record)
         except KafkaError as error:
             raise cluster.unreachable() from error
-    raise InvalidInputError(
-        "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-    )
+    raise unknown_dead_letter(partition, offset)
 
 
 async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
     """Return the attempts that led to a letter, as far as the delivery log has them.
 
-    The letter says when they were made, and they stand on its own partition number: only
-    that stretch of `deliveries` is read.
+    Reads only the letter's partition of `deliveries`, and only the time that the letter names.
 
     Raises:
         BrokerError: `broker_unreachable`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hookseal.domain.dead_letter import LETTER_MIN_BYTES
 from hookseal.errors import RecordRefusedError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
-from hookseal.retry import Backoff
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ class KafkaDeadLetters:
         self._observer.buried(letter)
 
     async def _write(self, letter: DeadLetter, hold: _Hold) -> None:
-        backoff = Backoff(self._pause_s, _PAUSE_CAP_S)
+        delay = RetryDelay(self._pause_s, _PAUSE_CAP_S)
         while True:
             max_bytes = self._budget()
             try:
@@ -99,7 +99,7 @@ class KafkaDeadLetters:
             else:
                 return
             # An operator can restore the topic or the rights while the worker runs.
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(delay.next_s())
 
     def _budget(self) -> int:
         """Return the bytes that a letter may take; lower while the broker refuses more."""

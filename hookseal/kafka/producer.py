@@ -23,7 +23,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from hookseal.domain.record import Position, is_utf8_name
 from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.topics import partitions_of
-from hookseal.retry import Backoff, LogThrottle
+from hookseal.retry import LogThrottle, RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -356,7 +356,7 @@ class Producer:
         Raises:
             RecordRefusedError: `record_refused`, the error is permanent.
         """
-        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 return await self.publish(topic, **record)
@@ -364,7 +364,7 @@ class Producer:
                 raise
             except BrokerError:
                 on_failure()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(delay.next_s())
 
     async def _write(self, record: _Record, *, alone: bool) -> RecordMetadata:
         client = self._client

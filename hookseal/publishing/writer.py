@@ -14,7 +14,7 @@ from hookseal.kafka.consumer import topic_missing
 from hookseal.kafka.producer import connect, is_permanent, is_too_large
 from hookseal.kafka.topics import partitions_of
 from hookseal.publishing.partition_writer import PartitionWriter, PendingAck, PendingRecord
-from hookseal.retry import Backoff
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -239,12 +239,12 @@ class EventWriter:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _connect(self) -> AIOKafkaProducer:
-        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 return await self._connected()
             except BrokerError as error:
-                self._reason, pause_s = error, backoff.next_s()
+                self._reason, pause_s = error, delay.next_s()
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
             for writer in self._writers:
                 # Whoever comes now is refused at once. Of what somebody asked for before, a

@@ -12,7 +12,7 @@ import structlog
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.log_follower import LogFollower
 from hookseal.kafka.topics import TopicNames
-from hookseal.retry import Backoff
+from hookseal.retry import RetryDelay
 from hookseal.tenants.freshness_probe import FreshnessProbe
 from hookseal.tenants.index import TenantIndex
 from hookseal.tenants.key_check import master_key_wrong
@@ -135,7 +135,7 @@ class TenantChangelogConsumer:
         )
 
     async def _keep_following(self) -> None:
-        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 await self._follow()
@@ -147,11 +147,11 @@ class TenantChangelogConsumer:
                     BrokerError("tenants_failed", "Reading the tenants failed; see the log.")
                 )
             if self.recovered:
-                backoff.reset()
+                delay.reset()
             self.recovered = False
             self._end = self._log = None
             self._first.set()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(delay.next_s())
 
     async def _follow(self) -> NoReturn:
         self._began = time.monotonic()

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from hookseal.dead_letters.index.file import Batch, Behind, fingerprint
 from hookseal.errors import BrokerError
 from hookseal.kafka.consumer import connect, consume, topic_partitions
-from hookseal.retry import Backoff
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -194,7 +194,7 @@ class Follower:
         return found
 
     async def _follow(self) -> None:
-        backoff = Backoff(_RECONNECT_S, _RECONNECT_CAP_S)
+        delay = RetryDelay(_RECONNECT_S, _RECONNECT_CAP_S)
         while True:
             try:
                 if self._questions is None:
@@ -202,7 +202,7 @@ class Follower:
                 async with consume(
                     self._cluster, committed=True, max_poll_records=_RECORDS_AT_A_TIME
                 ) as client:
-                    backoff.reset()
+                    delay.reset()
                     await self._session(client)
             except Behind:
                 continue
@@ -210,7 +210,7 @@ class Follower:
                 _log.warning("The index waits for Kafka: %s", type(error).__name__)
             except Exception as error:  # noqa: BLE001 - told to whoever asks the index
                 await self._fail(error)
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(delay.next_s())
 
     async def _fail(self, error: Exception) -> None:
         _log.error("The index cannot be written: %s", error)

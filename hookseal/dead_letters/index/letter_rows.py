@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.index.file import Batch
 
 _TYPE_MAX = 255
-_STATUS_DIGITS = 3
 
 
 class _Typed(msgspec.Struct):

@@ -108,7 +108,7 @@ class Letters:
         return LettersListed(letters, letters[-1].cursor if more else None)
 
     async def cursor_at(self, partition: int, offset: int) -> LogCursor:
-        """Return the cursor behind the letter of this place.
+        """Return the cursor behind the letter at this position.
 
         Raises:
             InvalidInputError: `unknown_dead_letter`.
@@ -119,9 +119,7 @@ class Letters:
             ).fetchone()
         )
         if found is None:
-            raise InvalidInputError(
-                "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-            )
+            raise unknown_dead_letter(partition, offset)
         return LogCursor(found[0], partition, offset)
 
     async def counts(self, wanted: LetterFilter) -> dict[int, int]:
@@ -237,6 +235,15 @@ class LetterIndex(Letters):
             TopicNames(cluster.topic_prefix),
             partial(Follower, cluster),
         )
+
+
+def unknown_dead_letter(partition: int, offset: int) -> InvalidInputError:
+    """Return the error for a position that has no dead letter."""
+    return InvalidInputError(
+        "unknown_dead_letter",
+        f"No dead letter exists at partition {partition}, offset {offset}.",
+        field=f"{partition}/{offset}",
+    )
 
 
 def file_name(kind: str, cluster: Cluster) -> str:

@@ -21,7 +21,7 @@ from hookseal.errors import BrokerError
 from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames
-from hookseal.retry import Backoff
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -191,7 +191,7 @@ class Replayer:
         An item that Kafka refuses is left out; its error is raised once the others are published.
         """
         tries = 0
-        backoff = Backoff(_PAUSE_S, _PAUSE_CAP_S)
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         lease = ReplayLease(self._cluster, self._names, partition)
         while True:
             try:
@@ -211,7 +211,7 @@ class Replayer:
                 if tries >= _TRIES:
                     raise
                 _log.warning("%s", error.message)
-                await asyncio.sleep(backoff.next_s())
+                await asyncio.sleep(delay.next_s())
             else:
                 if lease.refused:
                     raise next(iter(lease.refused.values()))
