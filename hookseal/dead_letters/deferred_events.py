@@ -1,4 +1,4 @@
-"""Dead letters read back by the worker that wrote them."""
+"""Deferred events: dead letters that the worker reads back to deliver them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _ENTRY_LETTERS_MAX = 500
 class KafkaDeferredEvents:
     """`DeferredEventStore` on the topics `dead-letters` and `replays`.
 
-    One reader for all drains of a worker, opened when the first one needs it: each asks
-    for a stretch and then delivers it, which takes far longer.
+    All backlogs of a worker share one consumer, which connects when the first one needs it: reading
+    a page takes far less time than its deliveries.
     """
 
     def __init__(self, cluster: Cluster, names: TopicNames, producer: Producer) -> None:
@@ -58,7 +58,7 @@ class KafkaDeferredEvents:
             await client.stop()
 
     async def end(self, partition: int) -> int:
-        """Return the offset that the next letter of the partition will get.
+        """Return the offset that the partition's next dead letter will get.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -74,7 +74,7 @@ class KafkaDeferredEvents:
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> DeferredPage:
-        """Return what is wanted from `start` on: a hundred letters at most.
+        """Return at most 100 wanted letters from offset `start` to before `end`.
 
         Raises:
             BrokerError: `broker_unreachable`.

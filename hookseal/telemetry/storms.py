@@ -1,4 +1,4 @@
-"""Tenants all of whose deliveries fail at once."""
+"""Detects tenants whose deliveries all fail at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WATCHED = 10_000
 class StormWatch:
     """Counts dead letters by tenant and minute, in bounded memory.
 
-    It tells; it changes nothing: what fails is dead-lettered in order as ever.
+    It only reports. Failed events are dead-lettered in order as always.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class StormWatch:
         self._counts: dict[str, tuple[float, int]] = {}
 
     def note(self, customer_id: str) -> bool:
-        """Count a dead letter; return whether a storm begins, or goes on for a new minute."""
+        """Count a dead letter; return whether a storm begins or enters a new minute."""
         now = self._clock()
         since, count = self._counts.get(customer_id, (now, 0))
         if now - since >= _MINUTE_S:
@@ -43,7 +43,7 @@ class StormWatch:
         return count + 1 == self.per_minute
 
     def count(self) -> float:
-        """Return how many tenants are in a storm now."""
+        """Return the number of tenants in a storm now."""
         now = self._clock()
         return float(
             sum(

@@ -1,4 +1,4 @@
-"""Tracing, if it is asked for."""
+"""Tracing, if it is configured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def tracing_to(endpoint: str, service: str) -> OtelTracing | None:
-    """Return what traces to a collector; None without one.
+    """Return the tracing to a collector; None without one.
 
     Args:
         endpoint: The collector's URL; empty = there is none.

@@ -1,4 +1,4 @@
-"""From a command to what became of it: written here, applied by a worker, read back."""
+"""Submits a tenant command and waits for its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class KafkaChanges:
-    """Submits commands and waits until they are applied and safe."""
+    """Writes commands and waits until a worker applied them and the result is read back."""
 
     def __init__(self, model: TenantsModel, commands: KafkaCommands, *, timeout_s: float) -> None:
         """Wait `timeout_s` seconds for a worker. The model follows the commands' partitions."""
@@ -26,7 +26,7 @@ class KafkaChanges:
         self._timeout_s = timeout_s
 
     async def submit(self, command: Command) -> Tenant | None:
-        """Have the command applied; return the tenant after it, None if it is gone.
+        """Submit the command; return the tenant after it, None if it is deleted.
 
         A command whose id the tenant remembers is not written again.
 

@@ -1,4 +1,4 @@
-"""Commands and tenant documents as they stand on their topics: encoded, with their MACs."""
+"""Records of tenant commands and tenant documents, with their MACs."""
 
 from __future__ import annotations
 

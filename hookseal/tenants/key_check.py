@@ -1,4 +1,4 @@
-"""Whether the master key is the one that the tenants were written under."""
+"""Checks whether the master key fits the stored tenants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATEST = 200
 
 
 class KeyFit(NamedTuple):
-    """How many documents have a MAC of the master key, or of one before it.
+    """How many documents have a MAC of a current or previous master key.
 
     Attributes:
         fits: So many do.
@@ -35,7 +35,7 @@ class KeyFit(NamedTuple):
 
 
 def master_key_wrong(documents: int) -> ConfigurationError:
-    """Return the error for a master key that fits none of so many documents."""
+    """Return the error for a master key that fits none of the documents."""
     return ConfigurationError(
         "master_key_wrong",
         f"The master key fits none of the {documents:,} tenant documents that are stored. Set "

@@ -1,4 +1,4 @@
-"""Keeps an index at the end of its topics, through whatever Kafka does meanwhile."""
+"""Reads topics into an index, and reconnects after each Kafka error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class Following(Protocol):
-    """What keeps an index at the end of what it is of; see `Follower`."""
+    """Keeps an index up to date with its source; see `Follower`."""
 
     async def start(self, *, patient: bool = False) -> None:
         """Begin to follow in the background."""
@@ -51,7 +51,7 @@ class Following(Protocol):
         ...
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread."""
+        """Run work on the file in a thread."""
         ...
 
     async def catch_up(
@@ -61,16 +61,16 @@ class Following(Protocol):
         on_progress: Callable[[int, int], None] = lambda *_: None,
         at_least: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Wait until the index has what there is now."""
+        """Wait until the index has every record that exists now."""
         ...
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where it all ends."""
+        """Return the end offset of each partition."""
         ...
 
 
 class Follower:
-    """Reads the topics of an index into its file, and goes on until it is closed."""
+    """Reads the topics of an index into its file until it is closed."""
 
     def __init__(self, cluster: Cluster, file: IndexFile, sources: Sequence[Source]) -> None:
         self._cluster = cluster
@@ -125,7 +125,7 @@ class Follower:
         self._file.close()
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread.
+        """Run work on the file in a thread.
 
         Raises:
             ConfigurationError: `index_unusable`.
@@ -142,7 +142,7 @@ class Follower:
         on_progress: Callable[[int, int], None] = lambda *_: None,
         at_least: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Wait until everything that stands on the topics now is in the index.
+        """Wait until the index has every record that the topics have now.
 
         Args:
             timeout_s: Seconds to wait; None = as long as it takes.
@@ -180,7 +180,7 @@ class Follower:
             ) from None
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where the topics end.
+        """Return the end offset of each partition.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -247,7 +247,7 @@ class Follower:
     async def _begin(
         self, client: AIOKafkaConsumer
     ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, Known]]:
-        """Return where to read from, and what must be there if the topic is the one we know."""
+        """Return the offset to read from, and the record that must be there, by partition."""
         starts = await client.beginning_offsets(self._places)
         ends = await client.end_offsets(self._places)
         begun: dict[TopicPartition, int] = {}
@@ -290,7 +290,7 @@ class Follower:
             self._progress.notify_all()
 
     async def _tidy(self, client: AIOKafkaConsumer, at: dict[TopicPartition, int]) -> None:
-        """Drop what its topic has no more, and see whether a topic was made anew."""
+        """Delete rows of expired records; detect a topic that was created again."""
         starts = await client.beginning_offsets(self._places)
         ends = await client.end_offsets(self._places)
         if any(ends[place] < offset for place, offset in at.items()):

@@ -1,4 +1,4 @@
-"""From the records of a topic to what is published of them."""
+"""Turns dead letters and events into the records that a replay publishes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Items(UserList[Item]):
-    """What is published, in this order."""
+    """Records to publish, in order."""
 
     def batches(self) -> Iterator[Sequence[Item]]:
-        """Yield them in parts of a few MB at most: each part is one transaction."""
+        """Yield batches of a few MB at most; each batch is one transaction."""
         batch: list[Item] = []
         size = 0
         for item in self.data:

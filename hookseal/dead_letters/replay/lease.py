@@ -1,16 +1,15 @@
-"""The right to replay on one partition, and the ledger of what was replayed there.
+"""The exclusive right to replay on one partition, and the ledger of its replays.
 
-Exactly once each, whatever is killed and however many start at once:
+Each record is published exactly once, whichever process is killed and however many start at once:
 
-- Whoever replays on a partition opens a producer with this partition's transactional id.
-  From then on the broker refuses whatever an earlier holder still sends, even if it was
-  only frozen and wakes up later. The transaction is used for this fence alone.
-- Replays and the ledger's entry of them are written in one transaction. What an earlier
-  holder wrote before it was fenced counts, committed or not, since workers deliver it
-  either way: the new holder reads `events` from where the ledger ends, finds the marks,
-  and enters them before it publishes anything.
-- A holder that lives says so in the ledger every few seconds. Others wait for it: fencing
-  it would be safe, but rude.
+- The holder of a partition opens a producer with the partition's transactional id. From then on the
+  broker refuses every write of an earlier holder, even if that one was only frozen. The transaction
+  is used for this fence alone.
+- Replays and their ledger entry are written in one transaction. Writes of an earlier holder count,
+  committed or not, since workers deliver them either way. The new holder reads `events` from the
+  position in the ledger, finds the replay marks, and enters them before it publishes.
+- A live holder writes to the ledger every few seconds, and others wait for it. To fence it would be
+  safe, but would abort its work.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _BATCH_BYTES = 512 * 1024
 
 
 class ReplayFencedError(Exception):
-    """Another process took the partition over; what it did is in the ledger."""
+    """Another process took over the partition; its replays are in the ledger."""
 
 
 class ItemRefusedError(ConflictError):
@@ -104,7 +103,7 @@ class Item(NamedTuple):
 
 
 class ReplayLease:
-    """One partition's replays. Claim it, publish, release it.
+    """The right to replay on one partition: claim it, publish, release it.
 
     Attributes:
         refused: The items that Kafka did not take, by offset.
@@ -123,17 +122,17 @@ class ReplayLease:
 
     @property
     def ledger_to(self) -> int:
-        """The offset on `replays` behind the last entry of this holder.
+        """The offset on `replays` behind this holder's last entry.
 
-        Whoever decides by the ledger reads up to here: a commit is acknowledged before
-        readers of committed records can see it, and so the topic's end says too little.
+        Read the ledger up to here before you decide by it. A commit is acknowledged before readers
+        of committed records see it, so the topic's end offset may be too low.
         """
         return self._ledger_to
 
     async def claim(
         self, *, wait_s: float | None = None, on_wait: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Get the partition, and enter what an earlier holder left behind.
+        """Claim the partition; enter what an earlier holder wrote and did not enter.
 
         Args:
             wait_s: Seconds to wait for another holder; None = as long as it lives.
@@ -161,7 +160,7 @@ class ReplayLease:
             raise
 
     async def publish(self, items: Sequence[Item], *, job: str = "", job_to: int = -1) -> None:
-        """Publish in this order; return once all of it is safe, and in the ledger.
+        """Publish in this order; return once everything is committed, with its ledger entry.
 
         Args:
             items: What; none only says that this holder lives.
@@ -190,7 +189,7 @@ class ReplayLease:
             raise
 
     async def release(self) -> None:
-        """Say that nothing is under way, and let go."""
+        """Write to the ledger that the partition is free, and disconnect."""
         if self._producer is not None:
             # If it cannot be said others wait for the lease to end, no more.
             with suppress(KafkaError, OSError):
@@ -199,7 +198,7 @@ class ReplayLease:
         await self.close()
 
     async def close(self) -> None:
-        """Let go without a word."""
+        """Disconnect without a ledger entry."""
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(KafkaError, TimeoutError):
@@ -266,7 +265,7 @@ class ReplayLease:
         return None
 
     async def _recover(self, last: ReplayEntry | None) -> None:
-        """Enter what the holder before us had written and not entered."""
+        """Enter what the earlier holder wrote and did not enter."""
         async with consume(self._cluster) as events:
             end = (await events.end_offsets([self._events]))[self._events]
             entries: list[ReplayEntry] = []

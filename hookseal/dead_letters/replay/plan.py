@@ -1,4 +1,4 @@
-"""Which dead letters a replay means, and how many they are."""
+"""Selects the dead letters of a replay, and counts them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
 async def plan_of(index: Letters, wanted: LetterFilter) -> ReplayPlan:
     """Return what a replay would do.
 
-    Letters that were replayed are counted apart, whatever the filter says of them.
+    Replayed letters are counted separately, whatever the filter says of them.
     """
     reasons = _meant(wanted)
 
@@ -35,16 +35,16 @@ async def plan_of(index: Letters, wanted: LetterFilter) -> ReplayPlan:
 
 
 def to_replay(wanted: LetterFilter) -> LetterFilter:
-    """Return the filter of what is published again."""
+    """Return the filter of the letters to publish."""
     reasons = _meant(wanted) & _REPLAYABLE
     return replace(wanted, reasons=reasons, replayed=False, has_customer=True)
 
 
 def _meant(wanted: LetterFilter) -> frozenset[str]:
-    """Return the reasons of what is to be replayed.
+    """Return the reasons that the replay includes.
 
-    What a suspended endpoint misses it gets by itself; replayed as well it would come
-    twice. So it is meant only where it is asked for, and nothing else.
+    Deferred events of a suspended endpoint are redelivered automatically, and a replay would
+    duplicate them. They are included only if the filter names nothing else.
     """
     reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
     if wanted.places is not None or reasons == {SUSPENDED}:
