@@ -15,7 +15,7 @@ from benchmarks.scenario import PARTITIONS
 from hookseal.config import load
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.topics import TopicNames
 from hookseal.tenants.codec import TenantCodec
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.new_event import NewEvent
 
-__all__ = ["EVENT_BYTES_MAX", "Settings", "load"]
-
 Network = IPv4Network | IPv6Network
 CommaSeparated = NoDecode
 MASTER_KEY_BYTES = 32

@@ -15,6 +15,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
+from hookseal.retry import LogThrottle
 from streams.fast_path.fetch_batching import FetchBatching
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _MEMBER = (0, 27)
 # What aiokafka raises about a partition and not about the group.
 _OF_ONE_PARTITION = (RecordTooLargeError, TopicAuthorizationFailedError)
 _AFTER_FAILURE_S = 1.0
-_LOG_EVERY_S = 60.0
 _SHOWS_MEMBERSHIP = ("HeartbeatRequest", "SyncGroupRequest")
 
 
@@ -50,10 +50,10 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
 
     consumer: OffsetTrackingConsumer
     _metadata_fits = True
-    _failure_logged_at = float("-inf")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._log_throttle = LogThrottle()
         self._batching = FetchBatching(self.app.fetch_max_wait_s)  # type: ignore[attr-defined]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -98,9 +98,7 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
         return fetched
 
     def _log_failure(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._failure_logged_at >= _LOG_EVERY_S:
-            self._failure_logged_at = now
+        if self._log_throttle.lines(time.monotonic()):
             self.log.error("A partition cannot be read: %r. It is tried again.", error)
 
     async def on_start(self) -> None:

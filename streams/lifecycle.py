@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
     from hookseal.dead_letters.writer import KafkaDeadLetters
-    from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.consumer import LogEnds
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport

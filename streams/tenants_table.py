@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
-    from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.consumer import LogEnds
     from hookseal.tenants.codec import TenantCodec
     from hookseal.tenants.key_check import KeyFit
     from streams.tenant_commands import TenantCommandProcessor

@@ -13,7 +13,7 @@ from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
-from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.telemetry import metrics

@@ -13,9 +13,9 @@ from tests.builders import MASTER_KEY, a_registry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from hookseal.domain.record import Position
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.cluster import Cluster
-    from hookseal.kafka.producer import Position
     from hookseal.tenants.codec import TenantCodec
     from hookseal.tenants.model import TenantsModel
 

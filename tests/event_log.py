@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from hookseal.domain.new_event import NewEvent
-from hookseal.kafka.reader import read_all
+from hookseal.kafka.consumer import read_all
 from hookseal.kafka.topics import TopicNames
 from hookseal.publishing.event_log import EventLog
 from tests.conditions import until

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from hookseal.api.problems import Problem
 from hookseal.descriptors import soft_limit
+from hookseal.retry import LogThrottle
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 
@@ -67,7 +68,6 @@ _READING_S = 2.0
 # Of the connections that have waited longest: those behind them are even younger.
 _LOOKED_AT = 16
 _ACCEPT_PAUSE_S = 1.0
-_LOG_EVERY_S = 60.0
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _HEAD_TOO_LARGE = (
@@ -172,7 +172,7 @@ class HttpServer:
         )
         self._accepting: set[asyncio.Task[None]] = set()
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._failures = _LogThrottle()
+        self._failures = LogThrottle()
         # Accepted when there was no room, by listening socket: one each.
         self._held: dict[socket.socket, socket.socket] = {}
 
@@ -244,7 +244,7 @@ class HttpServer:
         self._timers[listening] = self._loop.call_later(_ACCEPT_PAUSE_S, self._watch, listening)
         metrics.CONNECTIONS_CLOSED.labels(self._name, "accept_failed").inc()
         self._connections.evict(self._loop.time())
-        if (count := self._failures.count(self._loop.time())) is not None:
+        if count := self._failures.lines(self._loop.time()):
             _log.error(
                 "server.accept_failed",
                 server=self._name,
@@ -323,7 +323,7 @@ class _Connections:
         # its size to find its first entry after many removals.
         self._waiting: OrderedDict[_Connection, None] = OrderedDict()
         self._gauge = metrics.CONNECTIONS.labels(name)
-        self._full = _LogThrottle()
+        self._full = LogThrottle()
 
     @property
     def count(self) -> int:
@@ -337,7 +337,7 @@ class _Connections:
             False if there is no room. `on_room` is called when there may be.
         """
         if self.count >= self._limit:
-            if (count := self._full.count(now)) is not None:
+            if count := self._full.lines(now):
                 _log.warning(
                     "server.connections_full", server=self._name, limit=self._limit, times=count
                 )
@@ -534,23 +534,6 @@ class _Connection(web.RequestHandler):
     def _work(self) -> None:
         self.wait = None
         self._all.works(self)
-
-
-class _LogThrottle:
-    """Lets the first of many like log lines pass, and then one a minute."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._count = 0
-
-    def count(self, now: float) -> int | None:
-        """Return how many lines this one stands for, None if it is not to be logged."""
-        self._count += 1
-        if now < self._next:
-            return None
-        self._next, count = now + _LOG_EVERY_S, self._count
-        self._count = 0
-        return count
 
 
 def _close_all(sockets: Sequence[socket.socket]) -> None:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import orjson
 
 from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES
+from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, HooksealError, InvalidInputError
-from hookseal.kafka.producer import Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

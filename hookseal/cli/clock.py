@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import consume, read_ranges, topic_partitions
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
-    from aiokafka import TopicPartition
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from hookseal.kafka.cluster import Cluster
 
@@ -33,36 +30,20 @@ async def newest_timestamp(cluster: Cluster) -> float | None:
     """
     names = TopicNames(cluster.topic_prefix)
     places = [
-        *await places_of(cluster, names.events),
-        *await places_of(cluster, names.tenants_changelog),
+        *await topic_partitions(cluster, names.events),
+        *await topic_partitions(cluster, names.tenants_changelog),
     ]
-    consumer = AIOKafkaConsumer(**cluster.arguments(), enable_auto_commit=False)
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise cluster.unreachable() from error
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await _newest(consumer, places)
-    except TimeoutError:
-        return None
-    finally:
-        await consumer.stop()
+    async with consume(cluster) as consumer:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await _newest(consumer, places)
+        except TimeoutError:
+            return None
 
 
 async def _newest(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> float | None:
     starts = await consumer.beginning_offsets(places)
     ends = await consumer.end_offsets(places)
-    waiting = {place for place in places if ends[place] > starts[place]}
-    if not waiting:
-        return None
-    consumer.assign(list(waiting))
-    for place in waiting:
-        consumer.seek(place, ends[place] - 1)
-    newest = 0.0
-    while waiting:
-        for place, records in (await consumer.getmany(timeout_ms=500)).items():
-            newest = max(newest, *(record.timestamp / 1000 for record in records))
-            waiting.discard(place)
-    return newest
+    ranges = {place: (max(starts[place], ends[place] - 1), ends[place]) for place in places}
+    times = [record.timestamp / 1000 async for record in read_ranges(consumer, ranges)]
+    return max(times, default=None)

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from hookseal.domain.record import Position
 from hookseal.errors import BrokerError
-from hookseal.kafka.producer import Position
+from hookseal.kafka.producer import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,17 +58,7 @@ class Pipeline:
         self._waiting: deque[tuple[int, asyncio.Future[Position]]] = deque()
 
     async def __aenter__(self) -> Self:
-        self._client = AIOKafkaProducer(
-            **self._cluster.arguments(),
-            acks="all",
-            enable_idempotence=self._cluster.idempotence,
-            request_timeout_ms=30_000,
-        )
-        try:
-            await self._client.start()
-        except (KafkaError, OSError) as error:
-            await self._client.stop()
-            raise self._cluster.unreachable() from error
+        self._client = await connect(self._cluster, request_timeout_ms=30_000)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters read back by the worker that wrote them."""
+"""Deferred events: dead letters that the worker reads back to deliver them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.replay_entry import DrainedEntry, encode
 from hookseal.errors import RecordRefusedError
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import connect, record_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from aiokafka import AIOKafkaConsumer
 
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["KafkaDeferredEvents"]
-
 _log = logging.getLogger(__name__)
 
-_FETCH_WAIT_MS = 100
 _POLL_MS = 500
 # What one drain takes at a time: others wait for the one reader, and letters are held in
 # memory until they are delivered.
@@ -40,18 +39,11 @@ _ENTRY_LETTERS_MAX = 500
 class KafkaDeferredEvents:
     """`DeferredEventStore` on the topics `dead-letters` and `replays`.
 
-    One reader for all drains of a worker, opened when the first one needs it: each asks
-    for a stretch and then delivers it, which takes far longer.
+    All backlogs of a worker share one consumer, which connects when the first one needs it: reading
+    a page takes far less time than its deliveries.
     """
 
     def __init__(self, cluster: Cluster, names: TopicNames, producer: Producer) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where to read.
-            names: The topics' names.
-            producer: Started by its owner.
-        """
         self._cluster = cluster
         self._topic = names.dead_letters
         self._ledger = names.replays
@@ -66,7 +58,7 @@ class KafkaDeferredEvents:
             await client.stop()
 
     async def end(self, partition: int) -> int:
-        """Return the offset that the next letter of the partition will get.
+        """Return the offset that the partition's next dead letter will get.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -82,7 +74,7 @@ class KafkaDeferredEvents:
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> DeferredPage:
-        """Return what is wanted from `start` on: a hundred letters at most.
+        """Return at most 100 wanted letters from offset `start` to before `end`.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -163,16 +155,5 @@ class KafkaDeferredEvents:
 
     async def _reader(self) -> AIOKafkaConsumer:
         if self._client is None:
-            client = AIOKafkaConsumer(
-                **self._cluster.arguments(),
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                fetch_max_wait_ms=_FETCH_WAIT_MS,
-            )
-            try:
-                await client.start()
-            except BaseException:
-                await client.stop()
-                raise
-            self._client = client
+            self._client = await connect(self._cluster)
         return self._client

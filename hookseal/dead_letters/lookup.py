@@ -1,4 +1,4 @@
-"""One dead letter with all there is to know of it: its record, and the attempts before it."""
+"""One dead letter: its record, and the attempts before it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.dead_letters.replay.reading import reading, records_at
+from hookseal.dead_letters.index.letters import unknown_dead_letter
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.errors import InvalidInputError
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import consume, read_ranges, record_from, records_at
 from hookseal.kafka.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["attempts_of", "letter_at"]
-
-# Clocks of workers and brokers differ, and the log is written a moment later.
+# The clocks of workers and brokers differ, and the log is written a moment later.
 _MARGIN_MS = 10_000
 
 
 async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
-    """Return the dead letter that stands there.
+    """Return the dead letter at this position.
 
     Raises:
         BrokerError: `broker_unreachable`.
@@ -36,21 +33,18 @@ async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
     if partition < await partition_count(cluster):
         place = TopicPartition(TopicNames(cluster.topic_prefix).dead_letters, partition)
         try:
-            async with reading(cluster) as consumer:
+            async with consume(cluster) as consumer:
                 for record in await records_at(consumer, place, [offset]):
                     return record_from(record)
         except KafkaError as error:
             raise cluster.unreachable() from error
-    raise InvalidInputError(
-        "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-    )
+    raise unknown_dead_letter(partition, offset)
 
 
 async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
     """Return the attempts that led to a letter, as far as the delivery log has them.
 
-    The letter says when they were made, and they stand on its own partition number: only
-    that stretch of `deliveries` is read.
+    Reads only the letter's partition of `deliveries`, and only the time that the letter names.
 
     Raises:
         BrokerError: `broker_unreachable`.
@@ -62,19 +56,16 @@ async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
     place = TopicPartition(TopicNames(cluster.topic_prefix).deliveries, letter.partition)
     found: list[AttemptRecord] = []
     try:
-        async with reading(cluster) as consumer:
-            consumer.assign([place])
+        async with consume(cluster) as consumer:
             first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
             if first is None:
                 return []
             last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
             end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
-            consumer.seek(place, first.offset)
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(timeout_ms=200)).get(place, ()):
-                    attempt = decode(record.value or b"")
-                    if attempt is not None and _is_of(attempt, added, began, ended):
-                        found.append(attempt)
+            async for record in read_ranges(consumer, {place: (first.offset, end)}):
+                attempt = decode(record.value or b"")
+                if attempt is not None and _is_of(attempt, added, began, ended):
+                    found.append(attempt)
     except KafkaError as error:
         raise cluster.unreachable() from error
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hookseal.domain.dead_letter import LETTER_MIN_BYTES
 from hookseal.errors import RecordRefusedError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.kafka.producer import NewRecord, Producer
     from hookseal.kafka.topics import TopicNames
-
-__all__ = ["KafkaDeadLetters"]
 
 _HELD_AFTER_S = 5.0
 _PAUSE_S = 0.5
@@ -76,7 +75,7 @@ class KafkaDeadLetters:
         self._observer.buried(letter)
 
     async def _write(self, letter: DeadLetter, hold: _Hold) -> None:
-        pause_s = self._pause_s
+        delay = RetryDelay(self._pause_s, _PAUSE_CAP_S)
         while True:
             max_bytes = self._budget()
             try:
@@ -100,8 +99,7 @@ class KafkaDeadLetters:
             else:
                 return
             # An operator can restore the topic or the rights while the worker runs.
-            await asyncio.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+            await asyncio.sleep(delay.next_s())
 
     def _budget(self) -> int:
         """Return the bytes that a letter may take; lower while the broker refuses more."""

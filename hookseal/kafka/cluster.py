@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
-__all__ = ["Cluster"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cluster:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.ends import LogEnds
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import LogEnds, consume, topic_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["LogFollower"]
-
 # What is made of a batch holds up the event loop: with 2 KB records, a few milliseconds.
 _BATCH_MAX = 200
 # How long a batch is waited for. Positions move without records past transaction markers.
 _POLL_MS = 200
+# A follower of a quiet topic asks twice a second, for as long as its process lives.
+_FETCH_WAIT_MS = 500
 _ANSWER_S = 2.0
 _LOOK_S = 5.0
 # A topic that was made anew with more partitions is known by its metadata only.
@@ -43,48 +42,46 @@ class LogFollower:
     def __init__(
         self, cluster: Cluster, topic: str, partitions: tuple[int, ...] | None = None
     ) -> None:
-        """Prepare to follow these partitions, or all."""
         self.starts: dict[int, int] = {}
         self.positions: dict[int, int] = {}
         self._cluster = cluster
         self._topic = topic
         self._partitions = partitions
         self._ends = LogEnds(cluster)
-        self._consumer = AIOKafkaConsumer(
-            **cluster.arguments(),
-            enable_auto_commit=False,
-            # A position that the log does not know is no reason to go on elsewhere: the
-            # topic was made anew, and what was read of the old one is worth nothing.
-            auto_offset_reset="none",
-            metadata_max_age_ms=_METADATA_MS,
-        )
 
     async def __aenter__(self) -> Self:
-        """Connect, and stand before the first record.
+        """Connect, and seek to the first record.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`.
         """
-        try:
-            self._places = await places_of(self._cluster, self._topic, self._partitions)
+        async with AsyncExitStack() as stack:
+            self._places = await topic_partitions(self._cluster, self._topic, self._partitions)
             await self._ends.start()
-            await self._consumer.start()
-            starts = await self._consumer.beginning_offsets(self._places)
-            # Without a pause in between, or the consumer would miss a position on its own.
+            stack.push_async_callback(self._ends.close)
+            self._consumer = await stack.enter_async_context(
+                # A position that the log does not have raises: the topic was created again,
+                # and everything that was read of the old one is worthless.
+                consume(
+                    self._cluster,
+                    fetch_max_wait_ms=_FETCH_WAIT_MS,
+                    metadata_max_age_ms=_METADATA_MS,
+                )
+            )
+            try:
+                starts = await self._consumer.beginning_offsets(self._places)
+            except (KafkaError, OSError) as error:
+                raise self._cluster.unreachable() from error
+            # No await before the last seek: the consumer would choose a position itself.
             self._consumer.assign(self._places)
             for place, offset in starts.items():
                 self._consumer.seek(place, offset)
                 self.starts[place.partition] = self.positions[place.partition] = offset
-        except (KafkaError, OSError) as error:
-            await self._close()
-            raise self._cluster.unreachable() from error
-        except BaseException:
-            await self._close()
-            raise
+            self._connections = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close()
+        await self._connections.aclose()
 
     async def batch(self) -> list[ConsumerRecord]:
         """Return the next records; none after 200 ms without any, or without a broker.
@@ -129,7 +126,7 @@ class LogFollower:
     async def _look(self) -> None:
         try:
             async with asyncio.timeout(_LOOK_S):
-                places = await places_of(self._cluster, self._topic)
+                places = await topic_partitions(self._cluster, self._topic)
         except TimeoutError:
             return
         if self._partitions is None and places != self._places:
@@ -141,9 +138,3 @@ class LogFollower:
             f"{self._topic} was made anew; it is read from its start.",
             field=self._topic,
         )
-
-    async def _close(self) -> None:
-        try:
-            await self._consumer.stop()
-        finally:
-            await self._ends.close()

@@ -6,8 +6,6 @@ from functools import lru_cache
 
 from aiokafka.partitioner import murmur2
 
-__all__ = ["partition_of"]
-
 
 @lru_cache(maxsize=65_536)
 def partition_of(customer_id: str, partitions: int) -> int:

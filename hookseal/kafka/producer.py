@@ -23,6 +23,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from hookseal.domain.record import Position, is_utf8_name
 from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.topics import partitions_of
+from hookseal.retry import LogThrottle, RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,16 +33,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
 
-__all__ = [
-    "REQUEST_MAX_BYTES",
-    "NewRecord",
-    "Position",
-    "Producer",
-    "enqueue",
-    "is_permanent",
-    "is_too_large",
-]
-
 _log = logging.getLogger(__name__)
 
 REQUEST_MAX_BYTES = 2 * 1024 * 1024
@@ -49,7 +40,6 @@ REQUEST_MAX_BYTES = 2 * 1024 * 1024
 
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
-_LOG_EVERY_S = 60.0
 
 
 class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
@@ -175,6 +165,41 @@ class _SingleRecordBatch(BatchBuilder):  # type: ignore[misc]
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
 
 
+async def connect(
+    cluster: Cluster,
+    *,
+    acks: int | str = "all",
+    make_client: Callable[..., Any] = AIOKafkaProducer,
+    **options: Any,
+) -> AIOKafkaProducer:
+    """Return a started client: idempotent, unless `acks` or the cluster forbids it.
+
+    Args:
+        cluster: Where to write.
+        acks: Replicas that must have a record before it is acknowledged; `all` = all in-sync ones.
+        make_client: Returns a client of aiokafka that is not started.
+        options: Further arguments of aiokafka's producer.
+
+    Raises:
+        BrokerError: `broker_unreachable`.
+    """
+    client: AIOKafkaProducer = make_client(
+        **cluster.arguments(),
+        acks=acks,
+        enable_idempotence=cluster.idempotence and acks == "all",
+        **options,
+    )
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        await client.stop()
+        raise cluster.unreachable() from error
+    except BaseException:
+        await client.stop()
+        raise
+    return client
+
+
 async def enqueue(
     client: AIOKafkaProducer,
     topic: str,
@@ -258,7 +283,7 @@ class Producer:
         self._make_client = make_client
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._logged_at: dict[tuple[str, str], float] = {}
+        self._log_throttle = LogThrottle()
 
     async def start(self) -> None:
         """Connect.
@@ -331,7 +356,7 @@ class Producer:
         Raises:
             RecordRefusedError: `record_refused`, the error is permanent.
         """
-        pause_s = _PAUSE_S
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 return await self.publish(topic, **record)
@@ -339,8 +364,7 @@ class Producer:
                 raise
             except BrokerError:
                 on_failure()
-            await asyncio.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+            await asyncio.sleep(delay.next_s())
 
     async def _write(self, record: _Record, *, alone: bool) -> RecordMetadata:
         client = self._client
@@ -384,11 +408,7 @@ class Producer:
 
     def _failed(self, topic: str, error: BrokerError) -> None:
         self._on_failure(topic, error.code)
-        # One line at once, then one a minute for each topic and code.
-        now = asyncio.get_running_loop().time()
-        last = self._logged_at.get((topic, error.code))
-        if last is None or now - last >= _LOG_EVERY_S:
-            self._logged_at[topic, error.code] = now
+        if self._log_throttle.lines(asyncio.get_running_loop().time(), (topic, error.code)):
             _log.error("%s (%s)", error.message, error.code)
 
     async def _first(self) -> AIOKafkaProducer:
@@ -411,19 +431,12 @@ class Producer:
         await failed.stop()
 
     async def _connect(self) -> AIOKafkaProducer:
-        client: AIOKafkaProducer = self._make_client(
-            **self._cluster.arguments(),
-            acks="all",
-            enable_idempotence=self._cluster.idempotence,
+        return await connect(
+            self._cluster,
+            make_client=self._make_client,
             max_request_size=REQUEST_MAX_BYTES,
             request_timeout_ms=round(self._timeout_s * 1000),
         )
-        try:
-            await client.start()
-        except (KafkaError, OSError) as error:
-            await client.stop()
-            raise self._cluster.unreachable() from error
-        return client
 
 
 def _publish_failed(topic: str, error: Exception) -> BrokerError:

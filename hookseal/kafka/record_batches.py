@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.codecs import Decompressor
 
-__all__ = ["ImperfectRecord", "install"]
-
 _log = logging.getLogger(__name__)
 
 # A batch that decompresses to no more than this is decoded by aiokafka's C code.

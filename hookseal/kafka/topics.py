@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.cluster import Cluster
 
-__all__ = [
-    "TopicNames",
-    "TopicState",
-    "check",
-    "create",
-    "partition_count",
-    "partitions_of",
-    "states",
-]
-
 _VISIBLE_S = 10.0
 _PAUSE_S = 0.1
 _DAY_MS = 24 * 3600 * 1000

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from hookseal.outbound.guard import EgressPolicy, OnBlocked
     from hookseal.outbound.request import Destination
 
-__all__ = ["HttpTransport"]
-
 # Node and uvicorn close an idle connection after five seconds. A request that crosses
 # their closing on its way is lost, and the attempt with it.
 IDLE_S: Final = 4.0

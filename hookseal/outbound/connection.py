@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
 
-__all__ = ["ANSWER_MAX_BYTES", "BODY_MAX_BYTES", "INTERIM_MAX", "BoundedConnection", "Connector"]
-
 BODY_MAX_BYTES: Final = 1_048_576
 # Besides the body: the head, interim answers, chunk sizes, trailers.
 ANSWER_MAX_BYTES: Final = BODY_MAX_BYTES + 65_536

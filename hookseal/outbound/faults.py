@@ -17,8 +17,6 @@ from hookseal.delivery.local_resources import exhausted_resource
 from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceError, SealError
 from hookseal.outbound.guard import RefusedAddressError
 
-__all__ = ["attempt_error", "fault_of", "request_invalid"]
-
 _MESSAGES: Final = {
     "timeout": "The endpoint did not answer in time; answer first and work afterwards.",
     "dns_failed": "The endpoint's host does not resolve; check its DNS records.",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.addresses import Network
 
-__all__ = ["EgressPolicy", "GuardedResolver", "OnBlocked", "RefusedAddressError", "socket_factory"]
-
 OnBlocked = Callable[[str, int, str], None]
 """Told of each refusal: address, port, reason. For the operator's log and nobody else."""
 

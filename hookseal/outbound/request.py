@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
     from yarl import URL
 
-__all__ = ["Destination", "destination_of", "message_of"]
-
 # RFC 9110 section 5.5: no control character but the tab.
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # These are ours to say (RFC 9112 section 6): a second one would move the body's end.

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["with_client_certificate"]
-
 
 def with_client_certificate(cert_file: Path, key_file: Path | None = None) -> ssl.SSLContext:
     """Return a context that shows this certificate to who asks for it (RFC 8446 section 4.4.2).

@@ -6,8 +6,6 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import NamedTuple
 
-__all__ = ["Published", "RecentIds", "fingerprint_of", "mark_of"]
-
 _MARK_BYTES = 16
 _FINGERPRINT_BYTES = 8
 
@@ -52,12 +50,7 @@ class RecentIds:
     """Remembers the latest ids, each for a window of time."""
 
     def __init__(self, *, ids_max: int, window_s: float) -> None:
-        """Prepare.
-
-        Args:
-            ids_max: Ids at most; the oldest is forgotten for a new one.
-            window_s: Seconds each is remembered.
-        """
+        """Remember at most `ids_max` ids, the latest, each for `window_s` seconds."""
         self._ids_max = ids_max
         self._window_s = window_s
         self._found: OrderedDict[bytes, Published] = OrderedDict()

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hookseal.errors import BrokerError
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["REPEAT_WINDOW_S", "EventLog"]
-
 REPEAT_WINDOW_S = 600.0
 # Records that one call may write, copies of broadcasts included.
 _WRITES_MAX = 20_000

@@ -11,25 +11,21 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.event import EVENT_ID_HEADER, REPLAY_HEADER, is_broadcast
 from hookseal.domain.record import last_header
 from hookseal.errors import BrokerError
-from hookseal.kafka.ends import LogEnds
-from hookseal.kafka.reader import places_of, record_from
+from hookseal.kafka.consumer import LogEnds, consume, record_from, topic_partitions
 from hookseal.publishing.deduplication import Published, fingerprint_of, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aiokafka import ConsumerRecord
+    from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
     from hookseal.kafka.cluster import Cluster
     from hookseal.publishing.deduplication import RecentIds
-
-__all__ = ["EventFollower", "ReadPosition"]
 
 _log = logging.getLogger(__name__)
 
@@ -82,16 +78,9 @@ class EventFollower:
         window_s: float,
         now: Callable[[], float],
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Remember ids in `recent`, at first those of the last `window_s` seconds.
 
-        Args:
-            cluster: Where the topic is.
-            topic: Its name, prefix included.
-            recent: Where to remember.
-            records_max: Records to read at a time, over all partitions; what would be more is
-                passed over, oldest first.
-            window_s: Seconds to look back at the start.
-            now: Tells the seconds since the Unix epoch.
+        A read takes at most `records_max` records over all partitions and skips older ones.
         """
         self._cluster = cluster
         self._topic = topic
@@ -136,33 +125,31 @@ class EventFollower:
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self) -> None:
-        places = {place.partition: place for place in await places_of(self._cluster, self._topic)}
+        places = {
+            place.partition: place for place in await topic_partitions(self._cluster, self._topic)
+        }
         ends = LogEnds(self._cluster)
-        consumer = AIOKafkaConsumer(
-            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
-        )
         try:
             await ends.start()
-            await consumer.start()
-            consumer.assign(list(places.values()))
-            consumer.pause(*places.values())
-            await self._begin(consumer, places)
-            while True:
-                # The client would ask brokers that do not answer for a long time.
-                async with asyncio.timeout(_ANSWER_S):
-                    found = await ends.of(self._topic, places)
-                await asyncio.sleep(_GRACE_S)
-                behind = {
-                    places[partition]: end
-                    for partition, end in found.items()
-                    if end > self._seen[partition].offset
-                }
-                if behind:
-                    await self._read(consumer, behind)
-                self._reason = None
-                await asyncio.sleep(_EVERY_S)
+            async with consume(self._cluster, from_earliest=True) as consumer:
+                consumer.assign(list(places.values()))
+                consumer.pause(*places.values())
+                await self._begin(consumer, places)
+                while True:
+                    # The client would ask brokers that do not answer for a long time.
+                    async with asyncio.timeout(_ANSWER_S):
+                        found = await ends.of(self._topic, places)
+                    await asyncio.sleep(_GRACE_S)
+                    behind = {
+                        places[partition]: end
+                        for partition, end in found.items()
+                        if end > self._seen[partition].offset
+                    }
+                    if behind:
+                        await self._read(consumer, behind)
+                    self._reason = None
+                    await asyncio.sleep(_EVERY_S)
         finally:
-            await consumer.stop()
             await ends.close()
 
     async def _begin(

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers
     from hookseal.errors import HooksealError
 
-__all__ = ["PartitionWriter", "PendingAck", "PendingRecord"]
-
 # What a record takes besides its value, about: the objects that stand for it.
 OVERHEAD_BYTES = 512
 
@@ -113,13 +111,9 @@ class PartitionWriter:
         *,
         ended: Callable[[AIOKafkaProducer, Sequence[PendingRecord], BaseException | None], None],
     ) -> None:
-        """Prepare.
+        """Call `ended` for each batch that ended, with its client and its error, if any.
 
-        Args:
-            topic: Its name, prefix included.
-            partition: Counted from 0.
-            ended: Called for each batch that ended, with the client and the error, if any.
-                The batch is empty where its records are written again, one by one.
+        The batch is empty if its records are written again one by one.
         """
         self.partition = partition
         self._topic = topic

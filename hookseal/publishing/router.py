@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 
-__all__ = ["KafkaNotices", "KafkaRouter"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hookseal.domain.new_event import NewEvent
     from hookseal.seal.event_vault import EventVault
 
-__all__ = ["sealed"]
-
 _DATA = b',"data":'
 
 

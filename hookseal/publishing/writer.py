@@ -7,21 +7,22 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, KafkaError, KafkaTimeoutError
 
 from hookseal.errors import BrokerError, InvalidInputError, RecordRefusedError
-from hookseal.kafka.producer import is_permanent, is_too_large
+from hookseal.kafka.consumer import topic_missing
+from hookseal.kafka.producer import connect, is_permanent, is_too_large
 from hookseal.kafka.topics import partitions_of
 from hookseal.publishing.partition_writer import PartitionWriter, PendingAck, PendingRecord
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aiokafka import AIOKafkaProducer
+
     from hookseal.errors import HooksealError
     from hookseal.kafka.cluster import Cluster
-
-__all__ = ["EventWriter"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +53,9 @@ class EventWriter:
         held_max_bytes: int = _HELD_MAX_BYTES,
         ended: Callable[[Sequence[PendingRecord], bool], None] = lambda *_: None,
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Let a request wait at most `timeout_s` seconds; hold about `held_max_bytes` in memory.
 
-        Args:
-            cluster: Where the topic is.
-            topic: Its name, prefix included.
-            timeout_s: Seconds a request waits for its records at most.
-            held_max_bytes: Memory that records take until they are written, about.
-            ended: Told of records in a row that were written, or not, and whether they were.
+        `ended` is called with consecutive records, and with whether they were written.
         """
         self._cluster = cluster
         self._topic = topic
@@ -243,19 +239,18 @@ class EventWriter:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _connect(self) -> AIOKafkaProducer:
-        pause_s = _PAUSE_S
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 return await self._connected()
             except BrokerError as error:
-                self._reason = error
+                self._reason, pause_s = error, delay.next_s()
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
             for writer in self._writers:
                 # Whoever comes now is refused at once. Of what somebody asked for before, a
                 # part may be under way still.
                 self._finish(writer.drop_all(), _failed("no broker answers"))
             await asyncio.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 
     async def _connected(self) -> AIOKafkaProducer:
         # A broker may make a topic that it is asked about, its own way: asked first.
@@ -264,20 +259,13 @@ class EventWriter:
         except (KafkaError, OSError) as error:
             raise self._cluster.unreachable() from error
         if self._topic not in found:
-            raise BrokerError(
-                "topic_missing",
-                f"There is no topic {self._topic}; make it with `hookseal topics create`.",
-                field=self._topic,
-            )
-        client = AIOKafkaProducer(
-            **self._cluster.arguments(),
-            acks="all",
-            enable_idempotence=self._cluster.idempotence,
+            raise topic_missing(self._topic)
+        client = await connect(
+            self._cluster,
             max_batch_size=_BATCH_MAX_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
         try:
-            await client.start()
             await client.partitions_for(self._topic)
         except (KafkaError, OSError) as error:
             await client.stop()

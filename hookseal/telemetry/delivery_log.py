@@ -1,8 +1,7 @@
-"""The delivery log: one record per attempt on `deliveries`, written beside the deliveries.
+"""The delivery log: one record per attempt on `deliveries`.
 
-It must cost them nothing they would notice. So an attempt is encoded and put into a buffer;
-a task of its own takes the buffer every quarter of a second and hands whole batches to the
-client. Nobody waits for an acknowledgement: where Kafka does not take them in time, records
+It must not slow down deliveries. An attempt is encoded into a buffer, and a task sends whole
+batches every 0.25 s. Nothing waits for an acknowledgement: records that Kafka does not take in time
 are dropped and counted. The log is best effort, deliveries are not.
 """
 
@@ -17,21 +16,21 @@ from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.domain.attempt_record import encode, record_of
-from hookseal.kafka.producer import is_permanent, is_too_large
+from hookseal.errors import BrokerError
+from hookseal.kafka.producer import connect, is_permanent, is_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from aiokafka import AIOKafkaProducer
 
     from hookseal.domain.attempt import Attempt
     from hookseal.domain.event import Event
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
-
-__all__ = ["KafkaAttemptLog"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +57,7 @@ class KafkaAttemptLog:
         on_dropped: Callable[[int], None],
         buffer_records: int = _BUFFER_RECORDS,
     ) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where to write.
-            names: The topics' names.
-            on_dropped: Told how many records were dropped.
-            buffer_records: Records that may wait in memory; what comes beyond is dropped.
-        """
+        """Hold at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
         self._cluster = cluster
         self._topic = names.deliveries
         self._on_dropped = on_dropped
@@ -79,11 +71,11 @@ class KafkaAttemptLog:
         self._batch_bytes = _BATCH_BYTES
 
     async def start(self) -> None:
-        """Begin to write. Never fails: without a broker records are dropped, not deliveries."""
+        """Start to write. Never fails: without a broker, records are dropped, not deliveries."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Write what waits, for a few seconds at most, then disconnect."""
+        """Write the buffered records within a few seconds, then disconnect."""
         if self._task is None:
             return
         self._stopping.set()
@@ -94,7 +86,7 @@ class KafkaAttemptLog:
         await self._disconnect()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """Note one attempt; returns at once."""
+        """Buffer one attempt; returns at once."""
         if self._buffered >= self._room:
             self._on_dropped(1)
             return
@@ -118,7 +110,7 @@ class KafkaAttemptLog:
                 await self._stopping.wait()
 
     async def _flush(self) -> bool:
-        """Write what waits; return whether Kafka is there."""
+        """Write the buffered records; return whether a broker answered."""
         client = await self._connected()
         if client is None:
             return False
@@ -147,7 +139,7 @@ class KafkaAttemptLog:
 
     @contextmanager
     def _noting(self, failed: set[str]) -> Iterator[None]:
-        """Note a permanent error of one partition, and go on with the others."""
+        """Note a permanent error of one partition, and continue with the others."""
         try:
             yield
         except Exception as error:
@@ -182,19 +174,16 @@ class KafkaAttemptLog:
 
     async def _connected(self) -> AIOKafkaProducer | None:
         if self._client is None:
-            client = AIOKafkaProducer(
-                **self._cluster.arguments(),
-                # The leader's word is enough for a log that may have gaps.
-                acks=1,
-                max_batch_size=self._batch_bytes,
-                request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
-            )
             try:
-                await client.start()
-            except (KafkaError, OSError):
-                await client.stop()
+                self._client = await connect(
+                    self._cluster,
+                    # One acknowledgement is enough for a log that may have gaps.
+                    acks=1,
+                    max_batch_size=self._batch_bytes,
+                    request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
+                )
+            except BrokerError:
                 return None
-            self._client = client
         return self._client
 
     async def _disconnect(self) -> None:
@@ -206,6 +195,6 @@ class KafkaAttemptLog:
 
 
 def _heard(future: asyncio.Future[Any]) -> None:
-    """Take notice of a failure that nobody waits for any more."""
+    """Retrieve the exception of a future that nothing awaits any more."""
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""Structured logs: JSON, or readable on a terminal. Ours and the libraries' alike."""
+"""Structured logs as JSON or for a terminal, ours and those of libraries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import orjson
 import structlog
 
 from hookseal.domain.utc_time import format_utc_seconds
-
-__all__ = ["logger", "logging_config"]
 
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
@@ -32,9 +30,9 @@ _LIBRARIES = ("aiokafka", "faust", "mode", "streams")
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger that is quiet where nobody has set logging up.
+    """Return a logger that prints nothing until logging is configured.
 
-    structlog alone would print on stdout, and there is what a command prints.
+    structlog's default prints on stdout, where the output of a command belongs.
     """
     wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
         logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger
@@ -128,7 +126,7 @@ def _straight(level: str) -> type[Any]:
 
 
 def _rendered(line_to: Any, level: str, line: Any) -> Any:
-    """Do in one go what `_SHARED` and the renderer do one by one."""
+    """Do in one call what `_SHARED` and the renderer do one by one."""
     if isinstance(line_to, logging.Logger):
         # Wrapped, so as to be quiet without us: its handler renders it, and is ours.
         for processor in _THROUGH_LOGGING:

@@ -1,18 +1,18 @@
-"""Turns what happens into log lines and metrics, in one place.
+"""Turns events of the engine into log lines and metrics.
 
-One line per attempt (`delivery.attempted`). No payload, secret, URL query or header: the
-fields are ids, codes and times.
+One line per attempt (`delivery.attempted`). No payload, secret, URL query or header: the fields are
+ids, codes and times.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hookseal.domain.dead_letter import SUSPENDED, category_of
+from hookseal.retry import LogThrottle
 from hookseal.telemetry import metrics
 from hookseal.telemetry.storms import STORM_PER_MINUTE, StormWatch
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.domain.suspension import Why
 
-__all__ = ["TelemetryObserver", "write_failure_counter"]
-
-_SHORTAGE_LOG_EVERY_S = 60.0
 _SHORTAGE_HINTS = {
     "descriptors": "Raise the limit of open files (ulimit -n, LimitNOFILE), or add workers.",
     "memory": "Raise the memory limit of the process, or add workers.",
@@ -52,19 +49,11 @@ class TelemetryObserver:
         storm_per_minute: int = STORM_PER_MINUTE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin.
-
-        Args:
-            attempts: Where attempts are noted one by one, if anywhere.
-            storm_per_minute: Dead letters of one tenant in a minute that are a storm.
-            monotonic: Seconds, of any clock that is never set back.
-        """
         self._monotonic = monotonic
-        # By resource: when it was last logged, and how many requests were affected since.
         for resource in _SHORTAGE_HINTS:
             # The series begin at 0: an alert on their increase would miss the first failure.
             metrics.RESOURCE_EXHAUSTED.labels(resource)
-        self._shortages: dict[str, tuple[float, int]] = {}
+        self._shortages = LogThrottle()
         self._attempts = attempts
         self._storms = StormWatch(storm_per_minute)
         metrics.TENANTS_IN_STORM.set_function(self._storms.count)
@@ -98,11 +87,11 @@ class TelemetryObserver:
             self._attempts.attempted(event, customer_id, attempt)
 
     def sealed(self, seconds: float) -> None:
-        """A request was sealed and signed."""
+        """A request was encrypted and signed."""
         metrics.SEAL_SECONDS.observe(seconds)
 
     def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """One delivery ended, accepted or given up."""
+        """One delivery ended: accepted or dead-lettered."""
         if outcome.accepted:
             self._delivered.inc()
             metrics.DELIVERY_SECONDS.observe(time.time() - event.record.timestamp_ms / 1000)
@@ -131,16 +120,16 @@ class TelemetryObserver:
         )
 
     def waiting(self, partition: int, seconds: float) -> None:
-        """A lane goes into backoff for this long."""
+        """A delivery backs off for `seconds`."""
         metrics.IN_BACKOFF.labels(str(partition)).inc()
         self._log.debug("lane.waiting", partition=partition, seconds=round(seconds, 3))
 
     def resumed(self, partition: int) -> None:
-        """A lane comes out of backoff."""
+        """A delivery ends its backoff."""
         metrics.IN_BACKOFF.labels(str(partition)).dec()
 
     def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
-        """So much of a partition is in hand."""
+        """Gauges of a partition: attempts on the wire, queues, and age of the oldest event."""
         label = str(partition)
         metrics.IN_FLIGHT.labels(label).set(attempts)
         metrics.LANES.labels(label).set(lines)
@@ -152,17 +141,17 @@ class TelemetryObserver:
         self._log.debug("event.skipped", event_id=event.id)
 
     def misrouted(self, customer_id: str) -> None:
-        """A record stood on the wrong partition and was produced to the right one."""
+        """A record was on a wrong partition and was produced to the right one."""
         metrics.MISROUTED.inc()
         self._log.info("event.misrouted", customer_id=customer_id)
 
     def gap(self, partition: int, expected: int, offset: int) -> None:
-        """A record came before the one that was due; the partition is read again."""
+        """Offsets are missing before a record; the partition is read again."""
         metrics.GAPS.inc()
         self._log.warning("lane.gap", partition=partition, expected=expected, offset=offset)
 
     def buried(self, letter: DeadLetter) -> None:
-        """A dead letter was stored."""
+        """A dead letter was written."""
         metrics.DEAD_LETTERS.labels(letter.reason, category_of(letter.reason)).inc()
         if letter.reason == SUSPENDED:
             # It is not given up, and the suspension was told of.
@@ -189,7 +178,7 @@ class TelemetryObserver:
         )
 
     def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
-        """An attempt at what was set aside failed."""
+        """A probe of a suspended endpoint failed."""
         metrics.FAILED_PROBES.inc()
         self._log.info(
             "endpoint.probed",
@@ -200,7 +189,7 @@ class TelemetryObserver:
         )
 
     def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """What was set aside was delivered, or given up."""
+        """A deferred event was delivered or dead-lettered."""
         metrics.DRAINED.inc()
         self.delivered(event, customer_id, endpoint_id, outcome)
 
@@ -209,41 +198,36 @@ class TelemetryObserver:
         self._log.warning("endpoint.recovered", customer_id=customer_id, endpoint_id=endpoint_id)
 
     def suspensions(self, partition: int, count: int) -> None:
-        """So many endpoints of the partition are suspended."""
+        """Gauge: suspended endpoints of the partition."""
         metrics.SUSPENDED_ENDPOINTS.labels(str(partition)).set(count)
 
     def bury_failed(self, times: int) -> None:
-        """A dead letter could not be stored; its partition holds on."""
+        """A write of a dead letter failed for the `times`-th time; its partition is blocked."""
         metrics.DEAD_LETTER_WRITE_FAILURES.inc()
         if times == 1:
             metrics.DEAD_LETTER_WRITES_HELD.inc()
 
     def bury_ended(self) -> None:
-        """It is stored now, or its partition stopped."""
+        """The dead letter is written, or its partition was revoked."""
         metrics.DEAD_LETTER_WRITES_HELD.dec()
 
     def blocked(self, address: str, port: int, reason: str) -> None:
-        """An address was refused; the tenant is not told which, the operator is."""
+        """An address was refused. The tenant does not learn which one, the operator does."""
         self._log.warning("egress.blocked", address=address, port=port, reason=reason)
 
     def resource_exhausted(self, resource: str) -> None:
-        """This process lacked a resource of its own. Logs at once, then once a minute."""
+        """This process lacked a resource. Logs at once, then once a minute."""
         metrics.RESOURCE_EXHAUSTED.labels(resource).inc()
-        now = self._monotonic()
-        logged_at, count = self._shortages.get(resource, (-math.inf, 0))
-        if now - logged_at < _SHORTAGE_LOG_EVERY_S:
-            self._shortages[resource] = (logged_at, count + 1)
-            return
-        self._shortages[resource] = (now, 0)
-        self._log.error(
-            "delivery.resource_exhausted",
-            resource=resource,
-            requests=count + 1,
-            hint=_SHORTAGE_HINTS[resource],
-        )
+        if count := self._shortages.lines(self._monotonic(), resource):
+            self._log.error(
+                "delivery.resource_exhausted",
+                resource=resource,
+                requests=count,
+                hint=_SHORTAGE_HINTS[resource],
+            )
 
     def crashed(self, event_id: str, error: Exception) -> None:
-        """Something failed that never should."""
+        """An unexpected error."""
         self._log.error("delivery.crashed", event_id=event_id, exc_info=error)
 
     def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
@@ -252,7 +236,7 @@ class TelemetryObserver:
         self._log.info("command.applied", command=command_type, code=code, customer_id=customer_id)
 
     def command_invalid(self, record: Record, code: str) -> None:
-        """A record is no command and was skipped."""
+        """A record is not a command and was skipped."""
         metrics.COMMANDS.labels(code).inc()
         if code == "command_forged":
             metrics.FORGED_RECORDS.inc()
@@ -270,10 +254,10 @@ class TelemetryObserver:
 
 
 def write_failure_counter(topics: Iterable[str]) -> Callable[[str, str], None]:
-    """Return what counts a failed write by topic and code.
+    """Return a function that counts failed writes by topic and code.
 
-    The series of refused writes begin at 0: an alert on their increase would miss the first
-    failure of a series that begins at 1.
+    The series of refused writes begin at 0: an alert on their increase would miss the first failure
+    of a series that begins at 1.
     """
     for topic in topics:
         metrics.WRITE_FAILURES.labels(topic, "record_refused")

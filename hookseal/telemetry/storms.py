@@ -1,4 +1,4 @@
-"""Tenants all of whose deliveries fail at once."""
+"""Detects tenants whose deliveries all fail at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = ["STORM_PER_MINUTE", "StormWatch"]
 
 STORM_PER_MINUTE = 60
 _MINUTE_S = 60.0
@@ -19,24 +17,19 @@ _WATCHED = 10_000
 class StormWatch:
     """Counts dead letters by tenant and minute, in bounded memory.
 
-    It tells; it changes nothing: what fails is dead-lettered in order as ever.
+    It only reports. Failed events are dead-lettered in order as always.
     """
 
     def __init__(
         self, per_minute: int = STORM_PER_MINUTE, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin.
-
-        Args:
-            per_minute: Dead letters of one tenant in a minute that are a storm.
-            clock: Seconds, of any clock that goes on.
-        """
+        """A storm is `per_minute` dead letters of one tenant within a minute."""
         self.per_minute = per_minute
         self._clock = clock
         self._counts: dict[str, tuple[float, int]] = {}
 
     def note(self, customer_id: str) -> bool:
-        """Count a dead letter; return whether a storm begins, or goes on for a new minute."""
+        """Count a dead letter; return whether a storm begins or enters a new minute."""
         now = self._clock()
         since, count = self._counts.get(customer_id, (now, 0))
         if now - since >= _MINUTE_S:
@@ -50,7 +43,7 @@ class StormWatch:
         return count + 1 == self.per_minute
 
     def count(self) -> float:
-        """Return how many tenants are in a storm now."""
+        """Return the number of tenants in a storm now."""
         now = self._clock()
         return float(
             sum(

@@ -1,4 +1,4 @@
-"""Tracing, if it is asked for."""
+"""Tracing, if it is configured."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from hookseal.errors import ConfigurationError
 if TYPE_CHECKING:
     from hookseal.telemetry.tracing import OtelTracing
 
-__all__ = ["tracing_to"]
-
 
 def tracing_to(endpoint: str, service: str) -> OtelTracing | None:
-    """Return what traces to a collector; None without one.
+    """Return the tracing to a collector; None without one.
 
     Args:
         endpoint: The collector's URL; empty = there is none.

@@ -34,22 +34,17 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.event import Event
 
-__all__ = ["OtelTracing"]
-
 _propagator = TraceContextTextMapPropagator()
 
 
 class OtelTracing:
-    """`Tracing` that exports spans by OTLP over HTTP; a thread of its own sends them."""
+    """`Tracing` that exports spans by OTLP over HTTP, from its own thread."""
 
     def __init__(self, endpoint: str, service: str) -> None:
-        """Begin.
+        """Export to a collector such as `http://collector:4318`.
 
-        Args:
-            endpoint: Of the collector, `http://collector:4318`. All else is set by
-                OpenTelemetry's own variables: `OTEL_TRACES_SAMPLER`,
-                `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
-            service: What this process is.
+        OpenTelemetry's own variables set everything else: `OTEL_TRACES_SAMPLER`,
+        `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
         """
         resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: __version__})
         self._provider = TracerProvider(resource=resource)
@@ -58,11 +53,11 @@ class OtelTracing:
         self._tracer = self._provider.get_tracer("hookseal", __version__)
 
     def close(self) -> None:
-        """Send what waits, and end; blocks for some seconds at most."""
+        """Send the buffered spans and stop; blocks for some seconds at most."""
         self._provider.shutdown()
 
     def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:
-        """A delivery begins: it hangs on the producer's span, beside the wait before it."""
+        """Start the span of a delivery, a child of the producer's span."""
         parent = _context_of(traceparent_of(event))
         now = time.time_ns()
         published = event.record.timestamp_ms * 1_000_000
@@ -94,7 +89,7 @@ class OtelTracing:
         return _Delivery(self._tracer, span)
 
     def published(self, traceparent: str | None, events: int) -> str | None:
-        """Note that the API took events; return the context that goes with them."""
+        """Record that the API accepted events; return the trace context for their headers."""
         span = self._tracer.start_span(
             "hookseal.publish",
             _context_of(traceparent),

@@ -1,4 +1,4 @@
-"""What feeds the tenants' index from the changelog, whatever becomes of the broker."""
+"""Feeds the tenant index from the changelog, and restarts after each error."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.log_follower import LogFollower
 from hookseal.kafka.topics import TopicNames
+from hookseal.retry import RetryDelay
 from hookseal.tenants.freshness_probe import FreshnessProbe
 from hookseal.tenants.index import TenantIndex
 from hookseal.tenants.key_check import master_key_wrong
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["TenantChangelogConsumer"]
-
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 5.0
 _TELL_EVERY_S = 1.0
@@ -40,10 +39,10 @@ _log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
 
 
 class TenantChangelogConsumer:
-    """Reads the changelog from its start, follows it, and begins anew where it must.
+    """Reads the changelog from its start and follows it.
 
-    It outlasts a broker that is away with what it has. A topic that is missing, made anew
-    or forbidden is read again from its start, once that can be done.
+    While the broker is away, the tenants stay as they were read last. A topic that is missing,
+    created again or forbidden is read from its start once that is possible.
 
     Attributes:
         index: The tenants; not complete, or of a log that is no more, unless `recovered`.
@@ -62,7 +61,7 @@ class TenantChangelogConsumer:
         *,
         on_forged: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare to follow these partitions, or all."""
+        """Follow these partitions; None = all."""
         self.index = TenantIndex(codec.tenant_of)
         self.outdated: set[str] = set()
         self.waiters = TenantWaiters()
@@ -85,7 +84,7 @@ class TenantChangelogConsumer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; return at once."""
+        """Start in the background."""
         self._task = asyncio.create_task(self._keep_following())
 
     async def close(self) -> None:
@@ -96,7 +95,7 @@ class TenantChangelogConsumer:
             self._task = None
 
     async def first(self) -> None:
-        """Return once all is read, or raise what is in the way when it is tried first.
+        """Return once everything is read, or raise the error of the first try.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`,
@@ -118,15 +117,15 @@ class TenantChangelogConsumer:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since it was up to date for certain; None: it is not known to have been."""
+        """Seconds since the tenants were certainly up to date; None = unknown."""
         return None if self._end is None else self._end.age_s
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until all is read that the log holds now; return whether that came about."""
+        """Wait until everything that the log has now is read; return whether that succeeded."""
         return self.recovered and self._end is not None and await self._end.settle(timeout_s)
 
     def progress(self) -> tuple[int, int]:
-        """Return how many offsets are behind it, and how many there are; 0, 0 = not known."""
+        """Return how many offsets are read, and of how many; 0, 0 = unknown."""
         if self._log is None or self._end is None:
             return 0, 0
         ends, starts = self._end.ends, self._log.starts
@@ -136,7 +135,7 @@ class TenantChangelogConsumer:
         )
 
     async def _keep_following(self) -> None:
-        pause_s = _PAUSE_S
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             try:
                 await self._follow()
@@ -148,12 +147,11 @@ class TenantChangelogConsumer:
                     BrokerError("tenants_failed", "Reading the tenants failed; see the log.")
                 )
             if self.recovered:
-                pause_s = _PAUSE_S
+                delay.reset()
             self.recovered = False
             self._end = self._log = None
             self._first.set()
-            await asyncio.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+            await asyncio.sleep(delay.next_s())
 
     async def _follow(self) -> NoReturn:
         self._began = time.monotonic()

@@ -1,4 +1,4 @@
-"""From a command to what became of it: written here, applied by a worker, read back."""
+"""Submits a tenant command and waits for its result."""
 
 from __future__ import annotations
 
@@ -15,26 +15,18 @@ if TYPE_CHECKING:
     from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
-__all__ = ["KafkaChanges"]
-
 
 class KafkaChanges:
-    """Submits commands and waits until they are applied and safe."""
+    """Writes commands and waits until a worker applied them and the result is read back."""
 
     def __init__(self, model: TenantsModel, commands: KafkaCommands, *, timeout_s: float) -> None:
-        """Prepare.
-
-        Args:
-            model: Follows the changelog of at least the partitions of the commands.
-            commands: The way to `tenant-commands`.
-            timeout_s: Seconds that a worker may take.
-        """
+        """Wait `timeout_s` seconds for a worker. The model follows the commands' partitions."""
         self._model = model
         self._commands = commands
         self._timeout_s = timeout_s
 
     async def submit(self, command: Command) -> Tenant | None:
-        """Have the command applied; return the tenant after it, None if it is gone.
+        """Submit the command; return the tenant after it, None if it is deleted.
 
         A command whose id the tenant remembers is not written again.
 

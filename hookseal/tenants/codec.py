@@ -1,4 +1,4 @@
-"""Commands and tenant documents as they stand on their topics: encoded, with their MACs."""
+"""Records of tenant commands and tenant documents, with their MACs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal.kafka.topics import TopicNames
     from hookseal.seal.registry import Genuine
 
-__all__ = ["COMMAND_MAX_BYTES", "TenantCodec"]
-
 # The API takes bodies of up to 64 KiB; encrypted, 20 custom headers add less than 10 KiB to that. A
 # broker takes records of up to 1 MiB.
 COMMAND_MAX_BYTES = 128 * 1024
@@ -30,13 +28,7 @@ class TenantCodec:
     """The codec of `tenant-commands` and of the tenants' changelog."""
 
     def __init__(self, names: TopicNames, master_keys: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            names: The topics' names.
-            master_keys: The current one first; behind it those before it, whose records
-                are still read.
-        """
+        """Take the current master key first; records of the keys after it are still read."""
         self._commands = names.commands
         self._documents = names.tenants_changelog
         self._mac = RegistryMac(master_keys)

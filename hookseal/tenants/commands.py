@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hookseal.domain.command import Command
-    from hookseal.kafka.producer import Position, Producer
+    from hookseal.domain.record import Position
+    from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.tenants.codec import TenantCodec
-
-__all__ = ["KafkaCommands"]
 
 
 class KafkaCommands:

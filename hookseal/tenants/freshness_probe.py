@@ -1,8 +1,8 @@
-"""Whether a reader of a log is up to date: measured, since silence proves nothing.
+"""Measures whether a reader of a log is up to date.
 
-A consumer gets no records both when there are none and when the broker is gone. So the
-broker is asked where the log ends, and the reader was up to date, when the question was
-put, once it has come that far.
+A consumer gets no records both if none exist and if the broker is gone. So the broker is asked for
+the log's end offset. Once the reader reaches it, the reader was up to date when the question was
+sent.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from hookseal.errors import BrokerError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["FreshnessProbe"]
-
 _EVERY_S = 1.0
 # Callers may come by the thousand; the broker is asked no oftener than this.
 _GAP_S = 0.02
@@ -27,7 +25,7 @@ _REACH_S = 5.0
 
 
 class _Round:
-    """One question, and those who wait for what it says."""
+    """One question, and the callers that wait for its answer."""
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
@@ -35,7 +33,7 @@ class _Round:
 
 
 class FreshnessProbe:
-    """Asks where the log ends about once a second, and at once for whoever wants to settle.
+    """Asks for the log's end about once a second, and at once for a caller of `settle`.
 
     Attributes:
         ends: Where the log ended when it was asked last, by partition; empty before that.
@@ -74,18 +72,18 @@ class FreshnessProbe:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since the reader was up to date for certain; None: it never was yet."""
+        """Seconds since the reader was certainly up to date; None = never."""
         return None if self._caught_up_at is None else self._now() - self._caught_up_at
 
     def advanced(self) -> None:
-        """Hear that the positions have moved."""
+        """Tell the probe that the positions moved."""
         self._advanced.set()
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until all is read that the log holds now; return whether that came about.
+        """Wait until everything that the log has now is read; return whether that succeeded.
 
-        Whoever calls while a question is under way waits for the next one: the answer to
-        this one may be older than the call.
+        A call during a question waits for the next one: the answer to the current one may be older
+        than the call.
 
         Args:
             timeout_s: Seconds to wait at most.
@@ -100,7 +98,7 @@ class FreshnessProbe:
         return awaited.reached
 
     async def run(self) -> None:
-        """Ask, for ever.
+        """Ask until cancelled.
 
         Raises:
             BrokerError: The log cannot be followed any further. With `broker_unreachable`

@@ -1,4 +1,4 @@
-"""Tenants in memory: their documents, whose an API key is, and who comes after whom."""
+"""Tenants in memory: documents, owners of API keys, and their order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hookseal.domain.tenant import Tenant
-
-__all__ = ["TenantIndex"]
 
 # Wrapped around the standard logger, since structlog alone prints on stdout where nobody has
 # set it up, and there is what a command prints.
@@ -40,16 +38,12 @@ _key_ids = msgspec.json.Decoder(_KeyIds)
 class TenantIndex:
     """The latest document of each tenant, as bytes.
 
-    Decoded, 200,000 tenants would take several times the memory; to decode one takes
-    microseconds, so that it is done anew for whoever asks.
+    Decoded, 200,000 tenants would take several times the memory. Decoding one takes microseconds,
+    so each caller gets a new object.
     """
 
     def __init__(self, read: Callable[[bytes], Tenant] = decode) -> None:
-        """Begin.
-
-        Args:
-            read: Makes a tenant of a document; raises `InvalidInputError`.
-        """
+        """Parse documents with `read`, which raises `InvalidInputError`."""
         self._read = read
         self._documents: dict[str, bytes] = {}
         self._holders: dict[str, str] = {}
@@ -59,10 +53,10 @@ class TenantIndex:
         return len(self._documents)
 
     def put(self, customer_id: str, document: bytes) -> Tenant:
-        """Take a tenant's document in the place of the one before; return the tenant.
+        """Replace a tenant's document; return the tenant.
 
-        A document that cannot be read leaves the tenant absent: what it said before no
-        longer holds, and an API key that may have been revoked must not pass.
+        If the document is unreadable, the tenant is absent: its earlier document no longer holds,
+        and an API key that may be revoked must not pass.
 
         Raises:
             InvalidInputError: `tenant_document_invalid`, `tenant_document_version`,
@@ -83,7 +77,7 @@ class TenantIndex:
         return tenant
 
     def remove(self, customer_id: str) -> None:
-        """Forget a tenant, if there is one."""
+        """Remove a tenant, if it exists."""
         before = self._documents.pop(customer_id, None)
         if before is None:
             return
@@ -97,11 +91,11 @@ class TenantIndex:
         return None if document is None else self._read(document)
 
     def customer_of(self, key_id: str) -> str | None:
-        """Return whose API key it is, or None."""
+        """Return the owner of the API key, or None."""
         return self._holders.get(key_id)
 
     def page(self, after: str | None, limit: int) -> list[Tenant]:
-        """Return up to `limit` tenants behind a customer id, in the order of their ids.
+        """Return up to `limit` tenants after a customer id, ordered by id.
 
         Args:
             after: A customer id, not necessarily a tenant's; None = from the first.
@@ -115,10 +109,10 @@ class TenantIndex:
         ]
 
     def sort(self) -> list[str]:
-        """Return the customer ids in order; from the first call on they are kept so.
+        """Return the ordered customer ids; from the first call on, the order is maintained.
 
-        To keep them so from the start would take seconds for a large table, while they are
-        read; to sort 200,000 at once takes some 50 ms.
+        Maintaining it while the changelog is read would take seconds for a large table. Sorting
+        200,000 ids once takes about 50 ms.
         """
         if self._ordered is None:
             self._ordered = sorted(self._documents)

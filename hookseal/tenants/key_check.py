@@ -1,28 +1,24 @@
-"""Whether the master key is the one that the tenants were written under."""
+"""Checks whether the master key fits the stored tenants."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from hookseal.errors import ConfigurationError, InvalidInputError
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import consume, read_ranges, topic_partitions
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["KeyFit", "key_fit", "master_key_wrong"]
-
 _LATEST = 200
-_POLL_MS = 1000
 
 
 class KeyFit(NamedTuple):
-    """How many documents have a MAC of the master key, or of one before it.
+    """How many documents have a MAC of a current or previous master key.
 
     Attributes:
         fits: So many do.
@@ -39,7 +35,7 @@ class KeyFit(NamedTuple):
 
 
 def master_key_wrong(documents: int) -> ConfigurationError:
-    """Return the error for a master key that fits none of so many documents."""
+    """Return the error for a master key that fits none of the documents."""
     return ConfigurationError(
         "master_key_wrong",
         f"The master key fits none of the {documents:,} tenant documents that are stored. Set "
@@ -62,26 +58,19 @@ async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST
     Raises:
         BrokerError: `broker_unreachable`, `topic_missing`.
     """
-    places = await places_of(cluster, TopicNames(cluster.topic_prefix).tenants_changelog)
-    consumer = AIOKafkaConsumer(
-        **cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+    places = await topic_partitions(cluster, TopicNames(cluster.topic_prefix).tenants_changelog)
     found: dict[bytes, bool] = {}
     try:
-        await consumer.start()
-        consumer.assign(places)
-        starts = await consumer.beginning_offsets(places)
-        ends = await consumer.end_offsets(places)
-        for place in places:
-            consumer.seek(place, max(starts[place], ends[place] - latest))
-        while [place for place in places if await consumer.position(place) < ends[place]]:
-            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in records:
-                    _take(codec, record.key or b"", record.value, found)
+        async with consume(cluster, from_earliest=True) as consumer:
+            starts = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+            ranges = {
+                place: (max(starts[place], ends[place] - latest), ends[place]) for place in places
+            }
+            async for record in read_ranges(consumer, ranges):
+                _take(codec, record.key or b"", record.value, found)
     except (KafkaError, OSError) as error:
         raise cluster.unreachable() from error
-    finally:
-        await consumer.stop()
     return KeyFit(sum(found.values()), len(found))
 
 

@@ -1,4 +1,4 @@
-"""The tenants as the changelog tells of them: a read model that follows it."""
+"""Read model of the tenants: follows the changelog."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ if TYPE_CHECKING:
     from hookseal.kafka.cluster import Cluster
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["TenantsModel"]
-
 
 class TenantsModel:
     """Reads the tenants table's changelog from its start and follows it.
 
-    For a process that stays: `start`, which returns at once and needs no broker, and
-    `close`. For a short look: as an asynchronous context manager; entering returns once
-    everything that stood in the changelog is read, or raises what is in the way.
+    For a long-lived process: `start`, which returns at once and needs no broker, and `close`. For a
+    short look: an asynchronous context manager, which enters once the changelog is read, or raises.
 
-    The tenants here are those of the changelog some milliseconds ago. That they are not
-    much older is measured: see `ready`.
+    The tenants are those of the changelog some milliseconds ago. That they are not much older is
+    measured; see `ready`.
     """
 
     def __init__(
@@ -38,15 +35,10 @@ class TenantsModel:
         partitions: Iterable[int] | None = None,
         max_staleness_s: float = 10.0,
     ) -> None:
-        """Prepare to follow these partitions, or all.
+        """Follow these partitions; None = all.
 
-        Args:
-            cluster: Where.
-            codec: Reads the documents.
-            on_forged: Called for each record that somebody else wrote; it is ignored.
-            partitions: Counted from 0.
-            max_staleness_s: Seconds after which what could not be compared with the broker's log
-                is not to be trusted.
+        `on_forged` is called for each record of somebody else, which is skipped. What could not be
+        compared with the broker's log for `max_staleness_s` seconds is stale.
         """
         self._feed = TenantChangelogConsumer(
             cluster,
@@ -57,7 +49,7 @@ class TenantsModel:
         self._stale_s = max_staleness_s
 
     async def __aenter__(self) -> Self:
-        """Return once everything that stands in the changelog is read.
+        """Return once everything that the changelog has now is read.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`.
@@ -74,11 +66,11 @@ class TenantsModel:
         await self.close()
 
     def start(self) -> None:
-        """Begin to read; return at once. Without a broker it is tried again and again."""
+        """Start to read; return at once. Broker errors are retried."""
         self._feed.start()
 
     async def first(self) -> None:
-        """Return once everything that stood in the changelog is read.
+        """Return once everything that the changelog had at the start is read.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_unreadable`: what is in
@@ -97,21 +89,21 @@ class TenantsModel:
 
     @property
     def fresh(self) -> bool:
-        """Whether it is known to have been up to date within the last `max_staleness_s` seconds."""
+        """Whether the model was certainly up to date within the last `max_staleness_s` seconds."""
         age_s = self._feed.age_s
         return age_s is not None and age_s <= self._stale_s
 
     @property
     def ready(self) -> bool:
-        """Whether its answers may be trusted: all is read, and it is fresh.
+        """Whether answers can be trusted: everything is read, and the model is fresh.
 
-        A key that is revoked is refused within milliseconds as a rule, and, by whoever
-        asks nothing of a model that is not ready, `max_staleness_s` seconds later at the most.
+        A revoked key is usually refused within milliseconds. A caller that checks `ready` refuses
+        it after `max_staleness_s` seconds at most.
         """
         return self._feed.recovered and self.fresh
 
     def why_not_ready(self) -> BrokerError | ConfigurationError | None:
-        """Return what is in the way of being ready; None if nothing is.
+        """Return why the model is not ready, or None.
 
         Returns:
             `master_key_wrong`, `broker_unreachable`, `topic_missing`, `topic_unreadable`,
@@ -168,11 +160,10 @@ class TenantsModel:
     async def changed(
         self, customer_id: str, predicate: Callable[[Tenant | None], bool], *, timeout_s: float
     ) -> Tenant | None:
-        """Wait until something holds for a tenant; return the state for which it did.
+        """Wait until a predicate holds for a tenant; return the state for which it held.
 
-        It is asked about the present state, then about each that the changelog tells of,
-        however quickly another follows: what held for one of them is not missed. While the
-        changelog is read for the first time nothing is asked.
+        The predicate sees the present state, then each state that the changelog brings, so none is
+        missed. It is not called while the changelog is read for the first time.
 
         Args:
             customer_id: Whose tenant.
@@ -198,7 +189,7 @@ class TenantsModel:
     async def result_of(
         self, customer_id: str, command_id: str, *, existed: bool, timeout_s: float
     ) -> CommandResult | None:
-        """Wait for a command to be applied; return how it ended.
+        """Wait until a command is applied; return its result.
 
         Args:
             customer_id: Whose tenant.
@@ -223,10 +214,10 @@ class TenantsModel:
         return None if tenant is None else tenant.recent_of(command_id)
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until all is read that the changelog holds now; return whether it is.
+        """Wait until everything that the changelog has now is read; return whether it is.
 
-        After it, that there is no such tenant or key is the truth, although another process
-        may have seen it made only just before. The broker is asked once for many callers.
+        Afterwards a tenant or key that is not here does not exist, even if another process created
+        it just before. Many callers share one question to the broker.
 
         Args:
             timeout_s: Seconds to wait at most.

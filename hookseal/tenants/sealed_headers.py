@@ -1,4 +1,4 @@
-"""Custom headers of endpoints as they stand on Kafka: their values are the tenants' secrets."""
+"""Encrypts custom headers of endpoints on Kafka: their values are the tenants' secrets."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ if TYPE_CHECKING:
 
     Change = Callable[..., str]
 
-__all__ = ["SealedHeaders"]
-
 
 class SealedHeaders:
-    """Seals the values before a record is written, and opens them when it is read."""
+    """Encrypts the values before a record is written, and decrypts them when it is read."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     def in_command(self, command: Command) -> Command:
-        """Return the command with the values sealed."""
+        """Return the command with encrypted values."""
         return _changed_command(command, self._vault.seal)
 
     def in_document(self, tenant: Tenant) -> Tenant:
-        """Return the tenant with the values sealed."""
+        """Return the tenant with encrypted values."""
         return _changed_tenant(tenant, self._vault.seal)
 
     def of_command(self, command: Command) -> Command:
-        """Return the command with the values opened.
+        """Return the command with decrypted values.
 
         Raises:
             InvalidInputError: `headers_unreadable`.
@@ -45,7 +43,7 @@ class SealedHeaders:
         return _changed_command(command, self._opened)
 
     def of_document(self, tenant: Tenant) -> Tenant:
-        """Return the tenant with the values opened.
+        """Return the tenant with decrypted values.
 
         Raises:
             InvalidInputError: `headers_unreadable`.

@@ -1,4 +1,4 @@
-"""Records of the changelog that somebody else wrote: told of, unless one of ours followed."""
+"""Changelog records with a wrong MAC: reported, unless a record of ours follows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
-
-__all__ = ["UnauthenticatedRecords"]
 
 # As in `tenant_index`: never on stdout.
 _log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
@@ -26,23 +24,19 @@ class _Place(NamedTuple):
 
 
 class UnauthenticatedRecords:
-    """What was passed over while the changelog was read, by the record's key.
+    """Skipped records of the changelog, by key.
 
-    A record that one of ours followed says nothing more. Above all those are of the master
-    key before, which stand there until the topic is compacted.
+    A record that one of ours follows has no effect. Most of those are of the previous master key
+    and stay until the topic is compacted.
     """
 
     def __init__(self, on_forged: Callable[[], None]) -> None:
-        """Begin.
-
-        Args:
-            on_forged: Called for each record that is told of.
-        """
+        """Call `on_forged` for each record that is reported."""
         self._on_forged = on_forged
         self._left: dict[bytes, _Place] = {}
 
     def note(self, key: bytes, topic: str, partition: int, offset: int) -> None:
-        """Note a record that was passed over."""
+        """Note a record that was skipped."""
         self._left[key] = _Place(topic, partition, offset)
 
     @property
@@ -51,15 +45,15 @@ class UnauthenticatedRecords:
         return self._left.keys()
 
     def clear(self) -> None:
-        """Drop what was noted, without a report."""
+        """Drop the notes without a report."""
         self._left = {}
 
     def followed(self, key: bytes) -> None:
-        """Note that a record of ours came behind it."""
+        """Note that a record of ours came after it."""
         self._left.pop(key, None)
 
     def report(self) -> None:
-        """Tell of what is left, now that all is read."""
+        """Report the remaining records, once everything is read."""
         left, self._left = self._left, {}
         for place in left.values():
             self._on_forged()

@@ -1,4 +1,4 @@
-"""Waiting for a change of one tenant."""
+"""Waits for a change of one tenant."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantWaiters"]
-
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
@@ -23,7 +21,7 @@ class _Waiter:
 
 
 class TenantWaiters:
-    """Who waits for what, by customer id: a change wakes nobody but those it concerns."""
+    """Waiting callers by customer id: a change wakes only the callers of its tenant."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[_Waiter]] = {}
@@ -37,7 +35,7 @@ class TenantWaiters:
     async def wait(
         self, customer_id: str, holds: Callable[[Tenant | None], bool], *, timeout_s: float
     ) -> Tenant | None:
-        """Return the first state of the tenant, of those told from now on, for which it holds.
+        """Return the first state of the tenant, from now on, for which the predicate holds.
 
         Args:
             customer_id: Whose tenant.
@@ -59,7 +57,7 @@ class TenantWaiters:
                 del self._waiting[customer_id]
 
     def tell(self, customer_id: str, tenant: Tenant | None) -> None:
-        """Tell those who wait what has become of the tenant; None: it is gone."""
+        """Tell the callers of a tenant its new state; None = deleted."""
         for waiter in self._waiting.get(customer_id, ()):
             if waiter.answer.done():
                 continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 from streams.fetched_record import FetchedRecord
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faust.transport.drivers import aiokafka as driver
 
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 
 if TYPE_CHECKING:
     from faust.types import TP, ConsumerMessage

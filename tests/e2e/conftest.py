@@ -16,9 +16,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
+from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.reader import read_all
 from hookseal.tenants.commands import KafkaCommands
 from tests.builders import public_key
 from tests.e2e.api import Api
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
-    from hookseal.domain.record import Header, Record
+    from hookseal.domain.record import Header, Position, Record
     from hookseal.domain.tenant import PublicKey
-    from hookseal.kafka.producer import Position
     from hookseal.seal.keys import PublicJwk
 
 PARTITIONS = 6

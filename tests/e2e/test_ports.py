@@ -28,9 +28,9 @@ from hookseal.domain.letter_filter import LetterFilter
 from hookseal.domain.new_event import NewEvent
 from hookseal.errors import ConflictError, EventIdReusedError
 from hookseal.kafka import topics
+from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.reader import read_all
 from hookseal.local.events import LocalEvents
 from hookseal.local.index import LocalLetters
 from hookseal.local.letters import LocalDeadLetters, LocalDeferredEvents, LocalReplays

@@ -23,8 +23,8 @@ from hookseal.cli.app import app
 from hookseal.config import Settings
 from hookseal.domain.event import BROADCAST_HEADER
 from hookseal.domain.record import last_header
+from hookseal.kafka.consumer import record_from, topic_partitions
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.reader import places_of, record_from
 from hookseal.kafka.topics import TopicNames
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, public_key
@@ -659,7 +659,7 @@ def numbers_of(customer_id: str, records: list[Record]) -> list[int]:
 
 async def _read(settings: Settings, count: int, wanted: Callable[[Record], bool]) -> list[Record]:
     # Not to the end as the broker names it: the embedded one's lags its last batch.
-    places = await places_of(settings.cluster, TopicNames(settings.topic_prefix).events)
+    places = await topic_partitions(settings.cluster, TopicNames(settings.topic_prefix).events)
     found: list[Record] = []
     async with (
         asyncio.timeout(PATIENCE_S),

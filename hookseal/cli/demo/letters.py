@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-
 from hookseal.cli.demo.ledger import Ledger, Letter
 from hookseal.domain.dead_letter import added_headers
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import connect, topic_partitions
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -37,15 +34,8 @@ class LettersFollower:
 
     async def __aenter__(self) -> Self:
         topic = TopicNames(self._cluster.topic_prefix).dead_letters
-        places = await places_of(self._cluster, topic)
-        self._consumer = AIOKafkaConsumer(
-            **self._cluster.arguments(), enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        try:
-            await self._consumer.start()
-        except (KafkaError, OSError) as error:
-            await self._consumer.stop()
-            raise self._cluster.unreachable() from error
+        places = await topic_partitions(self._cluster, topic)
+        self._consumer = await connect(self._cluster, from_earliest=True)
         self._consumer.assign(places)
         await self._consumer.seek_to_beginning(*places)
         self._task = asyncio.create_task(self._follow())

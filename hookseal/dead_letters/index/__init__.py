@@ -1,7 +1,7 @@
-"""Answers to questions that a log cannot answer by itself: indexes of topics, in SQLite.
+"""SQLite indexes of topics, for queries that a log cannot answer.
 
-An index is derived: it can be deleted at any time, and is read from its topics again. Every
-process owns its own or shares one with others on the same disk; nobody has to run it.
+An index is derived data. It can be deleted at any time and is read from its topics again. Each
+process has its own, or shares one with other processes on the same disk.
 """
 
 from hookseal.dead_letters.index.attempts import AttemptIndex

@@ -1,4 +1,4 @@
-"""The index of the delivery log: the attempts of an event, or of an endpoint."""
+"""Index of the delivery log: the attempts of an event or of an endpoint."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.index.follower import Follow
     from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
-
-__all__ = ["AttemptIndex", "Attempts"]
 
 _VERSION = 1
 _COLUMNS = """
@@ -74,7 +72,7 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
         self._texts = StringTable()
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        """Enter the attempts."""
+        """Insert the attempts."""
         rows = [
             self._row(connection, batch.partition, record.offset, attempt)
             for record in batch.records
@@ -88,14 +86,14 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Remove attempts."""
+        """Delete attempts below the offset; None = all."""
         connection.execute(
             "DELETE FROM attempts WHERE partition = ? AND offset < ?",
             (partition, 2**63 - 1 if offset is None else offset),
         )
 
     def forget(self) -> None:
-        """Forget what is cached of the file."""
+        """Clear the cache of the file's content."""
         self._texts.forget()
 
     def _row(
@@ -123,20 +121,13 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
 
 
 class Attempts:
-    """The latest attempts in a file.
+    """The latest attempts, in an SQLite file.
 
-    Start it once and keep it: it goes on following until it is closed.
+    Start it once. It follows its topic until it is closed.
     """
 
     def __init__(self, path: Path, names: TopicNames, follow: Follow, *, rows_max: int) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file.
-            names: Of what is followed.
-            follow: Makes what reads it into the file.
-            rows_max: Attempts that are held, the latest.
-        """
+        """Keep the latest `rows_max` attempts in the file at `path`."""
         source = AttemptSource(names.deliveries, rows_max)
         self._file = IndexFile(path, _VERSION, (source,))
         self._follower = follow(self._file, (source,))
@@ -164,7 +155,7 @@ class Attempts:
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
-        """Wait until the index has what stands on the topic now.
+        """Wait until the index has every record that the topic has now.
 
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
@@ -180,7 +171,7 @@ class Attempts:
         limit: int,
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
-        """Return a page of a tenant's attempts, newest first, and where the next one begins."""
+        """Return a page of a tenant's attempts, newest first, and the cursor of the next page."""
 
         def read() -> list[Attempted]:
             connection = self._file.connection()
@@ -209,7 +200,7 @@ class Attempts:
         return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)
 
     async def latest(self, since_ms: int, each: int) -> list[Attempted]:
-        """Return the attempts of all tenants since a moment, in their order within a partition.
+        """Return the attempts of all tenants since `since_ms`, in order within a partition.
 
         Args:
             since_ms: Milliseconds since the Unix epoch.
@@ -238,14 +229,7 @@ class AttemptIndex(Attempts):
     """Follows `deliveries`."""
 
     def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topic is.
-            folder: For the file; other processes may share it.
-            rows_max: Attempts that are held, the latest; older ones stand on the topic
-                until its retention ends.
-        """
+        """Keep the latest `rows_max` attempts in `folder`, which processes may share."""
         super().__init__(
             folder / file_name("deliveries", cluster),
             TopicNames(cluster.topic_prefix),

@@ -1,4 +1,4 @@
-"""The SQLite file of an index: positions and rows move together, or not at all."""
+"""The SQLite file of an index. Positions and rows change in one transaction."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiokafka import ConsumerRecord
-
-__all__ = ["Batch", "Behind", "IndexFile", "Known", "Source", "fingerprint"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +50,11 @@ CREATE TABLE IF NOT EXISTS positions (
 
 
 class Behind(Exception):  # noqa: N818 - neither an error nor shown to anybody
-    """Another process set the index back meanwhile: read from its position again."""
+    """Another process reset the index: read from its position again."""
 
 
 class Known(NamedTuple):
-    """How far a partition is in the index.
+    """Progress of one partition in the index.
 
     Attributes:
         next: The offset to read next.
@@ -89,7 +87,7 @@ class Batch:
 
 
 class Source(Protocol):
-    """What one topic is to an index."""
+    """How the records of one topic become rows of an index."""
 
     topic: str
     schema: str
@@ -97,31 +95,25 @@ class Source(Protocol):
     """Records kept, over all partitions; None = whatever stands on the topic."""
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        """Enter the rows of the records."""
+        """Insert the rows of the records."""
         ...
 
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Remove the rows of records below the offset, or all (None)."""
+        """Delete the rows of records below the offset; None = all rows."""
         ...
 
     def forget(self) -> None:
-        """Forget what is cached of the file: a transaction was undone."""
+        """Clear the cache of the file's content: a transaction was rolled back."""
         ...
 
 
 class IndexFile:
-    """Blocking; to be used from threads, each of which gets a connection of its own."""
+    """Blocking. Call it from threads; each thread gets its own connection."""
 
     def __init__(self, path: Path, version: int, sources: Iterable[Source]) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file; it is made with its folder.
-            version: Of the schema. A file of another version is thrown away.
-            sources: What the index is made of.
-        """
+        """Use the file at `path`. A file of another schema `version` is deleted."""
         self._path = path
         self._version = version * 1000 + _VERSION
         self._sources = {source.topic: source for source in sources}
@@ -130,7 +122,7 @@ class IndexFile:
         self._lock = threading.Lock()
 
     def make(self) -> None:
-        """Make the file, or make it anew where it cannot be used.
+        """Create the file; replace it if it is unusable.
 
         Raises:
             ConfigurationError: `index_unusable`.
@@ -169,14 +161,14 @@ class IndexFile:
         return found
 
     def positions(self, topic: str) -> dict[int, Known]:
-        """Return how far each partition of the topic is."""
+        """Return the progress of each partition of the topic."""
         rows = self.connection().execute(
             "SELECT partition, next, last, fingerprint FROM positions WHERE topic = ?", (topic,)
         )
         return {partition: Known(*known) for partition, *known in rows}
 
     def begin(self, topic: str, partition: int, offset: int) -> None:
-        """Read this partition from the offset; whatever is known of it is dropped."""
+        """Read this partition from the offset; delete its rows."""
         with self._writing() as connection:
             self._sources[topic].drop_below(connection, partition, None)
             connection.execute(
@@ -185,10 +177,10 @@ class IndexFile:
             )
 
     def take(self, batches: Sequence[Batch]) -> None:
-        """Enter records and positions, in one transaction.
+        """Insert records and positions in one transaction.
 
-        Processes that share the file may do this side by side: what is in it already is
-        passed over.
+        Processes that share the file may do this at the same time. Records that it already has are
+        skipped.
 
         Raises:
             Behind: The file is not where the batch begins.
@@ -198,13 +190,13 @@ class IndexFile:
                 self._take(connection, batch)
 
     def drop_below(self, topic: str, offsets: dict[int, int]) -> None:
-        """Remove rows of records that their topic has no more."""
+        """Delete the rows of records that their topic no longer has."""
         with self._writing() as connection:
             for partition, offset in offsets.items():
                 self._sources[topic].drop_below(connection, partition, offset)
 
     def unusable(self, error: Exception) -> ConfigurationError:
-        """Return our error for one of the disk's or of SQLite's."""
+        """Return our error for an error of the disk or of SQLite."""
         return ConfigurationError(
             "index_unusable",
             f"The index cannot be used ({type(error).__name__}); check that the folder can be "
@@ -243,7 +235,7 @@ class IndexFile:
 
     @staticmethod
     def _enter(connection: sqlite3.Connection, source: Source, batch: Batch) -> None:
-        """Enter the records; leave out those that no table can hold, whoever wrote them."""
+        """Insert the records; skip those that no table can hold."""
         try:
             source.take(connection, batch)
         except _UNSTORABLE:
@@ -297,6 +289,6 @@ class IndexFile:
 
 
 def fingerprint(record: ConsumerRecord) -> int:
-    """Return what tells a record from another one at the same place."""
+    """Return a number that differs for another record at the same offset."""
     content = (record.key or b"") + (record.value or b"")[:_FINGERPRINT_BYTES]
     return (int(record.timestamp) << 32 | zlib.crc32(content)) & 0x7FFF_FFFF_FFFF_FFFF

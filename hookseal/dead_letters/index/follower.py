@@ -1,4 +1,4 @@
-"""Keeps an index at the end of its topics, through whatever Kafka does meanwhile."""
+"""Reads topics into an index, and reconnects after each Kafka error."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hookseal.dead_letters.index.file import Batch, Behind, fingerprint
 from hookseal.errors import BrokerError
-from hookseal.kafka.reader import places_of
+from hookseal.kafka.consumer import connect, consume, topic_partitions
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aiokafka import AIOKafkaConsumer
+
     from hookseal.dead_letters.index.file import IndexFile, Known, Source
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["Follow", "Follower", "Following"]
+    Follow = Callable[[IndexFile, Sequence[Source]], "Following"]
 
 _log = logging.getLogger(__name__)
 
 _POLL_MS = 200
-_FETCH_WAIT_MS = 100
 _RECORDS_AT_A_TIME = 5_000
 _TIDY_EVERY_S = 30.0
 _RECONNECT_S = 1.0
@@ -38,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class Following(Protocol):
-    """What keeps an index at the end of what it is of; see `Follower`."""
+    """Keeps an index up to date with its source; see `Follower`."""
 
     async def start(self, *, patient: bool = False) -> None:
         """Begin to follow in the background."""
@@ -49,7 +51,7 @@ class Following(Protocol):
         ...
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread."""
+        """Run work on the file in a thread."""
         ...
 
     async def catch_up(
@@ -59,24 +61,16 @@ class Following(Protocol):
         on_progress: Callable[[int, int], None] = lambda *_: None,
         at_least: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Wait until the index has what there is now."""
+        """Wait until the index has every record that exists now."""
         ...
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where it all ends."""
-        ...
-
-
-class Follow(Protocol):
-    """Makes what keeps an index at the end."""
-
-    def __call__(self, file: IndexFile, sources: Sequence[Source], /) -> Following:
-        """Return it, not yet started."""
+        """Return the end offset of each partition."""
         ...
 
 
 class Follower:
-    """Reads the topics of an index into its file, and goes on until it is closed."""
+    """Reads the topics of an index into its file until it is closed."""
 
     def __init__(self, cluster: Cluster, file: IndexFile, sources: Sequence[Source]) -> None:
         self._cluster = cluster
@@ -106,10 +100,12 @@ class Follower:
 
     async def _open(self) -> None:
         await self.run(self._file.make)
-        questions = await self._client()
+        questions = await connect(self._cluster, committed=True)
         try:
             self._places = [
-                place for topic in self._sources for place in await places_of(self._cluster, topic)
+                place
+                for topic in self._sources
+                for place in await topic_partitions(self._cluster, topic)
             ]
         except BaseException:
             await questions.stop()
@@ -129,7 +125,7 @@ class Follower:
         self._file.close()
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread.
+        """Run work on the file in a thread.
 
         Raises:
             ConfigurationError: `index_unusable`.
@@ -146,7 +142,7 @@ class Follower:
         on_progress: Callable[[int, int], None] = lambda *_: None,
         at_least: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Wait until everything that stands on the topics now is in the index.
+        """Wait until the index has every record that the topics have now.
 
         Args:
             timeout_s: Seconds to wait; None = as long as it takes.
@@ -184,7 +180,7 @@ class Follower:
             ) from None
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where the topics end.
+        """Return the end offset of each partition.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -197,42 +193,24 @@ class Follower:
             raise self._cluster.unreachable() from error
         return found
 
-    async def _client(self, **more: Any) -> AIOKafkaConsumer:
-        client = AIOKafkaConsumer(
-            **self._cluster.arguments(),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed" if self._cluster.idempotence else "read_uncommitted",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            **more,
-        )
-        try:
-            await client.start()
-        except (KafkaError, OSError) as error:
-            await client.stop()
-            raise self._cluster.unreachable() from error
-        return client
-
     async def _follow(self) -> None:
-        pause_s = _RECONNECT_S
+        delay = RetryDelay(_RECONNECT_S, _RECONNECT_CAP_S)
         while True:
             try:
                 if self._questions is None:
                     await self._open()
-                client = await self._client(max_poll_records=_RECORDS_AT_A_TIME)
-                try:
-                    pause_s = _RECONNECT_S
+                async with consume(
+                    self._cluster, committed=True, max_poll_records=_RECORDS_AT_A_TIME
+                ) as client:
+                    delay.reset()
                     await self._session(client)
-                finally:
-                    await client.stop()
             except Behind:
                 continue
             except (KafkaError, BrokerError, OSError) as error:
                 _log.warning("The index waits for Kafka: %s", type(error).__name__)
             except Exception as error:  # noqa: BLE001 - told to whoever asks the index
                 await self._fail(error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(_RECONNECT_CAP_S, pause_s * 2)
+            await asyncio.sleep(delay.next_s())
 
     async def _fail(self, error: Exception) -> None:
         _log.error("The index cannot be written: %s", error)
@@ -269,7 +247,7 @@ class Follower:
     async def _begin(
         self, client: AIOKafkaConsumer
     ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, Known]]:
-        """Return where to read from, and what must be there if the topic is the one we know."""
+        """Return the offset to read from, and the record that must be there, by partition."""
         starts = await client.beginning_offsets(self._places)
         ends = await client.end_offsets(self._places)
         begun: dict[TopicPartition, int] = {}
@@ -312,7 +290,7 @@ class Follower:
             self._progress.notify_all()
 
     async def _tidy(self, client: AIOKafkaConsumer, at: dict[TopicPartition, int]) -> None:
-        """Drop what its topic has no more, and see whether a topic was made anew."""
+        """Delete rows of expired records; detect a topic that was created again."""
         starts = await client.beginning_offsets(self._places)
         ends = await client.end_offsets(self._places)
         if any(ends[place] < offset for place, offset in at.items()):

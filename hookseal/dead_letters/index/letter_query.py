@@ -1,4 +1,4 @@
-"""From a filter to SQL. What is asked for is bound, never written into the statement."""
+"""SQL of a dead-letter filter. Values are bound, never written into the statement."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.letter_filter import LetterFilter, Order
 
-__all__ = ["Query", "listing", "query_of"]
-
 _REPLAYED = (
     "EXISTS (SELECT 1 FROM replayed r WHERE r.partition = l.partition "
     "AND r.offset = l.offset AND r.ts = l.ts)"
@@ -20,14 +18,14 @@ _REPLAYED = (
 
 
 class Query(NamedTuple):
-    """A condition on `letters l`, and the values it binds."""
+    """A condition on `letters l`, and its bound values."""
 
     where: str
     values: tuple[object, ...]
 
 
 def query_of(connection: sqlite3.Connection, wanted: LetterFilter) -> Query | None:
-    """Return the condition; None if no letter can meet it."""
+    """Return the condition; None if no letter can match."""
     equal = _texts(connection, wanted)
     if equal is None:
         return None
@@ -87,7 +85,7 @@ def listing(
     limit: int,
     cursor: tuple[int, int, int] | None,
 ) -> list[tuple[Any, ...]]:
-    """Return the rows of `Letter`, in this order, behind the cursor."""
+    """Return the rows of `Letter` after the cursor, in this order."""
     direction, beyond = ("DESC", "<") if order == "newest" else ("ASC", ">")
     behind = "" if cursor is None else f"AND (l.at, l.partition, l.offset) {beyond} (?, ?, ?)"
     ordered = ", ".join(f"l.{column} {direction}" for column in ("at", "partition", "offset"))

@@ -1,4 +1,4 @@
-"""What of a dead letter stands in the index, and what of the ledger of replays."""
+"""Index rows of dead letters and of the replay ledger."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
     from hookseal.dead_letters.index.file import Batch
 
-__all__ = ["LetterSource", "ReplaySource"]
-
 _TYPE_MAX = 255
-_STATUS_DIGITS = 3
 
 
 class _Typed(msgspec.Struct):
@@ -67,7 +64,7 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
         self._texts = StringTable()
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        """Enter the letters."""
+        """Insert the letters."""
         connection.executemany(
             "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [self._row(connection, record) for record in batch.records],
@@ -76,14 +73,14 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Remove letters, and what is known of their replays."""
+        """Delete letters and their replays."""
         below = (partition, 2**63 - 1 if offset is None else offset)
         connection.execute("DELETE FROM letters WHERE partition = ? AND offset < ?", below)
         if offset is not None:
             connection.execute("DELETE FROM replayed WHERE partition = ? AND offset < ?", below)
 
     def forget(self) -> None:
-        """Forget what is cached of the file."""
+        """Clear the cache of the file's content."""
         self._texts.forget()
 
     def _row(self, connection: sqlite3.Connection, record: ConsumerRecord) -> tuple[object, ...]:
@@ -118,7 +115,7 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
 
 
 class ReplaySource:
-    """The topic `replays`: which letters were published again, and how far jobs are."""
+    """The topic `replays`: the letters that were replayed, and the progress of jobs."""
 
     schema = """
 CREATE TABLE IF NOT EXISTS replayed (
@@ -142,7 +139,7 @@ CREATE TABLE IF NOT EXISTS jobs (
         self.topic = topic
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        """Enter what was replayed."""
+        """Insert replays and progress of jobs."""
         for record in batch.records:
             value = record.value or b""
             entry = decode(value)
@@ -165,7 +162,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Forget everything, where the topic begins anew; entries go with their letters."""
+        """Delete everything if the topic begins again; entries expire with their letters."""
         if offset is None:
             connection.execute("DELETE FROM replayed WHERE partition = ?", (partition,))
             connection.execute("DELETE FROM jobs WHERE partition = ?", (partition,))
@@ -175,7 +172,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 
 def _type_of(value: bytes | None, headers: Mapping[str, bytes | None]) -> str | None:
-    """Return the event's type as far as it can be told; None of what is no event."""
+    """Return the event type; None if the record is not a readable event."""
     if "ce_specversion" in headers:
         found: str | None = (headers.get("ce_type") or b"").decode("utf-8", "replace")
     else:

@@ -1,4 +1,4 @@
-"""The index of dead letters: lists, counts, and what a replay has to do."""
+"""Index of dead letters: lists, counts, and the letters of a replay."""
 
 from __future__ import annotations
 
@@ -27,26 +27,17 @@ if TYPE_CHECKING:
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["LetterIndex", "Letters", "file_name"]
-
 _VERSION = 1
 _STATS_ROWS = 1000
 
 
 class Letters:
-    """The dead letters and the ledger of replays in a file.
+    """Dead letters and the replay ledger, in an SQLite file.
 
-    Start it once and keep it: it goes on following until it is closed.
+    Start it once. It follows its topics until it is closed.
     """
 
     def __init__(self, path: Path, names: TopicNames, follow: Follow) -> None:
-        """Prepare.
-
-        Args:
-            path: Of the file.
-            names: Of what is followed.
-            follow: Makes what reads it into the file.
-        """
         self._letters = LetterSource(names.dead_letters)
         self._replays = ReplaySource(names.replays)
         sources = (self._letters, self._replays)
@@ -77,7 +68,7 @@ class Letters:
         on_progress: Callable[[int, int], None] = lambda *_: None,
         ledger_to: Mapping[int, int] | None = None,
     ) -> None:
-        """Wait until the index has what stands on the topics now.
+        """Wait until the index has every record that the topics have now.
 
         Args:
             timeout_s: Seconds to wait; None = as long as it takes.
@@ -117,7 +108,7 @@ class Letters:
         return LettersListed(letters, letters[-1].cursor if more else None)
 
     async def cursor_at(self, partition: int, offset: int) -> LogCursor:
-        """Return the cursor behind the letter of this place.
+        """Return the cursor behind the letter at this position.
 
         Raises:
             InvalidInputError: `unknown_dead_letter`.
@@ -128,13 +119,11 @@ class Letters:
             ).fetchone()
         )
         if found is None:
-            raise InvalidInputError(
-                "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-            )
+            raise unknown_dead_letter(partition, offset)
         return LogCursor(found[0], partition, offset)
 
     async def counts(self, wanted: LetterFilter) -> dict[int, int]:
-        """Return how many letters there are, by partition."""
+        """Return the number of letters, by partition."""
         return dict(
             await self._grouped(
                 wanted, "SELECT l.partition, count(*) FROM letters l", "l.partition"
@@ -142,7 +131,7 @@ class Letters:
         )
 
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
-        """Return how many letters there are by customer, endpoint and reason, most first."""
+        """Return the number of letters by customer, endpoint and reason, highest first."""
         rows = await self._grouped(
             wanted,
             "SELECT (SELECT text FROM texts WHERE id = l.customer), "
@@ -169,7 +158,7 @@ class Letters:
     async def places(
         self, wanted: LetterFilter, partition: int, *, after: int, before: int, limit: int
     ) -> list[tuple[int, int]]:
-        """Return offset and timestamp (ms) of letters of one partition, in their order.
+        """Return offset and timestamp (ms) of the letters of one partition, in order.
 
         Args:
             wanted: Which.
@@ -195,10 +184,10 @@ class Letters:
         return found
 
     async def job(self, job: str, partition: int) -> tuple[int, int]:
-        """Return how far a job is, and up to where it goes: offsets on `events`.
+        """Return the progress of a job and its end, both offsets on `events`.
 
-        The first is that of the last record that was published again, the second lies
-        behind the last one that is meant; -1 = nothing is known.
+        The first is the offset of the last replayed record, the second is behind the last record of
+        the job; -1 = unknown.
         """
         found = await self._read(
             lambda connection: connection.execute(
@@ -208,7 +197,7 @@ class Letters:
         return (-1, -1) if found is None else (int(found[0]), int(found[1]))
 
     async def letter_ends(self) -> dict[int, int]:
-        """Return where each partition of `dead-letters` ends.
+        """Return the end offset of each partition of `dead-letters`.
 
         Raises:
             BrokerError: `broker_unreachable`.
@@ -240,12 +229,7 @@ class LetterIndex(Letters):
     """Follows `dead-letters` and `replays`."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topics are.
-            folder: For the file; other processes may share it.
-        """
+        """Keep the index in a file in `folder`, which processes may share."""
         super().__init__(
             folder / file_name("dead-letters", cluster),
             TopicNames(cluster.topic_prefix),
@@ -253,7 +237,16 @@ class LetterIndex(Letters):
         )
 
 
+def unknown_dead_letter(partition: int, offset: int) -> InvalidInputError:
+    """Return the error for a position that has no dead letter."""
+    return InvalidInputError(
+        "unknown_dead_letter",
+        f"No dead letter exists at partition {partition}, offset {offset}.",
+        field=f"{partition}/{offset}",
+    )
+
+
 def file_name(kind: str, cluster: Cluster) -> str:
-    """Return a file name of this kind of index, another one for each cluster and prefix."""
+    """Return the index's file name, which is different for each cluster and prefix."""
     where = f"{cluster.bootstrap}\n{cluster.topic_prefix}"
     return f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:16]}.sqlite"

@@ -1,4 +1,4 @@
-"""Texts that come again and again, kept once each."""
+"""Repeated strings, stored once each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-__all__ = ["TEXTS", "StringTable", "intern"]
-
 TEXTS = """
 CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 """
@@ -17,13 +15,13 @@ _CACHED = 50_000
 
 
 class StringTable:
-    """Numbers for texts, as they are written. Not for threads side by side."""
+    """Ids of strings that are written. Not thread-safe."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
 
     def id_of(self, connection: sqlite3.Connection, text: str | None) -> int | None:
-        """Return the text's number; it gets one if it has none."""
+        """Return the string's id; create one if it has none."""
         if text is None:
             return None
         found = self._ids.get(text)
@@ -36,12 +34,12 @@ class StringTable:
         return found
 
     def forget(self) -> None:
-        """Forget the numbers: those of a transaction that was undone are not there."""
+        """Clear the cache: ids of a transaction that was rolled back do not exist."""
         self._ids.clear()
 
 
 def intern(connection: sqlite3.Connection, texts: Iterable[str]) -> list[int]:
-    """Return the numbers of those texts that have one."""
+    """Return the ids of those strings that have one."""
     found = (
         connection.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()
         for text in texts

@@ -1,7 +1,7 @@
-"""Publishing again what was given up, or lost by whoever had accepted it: each record once.
+"""Replay: publish dead-lettered or accepted events again, each record once.
 
-`lease.py` has the right to replay on one partition, and how nothing is published twice by
-whoever had it before; `replayer.py` says what is published.
+`lease.py` owns the right to replay on one partition and prevents a second publication.
+`replayer.py` chooses what is published.
 """
 
 from hookseal.dead_letters.replay.replayer import EventsWanted, Replayer

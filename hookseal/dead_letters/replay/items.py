@@ -1,9 +1,9 @@
-"""From the records of a topic to what is published of them."""
+"""Turns dead letters and events into the records that a replay publishes."""
 
 from __future__ import annotations
 
 from collections import UserList
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hookseal.dead_letters.replay.lease import Item
 from hookseal.domain.dead_letter import added_headers
@@ -11,7 +11,7 @@ from hookseal.domain.event import REPLAY_HEADER, event_id_if_any, is_broadcast, 
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import Mark, replayed_headers
 from hookseal.errors import InvalidEventError
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,24 +21,14 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.replay.replayer import EventsWanted
     from hookseal.domain.record import Record
 
-__all__ = ["Items", "Wants", "event_items", "letter_items"]
-
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
-class Wants(Protocol):
-    """An endpoint's subscription."""
-
-    def __call__(self, event_type: str, /) -> bool:
-        """Return whether it subscribes to the event type."""
-        ...
-
-
 class Items(UserList[Item]):
-    """What is published, in this order."""
+    """Records to publish, in order."""
 
     def batches(self) -> Iterator[Sequence[Item]]:
-        """Yield them in parts of a few MB at most: each part is one transaction."""
+        """Yield batches of a few MB at most; each batch is one transaction."""
         batch: list[Item] = []
         size = 0
         for item in self.data:

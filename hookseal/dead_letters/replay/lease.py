@@ -1,16 +1,15 @@
-"""The right to replay on one partition, and the ledger of what was replayed there.
+"""The exclusive right to replay on one partition, and the ledger of its replays.
 
-Exactly once each, whatever is killed and however many start at once:
+Each record is published exactly once, whichever process is killed and however many start at once:
 
-- Whoever replays on a partition opens a producer with this partition's transactional id.
-  From then on the broker refuses whatever an earlier holder still sends, even if it was
-  only frozen and wakes up later. The transaction is used for this fence alone.
-- Replays and the ledger's entry of them are written in one transaction. What an earlier
-  holder wrote before it was fenced counts, committed or not, since workers deliver it
-  either way: the new holder reads `events` from where the ledger ends, finds the marks,
-  and enters them before it publishes anything.
-- A holder that lives says so in the ledger every few seconds. Others wait for it: fencing
-  it would be safe, but rude.
+- The holder of a partition opens a producer with the partition's transactional id. From then on the
+  broker refuses every write of an earlier holder, even if that one was only frozen. The transaction
+  is used for this fence alone.
+- Replays and their ledger entry are written in one transaction. Writes of an earlier holder count,
+  committed or not, since workers deliver them either way. The new holder reads `events` from the
+  position in the ledger, finds the replay marks, and enters them before it publishes.
+- A live holder writes to the ledger every few seconds, and others wait for it. To fence it would be
+  safe, but would abort its work.
 """
 
 from __future__ import annotations
@@ -26,29 +25,27 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from hookseal.dead_letters.replay.reading import reading
 from hookseal.dead_letters.replay.turns import replay_busy
 from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
 from hookseal.domain.replay_entry import ReplayEntry, decode, encode
 from hookseal.errors import BrokerError, ConflictError
-from hookseal.kafka.producer import REQUEST_MAX_BYTES, enqueue, is_permanent
+from hookseal.kafka.consumer import consume, read_ranges
+from hookseal.kafka.producer import REQUEST_MAX_BYTES, connect, enqueue, is_permanent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from aiokafka import AIOKafkaConsumer
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
     from hookseal.domain.record import Headers
     from hookseal.kafka.cluster import Cluster
     from hookseal.kafka.topics import TopicNames
-
-__all__ = ["LEASE_S", "Item", "ItemRefusedError", "ReplayFencedError", "ReplayLease"]
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +64,7 @@ _BATCH_BYTES = 512 * 1024
 
 
 class ReplayFencedError(Exception):
-    """Another process took the partition over; what it did is in the ledger."""
+    """Another process took over the partition; its replays are in the ledger."""
 
 
 class ItemRefusedError(ConflictError):
@@ -106,7 +103,7 @@ class Item(NamedTuple):
 
 
 class ReplayLease:
-    """One partition's replays. Claim it, publish, release it.
+    """The right to replay on one partition: claim it, publish, release it.
 
     Attributes:
         refused: The items that Kafka did not take, by offset.
@@ -125,17 +122,17 @@ class ReplayLease:
 
     @property
     def ledger_to(self) -> int:
-        """The offset on `replays` behind the last entry of this holder.
+        """The offset on `replays` behind this holder's last entry.
 
-        Whoever decides by the ledger reads up to here: a commit is acknowledged before
-        readers of committed records can see it, and so the topic's end says too little.
+        Read the ledger up to here before you decide by it. A commit is acknowledged before readers
+        of committed records see it, so the topic's end offset may be too low.
         """
         return self._ledger_to
 
     async def claim(
         self, *, wait_s: float | None = None, on_wait: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Get the partition, and enter what an earlier holder left behind.
+        """Claim the partition; enter what an earlier holder wrote and did not enter.
 
         Args:
             wait_s: Seconds to wait for another holder; None = as long as it lives.
@@ -147,7 +144,7 @@ class ReplayLease:
             ReplayFencedError: Somebody else claimed it at the same time.
         """
         try:
-            async with reading(self._cluster, committed=True) as committed:
+            async with consume(self._cluster, committed=True) as committed:
                 await self._wait(committed, wait_s, on_wait)
                 self._producer = await self._fenced()
                 last = await self._last_entry(committed)
@@ -163,7 +160,7 @@ class ReplayLease:
             raise
 
     async def publish(self, items: Sequence[Item], *, job: str = "", job_to: int = -1) -> None:
-        """Publish in this order; return once all of it is safe, and in the ledger.
+        """Publish in this order; return once everything is committed, with its ledger entry.
 
         Args:
             items: What; none only says that this holder lives.
@@ -192,7 +189,7 @@ class ReplayLease:
             raise
 
     async def release(self) -> None:
-        """Say that nothing is under way, and let go."""
+        """Write to the ledger that the partition is free, and disconnect."""
         if self._producer is not None:
             # If it cannot be said others wait for the lease to end, no more.
             with suppress(KafkaError, OSError):
@@ -201,7 +198,7 @@ class ReplayLease:
         await self.close()
 
     async def close(self) -> None:
-        """Let go without a word."""
+        """Disconnect without a ledger entry."""
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(KafkaError, TimeoutError):
@@ -234,39 +231,33 @@ class ReplayLease:
         return last is not None and last.holder != self._holder and _is_held(last)
 
     async def _fenced(self) -> AIOKafkaProducer:
-        fence: dict[str, Any] = {"acks": "all", "enable_idempotence": self._cluster.idempotence}
+        fence: dict[str, Any] = {}
         if self._cluster.idempotence:
-            fence |= {
+            fence = {
                 "transactional_id": f"{self._cluster.app_id}-replay-{self._ledger.partition}",
                 "transaction_timeout_ms": int(_TRANSACTION_S * 1000),
             }
-        producer = AIOKafkaProducer(
-            **self._cluster.arguments(),
-            **fence,
-            max_request_size=REQUEST_MAX_BYTES,
-            max_batch_size=_BATCH_BYTES,
-            request_timeout_ms=30_000,
-        )
         try:
             async with asyncio.timeout(_KAFKA_S):
-                await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
+                return await connect(
+                    self._cluster,
+                    **fence,
+                    max_request_size=REQUEST_MAX_BYTES,
+                    max_batch_size=_BATCH_BYTES,
+                    request_timeout_ms=30_000,
+                )
+        except TimeoutError as error:
             raise self._cluster.unreachable() from error
-        return producer
 
     async def _last_entry(self, committed: AIOKafkaConsumer) -> ReplayEntry | None:
-        committed.assign([self._ledger])
         start = (await committed.beginning_offsets([self._ledger]))[self._ledger]
         end = (await committed.end_offsets([self._ledger]))[self._ledger]
         back = _TAIL
         while end > start:
-            committed.seek(self._ledger, max(start, end - back))
+            tail = {self._ledger: (max(start, end - back), end)}
             found: ReplayEntry | None = None
-            while await committed.position(self._ledger) < end:
-                for records in (await committed.getmany(timeout_ms=200)).values():
-                    for record in records:
-                        found = decode(record.value or b"") or found
+            async for record in read_ranges(committed, tail):
+                found = decode(record.value or b"") or found
             if found is not None or back >= end - start:
                 return found
             # Nothing but markers of transactions.
@@ -274,8 +265,8 @@ class ReplayLease:
         return None
 
     async def _recover(self, last: ReplayEntry | None) -> None:
-        """Enter what the holder before us had written and not entered."""
-        async with reading(self._cluster) as events:
+        """Enter what the earlier holder wrote and did not enter."""
+        async with consume(self._cluster) as events:
             end = (await events.end_offsets([self._events]))[self._events]
             entries: list[ReplayEntry] = []
             if last is not None and not last.released:
@@ -290,15 +281,11 @@ class ReplayLease:
     async def _marks(
         self, events: AIOKafkaConsumer, start: int, end: int
     ) -> dict[str, list[tuple[int, int]]]:
-        events.assign([self._events])
         first = (await events.beginning_offsets([self._events]))[self._events]
-        events.seek(self._events, max(start, first))
         found: dict[str, list[tuple[int, int]]] = {}
         told = time.monotonic()
-        while await events.position(self._events) < end:
-            for records in (await events.getmany(timeout_ms=200)).values():
-                for record in records:
-                    self._note(record.headers, found)
+        async for record in read_ranges(events, {self._events: (max(start, first), end)}):
+            self._note(record.headers, found)
             if time.monotonic() - told > _HEARTBEAT_S:
                 await self._commit((), [self._entry()])
                 told = time.monotonic()

@@ -1,23 +1,20 @@
-"""Not more than so many a second."""
+"""Rate limit of a replay."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-__all__ = ["Pace"]
-
 
 class Pace:
-    """Lets through so many a second, evenly, whoever asks."""
+    """Lets `per_s` records a second through, evenly; None = no limit."""
 
     def __init__(self, per_s: float | None) -> None:
-        """Begin; None = as many as there are."""
         self.per_s = per_s
         self._next = time.monotonic()
 
     async def take(self, count: int) -> None:
-        """Wait until so many may go."""
+        """Wait until so many records may be published."""
         if self.per_s is None:
             return
         now = time.monotonic()

@@ -1,34 +1,25 @@
-"""Which dead letters a replay means, and how many they are."""
+"""Selects the dead letters of a replay, and counts them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.letter import ReplayPlan
 from hookseal.domain.replay import NOT_REPLAYABLE
 
 if TYPE_CHECKING:
+    from hookseal.dead_letters.index.letters import Letters
     from hookseal.domain.letter_filter import LetterFilter
-
-__all__ = ["Counts", "plan_of", "to_replay"]
 
 _REPLAYABLE = frozenset(REASONS) - NOT_REPLAYABLE
 
 
-class Counts(Protocol):
-    """Counts dead letters."""
-
-    async def counts(self, wanted: LetterFilter) -> dict[int, int]:
-        """Return how many letters there are, by partition."""
-        ...
-
-
-async def plan_of(index: Counts, wanted: LetterFilter) -> ReplayPlan:
+async def plan_of(index: Letters, wanted: LetterFilter) -> ReplayPlan:
     """Return what a replay would do.
 
-    Letters that were replayed are counted apart, whatever the filter says of them.
+    Replayed letters are counted separately, whatever the filter says of them.
     """
     reasons = _meant(wanted)
 
@@ -44,16 +35,16 @@ async def plan_of(index: Counts, wanted: LetterFilter) -> ReplayPlan:
 
 
 def to_replay(wanted: LetterFilter) -> LetterFilter:
-    """Return the filter of what is published again."""
+    """Return the filter of the letters to publish."""
     reasons = _meant(wanted) & _REPLAYABLE
     return replace(wanted, reasons=reasons, replayed=False, has_customer=True)
 
 
 def _meant(wanted: LetterFilter) -> frozenset[str]:
-    """Return the reasons of what is to be replayed.
+    """Return the reasons that the replay includes.
 
-    What a suspended endpoint misses it gets by itself; replayed as well it would come
-    twice. So it is meant only where it is asked for, and nothing else.
+    Deferred events of a suspended endpoint are redelivered automatically, and a replay would
+    duplicate them. They are included only if the filter names nothing else.
     """
     reasons = frozenset(REASONS) if wanted.reasons is None else wanted.reasons
     if wanted.places is not None or reasons == {SUSPENDED}:

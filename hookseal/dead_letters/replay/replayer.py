@@ -16,23 +16,20 @@ from hookseal.dead_letters.replay.items import event_items, letter_items
 from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
 from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
-from hookseal.dead_letters.replay.reading import reading, records_at
 from hookseal.dead_letters.replay.turns import ReplayTurns
 from hookseal.errors import BrokerError
+from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.reader import record_from
 from hookseal.kafka.topics import TopicNames
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookseal.dead_letters.index.letters import LetterIndex
-    from hookseal.dead_letters.replay.items import Wants
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.kafka.cluster import Cluster
-
-__all__ = ["EventsWanted", "Replayer"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +39,7 @@ _TRIES = 6
 # Each refused item costs a claim of its partition. That many have one cause.
 _REFUSED_MAX = 20
 _PAUSE_S = 1.0
+_PAUSE_CAP_S = 16.0
 _ASIDE_S = 0.5
 _chance = random.SystemRandom()
 
@@ -62,7 +60,7 @@ class EventsWanted:
     customer_id: str
     endpoint_id: str
     since_ms: int
-    wants: Wants
+    wants: Callable[[str], bool]
     until_ms: int | None = None
     again: str = ""
 
@@ -77,13 +75,7 @@ class Replayer:
     """Replays on a cluster. Holds no connection between two replays."""
 
     def __init__(self, cluster: Cluster, index: LetterIndex, *, event_max_bytes: int) -> None:
-        """Prepare.
-
-        Args:
-            cluster: Where the topics are.
-            index: Started; it stays its owner's.
-            event_max_bytes: As workers have it; larger events are passed over.
-        """
+        """Use a started index. Events above `event_max_bytes` are skipped, as workers do."""
         self._cluster = cluster
         self._names = TopicNames(cluster.topic_prefix)
         self._index = index
@@ -199,6 +191,7 @@ class Replayer:
         An item that Kafka refuses is left out; its error is raised once the others are published.
         """
         tries = 0
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         lease = ReplayLease(self._cluster, self._names, partition)
         while True:
             try:
@@ -218,7 +211,7 @@ class Replayer:
                 if tries >= _TRIES:
                     raise
                 _log.warning("%s", error.message)
-                await asyncio.sleep(_PAUSE_S * 2**tries / 2)
+                await asyncio.sleep(delay.next_s())
             else:
                 if lease.refused:
                     raise next(iter(lease.refused.values()))
@@ -233,7 +226,7 @@ class Replayer:
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
-        async with reading(self._cluster) as letters:
+        async with consume(self._cluster) as letters:
             while room := run.reserve():
                 try:
                     places = await self._index.places(
@@ -261,7 +254,7 @@ class Replayer:
     ) -> None:
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.events, partition)
-        async with reading(self._cluster) as events:
+        async with consume(self._cluster) as events:
             events.assign([place])
             upto, to = await self._index.job(wanted.job, partition)
             try:

@@ -1,8 +1,8 @@
-"""Whose replay is next on a partition, among the replays of this process.
+"""Turns of tenants: which replay of this process is next on a partition.
 
-On Kafka one replay at a time holds a partition (`line.py`), and whoever looks first after a release
-takes it. A tenant that replays in eight loops would look first eight times of nine. So the replays
-of one process take turns by tenant before they compete with other processes.
+On Kafka one replay at a time holds a partition (`lease.py`). The first process that looks after a
+release gets it, so a tenant with eight replay loops would get it eight times of nine. Therefore
+tenants take turns within a process, before the process competes with others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from hookseal.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-__all__ = ["ReplayTurns", "replay_busy"]
 
 
 def replay_busy() -> ConflictError:
@@ -38,11 +36,6 @@ class ReplayTurns:
     """Lets one replay of each partition run at a time, tenants in turns."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nobody waiting.
-
-        Args:
-            now: Seconds, from any start.
-        """
         self._now = now
         self._rooms: dict[int, FairSemaphore] = defaultdict(_one_at_a_time)
 

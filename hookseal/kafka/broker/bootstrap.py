@@ -9,8 +9,6 @@ from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
 from hookseal.kafka.broker.running import Broker
 from hookseal.kafka.cluster import Cluster
 
-__all__ = ["VARIABLE", "start"]
-
 VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
 
 # Long enough for a cluster that starts beside us, as in a compose file.

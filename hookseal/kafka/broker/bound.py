@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["bound_to_us"]
-
 _PR_SET_PDEATHSIG = 1
 
 

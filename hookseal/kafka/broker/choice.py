@@ -10,8 +10,6 @@ from hookseal.kafka.broker import bootstrap, embedded
 if TYPE_CHECKING:
     from hookseal.kafka.broker.running import Broker
 
-__all__ = ["start_broker"]
-
 
 def start_broker() -> Broker:
     """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, or else start the embedded broker.

@@ -13,8 +13,6 @@ from hookseal.kafka.broker.probe import node_ids
 from hookseal.kafka.broker.process import Child
 from hookseal.kafka.broker.running import Broker
 
-__all__ = ["start"]
-
 _START_TIMEOUT_S = 15.0
 _STOP_GRACE_S = 2.0
 

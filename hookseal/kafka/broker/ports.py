@@ -12,8 +12,6 @@ from hookseal.errors import BrokerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HOST", "PORT_TAKEN", "free_ports", "with_free_ports"]
-
 HOST = "127.0.0.1"
 PORT_TAKEN = "broker_port_taken"
 

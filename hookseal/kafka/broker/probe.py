@@ -17,8 +17,6 @@ from aiokafka.protocol.metadata import MetadataRequest_v1, MetadataResponse_v1
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["accepts", "node_ids", "split", "wait_until"]
-
 _ANSWER_TIMEOUT_S = 2.0
 _PAUSE_S = 0.02
 # A cluster's list of nodes has some hundred bytes. What claims more is no Kafka broker.

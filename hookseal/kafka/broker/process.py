@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Child", "last_lines"]
-
 _LINES_SHOWN = 20
 _TAIL_BYTES = 16 * 1024
 _PORT_TAKEN_WORDS = ("Address already in use", "AddrInUse", "BindException")
@@ -29,13 +27,7 @@ class Child:
     def __init__(
         self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
     ) -> None:
-        """Prepare a start.
-
-        Args:
-            command: The program, an absolute path, and its arguments.
-            log: Where its standard output and error go.
-            env: Its environment; ours when None.
-        """
+        """Run `command` (an absolute path and its arguments); its output goes to `log`."""
         self.log = log
         self._command = command
         self._env = env

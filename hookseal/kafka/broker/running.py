@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import ExitStack
 
-__all__ = ["Broker"]
-
 
 class Broker:
     """A broker, or a cluster of brokers, that answers; a context manager that stops it.

@@ -18,15 +18,15 @@ from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.event import ENDPOINT_ID_HEADER, REPLAY_HEADER
 from hookseal.domain.record import Record, last_header
 from hookseal.domain.replay import parse_mark
+from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.reader import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookseal.config import Settings
     from hookseal.domain.replay import Mark
-    from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.consumer import LogEnds
 
 __all__ = ["PARTITIONS", "Books", "Replay", "books", "published", "write_events", "write_letters"]
 

@@ -20,9 +20,9 @@ from hookseal.domain.letter_filter import LetterFilter
 from hookseal.domain.record import Record
 from hookseal.errors import ConflictError, RecordRefusedError
 from hookseal.kafka import topics
+from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
-from hookseal.kafka.reader import read_all
 from hookseal.publishing.router import KafkaRouter
 from tests.builders import a_record
 from tests.conditions import until

@@ -11,7 +11,7 @@ import pytest
 
 from hookseal.domain.event import parse_event
 from hookseal.kafka import topics
-from hookseal.kafka.ends import LogEnds
+from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from tests.builders import MAX_BYTES, a_tenant, an_endpoint

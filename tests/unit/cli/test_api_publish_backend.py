@@ -12,8 +12,8 @@ from aiohttp import web
 from hookseal.cli.api_client import ApiClient
 from hookseal.cli.api_publish_backend import ApiOutlet
 from hookseal.domain.new_event import NewEventReader
+from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, ConflictError, HooksealError
-from hookseal.kafka.producer import Position
 from tests.builders import MAX_BYTES, a_tenant
 from tests.fakes import FakeClock, FakeEvents
 from tests.unit.api.conftest import ADMIN_KEY, Api

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookseal.kafka import record_batches
-from hookseal.kafka.reader import record_from
+from hookseal.kafka.consumer import record_from
 from tests.raw_batches import CODECS, RawRecord, batch, record_bytes, varint
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ BOMB = """
     import resource, sys
     from aiokafka.consumer import fetcher
     from aiokafka.structs import TopicPartition
-    from hookseal.kafka.reader import record_from
+    from hookseal.kafka.consumer import record_from
 
     raw = open(sys.argv[1], "rb").read()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -18,7 +18,7 @@ from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
-    from hookseal.kafka.ends import LogEnds
+    from hookseal.kafka.consumer import LogEnds
     from streams.faust_app import HooksealApp
 
 CUSTOMERS = [f"c{number}" for number in range(30)]

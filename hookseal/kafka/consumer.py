@@ -1,0 +1,236 @@
+"""Consumers outside the worker: no consumer group, no commits, errors as `BrokerError`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from hookseal.domain.record import Record
+from hookseal.errors import BrokerError
+from hookseal.kafka.topics import partitions_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from hookseal.kafka.cluster import Cluster
+
+_FETCH_WAIT_MS = 100
+_POLL_MS = 200
+# Up to this many offsets, it costs less to read on than to fetch from another offset.
+_READ_ON = 2_000
+
+
+async def connect(
+    cluster: Cluster, *, committed: bool = False, from_earliest: bool = False, **options: Any
+) -> AIOKafkaConsumer:
+    """Return a started consumer. Assign its partitions, and stop it in the end.
+
+    Args:
+        cluster: Where to read.
+        committed: Skip records of open or aborted transactions.
+        from_earliest: Where retention removed the consumer's position, read on from the first
+            record. Otherwise `OffsetOutOfRangeError` is raised.
+        options: Further arguments of aiokafka's consumer.
+
+    Raises:
+        BrokerError: `broker_unreachable`.
+    """
+    arguments: dict[str, Any] = {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest" if from_earliest else "none",
+        # Without idempotent writes there are no transactions.
+        "isolation_level": (
+            "read_committed" if committed and cluster.idempotence else "read_uncommitted"
+        ),
+        "fetch_max_wait_ms": _FETCH_WAIT_MS,
+    }
+    consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise cluster.unreachable() from error
+    except BaseException:
+        await consumer.stop()
+        raise
+    return consumer
+
+
+@asynccontextmanager
+async def consume(
+    cluster: Cluster, *, committed: bool = False, from_earliest: bool = False, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Yield a consumer as `connect` returns it, and stop it afterwards."""
+    consumer = await connect(cluster, committed=committed, from_earliest=from_earliest, **options)
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def topic_partitions(
+    cluster: Cluster, topic: str, partitions: Sequence[int] | None = None
+) -> list[TopicPartition]:
+    """Return these partitions of a topic, or all of them.
+
+    Raises:
+        BrokerError: `broker_unreachable`, `topic_missing`.
+    """
+    if partitions is None:
+        partitions = range((await partitions_of(cluster, [topic])).get(topic, 0))
+    if not partitions:
+        raise topic_missing(topic)
+    return [TopicPartition(topic, partition) for partition in partitions]
+
+
+def topic_missing(topic: str) -> BrokerError:
+    """Return the error for a topic that does not exist."""
+    return BrokerError(
+        "topic_missing",
+        f"There is no topic {topic}; make it with `hookseal topics create`.",
+        field=topic,
+    )
+
+
+async def read_all(
+    cluster: Cluster, topic: str, *, partition: int | None = None
+) -> AsyncIterator[Record]:
+    """Yield the records that the topic, or one partition, has now.
+
+    Records of one partition are in order; partitions are mixed.
+
+    Raises:
+        BrokerError: `broker_unreachable`, `topic_missing`.
+    """
+    partitions = await topic_partitions(cluster, topic, None if partition is None else (partition,))
+    async with consume(cluster, from_earliest=True) as consumer:
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        ranges = {place: (starts[place], ends[place]) for place in partitions}
+        async for record in read_ranges(consumer, ranges):
+            yield record_from(record)
+
+
+async def read_ranges(
+    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, tuple[int, int]]
+) -> AsyncIterator[ConsumerRecord]:
+    """Yield the records from the first offset of each range to before the second.
+
+    Assigns the consumer. Raises `KafkaError` as the consumer does.
+    """
+    behind = {place: end for place, (start, end) in ranges.items() if start < end}
+    if not behind:
+        return
+    consumer.assign(list(behind))
+    # No await before the last seek: the consumer would choose a position itself.
+    for place in behind:
+        consumer.seek(place, ranges[place][0])
+    while behind:
+        # Of all partitions: the client fetches less while records of one of them are not taken.
+        for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+            for record in records:
+                if record.offset < behind.get(place, 0):
+                    yield record
+        # Positions move past transaction markers, which are no records.
+        behind = {
+            place: end for place, end in behind.items() if await consumer.position(place) < end
+        }
+
+
+async def records_at(
+    consumer: AIOKafkaConsumer, place: TopicPartition, offsets: Sequence[int]
+) -> list[ConsumerRecord]:
+    """Return the records at these ascending offsets; expired ones are left out.
+
+    Assigns the consumer. Raises `KafkaError` as the consumer does.
+    """
+    consumer.assign([place])
+    end = (await consumer.end_offsets([place]))[place]
+    start = (await consumer.beginning_offsets([place]))[place]
+    wanted = [offset for offset in offsets if start <= offset < end]
+    found: list[ConsumerRecord] = []
+    at = 0
+    position = -1
+    while at < len(wanted):
+        if position < 0 or wanted[at] - position > _READ_ON:
+            position = wanted[at]
+            consumer.seek(place, position)
+        try:
+            batches = await consumer.getmany(timeout_ms=1000)
+        except OffsetOutOfRangeError:
+            # Retention removed them meanwhile.
+            start = (await consumer.beginning_offsets([place]))[place]
+            while at < len(wanted) and wanted[at] < start:
+                at += 1
+            position = -1
+            continue
+        for record in batches.get(place, ()):
+            while at < len(wanted) and wanted[at] < record.offset:
+                at += 1
+            if at < len(wanted) and wanted[at] == record.offset:
+                found.append(record)
+                at += 1
+        position = await consumer.position(place)
+        while at < len(wanted) and wanted[at] < position:
+            at += 1
+    return found
+
+
+def record_from(record: ConsumerRecord) -> Record:
+    """Return aiokafka's record as ours, its bytes and headers untouched."""
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.timestamp,
+        getattr(record, "fault", None),
+    )
+
+
+class LogEnds:
+    """Asks for the end offsets of partitions, on a connection of its own.
+
+    On a consumer's connection the question would wait behind the fetch that waits for records,
+    up to 1.5 s each time.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._client: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        self._client = await connect(self._cluster)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.stop()
+
+    async def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the offset that the next record will get, by partition.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        if self._client is None:
+            raise self._cluster.unreachable()
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        try:
+            ends = await self._client.end_offsets(places)
+        except (KafkaError, OSError) as error:
+            raise self._cluster.unreachable() from error
+        return {place.partition: end for place, end in ends.items()}
