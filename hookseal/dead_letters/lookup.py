@@ -11,7 +11,6 @@ from aiokafka.errors import KafkaError
 from hookseal.dead_letters.replay.reading import reading, records_at
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.errors import InvalidInputError
 from hookseal.kafka.reader import record_from
 from hookseal.kafka.topics import TopicNames, partition_count
 
@@ -19,73 +18,85 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
 
-__all__ = ["attempts_of", "letter_at"]
-
 # Clocks of workers and brokers differ, and the log is written a moment later.
 _MARGIN_MS = 10_000
 
 
-async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
-    """Return the dead letter that stands there.
+class DeadLetterLookup:
+    """Dead letters by partition and offset, read from their topic on request."""
 
-    Raises:
-        BrokerError: `broker_unreachable`.
-        ConfigurationError: As `topics.check`.
-        InvalidInputError: `unknown_dead_letter`.
-    """
-    if partition < await partition_count(cluster):
-        place = TopicPartition(TopicNames(cluster.topic_prefix).dead_letters, partition)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._names = TopicNames(cluster.topic_prefix)
+
+    async def get(self, partition: int, offset: int) -> Record | None:
+        """Return the dead letter at this offset, or None.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+            ConfigurationError: As `topics.check`.
+        """
+        if partition >= await partition_count(self._cluster):
+            return None
+        place = TopicPartition(self._names.dead_letters, partition)
         try:
-            async with reading(cluster) as consumer:
+            async with reading(self._cluster) as consumer:
                 for record in await records_at(consumer, place, [offset]):
                     return record_from(record)
         except KafkaError as error:
-            raise cluster.unreachable() from error
-    raise InvalidInputError(
-        "unknown_dead_letter", "There is none at this place.", field=f"{partition}/{offset}"
-    )
+            raise self._cluster.unreachable() from error
+        return None
+
+    async def attempts(self, letter: Record) -> list[AttemptRecord]:
+        """Return the attempts before a letter, as far as the delivery log has them.
+
+        The letter says when they were made, and they are on the same partition number of
+        `deliveries`: only that range is read.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        added = added_headers(letter.headers)
+        began, ended = (
+            _milliseconds(added.get(name)) for name in ("first-attempt-at", "failed-at")
+        )
+        if began is None or ended is None:
+            return []
+        place = TopicPartition(self._names.deliveries, letter.partition)
+        found: list[AttemptRecord] = []
+        try:
+            async with reading(self._cluster) as consumer:
+                consumer.assign([place])
+                first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
+                if first is None:
+                    return []
+                last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
+                end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
+                consumer.seek(place, first.offset)
+                while await consumer.position(place) < end:
+                    for record in (await consumer.getmany(timeout_ms=200)).get(place, ()):
+                        attempt = decode(record.value or b"")
+                        if attempt is not None and is_attempt_before(attempt, letter):
+                            found.append(attempt)
+        except KafkaError as error:
+            raise self._cluster.unreachable() from error
+        return found
 
 
-async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
-    """Return the attempts that led to a letter, as far as the delivery log has them.
-
-    The letter says when they were made, and they stand on its own partition number: only
-    that stretch of `deliveries` is read.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
-    """
+def is_attempt_before(attempt: AttemptRecord, letter: Record) -> bool:
+    """Return whether this attempt is one of those that led to the letter."""
     added = added_headers(letter.headers)
-    began, ended = (_milliseconds(added.get(name)) for name in ("first-attempt-at", "failed-at"))
+    began, ended = _attempted_between(added)
     if began is None or ended is None:
-        return []
-    place = TopicPartition(TopicNames(cluster.topic_prefix).deliveries, letter.partition)
-    found: list[AttemptRecord] = []
-    try:
-        async with reading(cluster) as consumer:
-            consumer.assign([place])
-            first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
-            if first is None:
-                return []
-            last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
-            end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
-            consumer.seek(place, first.offset)
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(timeout_ms=200)).get(place, ()):
-                    attempt = decode(record.value or b"")
-                    if attempt is not None and _is_of(attempt, added, began, ended):
-                        found.append(attempt)
-    except KafkaError as error:
-        raise cluster.unreachable() from error
-    return found
-
-
-def _is_of(attempt: AttemptRecord, added: dict[str, str], began: int, ended: int) -> bool:
-    at_ms = attempt.at * 1000
+        return False
     return (attempt.event_id, attempt.endpoint_id) == (
         added.get("event-id"),
         added.get("endpoint-id"),
-    ) and began - 1 <= at_ms <= ended + _MARGIN_MS
+    ) and began - 1 <= attempt.at * 1000 <= ended + _MARGIN_MS
+
+
+def _attempted_between(added: dict[str, str]) -> tuple[int | None, int | None]:
+    return _milliseconds(added.get("first-attempt-at")), _milliseconds(added.get("failed-at"))
 
 
 def _milliseconds(text: str | None) -> int | None:
