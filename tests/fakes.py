@@ -16,12 +16,18 @@ from hookseal.domain.command import apply
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
 from hookseal.domain.record import Position, Record, record_bytes
-from hookseal.errors import BrokerError, EventIdReusedError, RecordRefusedError
+from hookseal.errors import (
+    BrokerError,
+    EventIdReusedError,
+    InvalidInputError,
+    RecordRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from hookseal.domain.attempt import Attempt, Outcome
+    from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
@@ -302,6 +308,9 @@ class FakeLetters:
         self.replayed: list[Letter] = []
         self.limits: list[int | None] = []
         self.error: HooksealError | None = None
+        self.refused: HooksealError | None = None
+        self.records: dict[tuple[int, int], Record] = {}
+        self.history: list[AttemptRecord] = []
 
     async def catch_up(self, *, timeout_s: float | None = None) -> None:
         if self.error is not None:
@@ -324,8 +333,41 @@ class FakeLetters:
         page = found[:limit]
         return LettersListed(page, page[-1].cursor if len(found) > limit else None)
 
+    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
+        for one in self.held:
+            if (one.partition, one.offset) == (partition, offset):
+                return one.cursor
+        raise InvalidInputError("unknown_dead_letter", "None.", field=f"{partition}/{offset}")
+
+    async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
+        groups: dict[tuple[Any, ...], list[Letter]] = {}
+        for one in self._matching(wanted):
+            groups.setdefault((one.customer_id, one.endpoint_id, one.reason), []).append(one)
+        rows = [
+            {
+                "customer_id": customer_id,
+                "endpoint_id": endpoint_id,
+                "reason": reason,
+                "category": found[0].document()["category"],
+                "count": len(found),
+                "replayed": len([one for one in found if one in self.replayed]),
+                "first_failed_at": found[0].document()["failed_at"],
+                "last_failed_at": found[-1].document()["failed_at"],
+            }
+            for (customer_id, endpoint_id, reason), found in groups.items()
+        ]
+        return sorted(rows, key=lambda row: -row["count"])
+
+    async def get(self, partition: int, offset: int) -> Record | None:
+        return self.records.get((partition, offset))
+
+    async def attempts(self, letter: Record) -> list[AttemptRecord]:
+        return self.history
+
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
-        return ReplayPlan(len(self._todo(wanted)), 0, 0)
+        matching = self._matching(wanted)
+        todo = self._todo(wanted)
+        return ReplayPlan(len(todo), len(matching) - len(todo), 0)
 
     async def replay(
         self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
@@ -333,6 +375,8 @@ class FakeLetters:
         todo = self._todo(wanted)[:limit]
         self.replayed += todo
         self.limits.append(limit)
+        if self.refused is not None:
+            raise self.refused
         return len(todo)
 
     def _todo(self, wanted: LetterFilter) -> list[Letter]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Clock,
         Events,
         LetterPages,
+        LetterRecords,
         Notices,
         Readiness,
         Replays,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     )
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
-
-__all__ = ["ApiParts", "build", "operations_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,8 @@ class ApiParts:
         admin_key: The operator's; None = nobody has its rights.
         secrets: The endpoints' signing secrets.
         check_url: Returns a URL's canonical form, if an endpoint may have it.
-        letters: The dead letters.
+        letters: The dead letters, listed.
+        records: The dead letters, with headers and payload.
         attempts: The delivery log.
         replays: The way of dead letters back to the log.
         clock: Time.
@@ -77,6 +77,7 @@ class ApiParts:
     secrets: SigningSecrets
     check_url: Callable[[str], str]
     letters: LetterPages
+    records: LetterRecords
     attempts: AttemptPages
     replays: Replays
     clock: Clock
@@ -117,7 +118,12 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             trace=parts.trace,
         ),
         DeliveryOperations(changes=changes, attempts=parts.attempts),
-        DeadLetterOperations(changes=changes, letters=parts.letters, replays=parts.replays),
+        DeadLetterOperations(
+            changes=changes,
+            letters=parts.letters,
+            records=parts.records,
+            replays=parts.replays,
+        ),
         OverviewOperations(attempts=parts.attempts, clock=parts.clock),
         HealthOperations((parts.model, parts.events, *parts.needed)),
     )

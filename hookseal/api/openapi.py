@@ -25,6 +25,8 @@ _PATH_PARTS = {
     "customer_id": "The tenant's customer id.",
     "id": "As it was told when it was made.",
     "kid": "RFC 7638 thumbprint of the key.",
+    "offset": "Offset of the dead letter.",
+    "partition": "Partition of the dead letter.",
 }
 _UNAUTHORIZED = ("unauthorized", "api_key_malformed")
 _ABOUT = """\

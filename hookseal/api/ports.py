@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
     from hookseal.domain.letter import (
         Attempted,
@@ -18,21 +19,9 @@ if TYPE_CHECKING:
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
-    from hookseal.domain.record import Position
+    from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
-
-__all__ = [
-    "AttemptPages",
-    "Changes",
-    "Clock",
-    "Events",
-    "LetterPages",
-    "Notices",
-    "Readiness",
-    "Replays",
-    "TenantsModel",
-]
 
 
 class Clock(Protocol):
@@ -149,6 +138,38 @@ class LetterPages(Protocol):
         cursor: LogCursor | None = None,
     ) -> LettersListed:
         """Return so many letters, behind the cursor."""
+        ...
+
+    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
+        """Return the cursor behind one letter.
+
+        Raises:
+            InvalidInputError: `unknown_dead_letter`.
+        """
+        ...
+
+    async def stats(self, wanted: LetterFilter) -> Sequence[dict[str, Any]]:
+        """Return counts by customer, endpoint and reason, the largest first."""
+        ...
+
+
+class LetterRecords(Protocol):
+    """The records of dead letters, as they stand on their topic."""
+
+    async def get(self, partition: int, offset: int) -> Record | None:
+        """Return the dead letter at this offset, or None.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        ...
+
+    async def attempts(self, letter: Record) -> Sequence[AttemptRecord]:
+        """Return the attempts before a letter, oldest first, as far as they are logged.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
         ...
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
+from hookseal.dead_letters.lookup import DeadLetterLookup
 from hookseal.dead_letters.replay import Replayer
 from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
@@ -26,15 +27,18 @@ from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.model import TenantsModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from hookseal.config import Settings
     from hookseal.errors import ConfigurationError
 
-__all__ = ["ApiService"]
-
 _log = logger("hookseal.api")
+
+
+Part = Literal["tenants", "events", "dead_letters", "attempts"]
+
+ALL_PARTS: frozenset[Part] = frozenset({"tenants", "events", "dead_letters", "attempts"})
 
 
 class ApiService:
@@ -51,7 +55,7 @@ class ApiService:
         port: int = 0,
         socket: Path | None = None,
         partitions: Iterable[int] | None = None,
-        indexed: bool = True,
+        parts: Collection[Part] = ALL_PARTS,
     ) -> None:
         """Prepare.
 
@@ -61,8 +65,7 @@ class ApiService:
             port: 0 takes any that is free.
             socket: Listen there instead, on a Unix socket.
             partitions: Know the tenants of these only, counted from 0; of all when None.
-            indexed: Read dead letters and attempts, and keep them on disk. Otherwise requests
-                for them are answered with 503.
+            parts: What is read from Kafka. Requests for anything else are answered with 503.
 
         Raises:
             ConfigurationError: `master_key_missing`, `pepper_short`.
@@ -71,7 +74,7 @@ class ApiService:
         self._host = host
         self._port = port
         self._socket = socket
-        self._indexed = indexed
+        self._parts_read = frozenset(parts)
         record_batches.install(metrics.UNREADABLE_BATCHES.inc)
         self._model = TenantsModel(
             settings.cluster,
@@ -111,14 +114,20 @@ class ApiService:
         async with AsyncExitStack() as stack:
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
-            self._model.start()
-            stack.push_async_callback(self._model.close)
             stack.push_async_callback(self._producer.close)
-            await self._events.start()
-            stack.push_async_callback(self._events.close)
-            for index in (self._letters, self._attempts) if self._indexed else ():
-                await index.start(patient=True)
-                stack.push_async_callback(index.close)
+            if "tenants" in self._parts_read:
+                self._model.start()
+                stack.push_async_callback(self._model.close)
+            if "events" in self._parts_read:
+                await self._events.start()
+                stack.push_async_callback(self._events.close)
+            if "dead_letters" in self._parts_read:
+                stack.push_async_callback(self._letters.close)
+                # A command is told at once what is wrong.
+                await self._letters.start(patient=self._socket is None)
+            if "attempts" in self._parts_read:
+                await self._attempts.start(patient=True)
+                stack.push_async_callback(self._attempts.close)
             if self._socket is None:
                 sockets = listen_tcp(self._host, self._port)
             else:
@@ -130,6 +139,17 @@ class ApiService:
                 _log.info("api.listening", host=self._host, port=self.port)
             self._stack = stack.pop_all()
         return self
+
+    async def letters_known(self, on_progress: Callable[[int, int], None]) -> None:
+        """Return once the index has the dead letters that stand on the topic now.
+
+        Args:
+            on_progress: Called with how many records are read, and of how many.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        await self._letters.catch_up(on_progress=on_progress)
 
     async def known(self) -> None:
         """Return once the tenants are known.
@@ -177,6 +197,7 @@ class ApiService:
             check_url=url_check(settings),
             letters=self._letters,
             attempts=self._attempts,
+            records=DeadLetterLookup(settings.cluster),
             replays=Replayer(
                 settings.cluster, self._letters, event_max_bytes=settings.event_max_bytes
             ),

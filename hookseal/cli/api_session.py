@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from base64 import b64encode
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -17,14 +20,17 @@ from hookseal.errors import BrokerError, ConfigurationError, ConflictError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from hookseal.config import Settings
+    from rich.progress import Progress
 
-__all__ = ["ask_tenant", "client", "create_tenant", "every_tenant", "key_of", "named_api"]
+    from hookseal.cli.api_service import Part
+    from hookseal.config import Settings
 
 _READ_S = 10.0
 _PAGE = 1000
-# Of the ids that keep events from being published twice, the commands need none.
-_EVENT_IDS = 1000
+# Enough to recognize the events of a batch that is sent again.
+_EVENT_IDS = 2000
+_QUIET_S = 2.0
+TENANTS: frozenset[Part] = frozenset({"tenants", "events"})
 
 
 def ask_tenant(
@@ -100,22 +106,27 @@ def every_tenant() -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def client(
-    settings: Settings, *, customer_id: str | None = None, timeout_s: float
+    settings: Settings,
+    *,
+    parts: frozenset[Part] = TENANTS,
+    customer_id: str | None = None,
+    timeout_s: float,
 ) -> AsyncIterator[ApiClient]:
-    """Return a client of the API that the settings name, or of one that lives as long.
+    """Yield a client of the API at HOOKSEAL_API_URL, or of one in this process.
 
-    That one listens on a Unix socket in a folder of this user alone, under an admin key
-    that nobody knows.
+    The API in this process listens on a Unix socket in a folder of this user alone, under an
+    admin key that nobody knows. It ends with the block.
 
     Args:
         settings: Where.
-        customer_id: The one tenant that it is about; all when None.
+        parts: What an API in this process reads before the first request.
+        customer_id: The one tenant that the command is about; all when None.
         timeout_s: Seconds that a change may take.
 
     Raises:
         BrokerError: `broker_unreachable`.
         ConfigurationError: `topic_missing`, `partitions_differ`, `master_key_missing`,
-            `socket_unavailable`, and as `named_api`.
+            `socket_unavailable`, `index_unusable`, and as `named_api`.
     """
     if settings.api_url:
         async with named_api(settings, timeout_s=timeout_s) as remote:
@@ -124,23 +135,15 @@ async def client(
     from hookseal.cli.api_service import ApiService
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.topics import partition_count
-    from hookseal.seal.api_keys import new_admin_key
 
-    settings.master_key_bytes()
+    own = _own_settings(settings, parts, timeout_s)
     # Asked here, so that the operator is told which broker or topic it is about.
     count = await partition_count(settings.cluster)
-    own = settings.model_copy(
-        update={
-            "admin_key": SecretStr(new_admin_key()),
-            "api_write_timeout_s": timeout_s,
-            "api_event_ids": _EVENT_IDS,
-        }
-    )
     with tempfile.TemporaryDirectory(prefix="hookseal-") as folder:
         socket = Path(folder) / "api"
         partitions = None if customer_id is None else [partition_of(customer_id, count)]
         async with AsyncExitStack() as stack:
-            service = ApiService(own, socket=socket, partitions=partitions, indexed=False)
+            service = ApiService(own, socket=socket, partitions=partitions, parts=parts)
             try:
                 await stack.enter_async_context(service)
             except OSError as error:
@@ -154,8 +157,45 @@ async def client(
             local = await stack.enter_async_context(
                 ApiClient("http://localhost", key, timeout_s=timeout_s, socket=socket)
             )
-            await service.known()
+            if "tenants" in parts:
+                await service.known()
+            if "dead_letters" in parts:
+                with ui.progress() as bar:
+                    await service.letters_known(ReadingBar(bar))
             yield local
+
+
+def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) -> Settings:
+    from hookseal.seal.api_keys import new_admin_key
+
+    changed: dict[str, Any] = {
+        "admin_key": SecretStr(new_admin_key()),
+        "api_write_timeout_s": timeout_s,
+        "api_event_ids": _EVENT_IDS,
+    }
+    if "tenants" in parts or settings.seal_at_rest or settings.master_key.get_secret_value():
+        settings.master_key_bytes()
+    else:
+        # Without tenants nothing is encrypted or signed. An API cannot be built without a key.
+        changed["master_key"] = SecretStr(b64encode(token_bytes(32)).decode())
+    return settings.model_copy(update=changed)
+
+
+class ReadingBar:
+    """Draws a bar once reading has taken longer than a moment."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._began = time.monotonic()
+        self._task: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many records are read, and of how many."""
+        if self._task is None:
+            if time.monotonic() - self._began < _QUIET_S:
+                return
+            self._task = self._bar.add_task("Reading the dead letters", total=total)
+        self._bar.update(self._task, completed=done, total=total)
 
 
 def named_api(settings: Settings, *, timeout_s: float) -> ApiClient:

@@ -1,40 +1,189 @@
 """`hookseal dead-letters`: what was given up, why, and doing it again."""
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hookseal.cli import replays, ui
-from hookseal.cli.letter_options import (
-    Category,
-    Customer,
-    Endpoint,
-    EventType,
-    Reason,
-    SetAside,
-    Since,
-    Status,
-    Until,
-    asked_of,
-    followed,
-    letter_filter,
-)
+from hookseal.cli import ui
 from hookseal.cli.options import AsJson
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from hookseal.domain.attempt_record import AttemptRecord
-    from hookseal.domain.letter_filter import LetterFilter, Order
-    from hookseal.domain.record import Record
+    from collections.abc import Mapping
 
-__all__ = ["app"]
+    from hookseal.domain.letter_filter import LetterFilter, Order
 
 app = typer.Typer(no_args_is_help=True, help="What was given up, why, and doing it again.")
-app.command()(replays.replay)
 
 _COLUMNS = ("id", "failed_at", "customer_id", "endpoint_id", "reason", "category", "event_type")
 _MORE = ("event_id", "attempts", "status", "replayed_at")
-_ADDED = "hookseal-"
+_PER_S = 200.0
+_IDS = 1000
+
+Customer = Annotated[str | None, typer.Option(help="Only this customer's.")]
+Endpoint = Annotated[str | None, typer.Option(help="Only those of this endpoint.")]
+Reason = Annotated[str | None, typer.Option(help="Only those of this reason.")]
+Category = Annotated[
+    str | None,
+    typer.Option(help="Only these: `receiver`, `configuration`, `event` or `platform`."),
+]
+SetAside = Annotated[
+    bool,
+    typer.Option(
+        "--set-aside", help="Only what was set aside since endpoint or tenant were disabled."
+    ),
+]
+EventType = Annotated[str | None, typer.Option(help="Only events of exactly this type.")]
+Status = Annotated[
+    int | None, typer.Option(min=100, max=599, help="Only those whose last HTTP status was this.")
+]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Given up then or later: RFC 3339, or a day.")
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Given up before then.")]
+
+
+def letter_filter(
+    *,
+    customer: str | None,
+    endpoint: str | None,
+    reason: str | None,
+    category: str | None,
+    set_aside: bool,
+    event_type: str | None,
+    status: int | None,
+    since: str | None,
+    until: str | None,
+    **more: Any,
+) -> "LetterFilter":
+    """Return the filter.
+
+    Raises:
+        InvalidInputError: `reason_unknown`, `category_unknown`, `time_invalid`.
+    """
+    from hookseal.domain.letter_filter import LetterFilter, parse_moment, reasons_of
+
+    return LetterFilter(
+        customer_id=customer,
+        endpoint_id=endpoint,
+        reasons=reasons_of(reason, category, set_aside=set_aside),
+        event_type=event_type,
+        status=status,
+        since_ms=None if since is None else parse_moment(since, field="since"),
+        until_ms=None if until is None else parse_moment(until, field="until"),
+        **more,
+    )
+
+
+def asked_of(options: "Mapping[str, Any]") -> dict[str, Any]:
+    """Return the options, those that were given, by the names that the API has for them."""
+    names = {"customer": "customer_id", "endpoint": "endpoint_id"}
+    return {names.get(name, name): value for name, value in options.items() if value is not None}
+
+
+@app.command()
+def replay(
+    *,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="These ones, as listed.")
+    ] = None,
+    customer: Customer = None,
+    endpoint: Endpoint = None,
+    reason: Reason = None,
+    category: Category = None,
+    set_aside: SetAside = False,
+    event_type: EventType = None,
+    status: Status = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All of them, of all customers.")
+    ] = False,
+    accepted: Annotated[
+        bool,
+        typer.Option(
+            "--accepted",
+            help="Not dead letters: all events of --endpoint since --since, as they stand on "
+            "`events`, accepted ones included.",
+        ),
+    ] = False,
+    again: Annotated[
+        str, typer.Option(metavar="NAME", help="With --accepted: once more, after it was done.")
+    ] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, help="At most so many a second, from 1 on; 0 = no bound.")
+    ] = _PER_S,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be replayed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish dead letters' events again, each aimed at the endpoint that gave up.
+
+    Each letter is replayed once, however often this is interrupted, repeated, or run twice
+    at once. They are sealed to the key, and go to the URL, that the tenant has by then.
+    """
+    from hookseal.domain.letter_filter import parse_place
+
+    options: dict[str, Any] = {
+        "customer": customer,
+        "endpoint": endpoint,
+        "reason": reason,
+        "category": category,
+        "set_aside": set_aside,
+        "event_type": event_type,
+        "status": status,
+        "since": since,
+        "until": until,
+    }
+    wanted = letter_filter(**options)
+    if ids:
+        wanted = replace(wanted, places=tuple(parse_place(one) for one in ids))
+    if not (ids or everything or any(options.values())):
+        raise InvalidInputError(
+            "filter_missing", "Say which: ids, a filter, or --all for everything.", field="filter"
+        )
+    per_s = None if rate == 0 else max(1.0, rate)
+    if accepted:
+        from hookseal.cli.accepted_replay import replay_accepted
+
+        _check_accepted(wanted, dry_run=dry_run)
+        done = ui.run(replay_accepted(wanted, again, per_s))
+        _report({"replayed": done}, as_json=as_json)
+        return
+    # Each id once, as the API counts them.
+    chosen = list(dict.fromkeys(ids or ()))
+    _report(ui.run(_replay(asked_of(options), chosen, limit, per_s, dry_run)), as_json=as_json)
+
+
+def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
+    for name, value in (
+        ("customer", wanted.customer_id),
+        ("endpoint", wanted.endpoint_id),
+        ("since", wanted.since_ms),
+    ):
+        if value is None:
+            raise InvalidInputError(
+                "option_missing", f"--accepted needs --{name} as well.", field=name
+            )
+    others = (wanted.reasons, wanted.event_type, wanted.status, wanted.places, dry_run or None)
+    if any(other is not None for other in others):
+        raise InvalidInputError(
+            "options_conflict",
+            "--accepted goes with --customer, --endpoint, --since, --until, --again and --rate.",
+            field="accepted",
+        )
+
+
+def _report(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        ui.json(figures)
+        return
+    for name, count in figures.items():
+        ui.print_line(f"{name.replace('_', ' ')}: {count}")
 
 
 @app.command(name="list")
@@ -63,6 +212,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""
+    from hookseal.domain.letter_filter import parse_place
+
     options: dict[str, Any] = {
         "customer": customer,
         "endpoint": endpoint,
@@ -75,8 +226,10 @@ def list_(
         "until": until,
         "replayed": replayed,
     }
-    wanted, asked = letter_filter(**options), asked_of(options)
-    letters, are_more = ui.run(_page(wanted, asked, order, limit, after))
+    letter_filter(**options)
+    if after is not None:
+        parse_place(after, field="after")
+    letters, are_more = ui.run(_page(asked_of(options), order, limit, after))
     if as_json:
         ui.json(letters)
         return
@@ -98,18 +251,12 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by customer, endpoint and reason; most first."""
-    wanted = letter_filter(
-        customer=customer,
-        endpoint=None,
-        reason=None,
-        category=None,
-        set_aside=False,
-        event_type=None,
-        status=None,
-        since=since,
-        until=until,
-    )
-    found = ui.run(_stats(wanted, asked_of({"customer": customer, "since": since, "until": until})))
+    from hookseal.domain.letter_filter import parse_moment
+
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None:
+            parse_moment(moment, field=name)
+    found = ui.run(_stats(asked_of({"customer": customer, "since": since, "until": until})))
     if as_json:
         ui.json(found)
         return
@@ -148,105 +295,70 @@ def show(
     ui.print_line(ui.printable(document["event"]))
 
 
-def summary_of(record: "Record") -> dict[str, Any]:
-    """Return what is worth knowing of a dead letter, without a payload."""
-    from hookseal.domain.dead_letter import added_headers, category_of
-
-    added = added_headers(record.headers)
-    return {
-        "id": f"{record.partition}/{record.offset}",
-        "partition": record.partition,
-        "offset": record.offset,
-        "customer_id": None if record.key is None else record.key.decode("utf-8", "replace"),
-        "reason": added.get("reason"),
-        "category": category_of(added.get("reason", "")),
-        "error": added.get("error"),
-        "endpoint_id": added.get("endpoint-id"),
-        "event_id": added.get("event-id"),
-        "attempts": added.get("attempts"),
-        "status": added.get("status"),
-        "failed_at": added.get("failed-at"),
-    }
-
-
-def _shown(record: "Record", attempts: "list[AttemptRecord]", *, reveal: bool) -> dict[str, Any]:
-    """Return the letter for printing; what its producer wrote is masked unless revealed."""
-    import msgspec
-
-    from hookseal.domain.utc_time import rfc3339
-
-    size = len(record.value or b"")
-    return {
-        **summary_of(record),
-        "headers": [
-            (
-                name,
-                (value or b"").decode("utf-8", "replace")
-                if reveal or name.startswith(_ADDED)
-                else f"({len(value or b'')} bytes; --reveal prints them)",
-            )
-            for name, value in record.headers
-        ],
-        "history": [{**msgspec.structs.asdict(one), "at": rfc3339(one.at)} for one in attempts],
-        "event": (record.value or b"").decode("utf-8", "replace")
-        if reveal
-        else f"({size} bytes; --reveal prints them)",
-    }
-
-
 async def _page(
-    wanted: "LetterFilter", asked: dict[str, Any], order: "Order", limit: int, after: str | None
+    asked: dict[str, Any], order: "Order", limit: int, after: str | None
 ) -> tuple[list[dict[str, Any]], bool]:
-    from hookseal.cli.api_letters import api_letters
-    from hookseal.config import load
-    from hookseal.domain.letter_filter import parse_place
+    from hookseal.cli.letter_client import letter_client
 
-    settings = load()
-    behind = None if after is None else parse_place(after, field="after")
-    if settings.api_url:
-        async with api_letters(settings) as letters:
-            return await letters.page(asked, order=order, limit=limit, after=after)
-    async with followed(settings) as index:
-        cursor = None if behind is None else await index.cursor_at(*behind)
-        page = await index.page(wanted, order=order, limit=limit, cursor=cursor)
-    return [letter.document() for letter in page.letters], page.next_cursor is not None
+    async with letter_client(asked.get("customer_id")) as letters:
+        return await letters.page(asked, order=order, limit=limit, after=after)
 
 
-async def _stats(wanted: "LetterFilter", asked: dict[str, Any]) -> list[dict[str, Any]]:
-    from hookseal.cli.api_letters import api_letters
-    from hookseal.config import load
+async def _stats(asked: dict[str, Any]) -> list[dict[str, Any]]:
+    from hookseal.cli.letter_client import letter_client
 
-    settings = load()
-    if settings.api_url:
-        async with api_letters(settings) as letters:
-            return await letters.stats(asked)
-    async with followed(settings) as index:
-        return await index.stats(wanted)
+    async with letter_client(asked.get("customer_id")) as letters:
+        return await letters.stats(asked)
 
 
 async def _document(place: str, *, reveal: bool) -> dict[str, Any]:
-    from hookseal.cli.api_letters import api_letters
-    from hookseal.config import load
-    from hookseal.dead_letters.lookup import attempts_of, letter_at
-    from hookseal.domain.letter_filter import parse_place
+    from hookseal.cli.letter_client import letter_client
 
-    settings = load()
-    if not settings.api_url:
-        letter = await letter_at(settings.cluster, *parse_place(place))
-        return _shown(letter, await attempts_of(settings.cluster, letter), reveal=reveal)
-    if reveal:
-        raise InvalidInputError(
-            "options_conflict",
-            "The API hands out no payloads; --reveal works on Kafka itself, without "
-            "HOOKSEAL_API_URL.",
-            field="reveal",
-        )
-    async with api_letters(settings) as letters:
-        found, attempts = await letters.at(place)
-    # The same members as from Kafka, as far as the API tells them.
+    async with letter_client(indexed=False) as letters:
+        found = await letters.show(place, reveal=reveal)
+    size, event = found.pop("size"), found["event"]
     return {
         **found,
-        "headers": [],
-        "history": [{"worker": None, **attempt} for attempt in attempts],
-        "event": "(the API hands out no payloads)",
+        "headers": [
+            (one["name"], _masked(one["size"]) if one["value"] is None else one["value"])
+            for one in found["headers"]
+        ],
+        "event": _masked(size) if event is None else event,
     }
+
+
+def _masked(size: int) -> str:
+    return f"({size} bytes; --reveal prints them)"
+
+
+async def _replay(
+    asked: dict[str, Any], ids: list[str], limit: int | None, per_s: float | None, dry_run: bool
+) -> dict[str, Any]:
+    from hookseal.cli.letter_client import letter_client
+
+    total: dict[str, Any] = {}
+    # One request names at most so many ids.
+    parts = [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)] or [[]]
+    async with letter_client(asked.get("customer_id")) as letters:
+        for part in parts:
+            wanted = {**asked, "ids": part} if part else asked
+            left = None if limit is None else limit - total.get("replayed", 0)
+            plan = await letters.plan(wanted)
+            if dry_run:
+                most = plan.pop("to_replay")
+                figures = {"would_replay": most, **plan}
+            else:
+                with ui.progress() as bar:
+                    task = bar.add_task("Replaying", total=plan["to_replay"])
+                    figures = await letters.replay(
+                        wanted,
+                        plan,
+                        limit=left,
+                        per_s=per_s,
+                        on_progress=partial(bar.advance, task),
+                    )
+            for name, count in figures.items():
+                total[name] = total.get(name, 0) + count
+    if dry_run and limit is not None:
+        total["would_replay"] = min(limit, total["would_replay"])
+    return total

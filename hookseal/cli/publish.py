@@ -1,6 +1,6 @@
 """`hookseal publish`: put events on the log, one or a file of them."""
 
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -12,13 +12,14 @@ from hookseal.cli.options import AsJson
 from hookseal.errors import HooksealError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
-    from hookseal.cli.publish_backend import PublishBackend
+    from hookseal.cli.publish_batches import BatchPublisher
     from hookseal.config import Settings
     from hookseal.domain.new_event import NewEvent, NewEventReader
 
-__all__ = ["publish"]
+# Seconds for which a batch is sent again to an API that cannot take it now.
+_PATIENCE_S = 60.0
 
 
 def publish(
@@ -56,9 +57,8 @@ def publish(
             "arguments_conflict", "Give a file (`-` is stdin), or --data for one event."
         )
     settings = load()
-    # How many bytes an API takes it knows itself.
-    max_bytes = EVENT_BYTES_MAX if settings.api_url else settings.event_max_bytes
-    reader = NewEventReader(max_bytes, customer, event_type, "every" if broadcast else "none")
+    # How large an event may be, the API knows.
+    reader = NewEventReader(EVENT_BYTES_MAX, customer, event_type, "every" if broadcast else "none")
     if file is not None:
         ui.run(_publish_file(settings, reader, file, as_json=as_json))
         return
@@ -81,12 +81,31 @@ def _checked_data(text: str) -> bytes:
     return content
 
 
+@asynccontextmanager
+async def _publisher(settings: "Settings", *, broadcast: bool) -> "AsyncIterator[BatchPublisher]":
+    from hookseal.cli.api_session import client, key_of
+    from hookseal.cli.publish_batches import BatchPublisher
+    from hookseal.errors import ConfigurationError
+    from hookseal.seal.api_keys import TENANT_PREFIX
+
+    if broadcast and settings.api_url and key_of(settings).startswith(TENANT_PREFIX):
+        # The API would take it for an event for the key's own tenant.
+        raise ConfigurationError(
+            "admin_only",
+            "Only the operator's admin key may publish to every tenant.",
+            field="HOOKSEAL_API_KEY",
+        )
+    async with (
+        client(settings, parts=frozenset({"events"}), timeout_s=_PATIENCE_S) as api,
+        BatchPublisher(api) as events,
+    ):
+        yield events
+
+
 async def _publish_one(
     settings: "Settings", reader: "NewEventReader", draft: "NewEvent", *, as_json: bool
 ) -> None:
-    from hookseal.cli.publish_backend import publish_backend
-
-    async with publish_backend(settings, broadcast=reader.broadcast == "every") as events:
+    async with _publisher(settings, broadcast=reader.broadcast == "every") as events:
         await events.put_alone(draft)
     _report(events, as_json=as_json)
 
@@ -94,11 +113,9 @@ async def _publish_one(
 async def _publish_file(
     settings: "Settings", reader: "NewEventReader", file: Path, *, as_json: bool
 ) -> None:
-    from hookseal.cli.publish_backend import publish_backend
-
-    events: PublishBackend | None = None
+    events: BatchPublisher | None = None
     try:
-        async with publish_backend(settings, broadcast=reader.broadcast == "every") as events:
+        async with _publisher(settings, broadcast=reader.broadcast == "every") as events:
             async with aclosing(_drafts(reader, file)) as drafts:
                 async for number, draft in drafts:
                     await events.put(number, draft)
@@ -130,7 +147,7 @@ def _at_line(error: HooksealError, number: int) -> HooksealError:
     return type(error)(error.code, error.message, field=place)
 
 
-def _report(events: "PublishBackend", *, as_json: bool) -> None:
+def _report(events: "BatchPublisher", *, as_json: bool) -> None:
     partitions = dict(sorted(events.acknowledged.items()))
     records = sum(partitions.values())
     if as_json:

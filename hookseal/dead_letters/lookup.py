@@ -1,4 +1,4 @@
-"""One dead letter: its record, and the attempts before it."""
+"""Reads one dead letter and the attempts before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hookseal.dead_letters.index.letters import unknown_dead_letter
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka.consumer import consume, read_ranges, record_from, records_at
@@ -22,61 +21,74 @@ if TYPE_CHECKING:
 _MARGIN_MS = 10_000
 
 
-async def letter_at(cluster: Cluster, partition: int, offset: int) -> Record:
-    """Return the dead letter at this position.
+class DeadLetterLookup:
+    """Dead letters by partition and offset, read from their topic on request."""
 
-    Raises:
-        BrokerError: `broker_unreachable`.
-        ConfigurationError: As `topics.check`.
-        InvalidInputError: `unknown_dead_letter`.
-    """
-    if partition < await partition_count(cluster):
-        place = TopicPartition(TopicNames(cluster.topic_prefix).dead_letters, partition)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._names = TopicNames(cluster.topic_prefix)
+
+    async def get(self, partition: int, offset: int) -> Record | None:
+        """Return the dead letter at this offset, or None.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+            ConfigurationError: As `topics.check`.
+        """
+        if partition >= await partition_count(self._cluster):
+            return None
+        place = TopicPartition(self._names.dead_letters, partition)
         try:
-            async with consume(cluster) as consumer:
+            async with consume(self._cluster) as consumer:
                 for record in await records_at(consumer, place, [offset]):
                     return record_from(record)
         except KafkaError as error:
-            raise cluster.unreachable() from error
-    raise unknown_dead_letter(partition, offset)
+            raise self._cluster.unreachable() from error
+        return None
+
+    async def attempts(self, letter: Record) -> list[AttemptRecord]:
+        """Return the attempts before a letter, as far as the delivery log has them.
+
+        Reads only the letter's partition of `deliveries`, and only the time that the letter names.
+
+        Raises:
+            BrokerError: `broker_unreachable`.
+        """
+        began, ended = _attempted_between(added_headers(letter.headers))
+        if began is None or ended is None:
+            return []
+        place = TopicPartition(self._names.deliveries, letter.partition)
+        found: list[AttemptRecord] = []
+        try:
+            async with consume(self._cluster) as consumer:
+                first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
+                if first is None:
+                    return []
+                last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
+                end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
+                async for record in read_ranges(consumer, {place: (first.offset, end)}):
+                    attempt = decode(record.value or b"")
+                    if attempt is not None and is_attempt_before(attempt, letter):
+                        found.append(attempt)
+        except KafkaError as error:
+            raise self._cluster.unreachable() from error
+        return found
 
 
-async def attempts_of(cluster: Cluster, letter: Record) -> list[AttemptRecord]:
-    """Return the attempts that led to a letter, as far as the delivery log has them.
-
-    Reads only the letter's partition of `deliveries`, and only the time that the letter names.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
-    """
+def is_attempt_before(attempt: AttemptRecord, letter: Record) -> bool:
+    """Return whether this attempt is one of those that led to the letter."""
     added = added_headers(letter.headers)
-    began, ended = (_milliseconds(added.get(name)) for name in ("first-attempt-at", "failed-at"))
+    began, ended = _attempted_between(added)
     if began is None or ended is None:
-        return []
-    place = TopicPartition(TopicNames(cluster.topic_prefix).deliveries, letter.partition)
-    found: list[AttemptRecord] = []
-    try:
-        async with consume(cluster) as consumer:
-            first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
-            if first is None:
-                return []
-            last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
-            end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
-            async for record in read_ranges(consumer, {place: (first.offset, end)}):
-                attempt = decode(record.value or b"")
-                if attempt is not None and _is_of(attempt, added, began, ended):
-                    found.append(attempt)
-    except KafkaError as error:
-        raise cluster.unreachable() from error
-    return found
-
-
-def _is_of(attempt: AttemptRecord, added: dict[str, str], began: int, ended: int) -> bool:
-    at_ms = attempt.at * 1000
+        return False
     return (attempt.event_id, attempt.endpoint_id) == (
         added.get("event-id"),
         added.get("endpoint-id"),
-    ) and began - 1 <= at_ms <= ended + _MARGIN_MS
+    ) and began - 1 <= attempt.at * 1000 <= ended + _MARGIN_MS
+
+
+def _attempted_between(added: dict[str, str]) -> tuple[int | None, int | None]:
+    return _milliseconds(added.get("first-attempt-at")), _milliseconds(added.get("failed-at"))
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -119,7 +119,7 @@ event, or us. Only the last is worth waking someone."""
 SET_ASIDE = frozenset({"endpoint_disabled", "endpoint_gone", "tenant_disabled"})
 
 _CATEGORY_OF = {reason: name for name, reasons in CATEGORIES.items() for reason in reasons}
-_PREFIX = "hookseal-"
+ADDED_PREFIX = "hookseal-"
 _VALUE_BYTES_HEADER = "hookseal-value-bytes"
 _VALUE_SHA256_HEADER = "hookseal-value-sha256"
 _ERROR_MAX_BYTES = 500
@@ -234,7 +234,7 @@ class DeadLetter:
         ]
         return [
             (
-                _PREFIX + name,
+                ADDED_PREFIX + name,
                 _cut_text(text, _ERROR_MAX_BYTES if name == "error" else _TEXT_MAX_BYTES),
             )
             for name, text in added
@@ -284,10 +284,10 @@ def added_headers(headers: Headers) -> dict[str, str]:
     replayed and failed again.
     """
     return {
-        name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
+        name.removeprefix(ADDED_PREFIX): value.decode("utf-8", "replace")
         for name, value in headers
         # A producer's header may have the name of ours, and null as its value.
-        if name.startswith(_PREFIX) and value is not None
+        if name.startswith(ADDED_PREFIX) and value is not None
     }
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hookseal.dead_letters.lookup import is_attempt_before
 from hookseal.dead_letters.replay.items import letter_items
 from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
+from hookseal.domain.attempt_record import decode
+from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
@@ -19,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hookseal.delivery.ports import Clock, Observer
+    from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.domain.record import Record
-    from hookseal.local.index import LocalLetters
+    from hookseal.local.index import LocalAttempts, LocalLetters
     from hookseal.local.store import Store
-
-__all__ = ["LocalDeadLetters", "LocalDeferredEvents", "LocalReplays"]
 
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
 _RECORDS_MAX = 5_000
 _READ = 500
 _REPLAYED_AT_A_TIME = 200
+_ATTEMPTS_MAX = 100
 
 
 class LocalDeadLetters:
@@ -109,6 +112,50 @@ class LocalDeferredEvents:
         entry = encode(DrainedEntry([(one.offset, one.timestamp_ms) for one in letters]))
         offsets = [letter.offset for letter in letters]
         await retry_forever(lambda: self._store.settle(partition, offsets, entry), self._clock)
+
+
+class LocalLetterRecords:
+    """`LetterRecords` of a store."""
+
+    def __init__(self, store: Store, attempts: LocalAttempts) -> None:
+        """Prepare; store and index are started by their owner."""
+        self._store = store
+        self._attempts = attempts
+
+    async def get(self, partition: int, offset: int) -> Record | None:
+        """Return the dead letter at this offset, or None.
+
+        Raises:
+            BrokerError: `redis_unreachable`.
+        """
+        if partition >= self._store.partitions:
+            return None
+        found = await self._store.read("dead-letters", partition, offset, 1)
+        return found[0] if found and found[0].offset == offset else None
+
+    async def attempts(self, letter: Record) -> Sequence[AttemptRecord]:
+        """Return the attempts before a letter, oldest first.
+
+        Raises:
+            BrokerError: `redis_unreachable`.
+        """
+        added = added_headers(letter.headers)
+        if letter.key is None or "event-id" not in added or "endpoint-id" not in added:
+            return []
+        await self._attempts.catch_up()
+        page = await self._attempts.page(
+            letter.key.decode("utf-8", "replace"),
+            event_id=added["event-id"],
+            endpoint_id=added["endpoint-id"],
+            limit=_ATTEMPTS_MAX,
+        )
+        found: list[AttemptRecord] = []
+        for one in reversed(page.attempts):
+            for record in await self._store.read("deliveries", one.partition, one.offset, 1):
+                attempt = decode(record.value or b"")
+                if attempt is not None and is_attempt_before(attempt, letter):
+                    found.append(attempt)
+        return found
 
 
 class LocalReplays:

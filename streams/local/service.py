@@ -17,7 +17,12 @@ from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
 from hookseal.local.key_rotation import KeyRotationJob
-from hookseal.local.letters import LocalDeadLetters, LocalDeferredEvents, LocalReplays
+from hookseal.local.letters import (
+    LocalDeadLetters,
+    LocalDeferredEvents,
+    LocalLetterRecords,
+    LocalReplays,
+)
 from hookseal.local.retention import RetentionJob
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.seal.api_keys import ApiKeys
@@ -208,6 +213,7 @@ class LocalService:
             check_url=url_check(settings),
             letters=letters,
             attempts=attempts,
+            records=LocalLetterRecords(self._stored.store, attempts),
             replays=LocalReplays(self._stored.store, letters),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,

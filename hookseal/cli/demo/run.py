@@ -14,12 +14,12 @@ from hookseal.cli.demo.checks import Claim, judge
 from hookseal.cli.demo.cluster import remove_topics
 from hookseal.cli.demo.environment import demo_environment
 from hookseal.cli.demo.letters import LettersFollower
+from hookseal.cli.demo.pipeline import Pipeline
 from hookseal.cli.demo.plan import PARTITIONS, SCENARIO, planned_events
 from hookseal.cli.demo.receivers import TenantSide
 from hookseal.cli.demo.registration import make_keys, register
 from hookseal.cli.demo.watch import Watch, stage
 from hookseal.cli.demo.workers import Worker, share_all
-from hookseal.cli.pipeline import Pipeline
 from hookseal.config import load
 from hookseal.domain.new_event import NewEventReader
 from hookseal.errors import HooksealError

@@ -77,6 +77,7 @@ class Api:
             check_url=partial(check_url, own_hosts=frozenset({OWN_HOST})),
             letters=self.letters,
             attempts=self.attempts,
+            records=self.letters,
             replays=self.letters,
             clock=self.clock,
         )

@@ -5,7 +5,9 @@ from urllib.parse import quote
 
 import pytest
 
+from hookseal.domain.attempt_record import AttemptRecord
 from hookseal.domain.letter import Attempted, Letter
+from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -318,3 +320,162 @@ class TestDeliveries:
 
         for path in (LOG, ACME):
             assert await api.problem("GET", path, key=key) == (403, "scope_missing")
+
+
+ALL = "/v1/dead-letters"
+EVENT = b'{"type":"order.paid","data":"canary-7"}'
+
+
+def a_stored_letter(api: Api) -> None:
+    headers: tuple[tuple[str, bytes | None], ...] = (
+        ("x-producer", b"canary-8"),
+        ("hookseal-reason", b"attempts_exhausted"),
+        ("hookseal-endpoint-id", b"ep_1"),
+        ("hookseal-event-id", b"evt_7"),
+    )
+    record = Record("dead-letters", 3, 7, b"acme", EVENT, headers, 1_700_000_000_000)
+    api.letters.records[3, 7] = record
+    api.letters.history = [
+        AttemptRecord(
+            at=1_700_000_000.0,
+            customer_id="acme",
+            event_id="evt_7",
+            event_type="order.paid",
+            endpoint_id="ep_1",
+            attempt=1,
+            attempt_max=5,
+            code="http_503",
+            status=503,
+            duration_s=0.5,
+            kid="key-1",
+            partition=3,
+            offset=1,
+            worker="host:7",
+        )
+    ]
+
+
+class TestOfAllTenants:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", ALL),
+            ("GET", f"{ALL}/stats"),
+            ("GET", f"{ALL}/3/7"),
+            ("GET", f"{ALL}/3/7?reveal=true"),
+            ("POST", f"{ALL}/replay"),
+        ],
+    )
+    async def test_they_are_the_operator_s_alone(self, api: Api, method: str, path: str) -> None:
+        key = api.tenant()
+        api.letters.held = [a_letter(7)]
+        a_stored_letter(api)
+
+        assert await api.problem(method, path, key=key) == (403, "admin_only")
+        assert api.letters.replayed == []
+
+    async def test_they_are_listed_with_or_without_a_tenant(self, api: Api) -> None:
+        api.letters.held = [
+            a_letter(1),
+            a_letter(2, customer_id="other"),
+            a_letter(3, customer_id=None),
+        ]
+
+        found = (await api.json("GET", f"{ALL}?order=oldest"))["items"]
+        (other,) = (await api.json("GET", f"{ALL}?customer_id=other"))["items"]
+
+        assert [one["customer_id"] for one in found] == ["acme", "other", None]
+        assert other == found[1]
+        assert (other["id"], other["partition"], other["offset"]) == ("3/2", 3, 2)
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("reason=endpoint_gone", [2]),
+            ("since=2023-11-14T22:13:20.003Z", [3]),
+            ("after=3/2", [1]),
+        ],
+    )
+    async def test_they_are_filtered(self, api: Api, query: str, expected: list[int]) -> None:
+        api.letters.held = [a_letter(1), a_letter(2, reason="endpoint_gone"), a_letter(3)]
+
+        page = await api.json("GET", f"{ALL}?{query}")
+
+        assert [item["event_id"] for item in page["items"]] == [f"evt_{n}" for n in expected]
+
+    async def test_they_are_paged(self, api: Api) -> None:
+        api.letters.held = [a_letter(number) for number in range(3)]
+
+        first = await api.json("GET", f"{ALL}?limit=2")
+        rest = await api.json("GET", f"{ALL}?limit=2&cursor={first['next_cursor']}")
+
+        assert [item["offset"] for item in first["items"]] == [2, 1]
+        assert [item["offset"] for item in rest["items"]] == [0]
+        assert rest["next_cursor"] is None
+
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ("after=7", "place_invalid"),
+            ("after=3/99", "unknown_dead_letter"),
+            ("cursor=%21", "cursor_invalid"),
+            ("since=yesterday", "time_invalid"),
+            ("reason=bad", "reason_unknown"),
+        ],
+    )
+    async def test_a_wrong_query_is_refused(self, api: Api, query: str, code: str) -> None:
+        assert await api.problem("GET", f"{ALL}?{query}") == (422, code)
+
+    async def test_they_are_counted(self, api: Api) -> None:
+        key = api.tenant()
+        api.letters.held = [a_letter(1), a_letter(2), a_letter(3, customer_id="other")]
+
+        rows = (await api.json("GET", f"{ALL}/stats"))["items"]
+        one = (await api.json("GET", f"{ALL}/stats?customer_id=other"))["items"]
+        own = (await api.json("GET", f"{ACME}/stats", key=key))["items"]
+
+        assert [(row["customer_id"], row["count"]) for row in rows] == [("acme", 2), ("other", 1)]
+        assert one == rows[1:]
+        assert own == rows[:1]
+
+    async def test_one_is_shown_masked_unless_it_is_to_be_revealed(self, api: Api) -> None:
+        a_stored_letter(api)
+
+        masked = await api.ask("GET", f"{ALL}/3/7")
+        revealed = await api.json("GET", f"{ALL}/3/7?reveal=true")
+
+        assert "canary" not in await masked.text()
+        document = await masked.json()
+        assert document["headers"][:2] == [
+            {"name": "x-producer", "value": None, "size": 8},
+            {"name": "hookseal-reason", "value": "attempts_exhausted", "size": 18},
+        ]
+        assert (document["event"], document["size"]) == (None, len(EVENT))
+        assert document["history"][0]["worker"] == "host:7"
+        assert document["history"][0]["at"] == "2023-11-14T22:13:20.000Z"
+        assert revealed["event"] == EVENT.decode()
+        assert revealed["headers"][0]["value"] == "canary-8"
+
+    async def test_one_that_is_not_there_is_a_404(self, api: Api) -> None:
+        assert await api.problem("GET", f"{ALL}/3/8") == (404, "unknown_dead_letter")
+        assert await api.problem("GET", f"{ALL}/3/x") == (422, "place_invalid")
+
+    async def test_all_are_replayed_once(self, api: Api) -> None:
+        api.letters.held = [a_letter(1), a_letter(2, customer_id="other")]
+
+        dry = await api.json("POST", f"{ALL}/replay", {"dry_run": True})
+        one = await api.json("POST", f"{ALL}/replay", {"customer_id": "other"})
+        rest = await api.json("POST", f"{ALL}/replay", {})
+
+        assert dry == {"replayed": 2, "remaining": 0, "not_replayable": 0, "replayed_before": 0}
+        assert (one["replayed"], one["replayed_before"]) == (1, 0)
+        assert (rest["replayed"], rest["replayed_before"]) == (1, 1)
+        assert [letter.customer_id for letter in api.letters.replayed] == ["other", "acme"]
+
+    async def test_an_unknown_id_replays_nothing(self, api: Api) -> None:
+        api.letters.held = [a_letter(1)]
+
+        refused = await api.problem("POST", f"{ALL}/replay", {"ids": ["3/1", "3/2"]})
+
+        assert refused == (404, "unknown_dead_letter")
+        assert api.letters.replayed == []

@@ -35,6 +35,11 @@ POST   /v1/tenants/{c}/endpoints/{id}/test
 GET    /v1/tenants/{c}/deliveries
 GET    /v1/tenants/{c}/dead-letters
 POST   /v1/tenants/{c}/dead-letters/replay
+GET    /v1/tenants/{c}/dead-letters/stats
+GET    /v1/dead-letters
+GET    /v1/dead-letters/stats
+GET    /v1/dead-letters/{partition}/{offset}
+POST   /v1/dead-letters/replay
 POST   /v1/events
 GET    /healthz
 GET    /readyz

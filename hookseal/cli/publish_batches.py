@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from hookseal.cli.api_client import ApiClient
     from hookseal.domain.new_event import NewEvent
 
-__all__ = ["ApiOutlet"]
-
 _PATH = "/v1/events"
 _LINES = "application/x-ndjson"
 # Each is a record on each partition, of which the API writes 20,000 at once.
@@ -34,8 +32,8 @@ class _Line(NamedTuple):
     text: bytes
 
 
-class ApiOutlet:
-    """An `Outlet` over an API; an asynchronous context manager.
+class BatchPublisher:
+    """Publishes events over an API, in order; an asynchronous context manager.
 
     While a batch is under way the next one fills up. So a file goes in full batches, a
     pipe without delay, and two batches at most are held. One after the other, since of two

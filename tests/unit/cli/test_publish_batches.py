@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from hookseal.cli.api_client import ApiClient
-from hookseal.cli.api_publish_backend import ApiOutlet
+from hookseal.cli.publish_batches import BatchPublisher
 from hookseal.domain.new_event import NewEventReader
 from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, ConflictError, HooksealError
@@ -36,9 +36,9 @@ async def api() -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def outlet_of(url: str, clock: FakeClock | None = None) -> AsyncIterator[ApiOutlet]:
-    async with client_of(url, clock or FakeClock()) as client, ApiOutlet(client) as outlet:
-        yield outlet
+async def publisher_of(url: str, clock: FakeClock | None = None) -> AsyncIterator[BatchPublisher]:
+    async with client_of(url, clock or FakeClock()) as client, BatchPublisher(client) as publisher:
+        yield publisher
 
 
 def drafts(*data: object, customer_id: str = "acme", event_id: str | None = None) -> list[NewEvent]:
@@ -46,9 +46,9 @@ def drafts(*data: object, customer_id: str = "acme", event_id: str | None = None
     return [reader.draft(data=str(one).encode(), event_id=event_id) for one in data]
 
 
-async def put(outlet: ApiOutlet, events: Sequence[NewEvent], first: int = 1) -> None:
+async def put(publisher: BatchPublisher, events: Sequence[NewEvent], first: int = 1) -> None:
     for number, draft in enumerate(events, first):
-        await outlet.put(number, draft)
+        await publisher.put(number, draft)
 
 
 def data_of(events: Sequence[NewEvent]) -> list[str]:
@@ -68,23 +68,23 @@ class ForgetfulEvents(FakeEvents):
 
 class TestBatches:
     async def test_keep_the_order_and_are_full(self, api: Api) -> None:
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(*range(2500)))
-            await outlet.drain()
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(*range(2500)))
+            await publisher.drain()
 
         assert data_of(api.events.published) == [str(number) for number in range(2500)]
         assert len(api.idempotency_keys) == 3
-        assert outlet.acknowledged == {1: 2500}
-        assert outlet.last == Position(1, 2499)
+        assert publisher.acknowledged == {1: 2500}
+        assert publisher.last == Position(1, 2499)
 
     async def test_are_no_larger_than_the_api_takes(self, api: Api) -> None:
         large = '"' + "x" * 30_000 + '"'
 
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(*[large] * 300))
-            await outlet.drain()
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(*[large] * 300))
+            await publisher.drain()
 
-        assert outlet.acknowledged == {1: 300}
+        assert publisher.acknowledged == {1: 300}
         assert len(api.idempotency_keys) == 3
 
     async def test_do_not_wait_for_more_to_come(self, api: Api) -> None:
@@ -95,8 +95,8 @@ class TestBatches:
 
         api.events.before_publishing = note
 
-        async with outlet_of(api.url) as outlet:
-            await outlet.put(1, drafts(1)[0])
+        async with publisher_of(api.url) as publisher:
+            await publisher.put(1, drafts(1)[0])
             async with asyncio.timeout(10):
                 await came.wait()
 
@@ -109,17 +109,17 @@ class TestBatches:
 
         api.events.before_publishing = wait
 
-        async with outlet_of(api.url) as outlet:
-            await outlet.put(1, drafts(1)[0])
+        async with publisher_of(api.url) as publisher:
+            await publisher.put(1, drafts(1)[0])
             await begun.wait()
-            await put(outlet, drafts(*range(1000)), 2)
-            one_more = asyncio.create_task(outlet.put(1002, drafts(1)[0]))
+            await put(publisher, drafts(*range(1000)), 2)
+            one_more = asyncio.create_task(publisher.put(1002, drafts(1)[0]))
             done, _ = await asyncio.wait([one_more], timeout=0)
             assert not done
             go_on.set()
             await one_more
 
-        assert outlet.acknowledged == {1: 1002}
+        assert publisher.acknowledged == {1: 1002}
 
     async def test_one_whose_answer_was_lost_is_written_once(self) -> None:
         events, clock = ForgetfulEvents(), FakeClock()
@@ -127,21 +127,21 @@ class TestBatches:
         api.model.put("acme", a_tenant("acme"))
         await api.start()
 
-        async with outlet_of(api.url, clock) as outlet:
-            await put(outlet, drafts(1, 2, 3))
-            await outlet.drain()
+        async with publisher_of(api.url, clock) as publisher:
+            await put(publisher, drafts(1, 2, 3))
+            await publisher.drain()
         await api.close()
 
         assert clock.slept == [2.0]
         assert data_of(events.published) == ["1", "2", "3"]
-        assert outlet.acknowledged == {1: 3}
+        assert publisher.acknowledged == {1: 3}
 
     async def test_what_was_handed_over_is_published_although_reading_failed(
         self, api: Api
     ) -> None:
         async def publish() -> None:
-            async with outlet_of(api.url) as outlet:
-                await put(outlet, drafts(1, 2))
+            async with publisher_of(api.url) as publisher:
+                await put(publisher, drafts(1, 2))
                 raise ConflictError("a", "b")
 
         assert (await refusal_of(publish())).code == "a"
@@ -157,9 +157,9 @@ class TestBatches:
         api.events.before_publishing = never
 
         async def publish() -> None:
-            async with outlet_of(api.url) as outlet:
-                await put(outlet, drafts(1))
-                await outlet.drain()
+            async with publisher_of(api.url) as publisher:
+                await put(publisher, drafts(1))
+                await publisher.drain()
 
         publishing = asyncio.create_task(publish())
         await begun.wait()
@@ -175,28 +175,28 @@ class TestBroadcasts:
         reader = NewEventReader(MAX_BYTES, None, "a.b", "every")
         events = [reader.draft(data=b"%d" % number) for number in range(50)]
 
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, events)
-            await outlet.drain()
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, events)
+            await publisher.drain()
 
         assert all(draft.is_broadcast for draft in api.events.published)
-        assert outlet.acknowledged == {0: 50, 1: 50, 2: 50}
-        assert outlet.last is None
+        assert publisher.acknowledged == {0: 50, 1: 50, 2: 50}
+        assert publisher.last is None
         assert len(api.idempotency_keys) == 3
 
 
 class TestErrors:
     async def test_name_the_line_and_those_before_it_are_published(self, api: Api) -> None:
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(1, 2), 5)
-            await put(outlet, drafts(3, customer_id="nobody"), 8)
-            await put(outlet, drafts(4), 9)
-            error = await refusal_of(outlet.drain())
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(1, 2), 5)
+            await put(publisher, drafts(3, customer_id="nobody"), 8)
+            await put(publisher, drafts(4), 9)
+            error = await refusal_of(publisher.drain())
 
         assert str(error).startswith("unknown_tenant (line 8, customer_id): ")
         assert isinstance(error, ConflictError)
         assert data_of(api.events.published) == ["1", "2"]
-        assert outlet.acknowledged == {1: 2}
+        assert publisher.acknowledged == {1: 2}
 
     async def test_what_was_written_before_a_refusal_is_not_written_again(self) -> None:
         events, clock = ForgetfulEvents(), FakeClock()
@@ -211,34 +211,34 @@ class TestErrors:
             api.model.put("b", None)
 
         client = ApiClient(api.url, ADMIN_KEY, timeout_s=60, monotonic=clock.now, sleep=forget)
-        async with client, ApiOutlet(client) as outlet:
-            await put(outlet, [*drafts(1, 2), *drafts(3, customer_id="b")])
-            error = await refusal_of(outlet.drain())
+        async with client, BatchPublisher(client) as publisher:
+            await put(publisher, [*drafts(1, 2), *drafts(3, customer_id="b")])
+            error = await refusal_of(publisher.drain())
         await api.close()
 
         assert str(error).startswith("unknown_tenant (line 3, customer_id): ")
         assert data_of(events.published) == ["1", "2", "3"]
-        assert outlet.acknowledged == {1: 2}
+        assert publisher.acknowledged == {1: 2}
 
     async def test_the_first_of_several_is_named(self, api: Api) -> None:
         # Sizes are looked at before customers: the line that is named first is the later one.
         too_large = '"' + "x" * 32_600 + '"'
         reader = NewEventReader(2 * MAX_BYTES, "acme", "a.b")
 
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(1))
-            await put(outlet, drafts(2, customer_id="nobody"), 2)
-            await outlet.put(3, reader.draft(data=too_large.encode() + b" " * 200))
-            error = await refusal_of(outlet.drain())
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(1))
+            await put(publisher, drafts(2, customer_id="nobody"), 2)
+            await publisher.put(3, reader.draft(data=too_large.encode() + b" " * 200))
+            error = await refusal_of(publisher.drain())
 
         assert str(error).startswith("unknown_tenant (line 2, customer_id): ")
         assert data_of(api.events.published) == ["1"]
 
     async def test_an_id_that_stands_for_another_event_is_named(self, api: Api) -> None:
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(1, event_id="evt_1"))
-            await outlet.drain()
-        async with outlet_of(api.url) as again:
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(1, event_id="evt_1"))
+            await publisher.drain()
+        async with publisher_of(api.url) as again:
             await put(again, drafts(3, event_id="evt_1"), 7)
             error = await refusal_of(again.drain())
 
@@ -247,10 +247,10 @@ class TestErrors:
     async def test_what_is_about_the_whole_batch_names_its_lines(self, api: Api) -> None:
         api.events.failing = AWAY
 
-        async with outlet_of(api.url) as outlet:
-            await put(outlet, drafts(1, 2, 3), 11)
-            error = await refusal_of(outlet.drain())
-            again = await refusal_of(outlet.put(14, drafts(4)[0]))
+        async with publisher_of(api.url) as publisher:
+            await put(publisher, drafts(1, 2, 3), 11)
+            error = await refusal_of(publisher.drain())
+            again = await refusal_of(publisher.put(14, drafts(4)[0]))
 
         assert (type(error), error.code, error.field) == (
             BrokerError,
@@ -258,7 +258,7 @@ class TestErrors:
             "lines 11 to 13",
         )
         assert again is error
-        assert outlet.acknowledged == {}
+        assert publisher.acknowledged == {}
 
     @pytest.mark.parametrize(
         "items",
@@ -268,19 +268,19 @@ class TestErrors:
         async def handler(_: web.Request) -> web.Response:
             return web.json_response({"items": items})
 
-        async with something_else(handler) as url, outlet_of(url) as outlet:
-            await put(outlet, drafts(1))
-            error: HooksealError = await refusal_of(outlet.drain())
+        async with something_else(handler) as url, publisher_of(url) as publisher:
+            await put(publisher, drafts(1))
+            error: HooksealError = await refusal_of(publisher.drain())
 
         assert error.code == "api_unexpected"
-        assert outlet.acknowledged == {}
+        assert publisher.acknowledged == {}
 
 
 async def test_the_data_of_one_event_keep_their_bytes(api: Api) -> None:
     data = '{"big": 18446744073709551617,\n  "a":1}'
 
-    async with outlet_of(api.url) as outlet:
-        await outlet.put_alone(drafts(data)[0])
+    async with publisher_of(api.url) as publisher:
+        await publisher.put_alone(drafts(data)[0])
 
     assert data_of(api.events.published) == [data]
-    assert outlet.last == Position(1, 0)
+    assert publisher.last == Position(1, 0)

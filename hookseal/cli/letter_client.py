@@ -1,0 +1,226 @@
+"""Dead letters over the HTTP API: list, count, show and replay."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from hookseal.cli import ui
+from hookseal.cli.api_client import tenant_path
+from hookseal.cli.api_session import client, key_of
+from hookseal.config import load
+from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
+from hookseal.seal.api_keys import TENANT_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from hookseal.cli.api_client import ApiClient
+    from hookseal.cli.api_service import Part
+
+# Seconds that one request may take: a replay waits up to 10 s for another one.
+_TIMEOUT_S = 30.0
+_PAGE = 1000
+_REPLAYED_AT_ONCE = 1000
+
+Json = dict[str, Any]
+
+
+@asynccontextmanager
+async def letter_client(
+    customer_id: str | None = None, *, indexed: bool = True
+) -> AsyncIterator[LetterClient]:
+    """Yield a client for the dead letters of all tenants.
+
+    With a tenant's API key it is a client for that tenant's dead letters.
+
+    Args:
+        customer_id: The tenant that the command names.
+        indexed: Whether lists are asked for; an API in this process then reads its topics first.
+
+    Raises:
+        ConfigurationError: `option_missing`: a tenant's key goes with the tenant's id.
+        HooksealError: As `api_session.client`.
+    """
+    settings = load()
+    of_tenant: str | None = None
+    if settings.api_url and key_of(settings).startswith(TENANT_PREFIX) and indexed:
+        if customer_id is None:
+            raise ConfigurationError(
+                "admin_only",
+                "A tenant's API key sees its own dead letters: name the tenant with --customer, "
+                "or use the operator's admin key.",
+                field="HOOKSEAL_API_KEY",
+            )
+        of_tenant = customer_id
+    parts: frozenset[Part] = frozenset({"dead_letters"}) if indexed else frozenset()
+    async with client(settings, parts=parts, timeout_s=_TIMEOUT_S) as api:
+        yield LetterClient(api, of_tenant)
+
+
+class LetterClient:
+    """The operator's routes of dead letters, or those of one tenant."""
+
+    def __init__(self, api: ApiClient, customer_id: str | None) -> None:
+        """Use the routes of this tenant, or the operator's where it is None."""
+        self._api = api
+        self._customer_id = customer_id
+        tenant = "/v1" if customer_id is None else tenant_path(customer_id)
+        self._path = f"{tenant}/dead-letters"
+
+    async def page(
+        self, wanted: Json, *, order: str, limit: int, after: str | None
+    ) -> tuple[list[Json], bool]:
+        """Return up to `limit` letters behind the id `after`, and whether there are more.
+
+        Raises:
+            HooksealError: As `ApiClient.ask`; `unknown_dead_letter`.
+        """
+        asked = {**self._filter(wanted), "order": order}
+        skip_to = None
+        if after is not None:
+            if self._customer_id is None:
+                asked["after"] = after
+            else:
+                skip_to = after
+        found: list[Json] = []
+        while True:
+            most = _PAGE if skip_to is not None else min(_PAGE, limit - len(found))
+            page = await self._api.ask("GET", f"{self._path}?{_query({**asked, 'limit': most})}")
+            items = [self._complete(item) for item in page["items"]]
+            if skip_to is not None:
+                ids = [item["id"] for item in items]
+                if skip_to in ids:
+                    items = items[ids.index(skip_to) + 1 :]
+                    skip_to = None
+                else:
+                    items = []
+            found += items
+            if page["next_cursor"] is None or len(found) >= limit:
+                break
+            asked["cursor"] = page["next_cursor"]
+        if skip_to is not None:
+            raise InvalidInputError(
+                "unknown_dead_letter", f"There is no dead letter {after}.", field=after
+            )
+        return found[:limit], page["next_cursor"] is not None or len(found) > limit
+
+    async def stats(self, wanted: Json) -> list[Json]:
+        """Return counts by customer, endpoint and reason, the largest first."""
+        query = _query(self._filter(wanted))
+        rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats?{query}"))["items"]
+        return rows
+
+    async def show(self, place: str, *, reveal: bool) -> Json:
+        """Return one letter with its headers and the attempts before it.
+
+        Raises:
+            ConflictError: `unknown_dead_letter`.
+        """
+        path = f"{self._path}/{place}?{_query({'reveal': reveal})}"
+        return dict(await self._api.ask("GET", path))
+
+    async def plan(self, wanted: Json) -> Json:
+        """Return what `replay` would do: `to_replay`, `not_replayable`, `replayed_before`."""
+        answer = await self._replay({**self._filter(wanted), "dry_run": True})
+        plan = {
+            "to_replay": answer["replayed"] + answer["remaining"],
+            "not_replayable": answer["not_replayable"],
+        }
+        if "replayed_before" in answer:
+            plan["replayed_before"] = answer["replayed_before"]
+        return plan
+
+    async def replay(
+        self,
+        wanted: Json,
+        plan: Json,
+        *,
+        limit: int | None,
+        per_s: float | None,
+        on_progress: Callable[[int], None],
+    ) -> Json:
+        """Replay what matches, as many letters as the plan has; return the figures.
+
+        Args:
+            wanted: The filter, or `ids`.
+            plan: From `plan`.
+            limit: At most so many.
+            per_s: At most so many a second; None = no bound.
+            on_progress: Called with the number of letters that were published since.
+
+        Raises:
+            ConflictError: `replay_refused` names the first letter that Kafka does not take;
+                all others are published.
+        """
+        body = self._filter(wanted)
+        at_once = _REPLAYED_AT_ONCE if per_s is None else max(1, min(_REPLAYED_AT_ONCE, int(per_s)))
+        known, done = plan["to_replay"], 0
+        most = known if limit is None else min(limit, known)
+        refused: ConflictError | None = None
+        while done < most:
+            began = time.monotonic()
+            try:
+                answer = await self._replay({**body, "limit": min(at_once, most - done)})
+                count, known = answer["replayed"], answer["remaining"]
+                plan = answer
+            except ConflictError as error:
+                if error.code != "replay_refused":
+                    raise
+                # The others of this request are published. How many says the next plan.
+                refused = refused or error
+                left = (await self.plan(wanted))["to_replay"]
+                count, known = known - left, left
+            if count <= 0:
+                break
+            done += count
+            on_progress(count)
+            if per_s is not None and done < most:
+                await asyncio.sleep(max(0.0, count / per_s - (time.monotonic() - began)))
+        if refused is not None:
+            raise refused
+        figures = {"replayed": done}
+        if "replayed_before" in plan:
+            # The last answer knows what a replay that was cut off had done.
+            published = plan.get("replayed", 0)
+            figures["replayed_before"] = plan["replayed_before"] + published - done
+        return {**figures, "not_replayable": plan["not_replayable"]}
+
+    async def _replay(self, body: Json) -> Json:
+        is_told = False
+        while True:
+            try:
+                return dict(await self._api.ask("POST", f"{self._path}/replay", body))
+            except ConflictError as error:
+                if error.code != "replay_busy":
+                    raise
+            if not is_told:
+                is_told = True
+                ui.err.print("Another replay is under way; waiting for it.")
+
+    def _filter(self, wanted: Json) -> Json:
+        is_own = self._customer_id is not None
+        return {
+            name: value
+            for name, value in wanted.items()
+            if value is not None and not (is_own and name == "customer_id")
+        }
+
+    def _complete(self, letter: Json) -> Json:
+        if self._customer_id is None:
+            return letter
+        partition, offset = map(int, letter["id"].split("/"))
+        own = {"customer_id": self._customer_id, "partition": partition, "offset": offset}
+        return {**letter, **own}
+
+
+def _query(asked: Json) -> str:
+    return urlencode(
+        {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in asked.items()
+        }
+    )
