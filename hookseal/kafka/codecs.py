@@ -28,8 +28,11 @@ __all__ = ["CODECS", "BatchTooLargeError", "Decompressor", "decompressor", "read
 _BATCH_MAX_BYTES: Final = 1024 * 1024 * 1024
 # Snappy cannot be decompressed in pieces; a block grows to twenty times its size at most.
 _BLOCK_MAX_BYTES: Final = 64 * 1024 * 1024
-# Memory that a decompressor keeps of what it returned: up to level 20 it is enough.
-_WINDOW_LOG_MAX: Final = 25
+# Memory that a zstd decompressor keeps of what it returned. Level 22, the highest that Kafka allows
+# (KIP-390), announces 128 MiB, but touches no more than the frame has.
+_WINDOW_LOG_MAX: Final = 27
+_WINDOW_KEPT_BYTES: Final = 32 * 1024 * 1024
+_ZSTD_SINGLE_SEGMENT: Final = 0x20
 _GZIP: Final = 31
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
@@ -117,10 +120,43 @@ class _GzipFrame:
         return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
 
 
-def _zstd_frame() -> _Frame:
-    return zstd.ZstdDecompressor(
-        options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
-    )
+class _ZstdFrame:
+    """`ZstdDecompressor` that uses at most 32 MiB for its window, whatever the frame announces."""
+
+    def __init__(self) -> None:
+        self._frame = zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+        )
+        self._window = 0
+        self._returned = 0
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+        piece = self._frame.decompress(data, max_length)
+        if piece and not self._returned:
+            self._window = _zstd_window_bytes(data)
+        self._returned += len(piece)
+        if self._returned > _WINDOW_KEPT_BYTES < self._window:
+            raise BatchTooLargeError(
+                f"its zstd window has {self._window:,} bytes, at most {_WINDOW_KEPT_BYTES:,} fit"
+            )
+        return piece
+
+
+def _zstd_window_bytes(frame: bytes) -> int:
+    """Return the window size that a frame's header announces (RFC 8878, section 3.1.1.1)."""
+    descriptor, window = frame[4:6]
+    if descriptor & _ZSTD_SINGLE_SEGMENT:
+        return zstd.get_frame_info(frame).decompressed_size or 0
+    base = 1 << (10 + (window >> 3))
+    return base + (base >> 3) * (window & 7)
 
 
 class _SnappyBlocks:
@@ -168,7 +204,7 @@ CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
     1: ("gzip", lambda data: _Frames(data, _GzipFrame)),
     2: ("snappy", _SnappyBlocks),
     3: ("lz4", lambda data: _Frames(data, LZ4FrameDecompressor)),
-    4: ("zstd", lambda data: _Frames(data, _zstd_frame)),
+    4: ("zstd", lambda data: _Frames(data, _ZstdFrame)),
 }
 """Name and decompressor of each codec, by its number in a batch's attributes (KIP-110)."""
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookseal.kafka import record_batches
+from hookseal.kafka.codecs import zstd
 from hookseal.kafka.consumer import record_from
 from tests.raw_batches import CODECS, RawRecord, batch, record_bytes, varint
 
@@ -65,29 +66,55 @@ def test_every_codec_is_read(codec: str) -> None:
     assert found[2].timestamp_ms == 1_700_000_070_000
 
 
-def test_raw_snappy_is_read() -> None:
-    raw = batch([EVENT])
-    body = raw[61:]
-    squeezed = bytes(cramjam.snappy.compress_raw(body))
-    header = bytearray(raw[:61])
-    header[22] |= CODECS["snappy"]
+def framed(codec: str, records: list[RawRecord], squeezed: bytes) -> bytes:
+    """Return a batch of these records whose payload was compressed elsewhere."""
+    header = bytearray(batch(records)[:61])
+    header[22] |= CODECS[codec]
     struct.pack_into(">i", header, 8, len(squeezed) + 49)
     struct.pack_into(">I", header, 17, calc_crc32c(bytes(header[21:]) + squeezed))
+    return bytes(header) + squeezed
 
-    assert [one.value for one in read(bytes(header) + squeezed)] == [EVENT.value]
+
+def test_raw_snappy_is_read() -> None:
+    squeezed = bytes(cramjam.snappy.compress_raw(record_bytes(EVENT, 0)))
+
+    assert [one.value for one in read(framed("snappy", [EVENT], squeezed))] == [EVENT.value]
 
 
 def test_a_batch_of_several_frames_is_read() -> None:
     payload = record_bytes(EVENT, 0) + record_bytes(EVENT, 1)
-    one, two = payload[:20], payload[20:]
-    raw = bytearray(batch([EVENT, EVENT]))
-    squeezed = gzip.compress(one) + gzip.compress(two)
-    header = raw[:61]
-    header[22] |= CODECS["gzip"]
-    struct.pack_into(">i", header, 8, len(squeezed) + 49)
-    struct.pack_into(">I", header, 17, calc_crc32c(bytes(header[21:]) + squeezed))
+    squeezed = gzip.compress(payload[:20]) + gzip.compress(payload[20:])
 
-    assert len(read(bytes(header) + squeezed)) == 2
+    assert len(read(framed("gzip", [EVENT, EVENT], squeezed))) == 2
+
+
+@pytest.mark.parametrize("level", [1, 19, 22])
+def test_a_zstd_window_of_any_level_is_read(level: int) -> None:
+    records = [RawRecord(value=b"%06d" % n) for n in range(100)]
+    # A stream whose size is not known in advance announces the whole window of its level.
+    stream = zstd.ZstdCompressor(level=level)
+    squeezed = b"".join(
+        stream.compress(record_bytes(record, n)) for n, record in enumerate(records)
+    )
+
+    found = read(framed("zstd", records, squeezed + stream.flush()))
+
+    assert [one.value for one in found] == [record.value for record in records]
+
+
+def test_a_large_zstd_window_is_not_filled() -> None:
+    records = [RawRecord(value=bytes(1_000_000)) for n in range(60)]
+    parameter = zstd.CompressionParameter
+    stream = zstd.ZstdCompressor(options={parameter.compression_level: 1, parameter.window_log: 27})
+    squeezed = b"".join(
+        stream.compress(record_bytes(record, n)) for n, record in enumerate(records)
+    )
+
+    *found, rest = read(framed("zstd", records, squeezed + stream.flush()))
+
+    assert [one.offset for one in found] == list(range(33))
+    assert rest.fault is not None
+    assert (rest.fault.code, rest.fault.first_offset, rest.offset) == ("record_unreadable", 33, 59)
 
 
 @pytest.mark.parametrize("codec", CODECS)
