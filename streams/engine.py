@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     )
     from hookseal.delivery.tracing import Tracing
 
-__all__ = ["Engine", "build_engine"]
-
 
 class Engine(NamedTuple):
     """What is done with each event, and what watches over the endpoints."""

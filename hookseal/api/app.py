@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-__all__ = ["create_app"]
-
 _JSON = "application/json"
 _OPERATION = web.RequestKey("operation", str)
 _log = logger("hookseal.api")
@@ -45,8 +43,6 @@ def create_app(
     """Return the application; nothing connects before it starts.
 
     Args:
-        operations: All routes.
-        authentication: Tells who asks.
         memory: For all request bodies; with the limits of docs/api.md when None.
     """
     memory = BodyMemory() if memory is None else memory
@@ -144,7 +140,6 @@ def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:
 
 @web.middleware
 async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised into a problem document."""
     try:
         return await handler(request)
     except Problem as raised:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["Authentication"]
-
 # What a client may get wrong within a minute before it is told to slow down. Keys have 256
 # bits, so that this is no defence of theirs: it bounds the noise of a broken client.
 _FAILURES_MAX = 300

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantChanges", "command_id", "endpoint_of", "etag_of", "idempotency_key", "stable_id"]
-
 _Kind = TypeVar("_Kind")
 
 _SETTLE_S = 1.0
@@ -63,11 +61,6 @@ class TenantChanges:
     ) -> tuple[Tenant, Endpoint]:
         """Return the tenant, and the one of its endpoints that has this id.
 
-        Args:
-            customer_id: Whose endpoint.
-            endpoint_id: Which.
-            field: Where it was named.
-
         Raises:
             HooksealError: While the tenants are not known.
             Problem: 404 `unknown_tenant`, `unknown_endpoint`; 503 while it cannot be told
@@ -98,11 +91,7 @@ class TenantChanges:
         """Return the command that a request stands for.
 
         Args:
-            call: The request.
-            kind: Of command.
-            customer_id: Whose tenant.
             known_as: Its `command_id`, where that was needed for one of the fields.
-            fields: Of this kind of command.
 
         Raises:
             InvalidInputError: `idempotency_key_invalid`, `if_match_invalid`.
@@ -142,11 +131,6 @@ class TenantChanges:
 
 def endpoint_of(tenant: Tenant, endpoint_id: str, *, field: str = "id") -> Endpoint:
     """Return the endpoint of this id.
-
-    Args:
-        tenant: Whose endpoint.
-        endpoint_id: Which.
-        field: Where it was named.
 
     Raises:
         Problem: 404 `unknown_endpoint`.

@@ -10,8 +10,6 @@ from hookseal.api.pages import add_file
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["add_console"]
-
 _FILES = files("hookseal.api") / "console_files"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {

@@ -8,8 +8,6 @@ from hookseal.domain.letter import LogCursor
 from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
-__all__ = ["read", "read_place", "write", "write_place"]
-
 _PLACE = re.compile(r"(-?\d{1,18})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 

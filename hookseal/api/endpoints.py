@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
 
-__all__ = ["EndpointOperations"]
-
 _TAG = "Endpoints"
 _SCOPE = "endpoints:write"
 _ALL = "/v1/tenants/{customer_id}/endpoints"

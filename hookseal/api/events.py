@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hookseal.domain.new_event import IdSource, NewEvent
     from hookseal.domain.record import Position
 
-__all__ = ["BATCH_EVENTS_MAX", "BATCH_MAX_BYTES", "EventOperations"]
-
 BATCH_EVENTS_MAX = 1000
 BATCH_MAX_BYTES = 4 * 1024 * 1024
 _SETTLE_S = 1.0
@@ -59,7 +57,12 @@ class Trace(Protocol):
 
 
 class EventOperations:
-    """`/v1/events`."""
+    """`/v1/events`.
+
+    Args:
+        event_max_bytes: Bytes of an event's value.
+        trace: Told of events that are taken, if anybody is.
+    """
 
     def __init__(
         self,
@@ -69,14 +72,6 @@ class EventOperations:
         event_max_bytes: int,
         trace: Trace | None = None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            events: Where they go.
-            model: Whom they can be for.
-            event_max_bytes: Bytes of an event's value.
-            trace: Told of events that are taken, if anybody is.
-        """
         self._trace: Trace = trace or _as_it_came
         self._events = events
         self._model = model
@@ -157,7 +152,6 @@ class EventOperations:
         return drafts
 
     def _traced(self, call: Call, drafts: list[NewEvent]) -> list[NewEvent]:
-        """Return the events with the trace context that goes on to the receiver, if any."""
         came = call.request.headers.get(TRACEPARENT)
         context = self._trace(came if came and is_traceparent(came) else None, len(drafts))
         if context is None:

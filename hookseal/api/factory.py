@@ -42,27 +42,17 @@ if TYPE_CHECKING:
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
 
-__all__ = ["ApiParts", "build", "operations_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
     """What the API stands on.
 
     Attributes:
-        model: All tenants.
-        changes: The way to a change of one.
-        events: The way of events onto the log.
         event_max_bytes: Bytes of an event's value.
-        notices: The way of our own events.
-        api_keys: Makes and knows API keys.
         admin_key: The operator's; None = nobody has its rights.
         secrets: The endpoints' signing secrets.
         check_url: Returns a URL's canonical form, if an endpoint may have it.
-        letters: The dead letters.
-        attempts: The delivery log.
         replays: The way of dead letters back to the log.
-        clock: Time.
         needed: What must be ready besides the model and the log.
         trace: Told of events that are taken, if anybody is.
     """

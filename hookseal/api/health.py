@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import Readiness
 
-__all__ = ["HealthOperations"]
-
 _TAG = "Health"
 
 
@@ -30,10 +28,12 @@ class Health(Struct, frozen=True):
 
 
 class HealthOperations:
-    """`/healthz`, `/readyz`, `/metrics`."""
+    """`/healthz`, `/readyz`, `/metrics`.
+
+    Ready is what all of these parts are.
+    """
 
     def __init__(self, parts: Sequence[Readiness]) -> None:
-        """Prepare; ready is what all of these parts are."""
         self._parts = parts
 
     def operations(self) -> Sequence[Operation]:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["KeyOperations"]
-
 _API = "API keys"
 _PUBLIC = "Public keys"
 _SCOPE = "keys:write"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from hookseal.api.operations import Operation
 
-__all__ = ["document_of"]
-
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 _TEXT = "text/plain"
@@ -42,7 +40,6 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
 
     Args:
         operations: All there are, in the order in which they are listed.
-        version: Of this release.
     """
     every = tuple(operations)
     spec = APISpec(

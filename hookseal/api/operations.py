@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hookseal.api.principals import Principal
     from hookseal.api.request_body import BodyReader
 
-__all__ = ["Access", "Batch", "Call", "Operation", "Reply"]
-
 _Body = TypeVar("_Body")
 
 # A public key is the largest thing that is sent but for events.
@@ -39,12 +37,9 @@ class Call:
     """One request, checked: it is allowed, and its body and query are of their types.
 
     Attributes:
-        request: As it came.
-        principal: Who asks; the operator where anybody may.
         reader: Reads the body of a `raw` operation; of others it has read the body already.
         body: The body, or None where the operation takes none.
         query: The query, or None where the operation takes none.
-        fingerprint: Of method, path and body.
     """
 
     request: web.Request
@@ -80,7 +75,6 @@ class Reply:
 
     Attributes:
         body: Encoded as JSON; nothing is sent when None.
-        headers: Besides the content type.
     """
 
     body: Any = None
@@ -96,8 +90,6 @@ class Batch:
 
     Attributes:
         most: Items at most.
-        returns: Type of the answer's body.
-        lines: Media type of one item a line.
     """
 
     most: int
@@ -110,21 +102,11 @@ class Operation:
     """One route.
 
     Attributes:
-        method: HTTP method.
         path: With its parts in braces; `{customer_id}` is the tenant.
         name: Unique, in camelCase: `operationId`.
-        summary: One line.
-        tag: Under which it is listed.
-        handler: Does it.
-        access: Who may.
         scope: What an API key must have for it, besides.
-        status: Of a success.
-        takes: Type of the body.
-        queries: Type of the query.
-        returns: Type of the answer's body.
         problems: Codes by status, beyond those that the declaration implies.
         changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
-        description: More of it, in Markdown.
         batch: What may be sent instead of one `takes`.
         once: Whether it takes `Idempotency-Key` although it changes no tenant.
         raw: The handler reads the body itself, with `Call.reader`: types that are not JSON, other

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages, Clock
 
-__all__ = ["OverviewOperations"]
-
 _TAG = "Overview"
 _WINDOW_S = 60
 _CAUGHT_UP_WITHIN_S = 2.0
@@ -76,7 +74,6 @@ class OverviewShown(Struct, frozen=True, kw_only=True):
         window_s: Seconds looked at.
         seconds: One for each second of the window, oldest first.
         attempt_p50_s: Seconds of an accepted attempt, the median; null without one.
-        attempt_p99_s: The same, of one in a hundred.
         partitions: By number; those without an attempt are left out.
     """
 

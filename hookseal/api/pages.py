@@ -10,8 +10,6 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["add_file"]
-
 
 def add_file(
     app: web.Application,
@@ -23,11 +21,8 @@ def add_file(
     """Serve it, to anybody.
 
     Args:
-        app: Where.
-        path: Under which path.
         content: Called once, when it is asked for first.
         content_type: Without a charset: it is UTF-8.
-        headers: Of the answer.
     """
     made = cache(content)
 

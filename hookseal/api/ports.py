@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 
-__all__ = [
-    "AttemptPages",
-    "Changes",
-    "Clock",
-    "Events",
-    "LetterPages",
-    "Notices",
-    "Readiness",
-    "Replays",
-    "TenantsModel",
-]
-
 
 class Clock(Protocol):
     """Time."""

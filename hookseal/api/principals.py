@@ -7,8 +7,6 @@ from http import HTTPStatus
 
 from hookseal.api.problems import Problem
 
-__all__ = ["ADMIN", "Principal", "unknown_tenant"]
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from hookseal.errors import HooksealError
 
-__all__ = [
-    "PROBLEM_TYPE",
-    "RETRY_AFTER_S",
-    "Problem",
-    "ProblemDocument",
-    "problem_of",
-    "unavailable",
-]
-
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 
@@ -78,9 +69,6 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     """What stands in the body (RFC 9457 section 3).
 
     Attributes:
-        title: The status in words.
-        status: The HTTP status.
-        code: Stable, for programs.
         detail: One sentence for a person: what is wrong and what to do.
         field: The part of the request it is about.
     """

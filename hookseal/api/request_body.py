@@ -21,16 +21,6 @@ from hookseal.seal import base64url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "BODY_TIMEOUT_S",
-    "BodyMemory",
-    "BodyReader",
-    "check_media_type",
-    "decoded",
-    "fingerprint",
-    "query_of",
-]
-
 _T = TypeVar("_T")
 
 # msgspec's words.
@@ -109,7 +99,6 @@ class BodyMemory:
         """Yield a reader of the request's body; the body's memory is free again after the block.
 
         Args:
-            request: Its body was not read yet.
             principal: The customer id of the API key; None for the admin key.
         """
         reader = BodyReader(request, self, principal, self._timeout_s)
@@ -155,10 +144,6 @@ class BodyReader:
 
     async def read(self, *, max_bytes: int, code: str = "body_too_large") -> bytes:
         """Return the body.
-
-        Args:
-            max_bytes: Its largest size.
-            code: Of the refusal of a larger one.
 
         Raises:
             InvalidInputError: `code`, as soon as more than `max_bytes` are announced or arrive.

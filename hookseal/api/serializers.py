@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import PublicKey, Tenant
 
-__all__ = ["endpoint_fields", "shown_endpoint", "shown_key", "shown_tenant", "summary_of"]
-
 MASKED = "***"
 
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from aiohttp.streams import StreamReader
 
-__all__ = ["HttpServer", "connection_limit", "listen_tcp", "listen_unix"]
-
 # A connection costs about 10 KB, and with an unfinished head or a body that nobody reads up to
 # 160 KB: 4,096 of them stay below 700 MB even then. Half of the descriptors is left to Kafka,
 # files and outbound connections.
@@ -148,8 +146,6 @@ class HttpServer:
         """Take over the sockets; they are closed with the server.
 
         Args:
-            app: Not started yet.
-            sockets: They listen already.
             name: Label of its metrics and log lines: `api` or `probes`.
             max_connections: Open at a time; `connection_limit()` when None.
             head_timeout_s: Seconds from a connection's start, or from the first byte of a later
@@ -230,7 +226,6 @@ class HttpServer:
             self._start(accepted)
 
     def _accept_held(self) -> None:
-        """Go on accepting where there was no room."""
         for listening, accepted in tuple(self._held.items()):
             if not self._connections.reserve(self._loop.time()):
                 return

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["TenantOperations"]
-
 _TAG = "Tenants"
 
 

@@ -6,8 +6,6 @@ import msgspec
 
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["API_KEYS_MAX", "SCOPES", "ApiKey", "check_scopes"]
-
 # Two: the one in use and the one that takes its place.
 API_KEYS_MAX = 2
 
@@ -20,7 +18,6 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: The part of the key that is no secret, by which it is found.
         digest: base64url of HMAC-SHA256 over the whole key under a pepper.
-        pepper: Which pepper, by its version.
         scopes: What the key may do, in the order of `SCOPES`.
         created_at: Unix seconds.
     """

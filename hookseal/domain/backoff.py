@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Backoff"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -21,7 +19,6 @@ class Backoff:
         factor: Growth from one wait to the next, >= 1.
         cap_s: Upper bound of a wait in seconds, before jitter.
         jitter: Each wait is multiplied by a uniform draw from 1 ± jitter, in [0, 1).
-        max_attempts: Attempts in all, the first included.
         delays_s: Explicit waits that replace the formula; n waits are n + 1 attempts.
     """
 

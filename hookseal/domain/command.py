@@ -30,33 +30,6 @@ from hookseal.errors import HooksealError, InvalidCommandError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "AddApiKey",
-    "AddEndpoint",
-    "AddPublicKey",
-    "ChangeEndpoint",
-    "ClaimSuspension",
-    "Command",
-    "CreateTenant",
-    "DeleteTenant",
-    "DisableTenant",
-    "EnableTenant",
-    "EndSuspension",
-    "NoteDrained",
-    "RemoveApiKey",
-    "RemoveEndpoint",
-    "RemovePublicKey",
-    "ResumeEndpoint",
-    "RewriteTenant",
-    "RotateSecret",
-    "SuspendEndpoint",
-    "apply",
-    "check_retry_delays",
-    "decode",
-    "encode",
-    "refused",
-]
-
 COMMAND_VERSION = 1
 # A tenant remembers both for its latest commands, so their size counts: see `tenant_size`.
 CommandId = Annotated[str, msgspec.Meta(max_length=128)]
@@ -69,7 +42,6 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """What every command has.
 
     Attributes:
-        customer_id: Whose tenant; also the record's key.
         id: Unique; a command that comes twice is applied once.
         at: Unix seconds when it was asked for.
         if_revision: Apply only to this revision of the tenant; None = to any.
@@ -146,7 +118,6 @@ class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
     """Change what is given, keep the rest.
 
     Attributes:
-        operators_schedule: Whether to drop the endpoint's own schedule.
         limits: In the place of all that there were.
     """
 
@@ -180,7 +151,6 @@ class SuspendEndpoint(_Command, frozen=True, tag="endpoint.suspend"):
 
     Attributes:
         why: See `hookseal.domain.suspension`.
-        owner: Who may end it.
         letters_from: Where `dead-letters` ended before the first of them was set aside.
     """
 

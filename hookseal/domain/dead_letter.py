@@ -15,18 +15,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.record import Header, Headers, Record, RecordFault
 
-__all__ = [
-    "CATEGORIES",
-    "LETTER_MIN_BYTES",
-    "REASONS",
-    "SET_ASIDE",
-    "SUSPENDED",
-    "DeadLetter",
-    "FittedLetter",
-    "added_headers",
-    "category_of",
-]
-
 SUSPENDED = "endpoint_suspended"
 
 REASONS: Mapping[str, str] = {
@@ -136,7 +124,6 @@ class FittedLetter(NamedTuple):
     """A dead letter as it is written.
 
     Attributes:
-        key: The record's key.
         value: The record's value, or the beginning of it.
         headers: The producer's, and behind them what hookseal adds.
     """
@@ -158,7 +145,6 @@ class DeadLetter:
         failed_at: Unix seconds.
         key: The customer id as bytes; for a broadcast that of the tenant.
         endpoint_id: The endpoint that gave up, if it came to that.
-        attempts: Attempts made.
         status: The last HTTP status, if there was any.
         first_attempt_at: Unix seconds of the first attempt, if there was any.
     """

@@ -14,8 +14,6 @@ from hookseal.domain.replay import Mark, replayed_headers
 if TYPE_CHECKING:
     from hookseal.domain.event import Event
 
-__all__ = ["event_of", "is_deferred", "original_of"]
-
 _OFFSET = re.compile(r"[0-9]{1,18}")
 
 

@@ -12,8 +12,6 @@ from hookseal.domain.subscription import subscribes
 from hookseal.domain.suspension import Suspension
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["ENDPOINT_ID", "DisabledReason", "Endpoint", "EndpointState", "check_endpoint_id"]
-
 DisabledReason = str
 EndpointState = Literal["active", "suspended", "disabled"]
 
@@ -40,18 +38,13 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     """One endpoint, as the tenants table holds it.
 
     Attributes:
-        id: Unique within the tenant.
-        url: Canonical.
         event_types: Patterns, see `hookseal.domain.subscription`.
-        headers: Custom headers sent along.
-        description: For people.
         enabled: A disabled endpoint's events are dead-lettered, so that nothing is lost.
         disabled_reason: Why it was disabled: `gone` (410) or `asked`.
         secret_version: Which derived signing secret is current, from 1.
         previous_secret_until: Unix seconds until which the secret before it signs as well.
         retry_delays_s: The endpoint's own schedule in seconds; None = the operator's.
         suspension: While its events are set aside; None = they are delivered.
-        limits: What it asks to be spared.
     """
 
     id: str

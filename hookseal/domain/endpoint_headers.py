@@ -10,8 +10,6 @@ from hookseal.errors import InvalidHeaderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADERS_MAX", "NAME_MAX", "VALUE_MAX", "check_headers"]
-
 HEADERS_MAX = 20
 NAME_MAX = 128
 VALUE_MAX = 1024

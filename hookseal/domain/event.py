@@ -25,31 +25,6 @@ from hookseal.errors import InvalidEventError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "BROADCAST_HEADER",
-    "CUSTOMER_ID_MAX",
-    "ENDPOINT_ID_HEADER",
-    "EVENT_ID_HEADER",
-    "EVENT_TIMESTAMP_HEADER",
-    "REPLAY_HEADER",
-    "REROUTED_HEADER",
-    "SEALED_HEADER",
-    "SEAL_TO_HEADER",
-    "TRUNCATED_HEADER",
-    "Event",
-    "SealedData",
-    "check_customer_id",
-    "check_event_id",
-    "check_event_type",
-    "check_timestamp",
-    "customer_id_of",
-    "derived_id",
-    "event_id_if_any",
-    "is_broadcast",
-    "is_reserved",
-    "parse_event",
-]
-
 BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
@@ -98,7 +73,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         timestamp: RFC 3339.
         customer_id: The tenant it is for; empty for a broadcast.
         data: The bytes of a JSON value, as the producer wrote them; empty if they are sealed.
-        record: Where it stood.
         only_endpoint: Set on a replay and on a test: the one endpoint it is aimed at.
         seal_to: Set on what must be read with another key than the active one.
         sealed: The data, where they are sealed at rest.
@@ -423,7 +397,6 @@ def _seal_to(record: Record) -> PublicKey | None:
 
 
 def _text_of(record: Record, name: str) -> str | None:
-    """Return a header as text; None where it is missing or empty."""
     return (last_header(record.headers, name) or b"").decode("utf-8", "replace") or None
 
 

@@ -17,8 +17,6 @@ import orjson
 
 from hookseal.errors import InvalidEventError
 
-__all__ = ["MAX_DEPTH", "array_elements", "data_member", "validate"]
-
 MAX_DEPTH = 64
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
@@ -74,7 +72,6 @@ def array_elements(text: bytes, *, most: int) -> list[bytes]:
     In memory as much as the text, whatever stands in it: no element is parsed.
 
     Args:
-        text: The array.
         most: Elements to return, and one more where there are more.
 
     Raises:

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.utc_time import rfc3339
 
-__all__ = ["Attempted", "AttemptsListed", "Letter", "LettersListed", "LogCursor", "ReplayPlan"]
-
 
 class LogCursor(NamedTuple):
     """The last item of a page, from which the next one goes on."""
@@ -25,13 +23,9 @@ class Letter(NamedTuple):
         partition: Where it stands on `dead-letters`.
         offset: Where it stands on `dead-letters`.
         at_ms: When the delivery was given up; milliseconds since the Unix epoch.
-        customer_id: The record's key, whatever it is.
         endpoint_id: The endpoint that gave up, if it came to that.
         reason: One of `REASONS`, or of a later release.
-        error: One line for a person.
-        event_id: The event's.
         event_type: The event's, as far as it can be told.
-        attempts: Attempts made.
         status: The last HTTP status, if there was any.
         replayed_at_ms: When it was published again; None = it was not.
     """
@@ -137,7 +131,6 @@ class ReplayPlan(NamedTuple):
     """What a replay of dead letters would do now.
 
     Attributes:
-        to_replay: Letters that would be published.
         replayed: Letters that match and were published before; they stay as they are.
         not_replayable: Letters that match and would fail again: they are no events.
     """

@@ -10,8 +10,6 @@ from typing import Literal
 from hookseal.domain.dead_letter import CATEGORIES, REASONS, SET_ASIDE
 from hookseal.errors import InvalidInputError
 
-__all__ = ["LetterFilter", "Order", "parse_moment", "parse_place", "reasons_of"]
-
 Order = Literal["newest", "oldest"]
 
 _PLACE = re.compile(r"(\d{1,9})/(\d{1,18})", re.ASCII)
@@ -25,15 +23,7 @@ class LetterFilter:
     """What must hold for a letter; None = anything.
 
     Attributes:
-        customer_id: Whose.
-        endpoint_id: The endpoint that gave up.
-        reasons: One of these.
-        event_type: Exactly this.
-        status: The last HTTP status.
         since_ms: Given up at this moment or later; milliseconds since the Unix epoch.
-        until_ms: Given up before this moment.
-        replayed: Whether it was published again.
-        places: Partition and offset, one of these.
         has_customer: Only letters with a key, and so with somebody to deliver to.
     """
 

@@ -8,8 +8,6 @@ import msgspec
 
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["EndpointLimits", "check_limits"]
-
 CONCURRENCY_MAX = 1000
 RATE_MIN = 0.01
 RATE_MAX = 10_000.0

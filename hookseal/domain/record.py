@@ -6,21 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = [
-    "HEADERS_MAX_BYTES",
-    "Header",
-    "Headers",
-    "Position",
-    "Record",
-    "RecordFault",
-    "encoded_name",
-    "header_bytes",
-    "headers_bytes",
-    "is_utf8_name",
-    "last_header",
-    "record_bytes",
-]
-
 # The header of a record batch, and a record's length, attributes, timestamp and offset at their
 # longest (KIP-98, "Message Format").
 _OVERHEAD_BYTES = 61 + 21
@@ -51,8 +36,6 @@ class RecordFault(msgspec.Struct, frozen=True, gc=False):
     """Why a record does not hold all that its producer wrote.
 
     Attributes:
-        code: The reason of its dead letter.
-        error: One sentence for a person.
         first_offset: The first offset that is concerned; the record's own is the last.
         value_bytes: The size of the whole value, or of the batch that cannot be decoded.
         value_sha256: Its SHA-256 in hexadecimal; empty if the record has the whole value.
@@ -69,12 +52,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic.
 
     Attributes:
-        topic: The topic's name, prefix included.
         partition: Counted from 0.
         offset: Counted from 0.
         key: The raw key, or None.
         value: The raw value, or None (a tombstone).
-        headers: In their order, repeats included.
         timestamp_ms: The record's own timestamp, milliseconds since the Unix epoch. A producer
             can write any 64 bits; -1 stands for none.
         fault: Set where the record was not read whole.

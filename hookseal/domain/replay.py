@@ -18,8 +18,6 @@ from hookseal.domain.event import (
 if TYPE_CHECKING:
     from hookseal.domain.record import Header, Headers
 
-__all__ = ["NOT_REPLAYABLE", "Mark", "parse_mark", "replayed_headers"]
-
 # A record that is no event stays none, however often it is published. Only the size limit
 # is a setting, and may have been raised meanwhile.
 NOT_REPLAYABLE = CATEGORIES["event"] - {"payload_too_large"} | {
@@ -95,7 +93,6 @@ def replayed_headers(
 
     Args:
         headers: Of the dead letter, or of the event that is published again.
-        mark: Which record it is.
         event_id: The event's, derived or not; the replay keeps it.
         endpoint_id: The one endpoint it is for; None = all that subscribe, where the
             event never came to an endpoint.

@@ -7,8 +7,6 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Blame", "Suspension", "Why", "blame"]
-
 Why = Literal["exhausted", "behind"]
 """`exhausted`: one event after the other was given up. `behind`: more events waited for
 the endpoint than a lane holds."""

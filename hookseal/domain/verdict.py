@@ -9,8 +9,6 @@ from enum import Enum
 
 import msgspec
 
-__all__ = ["Judgement", "Verdict", "judge", "retry_after_s"]
-
 _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _GONE = 410
@@ -31,7 +29,6 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict with its code.
 
     Attributes:
-        verdict: What to do next.
         code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of
             the error that kept an answer from coming.
         wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
@@ -49,7 +46,6 @@ def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> 
     """Judge an answer.
 
     Args:
-        status: HTTP status.
         retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
             503 (RFC 9110 section 15.6.4).
         now: Unix seconds, for the header's date form.

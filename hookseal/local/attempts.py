@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.domain.event import Event
     from hookseal.local.store import Store
 
-__all__ = ["ATTEMPTS_MAX", "LocalAttemptLog"]
-
 _log = logging.getLogger(__name__)
 
 # A store is memory: some 500 bytes each.
@@ -36,12 +34,6 @@ class LocalAttemptLog:
     """`AttemptLog` that keeps the latest attempts."""
 
     def __init__(self, store: Store, *, on_dropped: Callable[[int], None]) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            on_dropped: Told how many records were dropped.
-        """
         self._store = store
         self._on_dropped = on_dropped
         self._worker = f"{socket.gethostname()}:{os.getpid()}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 
-__all__ = ["BackgroundTask"]
-
 
 class BackgroundTask(ABC):
     """A task in the background."""

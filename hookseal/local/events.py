@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from hookseal.errors import BrokerError
     from hookseal.local.store import Store
 
-__all__ = ["LocalEvents", "LocalRouter", "notice_of"]
-
 _WRITES_MAX = 20_000
 
 
 class LocalEvents:
-    """`Events` and `Notices` of the API, into a store."""
+    """`Events` and `Notices` of the API, into a store.
+
+    Args:
+        sealing: What is done to an event before it is written; makes the same of the same.
+    """
 
     def __init__(
         self,
@@ -37,13 +39,6 @@ class LocalEvents:
         room: int,
         sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            room: Events that may be unfinished.
-            sealing: What is done to an event before it is written; makes the same of the same.
-        """
         self._store = store
         self._room = room
         self._sealing = sealing
@@ -100,10 +95,12 @@ class LocalEvents:
 
 
 class LocalRouter:
-    """`Router` over a store's partitions."""
+    """`Router` over a store's partitions.
+
+    The store is started by its owner.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 

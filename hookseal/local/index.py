@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers, Record
     from hookseal.local.store import Log, Store
 
-__all__ = ["LocalAttempts", "LocalLetters"]
-
 _log = logging.getLogger(__name__)
 
 _NAMES = TopicNames()
@@ -39,23 +37,23 @@ _T = TypeVar("_T")
 
 
 class LocalLetters(Letters):
-    """`LetterPages` of a store."""
+    """`LetterPages` of a store.
+
+    Args:
+        folder: For the file, which is this process's alone and read anew with each start.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            folder: For the file, which is this process's alone and read anew with each start.
-        """
         super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
 
 
 class LocalAttempts(Attempts):
-    """`AttemptPages` of a store."""
+    """`AttemptPages` of a store.
+
+    See `LocalLetters`.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Prepare; see `LocalLetters`."""
         super().__init__(
             folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
         )

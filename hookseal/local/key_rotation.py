@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.local.tenants import LocalCommands, LocalTenants
 
-__all__ = ["KeyRotationJob"]
-
 _log = logger("hookseal.local")
 
 _EVERY_S = 2.0
 
 
 class KeyRotationJob(BackgroundTask):
-    """Runs beside the deliveries, in every process: what one has done the others see."""
+    """Runs beside the deliveries, in every process: what one has done the others see.
+
+    All of it is started by its owner.
+    """
 
     def __init__(self, model: LocalTenants, commands: LocalCommands, clock: Clock) -> None:
-        """Prepare; all of it is started by its owner."""
         self._model = model
         self._commands = commands
         self._clock = clock

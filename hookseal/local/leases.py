@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ordering.partition import Gate
 
-__all__ = ["EveryPartition", "Leases"]
-
 
 class Leases(Protocol):
     """The partitions that are ours."""

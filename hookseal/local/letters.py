@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.local.index import LocalLetters
     from hookseal.local.store import Store
 
-__all__ = ["LocalDeadLetters", "LocalDeferredEvents", "LocalReplays"]
-
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
 _RECORDS_MAX = 5_000
@@ -36,10 +34,12 @@ _REPLAYED_AT_A_TIME = 200
 
 
 class LocalDeadLetters:
-    """`DeadLetters` in a store."""
+    """`DeadLetters` in a store.
+
+    The store is started by its owner.
+    """
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._observer = observer
         self._clock = clock
@@ -71,10 +71,12 @@ class LocalDeadLetters:
 
 
 class LocalDeferredEvents:
-    """`DeferredEventStore` in a store."""
+    """`DeferredEventStore` in a store.
+
+    The store is started by its owner.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 
@@ -112,10 +114,12 @@ class LocalDeferredEvents:
 
 
 class LocalReplays:
-    """`Replays` in a store: each letter once, whoever asks at the same time."""
+    """`Replays` in a store: each letter once, whoever asks at the same time.
+
+    Store and index are started by their owner.
+    """
 
     def __init__(self, store: Store, index: LocalLetters) -> None:
-        """Prepare; store and index are started by their owner."""
         self._store = store
         self._index = index
 
@@ -136,10 +140,7 @@ class LocalReplays:
 
         Args:
             wanted: Which letters; those that were replayed already are passed over.
-            limit: At most so many.
             per_s: At most so many a second; None = no bound.
-            wait_s: Unused.
-            on_progress: Told how many more were published.
 
         Raises:
             BrokerError: `redis_unreachable`.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.local.store import Log
 
-__all__ = ["MemoryStore", "queue_full"]
-
 _IDS_MAX = 200_000
 _CHANGES_REMEMBERED = 10_000
 
@@ -54,7 +52,6 @@ class MemoryStore:
         """Begin empty.
 
         Args:
-            partitions: Of everything.
             now: Tells the seconds since the Unix epoch.
         """
         self.partitions = partitions

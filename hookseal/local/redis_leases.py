@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from hookseal.local.redis_link import RedisLink
 
-__all__ = ["RedisLeases"]
-
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
@@ -48,6 +46,12 @@ class RedisLeases:
     beyond that it leaves once nothing of it is in hand. A process that shows no sign of life
     for `lease_s` holds nothing any more. It knows that by its own clock, so that it starts no
     attempt then, also when it was frozen.
+
+    Args:
+        lease_s: Seconds that a sign of life counts.
+        heartbeat_s: Seconds between two signs of life.
+        name: A name that this process keeps when it is started again, and nobody else
+            has: what it held is its own again at once.
     """
 
     def __init__(
@@ -59,16 +63,6 @@ class RedisLeases:
         heartbeat_s: float,
         name: str = "",
     ) -> None:
-        """Prepare.
-
-        Args:
-            link: To Redis; somebody else's to close.
-            partitions: How many there are.
-            lease_s: Seconds that a sign of life counts.
-            heartbeat_s: Seconds between two signs of life.
-            name: A name that this process keeps when it is started again, and nobody else
-                has: what it held is its own again at once.
-        """
         self._link = link
         self._partitions = partitions
         self._lease_s = lease_s

@@ -23,8 +23,6 @@ from hookseal.errors import BrokerError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["RedisLink"]
-
 _ANSWER_S = 5.0
 
 
@@ -33,18 +31,18 @@ class RedisLink:
 
     Nothing is sent twice by itself: what fails may have been done, and only whoever asked
     for it knows whether to ask again.
+
+    It connects on first use.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        prefix: Put before every key; more than one installation may share a Redis.
+
+    Raises:
+        ConfigurationError: `queue_invalid`.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
-        """Prepare; nothing connects yet.
-
-        Args:
-            url: `redis://`, `rediss://` or `unix://`.
-            prefix: Put before every key; more than one installation may share a Redis.
-
-        Raises:
-            ConfigurationError: `queue_invalid`.
-        """
         try:
             # Answers as Redis 7 gives them, whatever the library takes for its own default.
             self.client: Redis = Redis.from_url(

@@ -8,8 +8,6 @@ out of it, and when all are.
 
 from __future__ import annotations
 
-__all__ = ["CHANGE", "DROP_OLDER", "HEARTBEAT", "PUBLISH", "RELEASE", "REPLAY", "SETTLE", "START"]
-
 _ADD = """
 local function given(text)
   if text == '' then return nil end

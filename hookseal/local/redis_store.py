@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.local.redis_link import RedisLink
     from hookseal.local.store import Log
 
-__all__ = ["RedisStore"]
-
 _log = logging.getLogger(__name__)
 
 _FORM = "1"
@@ -38,15 +36,14 @@ class RedisStore:
     """`Store` on streams and a hash; each step is a script, done as a whole or not at all.
 
     A process that is killed loses nothing: an event stays in its stream until it is finished.
+
+    It connects on first use.
+
+    Args:
+        partitions: What a store that is new is cut into; one that is there keeps its own.
     """
 
     def __init__(self, link: RedisLink, partitions: int) -> None:
-        """Prepare; nothing connects yet.
-
-        Args:
-            link: The connections; closed with this.
-            partitions: What a store that is new is cut into; one that is there keeps its own.
-        """
         self.partitions = partitions
         self._link = link
         # The stubs leave open whether answers are text; ours are bytes.
@@ -325,7 +322,6 @@ class RedisStore:
 
 
 def _packed(write: Write) -> tuple[Any, ...]:
-    """Return the record as the scripts take it."""
     return (
         write.partition,
         _pack(write.headers),
@@ -338,7 +334,6 @@ def _packed(write: Write) -> tuple[Any, ...]:
 
 
 def _fields(write: Write) -> dict[Any, Any]:
-    """Return the record as it stands in a stream."""
     fields: dict[Any, Any] = {"h": _pack(write.headers), "t": _milliseconds(write)}
     if write.key is not None:
         fields["k"] = write.key

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.local.store import Store
 
-__all__ = ["RetentionJob"]
-
 _log = logging.getLogger(__name__)
 
 # As `hookseal topics create` has it: a log is named as its topic is.
@@ -24,10 +22,12 @@ _EVERY_S = 60.0
 
 
 class RetentionJob(BackgroundTask):
-    """Runs beside the deliveries."""
+    """Runs beside the deliveries.
+
+    The store is started by its owner.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 

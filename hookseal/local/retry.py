@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ports import Clock
 
-__all__ = ["retry_forever"]
-
 _PAUSE_S = 0.25
 _PAUSE_CAP_S = 5.0
 
@@ -31,8 +29,6 @@ async def retry_forever(
     What was asked for may be done more than once: where the answer is lost, nobody knows.
 
     Args:
-        asking: Asks once.
-        clock: Waits between two times.
         failed: Called with the error of each attempt that failed.
         retried: Errors of this class are retried, all others are raised.
     """

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from hookseal.local.memory_store import MemoryStore
 
-__all__ = ["check_spool", "read_spool", "write_spool"]
-
 _VERSION = 1
 _FIELD = "--spool"
 

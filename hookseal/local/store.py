@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers, Position, Record
     from hookseal.errors import BrokerError
 
-__all__ = ["LOGS", "REPEAT_WINDOW_S", "Documents", "Log", "Store", "Write"]
-
 Log = Literal["dead-letters", "replays", "deliveries"]
 LOGS: tuple[Log, ...] = ("dead-letters", "replays", "deliveries")
 
@@ -25,8 +23,6 @@ class Write(NamedTuple):
     Attributes:
         partition: Counted from 0.
         key: The customer id, or None.
-        value: The value.
-        headers: The headers.
         mark: Stands for the id that whoever publishes it chose; None = it chose none.
         fingerprint: Tells this value from another one under the same id.
         timestamp_ms: Milliseconds since the Unix epoch; None = now.
@@ -45,7 +41,6 @@ class Documents(NamedTuple):
     """Tenants' documents, as they were at one moment.
 
     Attributes:
-        version: Grows by one with each change.
         documents: By customer id; None = that tenant is gone.
         is_all: Whether these are all there are, not only those that changed.
     """
@@ -91,7 +86,6 @@ class Store(Protocol):
         One whose mark was written within `REPEAT_WINDOW_S` is not written again.
 
         Args:
-            writes: In their order.
             room: Events that may be unfinished after it; None = as many as come.
 
         Raises:
@@ -108,7 +102,6 @@ class Store(Protocol):
         Args:
             partition: Counted from 0.
             after: -1 = from the first on.
-            limit: At most so many.
             wait_s: Seconds to wait for one, where there is none.
         """
         ...
@@ -127,8 +120,6 @@ class Store(Protocol):
         """Write to the end of a log.
 
         Args:
-            log: Which.
-            writes: In their order.
             keep: Records of a partition that are kept, about, the latest; None = all.
         """
         ...
@@ -159,8 +150,6 @@ class Store(Protocol):
 
         Args:
             partition: Counted from 0.
-            letters: The letter's offset, and what to publish.
-            entry: The ledger's.
 
         Returns:
             How many were published.
@@ -187,10 +176,8 @@ class Store(Protocol):
         """Put one document in the place of another, and publish a notice with it.
 
         Args:
-            customer_id: Whose.
             before: What must be there; None = nothing.
             after: What is to be there; None = nothing.
-            notice: An event that tells of it.
 
         Returns:
             The version after it; None if something else was there, and nothing was done.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hookseal.local.store import Store
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
-
 _log = logger("hookseal.local")
 
 _WAIT_S = 1.0
@@ -51,6 +49,10 @@ class LocalTenants:
     Attributes:
         on_change: Told the customer id and the partition of each change, once it is in force.
         outdated: Customer ids of the tenants whose document is not of the current master key.
+
+    Args:
+        on_forged: Called for each document that somebody else wrote; it is ignored.
+        max_staleness_s: Seconds without news of the store after which nothing is trusted.
     """
 
     def __init__(
@@ -61,14 +63,6 @@ class LocalTenants:
         on_forged: Callable[[], None] = lambda: None,
         max_staleness_s: float = 10.0,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            codec: Reads and writes the documents.
-            on_forged: Called for each document that somebody else wrote; it is ignored.
-            max_staleness_s: Seconds without news of the store after which nothing is trusted.
-        """
         self._store = store
         self._codec = codec
         self._on_forged = on_forged
@@ -259,16 +253,13 @@ class LocalTenants:
 
 
 class EngineTenants:
-    """`Tenants` of the engine, over the same."""
+    """`Tenants` of the engine, over the same.
+
+    Args:
+        wait_s: Seconds that an event of an unknown tenant may wait for it.
+    """
 
     def __init__(self, model: LocalTenants, clock: Clock, *, wait_s: float) -> None:
-        """Prepare.
-
-        Args:
-            model: Started by its owner.
-            clock: For the waits between two tries.
-            wait_s: Seconds that an event of an unknown tenant may wait for it.
-        """
         self._model = model
         self._clock = clock
         self._wait_s = wait_s
@@ -298,15 +289,6 @@ class LocalCommands:
         watcher: Watcher,
         clock: Clock,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            model: Told of what was changed here.
-            codec: Reads and writes the documents.
-            watcher: Hears of commands.
-            clock: For the waits between two tries.
-        """
         self._store = store
         self._model = model
         self._codec = codec
@@ -354,15 +336,13 @@ class LocalCommands:
 
 
 class LocalChanges:
-    """`Changes` of the API."""
+    """`Changes` of the API.
+
+    Args:
+        timeout_s: Seconds that a change may take.
+    """
 
     def __init__(self, commands: LocalCommands, *, timeout_s: float) -> None:
-        """Prepare.
-
-        Args:
-            commands: Applies them.
-            timeout_s: Seconds that a change may take.
-        """
         self._commands = commands
         self._timeout_s = timeout_s
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["KEY_BYTES", "derived", "framed"]
-
 KEY_BYTES = 32
 
 

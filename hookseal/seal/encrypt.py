@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from hookseal.seal.randomness import Randomness
 
-__all__ = ["EncryptionKey", "encrypt", "encryption_key", "seal_content"]
-
 _CEK_BYTES = 32
 _IV_BYTES = 12  # RFC 7518 section 5.3
 _TAG_BYTES = 16
@@ -106,9 +104,7 @@ def seal_content(cek: bytes, iv: bytes, plaintext: bytes, *, aad: bytes) -> tupl
     """Return ciphertext and tag of AES-GCM.
 
     Args:
-        cek: The key; its length decides which AES.
         iv: 12 bytes, never twice with the same key.
-        plaintext: What is hidden.
         aad: What is authenticated along: the protected header as it stands in the body.
     """
     sealed = AESGCM(cek).encrypt(iv, plaintext, aad)

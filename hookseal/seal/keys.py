@@ -55,7 +55,6 @@ def parse_public_key(text: str | bytes) -> PublicJwk:
 
     Raises:
         InvalidKeyError: One of
-
             - `key_too_long`: more than 16 KiB;
             - `private_key_submitted`: a private key is in there, anywhere;
             - `key_format`: neither PEM nor JWK; the message names what was seen;

@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hookseal.errors import InvalidKeyError
 from hookseal.seal import base64url
 
-__all__ = ["PublicJwk", "p256", "private_key_submitted", "refusal", "rsa", "x25519"]
-
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 4096
 EXPONENT_MIN = 65_537

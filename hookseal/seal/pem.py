@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal.errors import InvalidKeyError
     from hookseal.seal.material import PublicJwk
 
-__all__ = ["holds_private_key", "read_pem", "unwrapped"]
-
 # Any label, and the forms of OpenSSH, SSH2 and PGP, PuTTY and age.
 _PRIVATE = re.compile(
     rb"---\s?BEGIN [^-\n]{0,40}PRIVATE KEY"

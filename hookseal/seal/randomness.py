@@ -8,8 +8,6 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-__all__ = ["OS", "Randomness"]
-
 _P256 = ec.SECP256R1()
 
 

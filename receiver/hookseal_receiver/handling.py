@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal_receiver.repeats.port import Claim, Store
     from hookseal_receiver.webhook import Webhook
 
-__all__ = ["TOO_LARGE", "Answer", "AsyncHandler", "Handler", "answer", "answer_async"]
-
 _log = logging.getLogger("hookseal_receiver")
 
 Handler = Callable[["Event"], object]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 
 from hookseal_receiver.errors import VerificationError
 
-__all__ = ["HeaderPairs", "Headers", "signed_headers"]
-
 HeaderPairs = Iterable[tuple[str | bytes, str | bytes]]
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | HeaderPairs
 

@@ -19,8 +19,6 @@ from hookseal_receiver.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PrivateKey", "keyring"]
-
 _RSA_MIN_BITS = 2048
 
 

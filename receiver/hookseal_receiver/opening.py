@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from hookseal_receiver.keyring import PrivateKey
 
-__all__ = ["Opener"]
-
 _ENC = "A256GCM"
 _ALGORITHMS = ("RSA-OAEP-256", "ECDH-ES")
 # RFC 7516 section 7.2.2. Without `header`, `unprotected` and `aad` nothing is left that is
@@ -29,16 +27,15 @@ _PARAMETERS = {"alg", "enc", "kid", "cty", "epk"}
 
 
 class Opener:
-    """Opens sealed bodies with the keys of one tenant."""
+    """Opens sealed bodies with the keys of one tenant.
+
+    Args:
+        keys: By key id.
+        max_body_bytes: Of a body; joserfc's own limit on the ciphertext is raised or
+            lowered to it.
+    """
 
     def __init__(self, keys: Mapping[str, PrivateKey], *, max_body_bytes: int) -> None:
-        """Prepare.
-
-        Args:
-            keys: By key id.
-            max_body_bytes: Of a body; joserfc's own limit on the ciphertext is raised or
-                lowered to it.
-        """
         self._keys = keys
         self._registries = {alg: _registry(alg, max_body_bytes) for alg in _ALGORITHMS}
 

@@ -30,16 +30,12 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from streams.local.stores import Stored
 
-__all__ = ["Asked", "main"]
-
 
 class Asked(msgspec.Struct, frozen=True):
     """What stands on the command line.
 
     Attributes:
-        host: Address that the API listens on.
         port: 0 takes any that is free.
-        ordering: Who waits for whom.
         spool: A file for what is left in memory.
     """
 
@@ -116,7 +112,6 @@ def _with_keys(settings: Settings, kept: Stored, spool: Path | None) -> Settings
 
 
 def _leave(kept: Stored, spool: Path | None) -> None:
-    """Report what is left in memory, and write it if there is a place for it."""
     if kept.memory is None:
         return
     left = kept.memory.left()

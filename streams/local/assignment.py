@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from streams.local.partition_runner import StorePartitionRunner
     from streams.suspended_endpoints import SuspendedEndpointRunner
 
-__all__ = ["Holding"]
-
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
 _REPORT_EVERY_S = 1.0

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.local.store import Store
 
-__all__ = ["StorePartitionRunner"]
-
 _AT_A_TIME = 100
 _WAIT_S = 1.0
 _STORE_PAUSE_S = 0.5
@@ -47,8 +45,6 @@ class _StoreOffsetTracker(OffsetTracker):
 
 
 class _RunningPartition:
-    """What runs for one partition."""
-
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.tracker = _StoreOffsetTracker()

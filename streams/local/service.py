@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from hookseal.delivery.ordering.keys import Ordering
     from streams.local.stores import Stored
 
-__all__ = ["LocalService"]
-
 _log = logger("hookseal.api")
 
 
@@ -51,10 +49,6 @@ class LocalService:
         """Wire it. Nothing connects yet.
 
         Args:
-            settings: As for worker and API.
-            stored: Where everything is.
-            ordering: The engine's name of the order.
-            host: Address that the API listens on.
             port: 0 takes any that is free.
 
         Raises:
@@ -149,7 +143,6 @@ class LocalService:
         return f"http://{host}:{self.port}"
 
     def _holding(self) -> Holding:
-        """Wire what delivers."""
         settings, clock, observer = self._settings, self._clock, self._observer
         store, leases = self._stored
         tenants = EngineTenants(self._model, clock, wait_s=settings.unknown_tenant_wait_s)

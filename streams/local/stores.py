@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from hookseal.local.leases import Leases
     from hookseal.local.store import Store
 
-__all__ = ["LocalOrdering", "Stored", "order_of", "stored"]
-
 LocalOrdering = Literal["unordered", "customer", "sequential"]
 
 _MEMORY = "memory://"
@@ -38,7 +36,6 @@ def order_of(settings: Settings, asked: LocalOrdering | None) -> Ordering:
     """Return the engine's name of the order.
 
     Args:
-        settings: The environment's.
         asked: What was asked for; None = what the environment says, or `unordered`.
 
     Raises:

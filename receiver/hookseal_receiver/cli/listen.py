@@ -16,8 +16,6 @@ from hookseal_receiver.event import Event
 from hookseal_receiver.repeats import Bounds, MemoryStore, Standing
 from hookseal_receiver.webhook import MAX_BODY_BYTES, Webhook
 
-__all__ = ["Desk", "listen"]
-
 _REMEMBERED = 10_000
 _KEY_MAX_BYTES = 64 * 1024
 _SERVICE_UNAVAILABLE = 503

@@ -8,8 +8,6 @@ import typer
 
 from hookseal_receiver.errors import ReceiverError
 
-__all__ = ["told", "visible"]
-
 _P = ParamSpec("_P")
 _REFUSED = 2
 

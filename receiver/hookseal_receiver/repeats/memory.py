@@ -17,7 +17,12 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """A `Store` in memory; 100,000 deliveries take some 30 MB."""
+    """A `Store` in memory; 100,000 deliveries take some 30 MB.
+
+    Args:
+        bounds: How much is kept, and how long.
+        clock: Returns seconds that do not go back.
+    """
 
     def __init__(
         self,
@@ -25,12 +30,6 @@ class MemoryStore:
         bounds: Bounds = DEFAULT_BOUNDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare.
-
-        Args:
-            bounds: How much is kept, and how long.
-            clock: Returns seconds that do not go back.
-        """
         self._bounds = bounds
         self._clock = clock
         self._lock = threading.Lock()

@@ -40,6 +40,14 @@ class SQLiteStore:
 
     What it noted survives the process. A power cut may take the last notes with it
     (`synchronous=NORMAL`): then a repeat of those runs the handler once more.
+
+    The file is opened at the first claim.
+
+    Args:
+        path: A file on a local disk, made if it is not there.
+        bounds: How much is kept, and how long.
+        busy_s: Seconds to wait for another process that is writing.
+        clock: Returns Unix seconds.
     """
 
     def __init__(
@@ -50,14 +58,6 @@ class SQLiteStore:
         busy_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; the file is opened at the first claim.
-
-        Args:
-            path: A file on a local disk, made if it is not there.
-            bounds: How much is kept, and how long.
-            busy_s: Seconds to wait for another process that is writing.
-            clock: Returns Unix seconds.
-        """
         self._path = path
         self._bounds = bounds
         self._busy_s = busy_s
