@@ -74,6 +74,7 @@ class OverviewShown(Struct, frozen=True, kw_only=True):
         window_s: Seconds looked at.
         seconds: One for each second of the window, oldest first.
         attempt_p50_s: Seconds of an accepted attempt, the median; null without one.
+        attempt_p99_s: The same, of one in a hundred.
         partitions: By number; those without an attempt are left out.
     """
 

@@ -69,6 +69,9 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     """What stands in the body (RFC 9457 section 3).
 
     Attributes:
+        title: The status in words.
+        status: The HTTP status.
+        code: Stable, for programs.
         detail: One sentence for a person: what is wrong and what to do.
         field: The part of the request it is about.
     """
