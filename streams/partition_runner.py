@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.ordering import PartitionScheduler
 from hookseal.delivery.ordering.keys import ordering_keys_for
-from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
 from streams.record_stream import iter_records
 from streams.sequence import Sequence
 
@@ -25,8 +29,6 @@ if TYPE_CHECKING:
     from streams.order import Order
 
 __all__ = ["EventPartitionRunner", "wait_idle"]
-
-_SETTLE_S = 0.01
 
 
 class Delivery(Protocol):
@@ -239,17 +241,3 @@ class EventPartitionRunner:
                 if running.scheduler is not None:
                     running.scheduler.cancel()
             await asyncio.wait(late)
-
-
-async def wait_idle(scheduler: Iterable[PartitionContext], timeout_s: float) -> None:
-    """Wait until no attempt of these lanes is on the wire, up to so many seconds."""
-    waiting = [
-        asyncio.ensure_future(context.wait_idle()) for context in scheduler if context.in_flight
-    ]
-    if not waiting:
-        return
-    _, late = await asyncio.wait(waiting, timeout=timeout_s)
-    for task in late:
-        task.cancel()
-    # What an attempt decided takes a few steps of the loop to be noted.
-    await asyncio.sleep(_SETTLE_S)

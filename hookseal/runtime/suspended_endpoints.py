@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
-from streams.partition_runner import wait_idle
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agents.deliver import Deliver
 from hookseal.delivery.deliverer import Deliverer, DeliveryRules
 from hookseal.delivery.fanout import Fanout
+from hookseal.delivery.handler import EventHandler
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.suspension import SuspensionManager
 from hookseal.seal.sign import SigningSecrets
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class Engine(NamedTuple):
-    """What is done with each event, and what watches over the endpoints."""
+    """The handler of events and the manager of suspended endpoints, ready to use."""
 
-    deliver: Deliver
+    handler: EventHandler
     suspensions: SuspensionManager
 
 
@@ -77,7 +77,7 @@ def build_engine(
         clock=clock,
         rules=settings.suspension_rules,
     )
-    deliver = Deliver(
+    handler = EventHandler(
         tenants=tenants,
         fanout=Fanout(
             deliverer=deliverer,
@@ -93,4 +93,4 @@ def build_engine(
         event_max_bytes=settings.event_max_bytes,
         broadcast_concurrency=settings.broadcast_concurrency,
     )
-    return Engine(deliver, suspensions)
+    return Engine(handler, suspensions)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
     from typing import Any
 
-    from agents.deliver import Deliver
+    from hookseal.delivery.handler import EventHandler
     from hookseal.delivery.ordering import Limits, Pressure
     from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import Gate
@@ -53,13 +53,13 @@ class _RunningPartition:
 
 
 class StorePartitionRunner:
-    """Runs the agent `deliver` for each partition that this process holds."""
+    """Runs the event handler for each partition that this process holds."""
 
     def __init__(
         self,
         *,
         store: Store,
-        deliver: Deliver,
+        deliver: EventHandler,
         catch_up: Callable[[int], Coroutine[Any, Any, None]],
         gate: Callable[[int], Gate],
         observer: Observer,
