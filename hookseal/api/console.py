@@ -1,4 +1,4 @@
-"""The console: a page for operator and tenant, of plain files that are served from here."""
+"""Serves the console: static files for operator and tenant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FILES = files("hookseal.api") / "console_files"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
-    # Nothing but what is served from here runs, and nothing goes anywhere else.
+    # Only scripts of this origin run, and they connect to this origin only.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
         "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

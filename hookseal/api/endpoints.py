@@ -1,4 +1,4 @@
-"""Endpoints: where a tenant's events go."""
+"""Routes of a tenant's endpoints."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EndpointOperations:
         self._check_url = check_url
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",

@@ -1,4 +1,4 @@
-"""Events: published by tenants for themselves, by the operator for one tenant or for all."""
+"""`POST /v1/events`: tenants publish for themselves, the operator for one tenant or for all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SETTLE_S = 1.0
 
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
-# From its first character that is no space: blank lines are none.
+# From the first character that is no space: blank lines are not events.
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _DESCRIPTION = f"""\
 One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as an array of them or as lines
@@ -49,10 +49,10 @@ given, else by chance."""
 
 
 class Trace(Protocol):
-    """Hears of events that are taken."""
+    """Called when events are published."""
 
     def __call__(self, traceparent: str | None, events: int, /) -> str | None:
-        """Return the trace context that goes with them, made of the one that they came with."""
+        """Return the trace context of the events, given the one of the request."""
         ...
 
 
@@ -61,7 +61,7 @@ class EventOperations:
 
     Args:
         event_max_bytes: Bytes of an event's value.
-        trace: Told of events that are taken, if anybody is.
+        trace: Called when events are published.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class EventOperations:
         self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",
@@ -173,12 +173,12 @@ class EventOperations:
     async def _unknown(self, named: set[str]) -> set[str]:
         """Return those of these customers who are none for certain.
 
-        While that is not known, a worker decides: it keeps what is for nobody as a dead letter.
+        While the tenants are not known, the worker decides: it dead-letters unknown ones.
         """
         if self._model.why_not_ready() is not None:
             return set()
         unknown = {one for one in named if self._model.get(one) is None}
-        # Another process may have made them a moment ago.
+        # Another process may have created them a moment ago.
         if not unknown or not await self._model.settle(_SETTLE_S):
             return set()
         return {one for one in unknown if self._model.get(one) is None}

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Health(Struct, frozen=True):
 class HealthOperations:
     """`/healthz`, `/readyz`, `/metrics`.
 
-    Ready is what all of these parts are.
+    Ready when all parts are ready.
     """
 
     def __init__(self, parts: Sequence[Readiness]) -> None:
         self._parts = parts
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "GET",

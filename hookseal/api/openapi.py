@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made of the operations that answer and the types that validate."""
+"""Generates the OpenAPI 3.1 document from the operations and their types."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _taken(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
     batch = operation.batch
     if batch is None:
         return {_JSON: {"schema": one}}
-    # No `maxItems`: what breaks a schema is expected to be a 422, and too many are a 413.
+    # No `maxItems`: clients expect 422 for a schema violation, and too many items are a 413.
     limit = f"At most {batch.most}; more are refused with 413."
     many = {"type": "array", "items": one, "minItems": 1, "description": limit}
     lines = {"type": "string", "description": "A JSON object a line."}

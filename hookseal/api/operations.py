@@ -1,4 +1,4 @@
-"""What the API can do, declared once: routes, validation and OpenAPI are made of it."""
+"""Declares operations; routes, validation and OpenAPI follow from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Access(Enum):
     PUBLIC = "anybody"
     ADMIN = "the admin key"
     TENANT = "an API key of the tenant, or the admin key"
-    # An API key of any tenant, or the admin key: what it may touch the handler decides.
+    # An API key of any tenant, or the admin key. The handler checks the rest.
     ANY = "an API key, or the admin key"
 
 
@@ -86,7 +86,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What an operation takes instead of one of something: many, as an array or as lines.
+    """Several items in one request, as an array or as lines.
 
     Attributes:
         most: Items at most.
@@ -104,10 +104,10 @@ class Operation:
     Attributes:
         path: With its parts in braces; `{customer_id}` is the tenant.
         name: Unique, in camelCase: `operationId`.
-        scope: What an API key must have for it, besides.
+        scope: Scope that an API key must have.
         problems: Codes by status, beyond those that the declaration implies.
         changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
-        batch: What may be sent instead of one `takes`.
+        batch: Accepted instead of one `takes`.
         once: Whether it takes `Idempotency-Key` although it changes no tenant.
         raw: The handler reads the body itself, with `Call.reader`: types that are not JSON, other
             limits.

@@ -1,4 +1,4 @@
-"""Files of pages that are served from here, as they are."""
+"""Serves static files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_file(
     content_type: str,
     headers: Mapping[str, str],
 ) -> None:
-    """Serve it, to anybody.
+    """Serve the content at the path, without authentication.
 
     Args:
-        content: Called once, when it is asked for first.
+        content: Called once, on the first request.
         content_type: Without a charset: it is UTF-8.
     """
     made = cache(content)

@@ -52,7 +52,7 @@ def check_media_type(request: web.Request, *allowed: str) -> str:
         InvalidInputError: `content_type_unsupported`, `content_encoding_unsupported`.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        # What unpacks to more than it is would have to be bounded twice.
+        # A compressed body would need two limits.
         raise InvalidInputError(
             "content_encoding_unsupported",
             "Send the body as it is, without Content-Encoding.",
@@ -209,7 +209,7 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
     Raises:
         InvalidInputError: `field_missing`, `field_unknown`, `field_invalid`.
     """
-    # A multidict: as often as they were given, while its names are told once.
+    # A multidict keeps repeated values; its keys are listed once.
     if len(set(query)) != len(query):
         raise InvalidInputError("field_invalid", "Give each parameter once.", field="query")
     try:
@@ -219,13 +219,13 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
-    """Return what tells this request from another one under the same Idempotency-Key."""
+    """Return a hash that differs for another request with the same Idempotency-Key."""
     digest = hashlib.sha256(b"%b\n%b\n%b" % (method.encode(), path.encode(), body)).digest()
     return base64url.encode(digest[:_FINGERPRINT_BYTES]).decode()
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidInputError:
-    """Return msgspec's error as ours: with the field, and without what stood in it."""
+    """Return msgspec's error as ours: with the field and without the value."""
     text = str(error)
     at = _AT.search(text)
     path = "" if at is None else at["path"]

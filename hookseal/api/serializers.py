@@ -1,4 +1,4 @@
-"""Tenants as they are told of: never a secret, a digest, or a header's value to whoever asks."""
+"""Serializes tenants: never a secret or a digest; header values only with the scope for them."""
 
 from __future__ import annotations
 

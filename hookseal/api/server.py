@@ -289,7 +289,7 @@ class HttpServer:
 
 
 class _Wait(Enum):
-    """What a connection waits for from its client; the reason if it is closed for it."""
+    """What a connection waits for; also the reason when it is closed."""
 
     HEAD = "head_timeout"
     IDLE = "idle"
@@ -343,11 +343,11 @@ class _Connections:
         return True
 
     def cancel_reservation(self) -> None:
-        """Forget an accepted connection that never was made."""
+        """Drop an accepted connection that was never established."""
         self._reserved -= 1
 
     def add(self, connection: _Connection) -> None:
-        """Note that an accepted connection was made."""
+        """Register an accepted connection."""
         self._reserved -= 1
         self._open.add(connection)
         self._gauge.set(len(self._open))
@@ -360,13 +360,13 @@ class _Connections:
         self._offer_room()
 
     def waits(self, connection: _Connection) -> None:
-        """Note that a connection begins to wait for its client."""
+        """Register a connection that begins to wait for its client."""
         self._waiting[connection] = None
         self._waiting.move_to_end(connection)
         self._offer_room()
 
     def works(self, connection: _Connection) -> None:
-        """Note that a connection has a request to answer."""
+        """Register a connection that has a request to answer."""
         self._waiting.pop(connection, None)
 
     def evict(self, now: float) -> bool:
@@ -417,7 +417,7 @@ class _Connections:
 
 
 class _Connection(web.RequestHandler):
-    """A connection that says when it waits for its client, and for what."""
+    """A connection that reports when it waits for its client."""
 
     __slots__ = ("_all", "_client", "_head_bytes", "_unread", "since", "wait", "was_made")
 
@@ -532,14 +532,14 @@ class _Connection(web.RequestHandler):
 
 
 class _LogThrottle:
-    """Lets the first of many like log lines pass, and then one a minute."""
+    """Lets the first of equal log lines pass, then one per minute."""
 
     def __init__(self) -> None:
         self._next = 0.0
         self._count = 0
 
     def count(self, now: float) -> int | None:
-        """Return how many lines this one stands for, None if it is not to be logged."""
+        """Return the number of lines that this one represents; None = do not log it."""
         self._count += 1
         if now < self._next:
             return None

@@ -1,4 +1,4 @@
-"""What an attempt brought, and how a delivery ended."""
+"""Results of attempts and outcomes of deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One attempt as it stands on the topic `deliveries`: JSON with a version."""
+"""One attempt on the topic `deliveries`: JSON with a version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Seconds = Annotated[float, Meta(ge=0, lt=_YEAR_10000)]
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
-    """What an attempt was and what came of it. Never a payload, a URL or a secret.
+    """One attempt and its result. Never a payload, a URL or a secret.
 
     Attributes:
         at: Unix seconds at which it ended.
@@ -27,7 +27,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
         status: HTTP status, or None when no answer came.
         duration_s: Seconds from connect to last byte.
         kid: The public key it was sealed to.
-        worker: The process that made it, `host:pid`.
+        worker: The process, `host:pid`.
     """
 
     at: _Seconds

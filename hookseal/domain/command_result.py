@@ -1,4 +1,4 @@
-"""What a command came to, as the tenant remembers it."""
+"""The result of a command, kept in the tenant document."""
 
 from __future__ import annotations
 

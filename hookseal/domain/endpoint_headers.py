@@ -32,7 +32,7 @@ _RESERVED = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # Who asks and whom: servers and proxies route and trust by them.
+        # Servers and proxies route and authenticate by them.
         "accept-encoding",
         "cookie",
         "forwarded",

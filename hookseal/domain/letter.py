@@ -1,4 +1,4 @@
-"""Dead letters and attempts as a list tells of them: without payload and headers."""
+"""Dead letters and attempts in lists: without payload and headers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Letter(NamedTuple):
     """A letter as the index knows it: all but its headers and its payload.
 
     Attributes:
-        partition: Where it stands on `dead-letters`.
-        offset: Where it stands on `dead-letters`.
-        at_ms: When the delivery was given up; milliseconds since the Unix epoch.
-        endpoint_id: The endpoint that gave up, if it came to that.
+        partition: Partition of `dead-letters`.
+        offset: Offset on `dead-letters`.
+        at_ms: When the delivery failed; milliseconds since the Unix epoch.
+        endpoint_id: The endpoint of the delivery, if one was chosen.
         reason: One of `REASONS`, or of a later release.
-        event_type: The event's, as far as it can be told.
+        event_type: The event's, if it is known.
         status: The last HTTP status, if there was any.
         replayed_at_ms: When it was published again; None = it was not.
     """
@@ -128,7 +128,7 @@ class AttemptsListed(NamedTuple):
 
 
 class ReplayPlan(NamedTuple):
-    """What a replay of dead letters would do now.
+    """Counts of a replay before it runs.
 
     Attributes:
         replayed: Letters that match and were published before; they stay as they are.

@@ -1,4 +1,4 @@
-"""Which dead letters somebody asks for."""
+"""A filter of dead letters."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """What must hold for a letter; None = anything.
+    """Conditions that a dead letter meets; None = any.
 
     Attributes:
-        since_ms: Given up at this moment or later; milliseconds since the Unix epoch.
-        has_customer: Only letters with a key, and so with somebody to deliver to.
+        since_ms: Failed at this time or later; milliseconds since the Unix epoch.
+        has_customer: Only letters with a key, and so with a tenant to deliver to.
     """
 
     customer_id: str | None = None
@@ -47,7 +47,7 @@ def reasons_of(
     Args:
         reason: One of `REASONS`.
         category: One of `CATEGORIES`.
-        set_aside: Only what was not attempted since tenant or endpoint were disabled.
+        set_aside: Only events that were deferred because tenant or endpoint were disabled.
 
     Raises:
         InvalidInputError: `reason_unknown`, `category_unknown`.

@@ -1,4 +1,4 @@
-"""What an endpoint asks to be spared."""
+"""Limits that an endpoint sets for its deliveries."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ IdSource = Literal["event", "request", "random", "position"]
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """What is to be published.
+    """An event to publish.
 
     Attributes:
-        customer_id: Whom it is for; empty for a broadcast.
-        event_id: Its id, or None if a worker is to derive it from the place where it stands.
+        customer_id: The tenant; empty for a broadcast.
+        event_id: None = the worker derives it from the position of the record.
         id_from: Who chose the id: the `event` names it, the `request` implies it, it was
             drawn by `random`, or there is none but the `position`.
         more: Headers besides those that follow from the rest.
@@ -52,7 +52,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def has_chosen_id(self) -> bool:
-        """Whether whoever publishes it again would give it the same id."""
+        """Whether the publisher chose the id, so that a repeat has the same one."""
         return self.id_from in {"event", "request"}
 
     @property
@@ -72,7 +72,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class NewEventReader(msgspec.Struct, frozen=True):
-    """Reads events, and fills in what they leave out.
+    """Parses events and fills in missing members.
 
     Attributes:
         max_bytes: Bytes that a record's value may have.
@@ -95,7 +95,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
                 `customer_id_unexpected`, `type_reserved`.
         """
         if len(text) > self.max_bytes + SURPLUS_MAX_BYTES:
-            # Before it is parsed: brackets take thirty times their size in memory.
+            # Checked before parsing: brackets need thirty times their size in memory.
             raise _too_large(len(text), self.max_bytes)
         document = validate(text)
         if not isinstance(document, dict):

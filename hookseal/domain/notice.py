@@ -1,4 +1,4 @@
-"""What a tenant is told about itself: its key changed, this is a test."""
+"""Events that hookseal sends to a tenant itself: a changed key, a test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Notice:
     """An event of hookseal's own, ready for `events`.
 
     Attributes:
-        event_id: The same each time the notice is made for the same reason.
+        event_id: The same for each notice about the same change.
     """
 
     customer_id: str
@@ -42,7 +42,7 @@ def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -
     its owner from reading this.
 
     Args:
-        command: What was applied, just now or before.
+        command: The applied command.
         before: The tenant that the command met; the same as `after` if it was applied
             before.
     """

@@ -1,4 +1,4 @@
-"""What the latest attempts say of a deployment: how many, how quick, and what holds whom."""
+"""Statistics of the latest attempts: rate, latency, deliveries in backoff."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Overview(NamedTuple):
 
 
 def overview_of(attempts: Iterable[Attempted]) -> Overview:
-    """Return what they say.
+    """Return the statistics.
 
     Args:
         attempts: Of the window; in their order within a partition.

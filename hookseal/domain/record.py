@@ -21,7 +21,7 @@ HEADERS_MAX_BYTES = 262_144
 
 
 class Position(NamedTuple):
-    """Where a record stands.
+    """Position of a record.
 
     Attributes:
         partition: Counted from 0.
@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
 
 class RecordFault(msgspec.Struct, frozen=True, gc=False):
-    """Why a record does not hold all that its producer wrote.
+    """Why a record does not have all that its producer wrote.
 
     Attributes:
         first_offset: The first offset that is concerned; the record's own is the last.
@@ -72,12 +72,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of memory that its key, value and headers take, about."""
+        """Approximate bytes of memory for key, value and headers."""
         size = len(self.value or b"") + len(self.key or b"")
         return size + headers_bytes(self.headers) if self.headers else size
 
     def __repr__(self) -> str:
-        """Return where it stands, and nothing of what it says."""
+        """Return the position only: the value never appears in logs."""
         return (
             f"Record(topic={self.topic!r}, partition={self.partition}, offset={self.offset}, "
             f"key={self.key!r}, timestamp_ms={self.timestamp_ms})"

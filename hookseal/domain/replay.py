@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Header, Headers
 
 # A record that is no event stays none, however often it is published. Only the size limit
-# is a setting, and may have been raised meanwhile.
+# is a setting, and an operator may have raised it since.
 NOT_REPLAYABLE = CATEGORIES["event"] - {"payload_too_large"} | {
     "record_truncated",
     "record_unreadable",
@@ -57,7 +57,7 @@ class Mark(NamedTuple):
         topic: `dead-letters`, or `events` where accepted events are replayed.
         partition: Counted from 0.
         offset: Counted from 0.
-        timestamp_ms: The record's own: a topic that is made anew begins at 0 again.
+        timestamp_ms: The record's own: offsets of a recreated topic begin at 0 again.
         job: Empty for dead letters, each of which is replayed once for good.
     """
 

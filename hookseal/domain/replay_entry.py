@@ -13,7 +13,7 @@ _UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError,
 
 
 class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was published again on one partition, and who holds the partition's replays.
+    """Replayed events of one partition, and the process that holds its replay lease.
 
     Attributes:
         at_ms: Milliseconds since the Unix epoch, of the holder's clock.
@@ -36,7 +36,7 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DrainedEntry(msgspec.Struct, frozen=True):
-    """What of the same partition of `dead-letters` was delivered without a replay.
+    """Deferred events of one partition that were redelivered without a replay.
 
     Beside the replays' entries, which it does not disturb: whoever looks for their holder
     passes it over, since it has a version of its own.

@@ -1,4 +1,4 @@
-"""A tenant: one customer of the provider, as the tenants table holds it."""
+"""A tenant in the tenants table: one customer of the provider."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PublicKey(msgspec.Struct, frozen=True):
         kid: Its RFC 7638 thumbprint.
         alg: `RSA-OAEP-256` or `ECDH-ES`.
         jwk: RFC 7517, public members only.
-        state: `active` seals; `retiring` is what came before it.
+        state: `active` encrypts; `retiring` is the previous key.
     """
 
     kid: str
@@ -108,7 +108,7 @@ _decoder = msgspec.json.Decoder(Tenant)
 
 
 def encode(tenant: Tenant) -> bytes:
-    """Return the document as it stands in the changelog: JSON with its version."""
+    """Encode the document for the changelog: JSON with its version."""
     document: dict[str, Any] = {"v": DOCUMENT_VERSION, **msgspec.to_builtins(tenant)}
     return _encoder.encode(document)
 

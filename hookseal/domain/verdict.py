@@ -1,4 +1,4 @@
-"""What an endpoint's answer means for the delivery."""
+"""Judges an endpoint's response: accept, retry or dead-letter."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> 
         retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
             503 (RFC 9110 section 15.6.4).
         now: Unix seconds, for the header's date form.
-        cap_s: Seconds to which the header's wish is clamped.
+        cap_s: Upper bound of the header's value in seconds.
     """
     if status in _SUCCESS:
         return _ACCEPTED

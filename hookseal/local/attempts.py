@@ -1,4 +1,4 @@
-"""The delivery log in a store: written beside the deliveries, which do not wait for it."""
+"""The delivery log in a store, written in the background."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class LocalAttemptLog:
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to write."""
+        """Start the writer."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Write the queued attempts and stop."""
         if self._task is None:
             return
         self._stopping.set()
@@ -55,7 +55,7 @@ class LocalAttemptLog:
         await self._flush()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """Note one attempt; returns at once."""
+        """Queue one attempt; never waits."""
         if len(self._buffer) >= _BUFFER_RECORDS:
             self._on_dropped(1)
             return

@@ -29,7 +29,7 @@ class LocalEvents:
     """`Events` and `Notices` of the API, into a store.
 
     Args:
-        sealing: What is done to an event before it is written; makes the same of the same.
+        sealing: Encrypts an event before it is written; deterministic.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LocalEvents:
         """Publish events, in this order for each customer.
 
         Raises:
-            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            EventIdReusedError: An id belongs to another event; nothing was written.
             InvalidInputError: `batch_too_large`; nothing was written.
             BrokerError: `queue_full`: nothing was written; `redis_unreachable`: all of it may
                 have been, or may yet be.
@@ -97,7 +97,7 @@ class LocalEvents:
 class LocalRouter:
     """`Router` over a store's partitions.
 
-    The store is started by its owner.
+    The owner starts the store.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:

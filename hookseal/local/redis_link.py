@@ -1,4 +1,4 @@
-"""The connections to Redis: how they are made, and what their errors mean to us."""
+"""Connections to Redis, and the mapping of their errors to ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RedisLink:
     Nothing is sent twice by itself: what fails may have been done, and only whoever asked
     for it knows whether to ask again.
 
-    It connects on first use.
+    Connects on first use.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
@@ -73,7 +73,7 @@ class RedisLink:
 
     @property
     def failed(self) -> BrokerError | None:
-        """What the last question came to, if it failed."""
+        """The error of the last request, if it failed."""
         return self._failed
 
     @contextmanager

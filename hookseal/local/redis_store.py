@@ -37,10 +37,10 @@ class RedisStore:
 
     A process that is killed loses nothing: an event stays in its stream until it is finished.
 
-    It connects on first use.
+    Connects on first use.
 
     Args:
-        partitions: What a store that is new is cut into; one that is there keeps its own.
+        partitions: Of a new store; an existing one must have as many.
     """
 
     def __init__(self, link: RedisLink, partitions: int) -> None:
@@ -55,7 +55,7 @@ class RedisStore:
         self._drop_older = self._client.register_script(scripts.DROP_OLDER)
 
     async def start(self) -> None:
-        """Look whether it can be used.
+        """Check that the server and its data are usable.
 
         Raises:
             BrokerError: `redis_unreachable`, `redis_refused`.
@@ -127,7 +127,7 @@ class RedisStore:
         await self._link.close()
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return what the last question came to, if it failed."""
+        """Return the error of the last request, if it failed."""
         return self._link.failed
 
     # -- events ----------------------------------------------------------------
@@ -161,7 +161,7 @@ class RedisStore:
         return [_record("events", partition, *one) for one in found]
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Forget events that are dealt with for good."""
+        """Delete finished events."""
         with self._link.asking():
             await self._client.xdel(
                 self._link.key("events", partition), *(f"0-{offset + 1}" for offset in offsets)
@@ -207,7 +207,7 @@ class RedisStore:
         return (end if first is None else _offset(first[0])), end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return so many records from an offset on."""
+        """Return up to `limit` records from an offset on."""
         with self._link.asking():
             found = await self._client.xrange(
                 self._link.key(log, partition), min=f"0-{start + 1}", count=limit
@@ -223,7 +223,7 @@ class RedisStore:
             await self._drop_older(keys=keys, args=[before_ms])
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        """Mark dead letters as settled, and write the ledger entry."""
         with self._link.asking():
             await self._settle(
                 keys=[self._link.key("settled", partition), self._link.key("replays", partition)],
@@ -253,14 +253,14 @@ class RedisStore:
     async def documents(self) -> Documents:
         """Return all tenants' documents."""
         with self._link.asking():
-            # The version first: what changes between the two is told once more.
+            # The version first: a change between the two reads is reported twice, never missed.
             version = await self._version()
             found = await self._client.hgetall(self._link.key("tenants"))
         documents = {name.decode(): document for name, document in found.items()}
         return Documents(version, documents, is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return what changed since a version."""
+        """Return the documents that changed since a version."""
         key = self._link.key("tenant-changes")
         found = await self._behind(key, since - 1, 1000, wait_s)
         if not found:
@@ -283,7 +283,7 @@ class RedisStore:
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Put one document in the place of another; see `Store.change`."""
+        """Replace one document; see `Store.change`."""
         with self._link.asking():
             version = await self._change(
                 keys=[

@@ -1,4 +1,4 @@
-"""Asking again for as long as it takes."""
+"""Retries until success."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def retry_forever(
     *,
     retried: type[Exception] = BrokerError,
 ) -> _T:
-    """Return the answer, however long the store is away.
+    """Call until it succeeds, with backoff from 0.25 s to 5 s.
 
-    What was asked for may be done more than once: where the answer is lost, nobody knows.
+    The call may be executed more than once, because a response can be lost.
 
     Args:
         failed: Called with the error of each attempt that failed.

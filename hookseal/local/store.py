@@ -1,4 +1,4 @@
-"""What the ports need of a store, declared by them."""
+"""The interface of a store, with implementations in memory and in Redis."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Write(NamedTuple):
     Attributes:
         partition: Counted from 0.
         key: The customer id, or None.
-        mark: Stands for the id that whoever publishes it chose; None = it chose none.
-        fingerprint: Tells this value from another one under the same id.
+        mark: Digest of the id that the publisher chose; None = it chose none.
+        fingerprint: Differs for another value under the same id.
         timestamp_ms: Milliseconds since the Unix epoch; None = now.
     """
 
@@ -63,7 +63,7 @@ class Store(Protocol):
     partitions: int
 
     async def start(self) -> None:
-        """Begin.
+        """Connect.
 
         Raises:
             ConfigurationError: It cannot be used as it is set up.
@@ -71,7 +71,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Disconnect."""
         ...
 
     def why_not_ready(self) -> BrokerError | None:
@@ -81,15 +81,15 @@ class Store(Protocol):
     # -- events ----------------------------------------------------------------
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
-        """Write all of these events, or none; return where each stands.
+        """Write all events or none; return their positions.
 
-        One whose mark was written within `REPEAT_WINDOW_S` is not written again.
+        An event whose mark was written within `REPEAT_WINDOW_S` is not written again.
 
         Args:
-            room: Events that may be unfinished after it; None = as many as come.
+            room: Limit of unfinished events after the write; None = no limit.
 
         Raises:
-            EventIdReusedError: A mark stands for another value.
+            EventIdReusedError: A mark belongs to another value.
             BrokerError: `queue_full`.
         """
         ...
@@ -102,12 +102,12 @@ class Store(Protocol):
         Args:
             partition: Counted from 0.
             after: -1 = from the first on.
-            wait_s: Seconds to wait for one, where there is none.
+            wait_s: Seconds to wait for the first one.
         """
         ...
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Forget events that are dealt with for good."""
+        """Delete finished events."""
         ...
 
     async def unfinished(self) -> Sequence[int]:
@@ -129,7 +129,7 @@ class Store(Protocol):
         ...
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return so many records from an offset on."""
+        """Return up to `limit` records from an offset on."""
         ...
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
@@ -137,7 +137,7 @@ class Store(Protocol):
         ...
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        """Mark dead letters as settled, and write the ledger entry."""
         ...
 
     async def replay(
@@ -163,7 +163,7 @@ class Store(Protocol):
         ...
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return what changed since a version: nothing, after so many seconds without a change."""
+        """Return the documents that changed since a version; none after `wait_s` seconds."""
         ...
 
     async def document(self, customer_id: str) -> bytes | None:
@@ -173,11 +173,11 @@ class Store(Protocol):
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Put one document in the place of another, and publish a notice with it.
+        """Replace one document and publish a notice in one step.
 
         Args:
-            before: What must be there; None = nothing.
-            after: What is to be there; None = nothing.
+            before: The expected document; None = no document.
+            after: The new document; None = delete it.
 
         Returns:
             The version after it; None if something else was there, and nothing was done.

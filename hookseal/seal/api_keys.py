@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a digest.
+"""API keys: generated once, shown once, stored as a digest.
 
 The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats",
 2021): a prefix, and a checksum at the end, so that a scanner tells a real key from a
@@ -45,7 +45,7 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ReadKey:
-    """A tenant's API key as it came, well formed but not yet known to be one.
+    """A well-formed API key of a request, not yet verified.
 
     Attributes:
         text: The whole key, a secret.
@@ -69,7 +69,7 @@ def new_admin_key() -> str:
 
 
 class ApiKeys:
-    """Makes API keys and tells whether one is real.
+    """Generates and verifies API keys.
 
     What is stored of a key is an HMAC under a pepper: whoever can write to the changelog
     still cannot plant a key of their own. A slow hash would buy nothing, since nobody
@@ -100,7 +100,7 @@ class ApiKeys:
     def new(
         self, scopes: tuple[str, ...], *, now: float, seed: tuple[str, ...] | None = None
     ) -> tuple[str, ApiKey]:
-        """Make a key.
+        """Generate a key.
 
         Args:
             now: Unix seconds.

@@ -12,7 +12,7 @@ _SHA256 = hashes.SHA256()
 
 
 def other_info(algorithm: bytes, key_bits: int, *, apu: bytes = b"", apv: bytes = b"") -> bytes:
-    """Return what the derived key is bound to.
+    """Return the OtherInfo of the derived key.
 
     Args:
         algorithm: The `enc` header parameter, when the agreed key is used directly.

@@ -1,4 +1,4 @@
-"""Keys from the master key, and parts that cannot be taken for one another."""
+"""Derives keys from the master key, and encodes parts unambiguously."""
 
 from __future__ import annotations
 

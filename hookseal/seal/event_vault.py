@@ -1,4 +1,4 @@
-"""Events' data at rest: sealed by whoever publishes, opened by the worker that delivers.
+"""Encrypts event data at rest: the publisher encrypts, the delivering worker decrypts.
 
 AES-256-GCM under a key for each tenant, HKDF-SHA256 (RFC 5869) of the master key. Bound to
 topic, customer id, event id and event type. The nonce is made of the data and their place
@@ -52,7 +52,7 @@ class EventVault:
         """Return the data sealed: `1:` and base64url of nonce and ciphertext.
 
         Args:
-            event_id: As the record has it; empty if it has none.
+            event_id: Of the record; empty if it has none.
         """
         keys = self._keys[0](customer_id)
         place = _place(self._topic, customer_id, event_id, event_type)

@@ -72,7 +72,7 @@ def holds_private_key(octets: bytes) -> bool:
 
 
 def unwrapped(octets: bytes) -> bytes:
-    """Return what is inside, if all of it is base64; otherwise nothing."""
+    """Return the decoded contents; empty if they are not base64."""
     if not _BASE64.fullmatch(octets.strip()):
         return b""
     text = b"".join(octets.split()).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
@@ -83,7 +83,7 @@ def unwrapped(octets: bytes) -> bytes:
 
 
 def read_pem(text: bytes) -> PublicJwk:
-    """Read a public key out of a text; what stands around the block is ignored.
+    """Read a public key from a text; text around the block is ignored.
 
     Raises:
         InvalidKeyError: See `hookseal.seal.keys.parse_public_key`.

@@ -1,4 +1,4 @@
-"""Where sealing takes its chance from."""
+"""Sources of randomness for encryption."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Randomness(Protocol):
 
 
 class _OperatingSystem:
-    """The kernel's generator, and OpenSSL's, which seeds itself anew after a fork."""
+    """The kernel's generator, and OpenSSL's, which reseeds after a fork."""
 
     __slots__ = ()
 

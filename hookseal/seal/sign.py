@@ -51,7 +51,7 @@ def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, bo
         body: As for `sign`.
 
     Raises:
-        SealError: `request_invalid`, without a secret: nobody could verify the request.
+        SealError: `request_invalid`, without a secret: the receiver could not verify it.
     """
     if not secrets:
         raise SealError("request_invalid", "Without a signing secret nothing can be delivered.")

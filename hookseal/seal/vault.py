@@ -29,7 +29,7 @@ def is_sealed(text: str) -> bool:
 
 
 class Vault:
-    """Seals texts and opens them; each is bound to its place.
+    """Encrypts and decrypts texts; each is bound to its owner and purpose.
 
     Args:
         master_keys: The current one first; behind it those before it, whose texts are
@@ -42,11 +42,11 @@ class Vault:
         self._ciphers = [AESGCM(derived(key, _PURPOSE)) for key in master_keys]
 
     def seal(self, text: str, *place: str) -> str:
-        """Return the text sealed, another one each time.
+        """Return the encrypted text, different each time.
 
         Args:
             text: The secret.
-            place: Whose it is, and where; it opens nowhere else.
+            place: Owner and purpose; decryption needs the same.
         """
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._ciphers[0].encrypt(nonce, text.encode(), _aad(place))

@@ -1,4 +1,4 @@
-"""The three headers that are signed, out of whatever a framework hands over."""
+"""Reads the three signed headers from any framework's headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver to try things with: an HTTP server that opens what it gets."""
+"""A receiver for tests: an HTTP server that verifies and decrypts requests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PARAMETERS = {"alg", "enc", "kid", "cty", "epk"}
 
 
 class Opener:
-    """Opens sealed bodies with the keys of one tenant.
+    """Decrypts sealed bodies with the keys of one tenant.
 
     Args:
         keys: By key id.
@@ -40,7 +40,7 @@ class Opener:
         self._registries = {alg: _registry(alg, max_body_bytes) for alg in _ALGORITHMS}
 
     def open(self, body: bytes) -> bytes:
-        """Return what was sealed.
+        """Decrypt the body.
 
         Raises:
             VerificationError: `body_invalid`, `algorithm_refused`, `key_unknown`,
@@ -50,7 +50,7 @@ class Opener:
         key = self._key(_header(parts[0]))
         try:
             # The compact form keeps the protected header as it came. From the JSON form
-            # joserfc 1.8 writes it anew before it is authenticated.
+            # joserfc 1.8 re-encodes it before it is authenticated.
             opened = jwe.decrypt_compact(
                 ".".join(parts), key.key, registry=self._registries[key.alg]
             )

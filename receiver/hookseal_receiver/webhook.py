@@ -1,4 +1,4 @@
-"""Verify, then open, then compare: all that a request has to stand."""
+"""Verify, decrypt, compare: all checks of a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Webhook:
 
     Attributes:
         max_body_bytes: The largest body that is looked at.
-        key_ids: Key ids of the private keys: what the sender calls them.
+        key_ids: Key ids of the private keys, as the sender names them.
 
     Args:
         secrets: Signing secrets, `whsec_…`; one of them must fit. Several while a

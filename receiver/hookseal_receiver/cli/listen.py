@@ -64,7 +64,7 @@ class Desk:
         self._store = MemoryStore(bounds=Bounds(max_entries=_REMEMBERED))
 
     async def answer(self, event: Event, _body: bytes) -> int:
-        """Return the status; note the event as seen if it is accepted."""
+        """Return the status; remember the event if it is accepted."""
         claim = self._store.claim(event.delivery)
         await asyncio.sleep(self._latency_s)
         failing = random.random() < self._fail_rate  # noqa: S311 - plays a bad receiver
@@ -114,7 +114,7 @@ async def _serve(desk: Desk, webhook: Webhook, host: str, port: int) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Return what is in the file of a key; `-` is stdin.
+    """Return the contents of a key file; `-` is stdin.
 
     Raises:
         SetupError: `file_not_read`, `file_too_large`.
