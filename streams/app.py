@@ -5,7 +5,7 @@ import sys
 from hookseal.config import load
 from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
-from streams.process import set_switch_interval, tune_gc, use_event_loop
+from hookseal.runtime.process import set_switch_interval, tune_gc, use_event_loop
 from streams.topology import create_app
 
 __all__ = ["app"]

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka.topics import partition_count
-from streams.egress import warn_of_open_egress
+from hookseal.runtime.egress import warn_of_open_egress
 from streams.gauges import Lag, Recovery
 from streams.probes import Probes
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
+    from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
     from hookseal.telemetry.delivery_log import KafkaAttemptLog
     from hookseal.telemetry.tracing import OtelTracing
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner
-    from streams.suspended_endpoints import SuspendedEndpointRunner
     from streams.tenant_commands import TenantCommandProcessor
     from streams.tenants_table import FaustTenants
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.delivery.ordering import PartitionScheduler
 from hookseal.delivery.ordering.keys import ordering_keys_for
-from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
 from streams.record_stream import iter_records
 
 if TYPE_CHECKING:
@@ -23,8 +27,6 @@ if TYPE_CHECKING:
     from streams.consumer import OffsetTrackingConsumer
     from streams.fetched_record import FetchedRecord
     from streams.gap_detector import GapDetector
-
-_SETTLE_S = 0.01
 
 
 class Handler(Protocol):
@@ -279,17 +281,3 @@ class EventPartitionRunner:
             for running in partitions:
                 running.cancel()
             await asyncio.wait(late)
-
-
-async def wait_idle(scheduler: Iterable[PartitionContext], timeout_s: float) -> None:
-    """Wait until no request of these partitions is on the wire, at most `timeout_s` seconds."""
-    waiting = [
-        asyncio.ensure_future(context.wait_idle()) for context in scheduler if context.in_flight
-    ]
-    if not waiting:
-        return
-    _, late = await asyncio.wait(waiting, timeout=timeout_s)
-    for task in late:
-        task.cancel()
-    # What an attempt decided takes a few steps of the loop to be noted.
-    await asyncio.sleep(_SETTLE_S)

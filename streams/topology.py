@@ -16,6 +16,9 @@ from hookseal.kafka import record_batches
 from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
+from hookseal.runtime.egress import build_transport
+from hookseal.runtime.engine import build_engine
+from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.telemetry import metrics
 from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
@@ -24,14 +27,11 @@ from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.apply_command import ApplyCommand
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
-from streams.egress import build_transport
-from streams.engine import build_engine
 from streams.faust_app import HooksealApp, ParallelRevocationAgent, QuietWorker
 from streams.gap_detector import GapDetector
 from streams.lifecycle import Lifecycle
 from streams.partition_runner import EventPartitionRunner
 from streams.supervisor import RebalanceSafeSupervisor
-from streams.suspended_endpoints import SuspendedEndpointRunner
 from streams.tenant_commands import TenantCommandProcessor
 from streams.tenants_table import ChangelogTable, FaustTenants
 

@@ -1,4 +1,4 @@
-"""The application: from operations to routes, each request through the same gates."""
+"""Builds the aiohttp application from the operations."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-__all__ = ["create_app"]
-
 _JSON = "application/json"
 _OPERATION = web.RequestKey("operation", str)
 _log = logger("hookseal.api")
@@ -45,12 +43,10 @@ def create_app(
     """Return the application; nothing connects before it starts.
 
     Args:
-        operations: All routes.
-        authentication: Tells who asks.
         memory: For all request bodies; with the limits of docs/api.md when None.
     """
     memory = BodyMemory() if memory is None else memory
-    # A limit of aiohttp's own for what no operation reads; ours are checked while reading.
+    # For bodies that no operation reads; the others have limits that apply while reading.
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_answers])
     for operation in operations:
         gate = _Gate(operation, authentication, memory)
@@ -59,7 +55,7 @@ def create_app(
 
 
 class _Gate:
-    """What each request of an operation passes: who asks, whether they may, what they sent."""
+    """Authenticates, authorizes and decodes the requests of one operation."""
 
     def __init__(
         self, operation: Operation, authentication: Authentication, memory: BodyMemory
@@ -72,7 +68,7 @@ class _Gate:
         self._seconds = metrics.API_SECONDS.labels(operation.name)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer."""
+        """Authenticate, decode, run the handler, and encode its reply."""
         started = time.perf_counter()
         request[_OPERATION] = self._operation.name
         principal = await self._admitted(request)
@@ -95,7 +91,7 @@ class _Gate:
             return ADMIN
         principal = await self._authentication.principal(request)
         if operation.access is Access.TENANT or "customer_id" in request.match_info:
-            # Before the scope: what a key lacks for a foreign tenant is nobody's business.
+            # Before the scope check: a foreign tenant gets 404, not the scopes of the key.
             principal.check_customer(request.match_info["customer_id"])
         if operation.access is Access.ADMIN:
             principal.check_admin()
@@ -144,7 +140,6 @@ def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:
 
 @web.middleware
 async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised into a problem document."""
     try:
         return await handler(request)
     except Problem as raised:
@@ -153,7 +148,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = problem_of(error)
     except web.HTTPException as error:
         problem = _of_http(error)
-    except Exception as error:  # noqa: BLE001 - the last gate: a fault of ours is a 500
+    except Exception as error:  # noqa: BLE001 - a bug of ours is a 500
         _log.error("api.crashed", operation=request.get(_OPERATION, "none"), exc_info=error)
         problem = Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-"""From the `Authorization` header to who asks. Fails closed."""
+"""Authenticates the `Authorization` header. Fails closed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["Authentication"]
-
-# What a client may get wrong within a minute before it is told to slow down. Keys have 256
-# bits, so that this is no defence of theirs: it bounds the noise of a broken client.
+# Failed authentications per client and minute before it gets 429. Keys have 256
+# bits, so this does not protect the keys: it bounds the noise of a broken client.
 _FAILURES_MAX = 300
 _WINDOW_S = 60.0
 _SOURCES_MAX = 10_000
@@ -27,7 +25,7 @@ _SETTLE_S = 1.0
 
 
 class Authentication:
-    """Tells who asks."""
+    """Finds the principal of a request."""
 
     def __init__(
         self, *, model: TenantsModel, api_keys: ApiKeys, admin_key: str | None, clock: Clock
@@ -38,7 +36,7 @@ class Authentication:
         self._failures = _Failures(clock)
 
     async def principal(self, request: web.Request) -> Principal:
-        """Return who asks.
+        """Return the principal of the request.
 
         Raises:
             Problem: 401 `unauthorized`, `api_key_malformed`; 429 `too_many_failures`; 503
@@ -63,11 +61,11 @@ class Authentication:
             self._failures.note(source)
             raise _unauthorized("api_key_malformed", "This is no API key: it was cut or mistyped.")
         if reason := self._model.why_not_ready():
-            # A key that was revoked elsewhere would still be taken.
+            # A key that another process revoked would still be accepted.
             raise problem_of(reason)
         customer_id = self._model.customer_of(key.id)
         if customer_id is None and not self._failures.too_many(source):
-            # Another process may have made it a moment ago.
+            # Another process may have created it a moment ago.
             if not await self._model.settle(_SETTLE_S):
                 raise unavailable(
                     "not_ready", "Whether this key is valid cannot be told just now; try again."
@@ -81,7 +79,7 @@ class Authentication:
 
 
 class _Failures:
-    """Counts what went wrong, by source, within a window."""
+    """Counts failed authentications per client address within a window."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

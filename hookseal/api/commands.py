@@ -1,4 +1,4 @@
-"""From a request to a command: ids, preconditions, and what comes of it."""
+"""Turns requests into tenant commands: ids, preconditions, results."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["TenantChanges", "command_id", "endpoint_of", "etag_of", "idempotency_key", "stable_id"]
-
 _Kind = TypeVar("_Kind")
 
 _SETTLE_S = 1.0
@@ -34,7 +32,7 @@ _ETAG = re.compile(r'"(\d{1,18})"', re.ASCII)
 
 
 class TenantChanges:
-    """Looks tenants up, and has them changed."""
+    """Looks up tenants and submits commands."""
 
     def __init__(self, *, model: TenantsModel, changes: Changes, clock: Clock) -> None:
         self._model = model
@@ -46,7 +44,7 @@ class TenantChanges:
 
         Raises:
             HooksealError: While the tenants are not known.
-            Problem: 404 `unknown_tenant`; 503 while it cannot be told whether there is one.
+            Problem: 404 `unknown_tenant`; 503 while the tenants are not known.
         """
         if reason := self._model.why_not_ready():
             raise reason
@@ -63,11 +61,6 @@ class TenantChanges:
     ) -> tuple[Tenant, Endpoint]:
         """Return the tenant, and the one of its endpoints that has this id.
 
-        Args:
-            customer_id: Whose endpoint.
-            endpoint_id: Which.
-            field: Where it was named.
-
         Raises:
             HooksealError: While the tenants are not known.
             Problem: 404 `unknown_tenant`, `unknown_endpoint`; 503 while it cannot be told
@@ -80,7 +73,7 @@ class TenantChanges:
         return tenant, endpoint_of(tenant, endpoint_id, field=field)
 
     async def _settle(self) -> None:
-        # Another process may have made what is missing a moment ago.
+        # Another process may have created it a moment ago.
         if not await self._model.settle(_SETTLE_S):
             raise self._model.why_not_ready() or unavailable(
                 "not_ready", "Whether there is such a thing cannot be told just now; try again."
@@ -95,14 +88,10 @@ class TenantChanges:
         known_as: str | None = None,
         **fields: Any,
     ) -> _Kind:
-        """Return the command that a request stands for.
+        """Return the command that the request asks for.
 
         Args:
-            call: The request.
-            kind: Of command.
-            customer_id: Whose tenant.
             known_as: Its `command_id`, where that was needed for one of the fields.
-            fields: Of this kind of command.
 
         Raises:
             InvalidInputError: `idempotency_key_invalid`, `if_match_invalid`.
@@ -142,11 +131,6 @@ class TenantChanges:
 
 def endpoint_of(tenant: Tenant, endpoint_id: str, *, field: str = "id") -> Endpoint:
     """Return the endpoint of this id.
-
-    Args:
-        tenant: Whose endpoint.
-        endpoint_id: Which.
-        field: Where it was named.
 
     Raises:
         Problem: 404 `unknown_endpoint`.
@@ -199,7 +183,7 @@ def idempotency_key(call: Call) -> str | None:
 
 
 def stable_id(prefix: str, *parts: str) -> str:
-    """Return an id that is the same for the same parts; nobody else's is."""
+    """Return an id that depends on the parts only."""
     named = "".join(f"{len(part)}:{part}" for part in parts)
     return f"{prefix}_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 

@@ -1,4 +1,4 @@
-"""The console: a page for operator and tenant, of plain files that are served from here."""
+"""Serves the console: static files for operator and tenant."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from hookseal.api.pages import add_file
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["add_console"]
-
 _FILES = files("hookseal.api") / "console_files"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
-    # Nothing but what is served from here runs, and nothing goes anywhere else.
+    # Only scripts of this origin run, and they connect to this origin only.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
         "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

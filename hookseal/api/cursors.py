@@ -1,4 +1,4 @@
-"""Where a list goes on: opaque to whoever pages through it."""
+"""Cursors of paged lists, opaque to the client."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from hookseal.domain.letter import LogCursor
 from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
-__all__ = ["read", "read_place", "write", "write_place"]
-
 _PLACE = re.compile(r"(-?\d{1,18})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
 def write(place: str) -> str:
-    """Return the cursor of a place."""
+    """Encode a cursor."""
     return base64url.encode(place.encode("utf-8", "surrogatepass")).decode()
 
 
 def read(cursor: str | None) -> str | None:
-    """Return the place that a cursor stands for; None is the start.
+    """Decode a cursor; None is the start.
 
     Raises:
         InvalidInputError: `cursor_invalid`.
@@ -33,12 +31,12 @@ def read(cursor: str | None) -> str | None:
 
 
 def write_place(place: LogCursor | None) -> str | None:
-    """Return the cursor of a place on a log; None is the end."""
+    """Encode a position on a log; None is the end."""
     return None if place is None else write("/".join(map(str, place)))
 
 
 def read_place(cursor: str | None) -> LogCursor | None:
-    """Return the place on a log that a cursor stands for; None is the start.
+    """Decode a position on a log; None is the start.
 
     Raises:
         InvalidInputError: `cursor_invalid`.

@@ -1,4 +1,4 @@
-"""Endpoints: where a tenant's events go."""
+"""Routes of a tenant's endpoints."""
 
 from __future__ import annotations
 
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
 
-__all__ = ["EndpointOperations"]
-
 _TAG = "Endpoints"
 _SCOPE = "endpoints:write"
 _ALL = "/v1/tenants/{customer_id}/endpoints"
@@ -72,7 +70,7 @@ class EndpointOperations:
         self._check_url = check_url
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",

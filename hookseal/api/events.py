@@ -1,4 +1,4 @@
-"""Events: published by tenants for themselves, by the operator for one tenant or for all."""
+"""`POST /v1/events`: tenants publish for themselves, the operator for one tenant or for all."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ if TYPE_CHECKING:
     from hookseal.domain.new_event import IdSource, NewEvent
     from hookseal.domain.record import Position
 
-__all__ = ["BATCH_EVENTS_MAX", "BATCH_MAX_BYTES", "EventOperations"]
-
 BATCH_EVENTS_MAX = 1000
 BATCH_MAX_BYTES = 4 * 1024 * 1024
 _SETTLE_S = 1.0
 
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
-# From its first character that is no space: blank lines are none.
+# From the first character that is no space: blank lines are not events.
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _DESCRIPTION = f"""\
 One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as an array of them or as lines
@@ -51,15 +49,20 @@ given, else by chance."""
 
 
 class Trace(Protocol):
-    """Hears of events that are taken."""
+    """Called when events are published."""
 
     def __call__(self, traceparent: str | None, events: int, /) -> str | None:
-        """Return the trace context that goes with them, made of the one that they came with."""
+        """Return the trace context of the events, given the one of the request."""
         ...
 
 
 class EventOperations:
-    """`/v1/events`."""
+    """`/v1/events`.
+
+    Args:
+        event_max_bytes: Bytes of an event's value.
+        trace: Called when events are published.
+    """
 
     def __init__(
         self,
@@ -69,14 +72,6 @@ class EventOperations:
         event_max_bytes: int,
         trace: Trace | None = None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            events: Where they go.
-            model: Whom they can be for.
-            event_max_bytes: Bytes of an event's value.
-            trace: Told of events that are taken, if anybody is.
-        """
         self._trace: Trace = trace or _as_it_came
         self._events = events
         self._model = model
@@ -84,7 +79,7 @@ class EventOperations:
         self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",
@@ -157,7 +152,6 @@ class EventOperations:
         return drafts
 
     def _traced(self, call: Call, drafts: list[NewEvent]) -> list[NewEvent]:
-        """Return the events with the trace context that goes on to the receiver, if any."""
         came = call.request.headers.get(TRACEPARENT)
         context = self._trace(came if came and is_traceparent(came) else None, len(drafts))
         if context is None:
@@ -179,12 +173,12 @@ class EventOperations:
     async def _unknown(self, named: set[str]) -> set[str]:
         """Return those of these customers who are none for certain.
 
-        While that is not known, a worker decides: it keeps what is for nobody as a dead letter.
+        While the tenants are not known, the worker decides: it dead-letters unknown ones.
         """
         if self._model.why_not_ready() is not None:
             return set()
         unknown = {one for one in named if self._model.get(one) is None}
-        # Another process may have made them a moment ago.
+        # Another process may have created them a moment ago.
         if not unknown or not await self._model.settle(_SETTLE_S):
             return set()
         return {one for one in unknown if self._model.get(one) is None}

@@ -1,4 +1,4 @@
-"""The API put together, over whatever runtime is under it."""
+"""Builds the API over the ports of a runtime."""
 
 from __future__ import annotations
 
@@ -46,25 +46,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
-    """What the API stands on.
+    """What the runtime gives the API.
 
     Attributes:
-        model: All tenants.
-        changes: The way to a change of one.
-        events: The way of events onto the log.
         event_max_bytes: Bytes of an event's value.
-        notices: The way of our own events.
-        api_keys: Makes and knows API keys.
-        admin_key: The operator's; None = nobody has its rights.
+        admin_key: The operator's key; None = no admin access.
         secrets: The endpoints' signing secrets.
         check_url: Returns a URL's canonical form, if an endpoint may have it.
-        letters: The dead letters, listed.
         records: The dead letters, with headers and payload.
-        attempts: The delivery log.
         replays: The way of dead letters back to the log.
-        clock: Time.
-        needed: What must be ready besides the model and the log.
-        trace: Told of events that are taken, if anybody is.
+        needed: Must be ready besides the model and the log.
+        trace: Called when events are published.
     """
 
     model: TenantsModel
@@ -98,7 +90,7 @@ def build(parts: ApiParts) -> web.Application:
 
 
 def operations_of(parts: ApiParts) -> list[Operation]:
-    """Return all that the API can do, in the order in which it is listed."""
+    """Return all operations in the order of the documentation."""
     changes = TenantChanges(model=parts.model, changes=parts.changes, clock=parts.clock)
     resources = (
         TenantOperations(

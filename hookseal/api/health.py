@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import Readiness
 
-__all__ = ["HealthOperations"]
-
 _TAG = "Health"
 
 
@@ -30,14 +28,16 @@ class Health(Struct, frozen=True):
 
 
 class HealthOperations:
-    """`/healthz`, `/readyz`, `/metrics`."""
+    """`/healthz`, `/readyz`, `/metrics`.
+
+    Ready when all parts are ready.
+    """
 
     def __init__(self, parts: Sequence[Readiness]) -> None:
-        """Prepare; ready is what all of these parts are."""
         self._parts = parts
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "GET",

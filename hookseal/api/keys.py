@@ -1,4 +1,4 @@
-"""The tenant's keys: to this API, and those that its events are sealed to."""
+"""Routes of a tenant's API keys and public keys."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["KeyOperations"]
-
 _API = "API keys"
 _PUBLIC = "Public keys"
 _SCOPE = "keys:write"
@@ -42,7 +40,7 @@ class KeyOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",
@@ -165,7 +163,7 @@ class KeyOperations:
 
 
 def _check_granted(scopes: tuple[str, ...], own: tuple[str, ...]) -> None:
-    # Otherwise a leaked key could make itself a stronger one.
+    # Otherwise a leaked key could create a stronger one.
     lacking = [scope for scope in scopes if scope not in own]
     if lacking:
         raise Problem(

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made of the operations that answer and the types that validate."""
+"""Generates the OpenAPI 3.1 document from the operations and their types."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hookseal.api.operations import Operation
-
-__all__ = ["document_of"]
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
@@ -44,7 +42,6 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
 
     Args:
         operations: All there are, in the order in which they are listed.
-        version: Of this release.
     """
     every = tuple(operations)
     spec = APISpec(
@@ -94,7 +91,7 @@ def _taken(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
     batch = operation.batch
     if batch is None:
         return {_JSON: {"schema": one}}
-    # No `maxItems`: what breaks a schema is expected to be a 422, and too many are a 413.
+    # No `maxItems`: clients expect 422 for a schema violation, and too many items are a 413.
     limit = f"At most {batch.most}; more are refused with 413."
     many = {"type": "array", "items": one, "minItems": 1, "description": limit}
     lines = {"type": "string", "description": "A JSON object a line."}

@@ -1,4 +1,4 @@
-"""What the API can do, declared once: routes, validation and OpenAPI are made of it."""
+"""Declares operations; routes, validation and OpenAPI follow from them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hookseal.api.principals import Principal
     from hookseal.api.request_body import BodyReader
 
-__all__ = ["Access", "Batch", "Call", "Operation", "Reply"]
-
 _Body = TypeVar("_Body")
 
 # A public key is the largest thing that is sent but for events.
@@ -30,7 +28,7 @@ class Access(Enum):
     PUBLIC = "anybody"
     ADMIN = "the admin key"
     TENANT = "an API key of the tenant, or the admin key"
-    # An API key of any tenant, or the admin key: what it may touch the handler decides.
+    # An API key of any tenant, or the admin key. The handler checks the rest.
     ANY = "an API key, or the admin key"
 
 
@@ -39,12 +37,9 @@ class Call:
     """One request, checked: it is allowed, and its body and query are of their types.
 
     Attributes:
-        request: As it came.
-        principal: Who asks; the operator where anybody may.
         reader: Reads the body of a `raw` operation; of others it has read the body already.
         body: The body, or None where the operation takes none.
         query: The query, or None where the operation takes none.
-        fingerprint: Of method, path and body.
     """
 
     request: web.Request
@@ -80,7 +75,6 @@ class Reply:
 
     Attributes:
         body: Encoded as JSON; nothing is sent when None.
-        headers: Besides the content type.
     """
 
     body: Any = None
@@ -92,12 +86,10 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What an operation takes instead of one of something: many, as an array or as lines.
+    """Several items in one request, as an array or as lines.
 
     Attributes:
         most: Items at most.
-        returns: Type of the answer's body.
-        lines: Media type of one item a line.
     """
 
     most: int
@@ -110,22 +102,12 @@ class Operation:
     """One route.
 
     Attributes:
-        method: HTTP method.
         path: With its parts in braces; `{customer_id}` is the tenant.
         name: Unique, in camelCase: `operationId`.
-        summary: One line.
-        tag: Under which it is listed.
-        handler: Does it.
-        access: Who may.
-        scope: What an API key must have for it, besides.
-        status: Of a success.
-        takes: Type of the body.
-        queries: Type of the query.
-        returns: Type of the answer's body.
+        scope: Scope that an API key must have.
         problems: Codes by status, beyond those that the declaration implies.
         changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
-        description: More of it, in Markdown.
-        batch: What may be sent instead of one `takes`.
+        batch: Accepted instead of one `takes`.
         once: Whether it takes `Idempotency-Key` although it changes no tenant.
         raw: The handler reads the body itself, with `Call.reader`: types that are not JSON, other
             limits.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages, Clock
 
-__all__ = ["OverviewOperations"]
-
 _TAG = "Overview"
 _WINDOW_S = 60
 _CAUGHT_UP_WITHIN_S = 2.0

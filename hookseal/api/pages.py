@@ -1,4 +1,4 @@
-"""Files of pages that are served from here, as they are."""
+"""Serves static files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["add_file"]
-
 
 def add_file(
     app: web.Application,
@@ -20,14 +18,11 @@ def add_file(
     content_type: str,
     headers: Mapping[str, str],
 ) -> None:
-    """Serve it, to anybody.
+    """Serve the content at the path, without authentication.
 
     Args:
-        app: Where.
-        path: Under which path.
-        content: Called once, when it is asked for first.
+        content: Called once, on the first request.
         content_type: Without a charset: it is UTF-8.
-        headers: Of the answer.
     """
     made = cache(content)
 

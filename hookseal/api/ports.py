@@ -1,4 +1,4 @@
-"""What the API needs from the runtime under it, declared by the API."""
+"""The ports that a runtime implements for the API."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Clock(Protocol):
 
 
 class Readiness(Protocol):
-    """What may not be ready yet, or no more."""
+    """A part that can be not ready."""
 
     def why_not_ready(self) -> HooksealError | None:
-        """Return what keeps it from being ready, None if it is."""
+        """Return why it is not ready; None = it is ready."""
         ...
 
 
 class TenantsModel(Readiness, Protocol):
-    """All tenants, as they were a moment ago.
+    """A read model of all tenants, a moment old.
 
-    Ready once it has read everything, and for as long as it knows that it is up to date.
+    Ready after the first full read, while it is known to be up to date.
     """
 
     def get(self, customer_id: str) -> Tenant | None:
@@ -51,11 +51,11 @@ class TenantsModel(Readiness, Protocol):
         ...
 
     def customer_of(self, key_id: str) -> str | None:
-        """Return whose API key has this id, or None."""
+        """Return the customer id of the API key, or None."""
         ...
 
     def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
-        """Return so many tenants, by customer id, behind the one given."""
+        """Return up to `limit` tenants after `after`, ordered by customer id."""
         ...
 
     async def settle(self, timeout_s: float) -> bool:
@@ -68,12 +68,12 @@ class TenantsModel(Readiness, Protocol):
 
 
 class Changes(Protocol):
-    """The way to a change of a tenant."""
+    """Changes tenants."""
 
     async def submit(self, command: Command) -> Tenant | None:
         """Have the command applied; return the tenant after it, None if it is gone.
 
-        A command whose id was applied before is not applied again, and answers as it did.
+        A command id is applied once; a repeat returns the first result.
 
         Raises:
             ConflictError: `unknown_tenant`; `idempotency_key_reused`, the id was used for
@@ -84,18 +84,18 @@ class Changes(Protocol):
 
 
 class Events(Readiness, Protocol):
-    """The way of events onto the log."""
+    """Publishes events."""
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> Sequence[tuple[Position, ...]]:
         """Publish events, in this order for each customer.
 
-        An event whose chosen id was published a moment ago is not published again.
+        An event id that was published a moment ago is not published again.
 
         Returns:
-            For each event the place of its record; of a broadcast those of all its copies.
+            The position of each record; for a broadcast those of all copies.
 
         Raises:
-            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            EventIdReusedError: An id belongs to another event; nothing was written.
             InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
                 them is over the limit of the topic, the others may have been written.
             BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
@@ -106,7 +106,7 @@ class Events(Readiness, Protocol):
 
 
 class Notices(Protocol):
-    """The way of hookseal's own events to a tenant."""
+    """Publishes hookseal's own events."""
 
     async def publish_once(self, notice: Notice) -> None:
         """Write the notice, or say that it could not be written.
@@ -121,7 +121,7 @@ class LetterPages(Protocol):
     """The dead letters, as a list."""
 
     async def catch_up(self, *, timeout_s: float | None = None) -> None:
-        """Wait until the list has what was given up before the call.
+        """Wait until the list has all dead letters that were written before the call.
 
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
@@ -137,7 +137,7 @@ class LetterPages(Protocol):
         limit: int,
         cursor: LogCursor | None = None,
     ) -> LettersListed:
-        """Return so many letters, behind the cursor."""
+        """Return up to `limit` letters after the cursor."""
         ...
 
     async def cursor_at(self, partition: int, offset: int) -> LogCursor:
@@ -194,7 +194,7 @@ class AttemptPages(Protocol):
         limit: int,
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
-        """Return so many attempts of a tenant, newest first, behind the cursor."""
+        """Return up to `limit` attempts of a tenant after the cursor, newest first."""
         ...
 
     async def latest(self, since_ms: int, each: int) -> Sequence[Attempted]:
@@ -202,13 +202,13 @@ class AttemptPages(Protocol):
 
         Args:
             since_ms: Milliseconds since the Unix epoch.
-            each: Of one partition at most so many, the latest.
+            each: At most so many per partition, the latest ones.
         """
         ...
 
 
 class Replays(Protocol):
-    """The way of dead letters back to the log."""
+    """Replays dead letters."""
 
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
         """Return what `replay` would do."""

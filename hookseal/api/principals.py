@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Principals and their permissions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from http import HTTPStatus
 
 from hookseal.api.problems import Problem
 
-__all__ = ["ADMIN", "Principal", "unknown_tenant"]
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -16,7 +14,7 @@ class Principal:
 
     Attributes:
         customer_id: The tenant; None for the operator's admin key.
-        scopes: What the key may do; the admin key may do everything.
+        scopes: Of an API key; the admin key has no limits.
         key_id: Of the API key; empty for the admin key.
     """
 
@@ -34,7 +32,7 @@ class Principal:
         return self.is_admin or scope in self.scopes
 
     def check_scope(self, scope: str) -> None:
-        """Return if the key has the scope.
+        """Check that the key has the scope.
 
         Raises:
             Problem: 403 `scope_missing`.
@@ -48,7 +46,7 @@ class Principal:
             )
 
     def check_admin(self) -> None:
-        """Return if this is the operator.
+        """Check that the principal is the operator.
 
         Raises:
             Problem: 403 `admin_only`.
@@ -59,10 +57,10 @@ class Principal:
             )
 
     def check_customer(self, customer_id: str) -> None:
-        """Return if the tenant is this one's own, or anybody's for the operator.
+        """Check that the principal may access the tenant.
 
         Raises:
-            Problem: 404 `unknown_tenant`, as for a tenant that there is not.
+            Problem: 404 `unknown_tenant`, as for a tenant that does not exist.
         """
         if not self.is_admin and self.customer_id != customer_id:
             raise unknown_tenant()
@@ -72,7 +70,7 @@ ADMIN = Principal(None)
 
 
 def unknown_tenant(field: str | None = None) -> Problem:
-    """Return the answer for a tenant that is not there, or not theirs.
+    """Return the problem for a tenant that does not exist or is not theirs.
 
     Args:
         field: Where it was named, if not in the path.

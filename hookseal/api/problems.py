@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from hookseal.errors import HooksealError
 
-__all__ = [
-    "PROBLEM_TYPE",
-    "RETRY_AFTER_S",
-    "Problem",
-    "ProblemDocument",
-    "problem_of",
-    "unavailable",
-]
-
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-__all__ = ["add_reference"]
-
 _UI = files("hookseal.api") / "swagger_ui"
 _PAGE = b"""\
 <!doctype html>

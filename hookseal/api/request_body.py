@@ -21,16 +21,6 @@ from hookseal.seal import base64url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "BODY_TIMEOUT_S",
-    "BodyMemory",
-    "BodyReader",
-    "check_media_type",
-    "decoded",
-    "fingerprint",
-    "query_of",
-]
-
 _T = TypeVar("_T")
 
 # msgspec's words.
@@ -62,7 +52,7 @@ def check_media_type(request: web.Request, *allowed: str) -> str:
         InvalidInputError: `content_type_unsupported`, `content_encoding_unsupported`.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        # What unpacks to more than it is would have to be bounded twice.
+        # A compressed body would need two limits.
         raise InvalidInputError(
             "content_encoding_unsupported",
             "Send the body as it is, without Content-Encoding.",
@@ -109,7 +99,6 @@ class BodyMemory:
         """Yield a reader of the request's body; the body's memory is free again after the block.
 
         Args:
-            request: Its body was not read yet.
             principal: The customer id of the API key; None for the admin key.
         """
         reader = BodyReader(request, self, principal, self._timeout_s)
@@ -155,10 +144,6 @@ class BodyReader:
 
     async def read(self, *, max_bytes: int, code: str = "body_too_large") -> bytes:
         """Return the body.
-
-        Args:
-            max_bytes: Its largest size.
-            code: Of the refusal of a larger one.
 
         Raises:
             InvalidInputError: `code`, as soon as more than `max_bytes` are announced or arrive.
@@ -224,7 +209,7 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
     Raises:
         InvalidInputError: `field_missing`, `field_unknown`, `field_invalid`.
     """
-    # A multidict: as often as they were given, while its names are told once.
+    # A multidict keeps repeated values; its keys are listed once.
     if len(set(query)) != len(query):
         raise InvalidInputError("field_invalid", "Give each parameter once.", field="query")
     try:
@@ -234,13 +219,13 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
-    """Return what tells this request from another one under the same Idempotency-Key."""
+    """Return a hash that differs for another request with the same Idempotency-Key."""
     digest = hashlib.sha256(b"%b\n%b\n%b" % (method.encode(), path.encode(), body)).digest()
     return base64url.encode(digest[:_FINGERPRINT_BYTES]).decode()
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidInputError:
-    """Return msgspec's error as ours: with the field, and without what stood in it."""
+    """Return msgspec's error as ours: with the field and without the value."""
     text = str(error)
     at = _AT.search(text)
     path = "" if at is None else at["path"]

@@ -20,34 +20,6 @@ from hookseal.domain.limits import (
     TIMEOUT_MIN_S,
 )
 
-__all__ = [
-    "ApiKeyCreate",
-    "ApiKeyCreated",
-    "ApiKeyOut",
-    "EndpointCreate",
-    "EndpointCreated",
-    "EndpointOut",
-    "EndpointUpdate",
-    "Endpoints",
-    "EventCreate",
-    "EventPublished",
-    "EventsPublished",
-    "Keys",
-    "LimitsIn",
-    "Page",
-    "PublicKeyCreate",
-    "PublicKeyOut",
-    "Queued",
-    "RotateRequest",
-    "SecretOut",
-    "TenantCreate",
-    "TenantCreated",
-    "TenantOut",
-    "TenantSummary",
-    "TenantUpdate",
-    "Tenants",
-]
-
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 1000
 OVERLAP_DEFAULT_S = 86_400.0

@@ -1,4 +1,4 @@
-"""Tenants as they are told of: never a secret, a digest, or a header's value to whoever asks."""
+"""Serializes tenants: never a secret or a digest; header values only with the scope for them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hookseal.api.principals import Principal
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import PublicKey, Tenant
-
-__all__ = ["endpoint_fields", "shown_endpoint", "shown_key", "shown_tenant", "summary_of"]
 
 MASKED = "***"
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from aiohttp.streams import StreamReader
 
-__all__ = ["HttpServer", "connection_limit", "listen_tcp", "listen_unix"]
-
 # A connection costs about 10 KB, and with an unfinished head or a body that nobody reads up to
 # 160 KB: 4,096 of them stay below 700 MB even then. Half of the descriptors is left to Kafka,
 # files and outbound connections.
@@ -148,8 +146,6 @@ class HttpServer:
         """Take over the sockets; they are closed with the server.
 
         Args:
-            app: Not started yet.
-            sockets: They listen already.
             name: Label of its metrics and log lines: `api` or `probes`.
             max_connections: Open at a time; `connection_limit()` when None.
             head_timeout_s: Seconds from a connection's start, or from the first byte of a later
@@ -230,7 +226,6 @@ class HttpServer:
             self._start(accepted)
 
     def _accept_held(self) -> None:
-        """Go on accepting where there was no room."""
         for listening, accepted in tuple(self._held.items()):
             if not self._connections.reserve(self._loop.time()):
                 return
@@ -294,7 +289,7 @@ class HttpServer:
 
 
 class _Wait(Enum):
-    """What a connection waits for from its client; the reason if it is closed for it."""
+    """What a connection waits for; also the reason when it is closed."""
 
     HEAD = "head_timeout"
     IDLE = "idle"
@@ -348,11 +343,11 @@ class _Connections:
         return True
 
     def cancel_reservation(self) -> None:
-        """Forget an accepted connection that never was made."""
+        """Drop an accepted connection that was never established."""
         self._reserved -= 1
 
     def add(self, connection: _Connection) -> None:
-        """Note that an accepted connection was made."""
+        """Register an accepted connection."""
         self._reserved -= 1
         self._open.add(connection)
         self._gauge.set(len(self._open))
@@ -365,13 +360,13 @@ class _Connections:
         self._offer_room()
 
     def waits(self, connection: _Connection) -> None:
-        """Note that a connection begins to wait for its client."""
+        """Register a connection that begins to wait for its client."""
         self._waiting[connection] = None
         self._waiting.move_to_end(connection)
         self._offer_room()
 
     def works(self, connection: _Connection) -> None:
-        """Note that a connection has a request to answer."""
+        """Register a connection that has a request to answer."""
         self._waiting.pop(connection, None)
 
     def evict(self, now: float) -> bool:
@@ -422,7 +417,7 @@ class _Connections:
 
 
 class _Connection(web.RequestHandler):
-    """A connection that says when it waits for its client, and for what."""
+    """A connection that reports when it waits for its client."""
 
     __slots__ = ("_all", "_client", "_head_bytes", "_unread", "since", "wait", "was_made")
 

@@ -1,4 +1,4 @@
-"""Tenants: made, listed, switched and deleted by the operator; seen by themselves."""
+"""Routes of tenants: the operator manages them, a tenant reads itself."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import Clock, TenantsModel
     from hookseal.seal.api_keys import ApiKeys
 
-__all__ = ["TenantOperations"]
-
 _TAG = "Tenants"
 
 
@@ -47,7 +45,7 @@ class TenantOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
+        """Return the routes."""
         return (
             Operation(
                 "POST",
@@ -129,7 +127,7 @@ class TenantOperations:
         page = call.query_as(Page)
         if reason := self._model.why_not_ready():
             raise reason
-        # One more than asked for tells whether there is a next page.
+        # One more than requested shows whether a next page exists.
         found = self._model.page(cursors.read(page.cursor), page.limit + 1)
         shown = [summary_of(tenant) for tenant in found[: page.limit]]
         more = cursors.write(shown[-1].customer_id) if len(found) > page.limit else None

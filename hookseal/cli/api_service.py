@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
-from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.dead_letters.lookup import DeadLetterLookup
 from hookseal.dead_letters.replay import Replayer
@@ -16,6 +15,7 @@ from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
+from hookseal.runtime.serving import say_what_is_open, url_check
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics

@@ -1,14 +1,12 @@
 """`hookseal local`: API and delivery in one process, without Kafka."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import orjson
 import typer
 
-__all__ = ["local"]
+from hookseal.cli import ui
 
 
 def local(
@@ -44,14 +42,13 @@ def local(
     if queue is not None:
         # Not as an argument: a password in it would be in every list of processes.
         os.environ["HOOKSEAL_QUEUE_URL"] = queue
-    asked = {
-        "ordering": ordering,
-        "host": host,
-        "port": port,
-        "spool": None if spool is None else str(spool),
-    }
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(  # noqa: S606
-        sys.executable, [sys.executable, "-m", "streams.local", orjson.dumps(asked).decode()]
+    from hookseal.local.runtime.run import run
+
+    run(
+        host=host,
+        port=port,
+        ordering=ordering,
+        spool=spool,
+        on_ready=lambda url: ui.print_line(f"The API answers at {url} until Ctrl-C"),
+        note=lambda text: ui.err.print(text, style="dim"),
     )

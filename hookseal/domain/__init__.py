@@ -1,1 +1,1 @@
-"""Pure rules: no clock, chance, I/O or asyncio."""
+"""Pure rules: no clock, randomness, I/O or asyncio."""

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Address", "Network", "blocked_range", "denied_range", "is_port_allowed"]
-
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -73,10 +71,6 @@ def denied_range(address: Address, deny_cidrs: Iterable[Network]) -> str | None:
 
     An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches, and one
     behind NAT64 as that one, too.
-
-    Args:
-        address: The address that would be dialled.
-        deny_cidrs: The operator's.
     """
     reached: list[Address] = [address]
     if isinstance(address, IPv6Address):
@@ -96,7 +90,6 @@ def blocked_range(address: Address, allow_cidrs: Iterable[Network] = ()) -> str 
     An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches.
 
     Args:
-        address: The address that would be dialled.
         allow_cidrs: Networks that are allowed although they are on the list. Whoever
             allows NAT64 has the IPv4 address within it judged in its stead.
 
@@ -126,9 +119,7 @@ def is_port_allowed(
     """Return whether a port may be dialled: 443, 8443, what is allowed, 80 with http.
 
     Args:
-        port: TCP port.
         allow_http: Whether `http://` endpoints are allowed.
-        allow_ports: Ranges allowed besides, both ends included.
     """
     return (
         port in _HTTPS_PORTS

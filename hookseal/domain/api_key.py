@@ -1,4 +1,4 @@
-"""A tenant's key to the HTTP API, as the tenants table holds it: no secret, a digest."""
+"""A tenant's API key in the tenants table: a digest, never the key."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import msgspec
 
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["API_KEYS_MAX", "SCOPES", "ApiKey", "check_scopes"]
-
-# Two: the one in use and the one that takes its place.
+# Two: the current key and its successor.
 API_KEYS_MAX = 2
 
 SCOPES = ("events:write", "endpoints:write", "keys:write", "deliveries:read", "replay")
@@ -20,8 +18,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: The part of the key that is no secret, by which it is found.
         digest: base64url of HMAC-SHA256 over the whole key under a pepper.
-        pepper: Which pepper, by its version.
-        scopes: What the key may do, in the order of `SCOPES`.
+        scopes: In the order of `SCOPES`.
         created_at: Unix seconds.
     """
 

@@ -1,19 +1,15 @@
-"""What an attempt brought, and how a delivery ended."""
+"""Results of attempts and outcomes of deliveries."""
 
 from __future__ import annotations
 
 import msgspec
-
-__all__ = ["Attempt", "Outcome"]
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request of a delivery.
 
     Attributes:
-        endpoint_id: Where to.
         number: Counted from 1.
-        of: Attempts the schedule allows.
         code: `accepted`, `http_503`, `timeout`, …
         status: HTTP status, or None when no answer came.
         duration_s: Seconds from connect to last byte, to a tenth of a millisecond.
@@ -35,8 +31,6 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         accepted: Whether the endpoint took it; otherwise it is to be dead-lettered.
         code: `accepted`, or the reason of the dead letter.
-        attempts: How many attempts were made.
-        error: One sentence for the dead letter.
         status: The last HTTP status, if there was any.
         first_attempt_at: Unix seconds of the first attempt, if there was any.
     """

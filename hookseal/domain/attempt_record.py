@@ -1,4 +1,4 @@
-"""One attempt as it stands on the topic `deliveries`: JSON with a version."""
+"""One attempt on the topic `deliveries`: JSON with a version."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Attempt
     from hookseal.domain.event import Event
 
-__all__ = ["AttemptRecord", "decode", "encode", "record_of"]
-
 # JSON bounds no number, and the index cannot store a larger one, or show it as RFC 3339.
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _YEAR_10000 = 253_402_300_800
@@ -20,24 +18,16 @@ _Seconds = Annotated[float, Meta(ge=0, lt=_YEAR_10000)]
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
-    """What an attempt was and what came of it. Never a payload, a URL or a secret.
+    """One attempt and its result. Never a payload, a URL or a secret.
 
     Attributes:
         at: Unix seconds at which it ended.
-        customer_id: Whose.
-        event_id: Of the event.
-        event_type: Of the event.
-        endpoint_id: Where to.
         attempt: Counted from 1.
-        attempt_max: Attempts that the schedule allows.
         code: `accepted`, `http_503`, `timeout`, …
         status: HTTP status, or None when no answer came.
         duration_s: Seconds from connect to last byte.
         kid: The public key it was sealed to.
-        partition: Where the event stood.
-        offset: Where the event stood.
-        worker: The process that made it, `host:pid`.
-        v: Version of this form.
+        worker: The process, `host:pid`.
     """
 
     at: _Seconds
@@ -63,11 +53,7 @@ def record_of(
     """Return the record of an attempt.
 
     Args:
-        event: What was delivered.
-        customer_id: To whom.
-        attempt: What came of it.
         at: Unix seconds.
-        worker: The process.
     """
     return AttemptRecord(
         at=round(at, 3),

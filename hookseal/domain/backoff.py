@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Backoff"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -21,7 +19,6 @@ class Backoff:
         factor: Growth from one wait to the next, >= 1.
         cap_s: Upper bound of a wait in seconds, before jitter.
         jitter: Each wait is multiplied by a uniform draw from 1 ± jitter, in [0, 1).
-        max_attempts: Attempts in all, the first included.
         delays_s: Explicit waits that replace the formula; n waits are n + 1 attempts.
     """
 
@@ -44,7 +41,7 @@ class Backoff:
             attempt: The attempt that failed, counted from 1.
             draw: A uniform draw from [0, 1]; the caller owns the randomness so that
                 this stays a function.
-            at_least_s: What the receiver asked for (`Retry-After`), already clamped.
+            at_least_s: The receiver's `Retry-After`, already clamped.
 
         Returns:
             Seconds, at least `at_least_s`.
@@ -55,7 +52,7 @@ class Backoff:
         return max(at_least_s, self._planned(attempt) * (1 + self.jitter * (2 * draw - 1)))
 
     def longest_delay_after(self, attempt: int) -> float:
-        """Return the upper bound of `delay_after` without a receiver's wish, in seconds."""
+        """Return the upper bound of `delay_after` in seconds, without `Retry-After`."""
         return self.delay_after(attempt, draw=1.0)
 
     def _planned(self, attempt: int) -> float:

@@ -1,7 +1,7 @@
-"""A change to one tenant, and what it makes of the tenant.
+"""Tenant commands and how they change a tenant.
 
 `apply` is the only place where tenants change; it is pure, so that every process that
-reads the same commands comes to the same table.
+reads the same commands builds the same table.
 """
 
 from __future__ import annotations
@@ -30,33 +30,6 @@ from hookseal.errors import HooksealError, InvalidCommandError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "AddApiKey",
-    "AddEndpoint",
-    "AddPublicKey",
-    "ChangeEndpoint",
-    "ClaimSuspension",
-    "Command",
-    "CreateTenant",
-    "DeleteTenant",
-    "DisableTenant",
-    "EnableTenant",
-    "EndSuspension",
-    "NoteDrained",
-    "RemoveApiKey",
-    "RemoveEndpoint",
-    "RemovePublicKey",
-    "ResumeEndpoint",
-    "RewriteTenant",
-    "RotateSecret",
-    "SuspendEndpoint",
-    "apply",
-    "check_retry_delays",
-    "decode",
-    "encode",
-    "refused",
-]
-
 COMMAND_VERSION = 1
 # A tenant remembers both for its latest commands, so their size counts: see `tenant_size`.
 CommandId = Annotated[str, msgspec.Meta(max_length=128)]
@@ -66,12 +39,11 @@ RETRY_DELAY_MAX_S = 3600.0
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """What every command has.
+    """The members of every command.
 
     Attributes:
-        customer_id: Whose tenant; also the record's key.
         id: Unique; a command that comes twice is applied once.
-        at: Unix seconds when it was asked for.
+        at: Unix seconds of the request.
         if_revision: Apply only to this revision of the tenant; None = to any.
         fingerprint: Of what was asked for. An id that is used again for something else is
             known by it; empty where ids are never used again.
@@ -86,7 +58,7 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class CreateTenant(_Command, frozen=True, tag="tenant.create"):
-    """Make a tenant, with its first API key if one is given."""
+    """Create a tenant, with its first API key if one is given."""
 
     name: str = ""
     api_key: ApiKey | None = None
@@ -117,7 +89,7 @@ class RemoveApiKey(_Command, frozen=True, tag="api_key.remove"):
 
 
 class AddPublicKey(_Command, frozen=True, tag="public_key.add"):
-    """Make a key the active one; the active one before it is retiring."""
+    """Activate a key; the previous active key becomes `retiring`."""
 
     kid: str
     alg: str
@@ -131,7 +103,7 @@ class RemovePublicKey(_Command, frozen=True, tag="public_key.remove"):
 
 
 class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
-    """Add an endpoint. Its URL and headers were checked by whoever sends this."""
+    """Add an endpoint. The sender has checked its URL and headers."""
 
     endpoint_id: str
     url: str
@@ -143,10 +115,9 @@ class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
 
 
 class ChangeEndpoint(_Command, frozen=True, tag="endpoint.change"):
-    """Change what is given, keep the rest.
+    """Change the given members, keep the others.
 
     Attributes:
-        operators_schedule: Whether to drop the endpoint's own schedule.
         limits: In the place of all that there were.
     """
 
@@ -180,8 +151,7 @@ class SuspendEndpoint(_Command, frozen=True, tag="endpoint.suspend"):
 
     Attributes:
         why: See `hookseal.domain.suspension`.
-        owner: Who may end it.
-        letters_from: Where `dead-letters` ended before the first of them was set aside.
+        letters_from: End of `dead-letters` before the first event was deferred.
     """
 
     endpoint_id: str
@@ -191,20 +161,20 @@ class SuspendEndpoint(_Command, frozen=True, tag="endpoint.suspend"):
 
 
 class ResumeEndpoint(_Command, frozen=True, tag="endpoint.resume"):
-    """Try the endpoint now, and deliver what was set aside if it accepts."""
+    """Probe the endpoint now, and deliver its deferred events if it accepts."""
 
     endpoint_id: str
 
 
 class EndSuspension(_Command, frozen=True, tag="endpoint.end_suspension"):
-    """Deliver again: nothing that was set aside is left."""
+    """End the suspension: no deferred event is left."""
 
     endpoint_id: str
     owner: str
 
 
 class InternalCommand(_Command, frozen=True):
-    """What a worker notes for whoever comes after it; nobody asked for it.
+    """A worker's own command, for the next owner of the partition.
 
     The tenant's revision stays, so that no change of its own is refused for it, and it
     takes no place among the recent commands. Applied twice it does nothing more.
@@ -212,18 +182,18 @@ class InternalCommand(_Command, frozen=True):
 
 
 class RewriteTenant(InternalCommand, frozen=True, tag="tenant.rewrite"):
-    """Write the document anew as it is: under the current master key."""
+    """Rewrite the document unchanged, under the current master key."""
 
 
 class ClaimSuspension(InternalCommand, frozen=True, tag="endpoint.claim_suspension"):
-    """From now on somebody else owns the partition."""
+    """Record the new owner of the partition."""
 
     endpoint_id: str
     owner: str
 
 
 class NoteDrained(InternalCommand, frozen=True, tag="endpoint.note_drained"):
-    """Of what was set aside nothing is left below this offset on `dead-letters`."""
+    """Record that no deferred event is left below this offset on `dead-letters`."""
 
     endpoint_id: str
     owner: str
@@ -256,7 +226,7 @@ _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 def encode(command: Command) -> bytes:
-    """Return the command as it stands on `tenant-commands`."""
+    """Encode the command for `tenant-commands`."""
     return _encoder.encode({**msgspec.to_builtins(command), "v": command.v})
 
 
@@ -269,7 +239,7 @@ def decode(text: bytes) -> Command:
     try:
         command = _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # The class alone: the text of the error can hold the value that was refused.
+        # Only the class: the text of the error can contain the refused value.
         raise InvalidCommandError(
             "command_invalid", f"Not a command: {type(error).__name__}."
         ) from None

@@ -1,4 +1,4 @@
-"""What a command came to, as the tenant remembers it."""
+"""The result of a command, kept in the tenant document."""
 
 from __future__ import annotations
 
@@ -12,15 +12,9 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
 
-__all__ = ["command_result"]
-
 
 def command_result(tenant: Tenant | None, command: Command) -> Tenant | None:
     """Return the tenant after a command that was applied, None if it is gone.
-
-    Args:
-        tenant: As it is now.
-        command: What was asked for.
 
     Raises:
         ConflictError: `unknown_tenant`, `idempotency_key_reused`, or the code with which it

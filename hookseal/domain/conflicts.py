@@ -10,8 +10,6 @@ from hookseal.errors import ConflictError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONFLICTS", "ENDPOINTS_MAX", "PUBLIC_KEYS_MAX", "conflict"]
-
 ENDPOINTS_MAX = 50
 PUBLIC_KEYS_MAX = 10
 

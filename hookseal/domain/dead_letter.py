@@ -1,4 +1,4 @@
-"""A delivery given up, with its reason."""
+"""A dead letter: the record of a failed delivery, with its reason."""
 
 from __future__ import annotations
 
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hookseal.domain.record import Header, Headers, Record, RecordFault
-
-__all__ = [
-    "CATEGORIES",
-    "LETTER_MIN_BYTES",
-    "REASONS",
-    "SET_ASIDE",
-    "SUSPENDED",
-    "DeadLetter",
-    "FittedLetter",
-    "added_headers",
-    "category_of",
-]
 
 SUSPENDED = "endpoint_suspended"
 
@@ -115,7 +103,7 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
 """Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
 event, or us. Only the last is worth waking someone."""
 
-# What is delivered once somebody enables the endpoint or the tenant again.
+# Delivered when the endpoint or the tenant is enabled again.
 SET_ASIDE = frozenset({"endpoint_disabled", "endpoint_gone", "tenant_disabled"})
 
 _CATEGORY_OF = {reason: name for name, reasons in CATEGORIES.items() for reason in reasons}
@@ -136,9 +124,8 @@ class FittedLetter(NamedTuple):
     """A dead letter as it is written.
 
     Attributes:
-        key: The record's key.
         value: The record's value, or the beginning of it.
-        headers: The producer's, and behind them what hookseal adds.
+        headers: The producer's, followed by hookseal's.
     """
 
     key: bytes | None
@@ -148,7 +135,7 @@ class FittedLetter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One delivery given up: the record as it was, and why.
+    """One failed delivery: the original record and the reason.
 
     Attributes:
         record: The record of the event, whose bytes and headers are kept untouched.
@@ -157,8 +144,7 @@ class DeadLetter:
         event_id: The event's id, derived if it brought none.
         failed_at: Unix seconds.
         key: The customer id as bytes; for a broadcast that of the tenant.
-        endpoint_id: The endpoint that gave up, if it came to that.
-        attempts: Attempts made.
+        endpoint_id: The endpoint of the delivery, if one was chosen.
         status: The last HTTP status, if there was any.
         first_attempt_at: Unix seconds of the first attempt, if there was any.
     """
@@ -175,7 +161,7 @@ class DeadLetter:
     first_attempt_at: float | None = field(default=None)
 
     def headers(self) -> Headers:
-        """Return the original headers, untouched, and behind them what is added."""
+        """Return the original headers, untouched, followed by hookseal's."""
         return (*self.record.headers, *self._added())
 
     def fitted(self, max_bytes: int) -> FittedLetter:
@@ -278,7 +264,7 @@ class DeadLetter:
 
 
 def added_headers(headers: Headers) -> dict[str, str]:
-    """Return what hookseal added to a dead letter, by name without the prefix.
+    """Return hookseal's headers of a dead letter, by name without the prefix.
 
     Where a name stands twice the later one counts: the letter of an event that was
     replayed and failed again.
@@ -320,7 +306,7 @@ def _mark(cut: set[str]) -> Header:
 
 
 def _without_largest(headers: Headers, over: int) -> Headers:
-    """Return the headers in their order, without the largest ones that make up `over` bytes."""
+    """Drop the largest headers until `over` bytes are saved; keep the order."""
     sizes = [header_bytes(header) for header in headers]
     dropped = set()
     for index in sorted(range(len(headers)), key=sizes.__getitem__, reverse=True):

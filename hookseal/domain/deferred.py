@@ -1,4 +1,4 @@
-"""Events of a suspended endpoint, as they stand on `dead-letters` until it is back."""
+"""Deferred events: events of a suspended endpoint on `dead-letters`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from hookseal.domain.replay import Mark, replayed_headers
 if TYPE_CHECKING:
     from hookseal.domain.event import Event
 
-__all__ = ["event_of", "is_deferred", "original_of"]
-
 _OFFSET = re.compile(r"[0-9]{1,18}")
 
 
@@ -28,9 +26,9 @@ def is_deferred(letter: Record, customer_id: str, endpoint_id: str) -> bool:
 
 
 def original_of(letter: Record) -> Record:
-    """Return the record of `events` that a dead letter was made of, aimed at its endpoint.
+    """Return the original record of `events`, aimed at the endpoint of the dead letter.
 
-    Where the letter does not say where it stood, the letter's own place is taken.
+    Without a recorded position, the position of the letter is used.
     """
     added = added_headers(letter.headers)
     headers = replayed_headers(
@@ -52,7 +50,7 @@ def original_of(letter: Record) -> Record:
 
 
 def event_of(letter: Record, *, max_bytes: int) -> Event:
-    """Return the event that a dead letter holds.
+    """Return the event of a dead letter.
 
     Raises:
         InvalidEventError: As `parse_event`.

@@ -12,8 +12,6 @@ from hookseal.domain.subscription import subscribes
 from hookseal.domain.suspension import Suspension
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["ENDPOINT_ID", "DisabledReason", "Endpoint", "EndpointState", "check_endpoint_id"]
-
 DisabledReason = str
 EndpointState = Literal["active", "suspended", "disabled"]
 
@@ -22,7 +20,7 @@ _ENDPOINT_ID = re.compile(ENDPOINT_ID)
 
 
 def check_endpoint_id(text: str) -> str:
-    """Return the endpoint id that somebody chose, if it is one.
+    """Return the endpoint id if it is valid.
 
     Raises:
         InvalidCommandError: `endpoint_id_invalid`.
@@ -37,21 +35,16 @@ def check_endpoint_id(text: str) -> str:
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One endpoint, as the tenants table holds it.
+    """One endpoint in the tenants table.
 
     Attributes:
-        id: Unique within the tenant.
-        url: Canonical.
         event_types: Patterns, see `hookseal.domain.subscription`.
-        headers: Custom headers sent along.
-        description: For people.
         enabled: A disabled endpoint's events are dead-lettered, so that nothing is lost.
         disabled_reason: Why it was disabled: `gone` (410) or `asked`.
         secret_version: Which derived signing secret is current, from 1.
         previous_secret_until: Unix seconds until which the secret before it signs as well.
         retry_delays_s: The endpoint's own schedule in seconds; None = the operator's.
-        suspension: While its events are set aside; None = they are delivered.
-        limits: What it asks to be spared.
+        suspension: While its events are deferred; None = they are delivered.
     """
 
     id: str
@@ -69,7 +62,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def state(self) -> EndpointState:
-        """What becomes of its events."""
+        """State of the deliveries to it."""
         if not self.enabled:
             return "disabled"
         return "active" if self.suspension is None else "suspended"
@@ -79,7 +72,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         return subscribes(self.event_types, event_type)
 
     def secret_versions(self, now: float) -> tuple[int, ...]:
-        """Return the versions of the signing secret in force, the newest first.
+        """Return the valid versions of the signing secret, newest first.
 
         Args:
             now: Unix seconds.

@@ -10,8 +10,6 @@ from hookseal.errors import InvalidHeaderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADERS_MAX", "NAME_MAX", "VALUE_MAX", "check_headers"]
-
 HEADERS_MAX = 20
 NAME_MAX = 128
 VALUE_MAX = 1024
@@ -34,7 +32,7 @@ _RESERVED = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # Who asks and whom: servers and proxies route and trust by them.
+        # Servers and proxies route and authenticate by them.
         "accept-encoding",
         "cookie",
         "forwarded",

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.addresses import Address, Network
 
-__all__ = ["URL_MAX", "check_url"]
-
 URL_MAX = 2048
 
 _HOST_MAX = 253
@@ -76,10 +74,8 @@ def check_url(
     The canonical form is a fixed point: checked again, it comes back unchanged.
 
     Args:
-        raw: The URL as the tenant gave it.
         allow_http: Whether `http://` will do. For development.
         allow_ports: Ranges of ports allowed besides 443 and 8443, ends included.
-        allow_cidrs: Networks allowed although private. For development.
         own_hosts: Our own host names, in lower case and without a final dot; a delivery to
             them would be a loop.
 
@@ -195,7 +191,6 @@ def _no_domain_name() -> InvalidUrlError:
 
 
 def _address_of(host: str) -> Address | None:
-    """Return the address that an IP literal stands for, None for a name."""
     if ":" in host:
         return _ipv6(host)
     if not _NUMERIC.fullmatch(host.removesuffix(".").rpartition(".")[2]):

@@ -25,31 +25,6 @@ from hookseal.errors import InvalidEventError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "BROADCAST_HEADER",
-    "CUSTOMER_ID_MAX",
-    "ENDPOINT_ID_HEADER",
-    "EVENT_ID_HEADER",
-    "EVENT_TIMESTAMP_HEADER",
-    "REPLAY_HEADER",
-    "REROUTED_HEADER",
-    "SEALED_HEADER",
-    "SEAL_TO_HEADER",
-    "TRUNCATED_HEADER",
-    "Event",
-    "SealedData",
-    "check_customer_id",
-    "check_event_id",
-    "check_event_type",
-    "check_timestamp",
-    "customer_id_of",
-    "derived_id",
-    "event_id_if_any",
-    "is_broadcast",
-    "is_reserved",
-    "parse_event",
-]
-
 BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
@@ -78,7 +53,7 @@ _public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
 class SealedData(NamedTuple):
-    """An event's data as whoever published it sealed them.
+    """Event data that the publisher encrypted at rest.
 
     Attributes:
         text: See `hookseal.seal.event_vault`.
@@ -98,9 +73,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         timestamp: RFC 3339.
         customer_id: The tenant it is for; empty for a broadcast.
         data: The bytes of a JSON value, as the producer wrote them; empty if they are sealed.
-        record: Where it stood.
         only_endpoint: Set on a replay and on a test: the one endpoint it is aimed at.
-        seal_to: Set on what must be read with another key than the active one.
+        seal_to: Set when the event must be encrypted to another key than the active one.
         sealed: The data, where they are sealed at rest.
     """
 
@@ -115,7 +89,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     sealed: SealedData | None = None
 
     def __repr__(self) -> str:
-        """Return which it is, and nothing of what it says."""
+        """Return the event's id only: the data never appear in logs."""
         return (
             f"Event(id={self.id!r}, type={self.type!r}, timestamp={self.timestamp!r}, "
             f"customer_id={self.customer_id!r}, only_endpoint={self.only_endpoint!r})"
@@ -252,7 +226,7 @@ def check_event_type(text: object) -> str:
 
 
 def check_timestamp(text: object) -> str:
-    """Return the time, if it is written as RFC 3339 (section 5.6).
+    """Return the time if it is RFC 3339 (section 5.6).
 
     Raises:
         InvalidEventError: `timestamp_invalid`.
@@ -374,7 +348,7 @@ def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
 
 
 def _sealed_size(max_bytes: int) -> int:
-    """Return the bytes that a value may have whose data are sealed."""
+    """Return the largest size of a value with encrypted data, in bytes."""
     return max_bytes * 4 // 3 + _SEALED_ROOM
 
 
@@ -387,7 +361,7 @@ def _event(
     timestamp: object,
     data: bytes,
 ) -> Event:
-    # A re-routed or replayed record carries the id it had where it stood first.
+    # A rerouted or replayed record carries the id that it had at its first position.
     kept = last_header(record.headers, EVENT_ID_HEADER)
     if kept is not None:
         event_id = kept.decode("utf-8", "replace")
@@ -418,12 +392,11 @@ def _seal_to(record: Record) -> PublicKey | None:
     try:
         return _public_key_decoder.decode(header)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Written by somebody else: sealed to the active key like anything else.
+        # Not written by hookseal: encrypt to the active key as usual.
         return None
 
 
 def _text_of(record: Record, name: str) -> str | None:
-    """Return a header as text; None where it is missing or empty."""
     return (last_header(record.headers, name) or b"").decode("utf-8", "replace") or None
 
 

@@ -1,4 +1,4 @@
-"""JSON as it came: validated once, its bytes kept.
+"""JSON text that is validated once and whose bytes are kept.
 
 Re-serialising would change what the producer wrote: big integers become floats, the
 order and the repeats of members are lost, deep nesting fails (RFC 8259 section 4 and 6
@@ -16,8 +16,6 @@ import msgspec
 import orjson
 
 from hookseal.errors import InvalidEventError
-
-__all__ = ["MAX_DEPTH", "array_elements", "data_member", "validate"]
 
 MAX_DEPTH = 64
 
@@ -71,10 +69,9 @@ def data_member(document: bytes) -> bytes | None:
 def array_elements(text: bytes, *, most: int) -> list[bytes]:
     """Return the bytes of a JSON array's elements, which are not yet validated.
 
-    In memory as much as the text, whatever stands in it: no element is parsed.
+    Needs as much memory as the text: no element is parsed.
 
     Args:
-        text: The array.
         most: Elements to return, and one more where there are more.
 
     Raises:

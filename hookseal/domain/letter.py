@@ -1,4 +1,4 @@
-"""Dead letters and attempts as a list tells of them: without payload and headers."""
+"""Dead letters and attempts in lists: without payload and headers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.utc_time import rfc3339
-
-__all__ = ["Attempted", "AttemptsListed", "Letter", "LettersListed", "LogCursor", "ReplayPlan"]
 
 
 class LogCursor(NamedTuple):
@@ -22,16 +20,12 @@ class Letter(NamedTuple):
     """A letter as the index knows it: all but its headers and its payload.
 
     Attributes:
-        partition: Where it stands on `dead-letters`.
-        offset: Where it stands on `dead-letters`.
-        at_ms: When the delivery was given up; milliseconds since the Unix epoch.
-        customer_id: The record's key, whatever it is.
-        endpoint_id: The endpoint that gave up, if it came to that.
+        partition: Partition of `dead-letters`.
+        offset: Offset on `dead-letters`.
+        at_ms: When the delivery failed; milliseconds since the Unix epoch.
+        endpoint_id: The endpoint of the delivery, if one was chosen.
         reason: One of `REASONS`, or of a later release.
-        error: One line for a person.
-        event_id: The event's.
-        event_type: The event's, as far as it can be told.
-        attempts: Attempts made.
+        event_type: The event's, if it is known.
         status: The last HTTP status, if there was any.
         replayed_at_ms: When it was published again; None = it was not.
     """
@@ -134,10 +128,9 @@ class AttemptsListed(NamedTuple):
 
 
 class ReplayPlan(NamedTuple):
-    """What a replay of dead letters would do now.
+    """Counts of a replay before it runs.
 
     Attributes:
-        to_replay: Letters that would be published.
         replayed: Letters that match and were published before; they stay as they are.
         not_replayable: Letters that match and would fail again: they are no events.
     """

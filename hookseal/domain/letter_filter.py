@@ -1,4 +1,4 @@
-"""Which dead letters somebody asks for."""
+"""A filter of dead letters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Literal
 from hookseal.domain.dead_letter import CATEGORIES, REASONS, SET_ASIDE
 from hookseal.errors import InvalidInputError
 
-__all__ = ["LetterFilter", "Order", "parse_moment", "parse_place", "reasons_of"]
-
 Order = Literal["newest", "oldest"]
 
 _PLACE = re.compile(r"(\d{1,9})/(\d{1,18})", re.ASCII)
@@ -22,19 +20,11 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """What must hold for a letter; None = anything.
+    """Conditions that a dead letter meets; None = any.
 
     Attributes:
-        customer_id: Whose.
-        endpoint_id: The endpoint that gave up.
-        reasons: One of these.
-        event_type: Exactly this.
-        status: The last HTTP status.
-        since_ms: Given up at this moment or later; milliseconds since the Unix epoch.
-        until_ms: Given up before this moment.
-        replayed: Whether it was published again.
-        places: Partition and offset, one of these.
-        has_customer: Only letters with a key, and so with somebody to deliver to.
+        since_ms: Failed at this time or later; milliseconds since the Unix epoch.
+        has_customer: Only letters with a key, and so with a tenant to deliver to.
     """
 
     customer_id: str | None = None
@@ -57,7 +47,7 @@ def reasons_of(
     Args:
         reason: One of `REASONS`.
         category: One of `CATEGORIES`.
-        set_aside: Only what was not attempted since tenant or endpoint were disabled.
+        set_aside: Only events that were deferred because tenant or endpoint were disabled.
 
     Raises:
         InvalidInputError: `reason_unknown`, `category_unknown`.

@@ -1,4 +1,4 @@
-"""What an endpoint asks to be spared."""
+"""Limits that an endpoint sets for its deliveries."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 import msgspec
 
 from hookseal.errors import InvalidCommandError
-
-__all__ = ["EndpointLimits", "check_limits"]
 
 CONCURRENCY_MAX = 1000
 RATE_MIN = 0.01

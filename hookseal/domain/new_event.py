@@ -21,8 +21,6 @@ from hookseal.domain.json_text import data_member, validate
 from hookseal.domain.record import Headers
 from hookseal.errors import InvalidEventError
 
-__all__ = ["MEMBERS", "SURPLUS_MAX_BYTES", "IdSource", "NewEvent", "NewEventReader"]
-
 MEMBERS = ("customer_id", "type", "id", "timestamp", "data")
 # What a document may have besides its event: other members, spelt with escapes, and space.
 SURPLUS_MAX_BYTES = 8 * 1024
@@ -31,12 +29,11 @@ IdSource = Literal["event", "request", "random", "position"]
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """What is to be published.
+    """An event to publish.
 
     Attributes:
-        customer_id: Whom it is for; empty for a broadcast.
-        value: The event in its plain form.
-        event_id: Its id, or None if a worker is to derive it from the place where it stands.
+        customer_id: The tenant; empty for a broadcast.
+        event_id: None = the worker derives it from the position of the record.
         id_from: Who chose the id: the `event` names it, the `request` implies it, it was
             drawn by `random`, or there is none but the `position`.
         more: Headers besides those that follow from the rest.
@@ -55,7 +52,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def has_chosen_id(self) -> bool:
-        """Whether whoever publishes it again would give it the same id."""
+        """Whether the publisher chose the id, so that a repeat has the same one."""
         return self.id_from in {"event", "request"}
 
     @property
@@ -75,12 +72,10 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class NewEventReader(msgspec.Struct, frozen=True):
-    """Reads events, and fills in what they leave out.
+    """Parses events and fills in missing members.
 
     Attributes:
         max_bytes: Bytes that a record's value may have.
-        customer_id: For events that name no customer.
-        event_type: For events that name no type.
         broadcast: Which events are for all tenants: `none`, those that name no customer
             (`unaddressed`), or `every` one, so that naming a customer is an error.
     """
@@ -95,17 +90,12 @@ class NewEventReader(msgspec.Struct, frozen=True):
     ) -> NewEvent:
         """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?}`.
 
-        Args:
-            text: The JSON object.
-            spare_id: Id of an event that names none.
-            spare_from: Where the spare id is from.
-
         Raises:
             InvalidEventError: As `parse_event`; `member_unknown`, `customer_id_missing`,
                 `customer_id_unexpected`, `type_reserved`.
         """
         if len(text) > self.max_bytes + SURPLUS_MAX_BYTES:
-            # Before it is parsed: brackets take thirty times their size in memory.
+            # Checked before parsing: brackets need thirty times their size in memory.
             raise _too_large(len(text), self.max_bytes)
         document = validate(text)
         if not isinstance(document, dict):
@@ -135,10 +125,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         """Return the event in its plain form, its data byte for byte.
 
         Args:
-            data: Valid JSON; the rest is checked here.
             customer_id: Or None, as all that follow.
-            event_type: Its type.
-            event_id: Its id.
             timestamp: RFC 3339.
             spare_id: As in `read`.
             spare_from: As in `read`.
@@ -199,7 +186,6 @@ def _shown(name: str) -> str:
 
 
 def _type_member(event_type: object) -> bytes:
-    """Return the start of a value, up to its type."""
     # Before the cache: 1, True and 1.0 are one key to it, and a list is none.
     return _text_type_member(
         event_type if isinstance(event_type, str) else check_event_type(event_type)

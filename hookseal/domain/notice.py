@@ -1,4 +1,4 @@
-"""What a tenant is told about itself: its key changed, this is a test."""
+"""Events that hookseal sends to a tenant itself: a changed key, a test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers
     from hookseal.domain.tenant import PublicKey, Tenant
 
-__all__ = ["KEY_CHANGED", "TEST", "Notice", "endpoint_test", "key_changed"]
-
 KEY_CHANGED = "hookseal.key.changed"
 TEST = "hookseal.test"
 
@@ -28,10 +26,7 @@ class Notice:
     """An event of hookseal's own, ready for `events`.
 
     Attributes:
-        customer_id: Whom it is for.
-        event_id: The same each time the notice is made for the same reason.
-        value: The event in its plain form.
-        headers: How it is delivered.
+        event_id: The same for each notice about the same change.
     """
 
     customer_id: str
@@ -47,10 +42,9 @@ def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -
     its owner from reading this.
 
     Args:
-        command: What was applied, just now or before.
+        command: The applied command.
         before: The tenant that the command met; the same as `after` if it was applied
             before.
-        after: The tenant that it left.
     """
     if before is None or after is None or after.result_of(command.id) != "ok":
         return None

@@ -1,4 +1,4 @@
-"""What the latest attempts say of a deployment: how many, how quick, and what holds whom."""
+"""Statistics of the latest attempts: rate, latency, deliveries in backoff."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.letter import Attempted
 
-__all__ = ["Overview", "PartitionState", "overview_of"]
-
 _HELD_SHOWN = 5
 _ACCEPTED = "accepted"
 
@@ -21,8 +19,6 @@ class PartitionState(NamedTuple):
 
     Attributes:
         partition: Counted from 0.
-        attempts: That ended.
-        accepted: Of these.
         held: The latest attempts of deliveries that are in backoff, the oldest first.
     """
 
@@ -38,8 +34,6 @@ class Overview(NamedTuple):
     Attributes:
         seconds: Attempts that were accepted and that were not, by Unix second.
         p50_us: Microseconds of an attempt that was accepted; None without one.
-        p99_us: The same.
-        partitions: Those with an attempt within the window.
     """
 
     seconds: dict[int, tuple[int, int]]
@@ -49,7 +43,7 @@ class Overview(NamedTuple):
 
 
 def overview_of(attempts: Iterable[Attempted]) -> Overview:
-    """Return what they say.
+    """Return the statistics.
 
     Args:
         attempts: Of the window; in their order within a partition.

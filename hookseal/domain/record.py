@@ -6,21 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = [
-    "HEADERS_MAX_BYTES",
-    "Header",
-    "Headers",
-    "Position",
-    "Record",
-    "RecordFault",
-    "encoded_name",
-    "header_bytes",
-    "headers_bytes",
-    "is_utf8_name",
-    "last_header",
-    "record_bytes",
-]
-
 # The header of a record batch, and a record's length, attributes, timestamp and offset at their
 # longest (KIP-98, "Message Format").
 _OVERHEAD_BYTES = 61 + 21
@@ -36,7 +21,7 @@ HEADERS_MAX_BYTES = 262_144
 
 
 class Position(NamedTuple):
-    """Where a record stands.
+    """Position of a record.
 
     Attributes:
         partition: Counted from 0.
@@ -48,11 +33,9 @@ class Position(NamedTuple):
 
 
 class RecordFault(msgspec.Struct, frozen=True, gc=False):
-    """Why a record does not hold all that its producer wrote.
+    """Why a record does not have all that its producer wrote.
 
     Attributes:
-        code: The reason of its dead letter.
-        error: One sentence for a person.
         first_offset: The first offset that is concerned; the record's own is the last.
         value_bytes: The size of the whole value, or of the batch that cannot be decoded.
         value_sha256: Its SHA-256 in hexadecimal; empty if the record has the whole value.
@@ -69,12 +52,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic.
 
     Attributes:
-        topic: The topic's name, prefix included.
         partition: Counted from 0.
         offset: Counted from 0.
         key: The raw key, or None.
         value: The raw value, or None (a tombstone).
-        headers: In their order, repeats included.
         timestamp_ms: The record's own timestamp, milliseconds since the Unix epoch. A producer
             can write any 64 bits; -1 stands for none.
         fault: Set where the record was not read whole.
@@ -91,12 +72,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of memory that its key, value and headers take, about."""
+        """Approximate bytes of memory for key, value and headers."""
         size = len(self.value or b"") + len(self.key or b"")
         return size + headers_bytes(self.headers) if self.headers else size
 
     def __repr__(self) -> str:
-        """Return where it stands, and nothing of what it says."""
+        """Return the position only: the value never appears in logs."""
         return (
             f"Record(topic={self.topic!r}, partition={self.partition}, offset={self.offset}, "
             f"key={self.key!r}, timestamp_ms={self.timestamp_ms})"

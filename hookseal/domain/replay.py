@@ -18,10 +18,8 @@ from hookseal.domain.event import (
 if TYPE_CHECKING:
     from hookseal.domain.record import Header, Headers
 
-__all__ = ["NOT_REPLAYABLE", "Mark", "parse_mark", "replayed_headers"]
-
 # A record that is no event stays none, however often it is published. Only the size limit
-# is a setting, and may have been raised meanwhile.
+# is a setting, and an operator may have raised it since.
 NOT_REPLAYABLE = CATEGORIES["event"] - {"payload_too_large"} | {
     "record_truncated",
     "record_unreadable",
@@ -59,7 +57,7 @@ class Mark(NamedTuple):
         topic: `dead-letters`, or `events` where accepted events are replayed.
         partition: Counted from 0.
         offset: Counted from 0.
-        timestamp_ms: The record's own: a topic that is made anew begins at 0 again.
+        timestamp_ms: The record's own: offsets of a recreated topic begin at 0 again.
         job: Empty for dead letters, each of which is replayed once for good.
     """
 
@@ -95,7 +93,6 @@ def replayed_headers(
 
     Args:
         headers: Of the dead letter, or of the event that is published again.
-        mark: Which record it is.
         event_id: The event's, derived or not; the replay keeps it.
         endpoint_id: The one endpoint it is for; None = all that subscribe, where the
             event never came to an endpoint.

@@ -7,18 +7,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["DrainedEntry", "ReplayEntry", "decode", "encode", "settled_in"]
-
 # JSON bounds no number, and the index cannot store a larger one.
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
 
 
 class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was published again on one partition, and who holds the partition's replays.
+    """Replayed events of one partition, and the process that holds its replay lease.
 
     Attributes:
-        holder: Whoever runs the replay.
         at_ms: Milliseconds since the Unix epoch, of the holder's clock.
         events_to: Offset on `events` below which every replay is entered in the ledger.
         released: Whether the holder is done, and has nothing under way.
@@ -26,7 +23,6 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         job_to: Offset on `events` up to which the job goes; -1 = not said here.
         replayed: Offset and timestamp of each record that was published again; on the
             same partition of `dead-letters`, or of `events` for a job.
-        v: Version of this form.
     """
 
     holder: str
@@ -40,14 +36,10 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DrainedEntry(msgspec.Struct, frozen=True):
-    """What of the same partition of `dead-letters` was delivered without a replay.
+    """Deferred events of one partition that were redelivered without a replay.
 
     Beside the replays' entries, which it does not disturb: whoever looks for their holder
     passes it over, since it has a version of its own.
-
-    Attributes:
-        drained: Offset and timestamp of each letter.
-        v: Version of this form.
     """
 
     drained: list[tuple[_Int64, _Int64]]

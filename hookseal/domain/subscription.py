@@ -6,8 +6,6 @@ import re
 
 from hookseal.errors import InvalidCommandError
 
-__all__ = ["check_event_types", "subscribes"]
-
 _PATTERNS_MAX = 100
 _PATTERN_MAX = 255
 _PATTERN = re.compile(r"\*|[\x21-\x29\x2b-\x7e]+?(\.\*)?")

@@ -1,4 +1,4 @@
-"""A suspended endpoint: why, since when, and where its events stand meanwhile."""
+"""Suspension of an endpoint: reason, start, and position of its deferred events."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from enum import Enum
 from typing import Literal
 
 import msgspec
-
-__all__ = ["Blame", "Suspension", "Why", "blame"]
 
 Why = Literal["exhausted", "behind"]
 """`exhausted`: one event after the other was given up. `behind`: more events waited for
@@ -21,7 +19,7 @@ _OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 
 
 
 class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the tenants table knows of it.
+    """The suspension in the tenants table.
 
     Attributes:
         since: Unix seconds.
@@ -30,7 +28,7 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
             with each assignment. A worker that was frozen and woke up is told apart by it.
         letters_from: Offset on `dead-letters`, in the tenant's partition, below which
             nothing is left to deliver.
-        resume_asked_at: Unix seconds when somebody asked to resume; None = nobody did.
+        resume_asked_at: Unix seconds of the request to resume; None = no request.
     """
 
     since: float
@@ -41,7 +39,7 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Blame(Enum):
-    """What a failed attempt says about whose fault it is."""
+    """Whether the endpoint or the event caused a failed attempt."""
 
     RECEIVER = "receiver"
     EVENT = "event"
@@ -49,7 +47,7 @@ class Blame(Enum):
 
 
 def blame(status: int | None) -> Blame:
-    """Judge a failed attempt at an event that was set aside.
+    """Judge a failed attempt at a deferred event.
 
     An outage must use up no event, however long it lasts; an event that the receiver
     refuses for what it is must not keep those behind it from ever being delivered.

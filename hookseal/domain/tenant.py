@@ -1,4 +1,4 @@
-"""A tenant: one customer of the provider, as the tenants table holds it."""
+"""A tenant in the tenants table: one customer of the provider."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from hookseal.domain.api_key import ApiKey
 from hookseal.domain.endpoint import Endpoint
 from hookseal.errors import InvalidInputError
 
-__all__ = ["DOCUMENT_VERSION", "CommandResult", "PublicKey", "Tenant", "decode", "encode"]
-
 DOCUMENT_VERSION = 1
 RECENT_COMMANDS = 32
 
@@ -24,7 +22,7 @@ class PublicKey(msgspec.Struct, frozen=True):
         kid: Its RFC 7638 thumbprint.
         alg: `RSA-OAEP-256` or `ECDH-ES`.
         jwk: RFC 7517, public members only.
-        state: `active` seals; `retiring` is what came before it.
+        state: `active` encrypts; `retiring` is the previous key.
     """
 
     kid: str
@@ -41,7 +39,6 @@ class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a command ended.
 
     Attributes:
-        id: The command's.
         code: `ok` or the code of its refusal.
         fingerprint: The command's, of what was asked for; empty if it had none.
     """
@@ -57,10 +54,6 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         customer_id: The tenant's stable id and the record key.
         revision: Grows by one with each change, from 1.
-        name: For people.
-        enabled: A disabled tenant's events are dead-lettered.
-        public_keys: At most one of them is active.
-        endpoints: In the order they were added.
         api_keys: The live ones, in the order they were added.
         recent: The latest commands, oldest first: whoever sent one reads its result here,
             and a command that Kafka brings twice is applied once.
@@ -115,7 +108,7 @@ _decoder = msgspec.json.Decoder(Tenant)
 
 
 def encode(tenant: Tenant) -> bytes:
-    """Return the document as it stands in the changelog: JSON with its version."""
+    """Encode the document for the changelog: JSON with its version."""
     document: dict[str, Any] = {"v": DOCUMENT_VERSION, **msgspec.to_builtins(tenant)}
     return _encoder.encode(document)
 

@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
 
-__all__ = [
-    "DOCUMENT_HARD_MAX_BYTES",
-    "DOCUMENT_MAX_BYTES",
-    "RECENT_MAX_BYTES",
-    "TENANT_TOO_LARGE",
-    "document_bytes",
-    "too_large",
-]
-
 TENANT_TOO_LARGE = "tenant_too_large"
 
 DOCUMENT_MAX_BYTES = 256 * 1024

@@ -1,4 +1,4 @@
-"""What an endpoint's answer means for the delivery."""
+"""Judges an endpoint's response: accept, retry or dead-letter."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 import msgspec
-
-__all__ = ["Judgement", "Verdict", "judge", "retry_after_s"]
 
 _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
@@ -33,7 +31,6 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict with its code.
 
     Attributes:
-        verdict: What to do next.
         code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of
             the error that kept an answer from coming.
         wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
@@ -51,11 +48,10 @@ def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> 
     """Judge an answer.
 
     Args:
-        status: HTTP status.
         retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
             503 (RFC 9110 section 15.6.4).
         now: Unix seconds, for the header's date form.
-        cap_s: Seconds to which the header's wish is clamped.
+        cap_s: Upper bound of the header's value in seconds.
     """
     if status in _SUCCESS:
         return _ACCEPTED

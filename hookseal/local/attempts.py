@@ -1,4 +1,4 @@
-"""The delivery log in a store: written beside the deliveries, which do not wait for it."""
+"""The delivery log in a store, written in the background."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.domain.event import Event
     from hookseal.local.store import Store
 
-__all__ = ["ATTEMPTS_MAX", "LocalAttemptLog"]
-
 _log = logging.getLogger(__name__)
 
 # A store is memory: some 500 bytes each.
@@ -36,12 +34,6 @@ class LocalAttemptLog:
     """`AttemptLog` that keeps the latest attempts."""
 
     def __init__(self, store: Store, *, on_dropped: Callable[[int], None]) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            on_dropped: Told how many records were dropped.
-        """
         self._store = store
         self._on_dropped = on_dropped
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -50,11 +42,11 @@ class LocalAttemptLog:
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to write."""
+        """Start the writer."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Write the queued attempts and stop."""
         if self._task is None:
             return
         self._stopping.set()
@@ -63,7 +55,7 @@ class LocalAttemptLog:
         await self._flush()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """Note one attempt; returns at once."""
+        """Queue one attempt; never waits."""
         if len(self._buffer) >= _BUFFER_RECORDS:
             self._on_dropped(1)
             return

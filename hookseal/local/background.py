@@ -1,11 +1,9 @@
-"""What runs beside the deliveries, for as long as the process does."""
+"""Background tasks of the process."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-
-__all__ = ["BackgroundTask"]
 
 
 class BackgroundTask(ABC):
@@ -14,11 +12,11 @@ class BackgroundTask(ABC):
     _task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """End."""
+        """Cancel the task and wait for its end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -26,4 +24,4 @@ class BackgroundTask(ABC):
 
     @abstractmethod
     async def _run(self) -> None:
-        """Do it."""
+        """Run until cancelled."""

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from hookseal.errors import BrokerError
     from hookseal.local.store import Store
 
-__all__ = ["LocalEvents", "LocalRouter", "notice_of"]
-
 _WRITES_MAX = 20_000
 
 
 class LocalEvents:
-    """`Events` and `Notices` of the API, into a store."""
+    """`Events` and `Notices` of the API, into a store.
+
+    Args:
+        sealing: Encrypts an event before it is written; deterministic.
+    """
 
     def __init__(
         self,
@@ -37,13 +39,6 @@ class LocalEvents:
         room: int,
         sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            room: Events that may be unfinished.
-            sealing: What is done to an event before it is written; makes the same of the same.
-        """
         self._store = store
         self._room = room
         self._sealing = sealing
@@ -56,7 +51,7 @@ class LocalEvents:
         """Publish events, in this order for each customer.
 
         Raises:
-            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            EventIdReusedError: An id belongs to another event; nothing was written.
             InvalidInputError: `batch_too_large`; nothing was written.
             BrokerError: `queue_full`: nothing was written; `redis_unreachable`: all of it may
                 have been, or may yet be.
@@ -100,10 +95,12 @@ class LocalEvents:
 
 
 class LocalRouter:
-    """`Router` over a store's partitions."""
+    """`Router` over a store's partitions.
+
+    The owner starts the store.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers, Record
     from hookseal.local.store import Log, Store
 
-__all__ = ["LocalAttempts", "LocalLetters"]
-
 _log = logging.getLogger(__name__)
 
 _NAMES = TopicNames()
@@ -39,30 +37,30 @@ _T = TypeVar("_T")
 
 
 class LocalLetters(Letters):
-    """`LetterPages` of a store."""
+    """`LetterPages` of a store.
+
+    Args:
+        folder: For the index file of this process, rebuilt at each start.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            folder: For the file, which is this process's alone and read anew with each start.
-        """
         super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
 
 
 class LocalAttempts(Attempts):
-    """`AttemptPages` of a store."""
+    """`AttemptPages` of a store.
+
+    See `LocalLetters`.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Prepare; see `LocalLetters`."""
         super().__init__(
             folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
         )
 
 
 class _Entry(NamedTuple):
-    """A record as the index takes it: by the names that Kafka's client has for its parts."""
+    """A record with the attribute names of Kafka's client, which the index reads."""
 
     partition: int
     offset: int
@@ -73,7 +71,7 @@ class _Entry(NamedTuple):
 
 
 class _Follower:
-    """`Following` over a store. Reads on when it is asked, and now and then."""
+    """Follows the logs of a store: on request and periodically."""
 
     def __init__(self, store: Store, file: IndexFile, sources: Sequence[Source]) -> None:
         self._store = store
@@ -85,7 +83,7 @@ class _Follower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        """Open the file, and begin."""
+        """Open the file and start to index."""
         await self.run(self._file.make)
         if not patient:
             await self._read_on()
@@ -117,7 +115,7 @@ class _Follower:
         on_progress: Callable[[int, int], None] = lambda *_: None,  # noqa: ARG002
         at_least: Mapping[TopicPartition, int] | None = None,  # noqa: ARG002
     ) -> None:
-        """Read all that stands in the store now.
+        """Read everything that is in the store now.
 
         Raises:
             BrokerError: `redis_unreachable`; `index_behind` after `timeout_s` seconds.
@@ -149,7 +147,7 @@ class _Follower:
                     await self._tidy()
             except BrokerError as error:
                 _log.warning("The index waits: %s", error.code)
-            except Exception:  # noqa: BLE001 - whoever asks is told; the next turn tries again
+            except Exception:  # noqa: BLE001 - the waiting callers get it; the next turn retries
                 _log.exception("The index cannot be written.")
 
     async def _read_on(self) -> None:

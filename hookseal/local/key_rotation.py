@@ -1,4 +1,4 @@
-"""Has tenants written anew that are under a master key of before, so that it may go."""
+"""Rewrites tenant documents under the current master key, so that the old key can go."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.local.tenants import LocalCommands, LocalTenants
 
-__all__ = ["KeyRotationJob"]
-
 _log = logger("hookseal.local")
 
 _EVERY_S = 2.0
 
 
 class KeyRotationJob(BackgroundTask):
-    """Runs beside the deliveries, in every process: what one has done the others see."""
+    """Runs in every process; each skips the documents that another one rewrote.
+
+    The owner starts model and commands.
+    """
 
     def __init__(self, model: LocalTenants, commands: LocalCommands, clock: Clock) -> None:
-        """Prepare; all of it is started by its owner."""
         self._model = model
         self._commands = commands
         self._clock = clock

@@ -10,19 +10,17 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ordering.partition import Gate
 
-__all__ = ["EveryPartition", "Leases"]
-
 
 class Leases(Protocol):
     """The partitions that are ours."""
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Begin to hold partitions; `changed` is called whenever they may be others."""
+        """Start to acquire partitions; `changed` is called when `held` may have changed."""
         ...
 
     @property
     def held(self) -> dict[int, str]:
-        """Partitions that are to be worked on, each with a name that is new with each time."""
+        """Held partitions, each with a token that is new for each lease."""
         ...
 
     def gate(self, partition: int) -> Gate:
@@ -30,7 +28,7 @@ class Leases(Protocol):
         ...
 
     async def release(self, partitions: Collection[int]) -> None:
-        """Leave partitions to others: nothing of them is in hand any more."""
+        """Release partitions that have no running work."""
         ...
 
     async def close(self) -> None:
@@ -52,7 +50,7 @@ class EveryPartition:
         self.held = dict.fromkeys(range(partitions), "")
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Hold all there are."""
+        """Hold all partitions."""
         changed()
 
     def gate(self, partition: int) -> Gate:  # noqa: ARG002
@@ -60,7 +58,7 @@ class EveryPartition:
         return _Open()
 
     async def release(self, partitions: Collection[int]) -> None:
-        """Nobody else is there."""
+        """Do nothing: no other process exists."""
 
     async def close(self) -> None:
-        """Nobody else is there."""
+        """Do nothing: no other process exists."""

@@ -39,10 +39,12 @@ _ATTEMPTS_MAX = 100
 
 
 class LocalDeadLetters:
-    """`DeadLetters` in a store."""
+    """`DeadLetters` in a store.
+
+    The owner starts the store.
+    """
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._observer = observer
         self._clock = clock
@@ -74,10 +76,12 @@ class LocalDeadLetters:
 
 
 class LocalDeferredEvents:
-    """`DeferredEventStore` in a store."""
+    """`DeferredEventStore` in a store.
+
+    The owner starts the store.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 
@@ -88,7 +92,7 @@ class LocalDeferredEvents:
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> DeferredPage:
-        """Return what is wanted from `start` on: a hundred letters at most."""
+        """Return up to 100 matching letters from `start` on."""
         letters: list[Record] = []
         position, seen, size = start, 0, 0
         while position < end and seen < _RECORDS_MAX:
@@ -159,15 +163,17 @@ class LocalLetterRecords:
 
 
 class LocalReplays:
-    """`Replays` in a store: each letter once, whoever asks at the same time."""
+    """`Replays` in a store; concurrent requests replay each letter once.
+
+    The owner starts store and index.
+    """
 
     def __init__(self, store: Store, index: LocalLetters) -> None:
-        """Prepare; store and index are started by their owner."""
         self._store = store
         self._index = index
 
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
-        """Return what `replay` would do; does not wait for the index."""
+        """Return the counts of a replay; does not wait for the index."""
         return await plan_of(self._index, wanted)
 
     async def replay(
@@ -176,17 +182,14 @@ class LocalReplays:
         *,
         limit: int | None = None,
         per_s: float | None = None,
-        wait_s: float | None = None,  # noqa: ARG002 - nobody has to be waited for
+        wait_s: float | None = None,  # noqa: ARG002 - there is no lease to wait for
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Publish the letters' events again; return how many were published.
 
         Args:
             wanted: Which letters; those that were replayed already are passed over.
-            limit: At most so many.
-            per_s: At most so many a second; None = no bound.
-            wait_s: Unused.
-            on_progress: Told how many more were published.
+            per_s: Rate limit in events/s; None = no limit.
 
         Raises:
             BrokerError: `redis_unreachable`.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.local.store import Log
 
-__all__ = ["MemoryStore", "queue_full"]
-
 _IDS_MAX = 200_000
 _CHANGES_REMEMBERED = 10_000
 
@@ -48,14 +46,13 @@ class _Log:
 
 
 class MemoryStore:
-    """`Store` that is gone with its process."""
+    """A `Store` in the memory of this process."""
 
     def __init__(self, partitions: int, *, now: Callable[[], float]) -> None:
-        """Begin empty.
+        """Create an empty store.
 
         Args:
-            partitions: Of everything.
-            now: Tells the seconds since the Unix epoch.
+            now: Returns seconds since the Unix epoch.
         """
         self.partitions = partitions
         self._now = now
@@ -72,13 +69,13 @@ class MemoryStore:
         self._changed: deque[str] = deque(maxlen=_CHANGES_REMEMBERED)
 
     async def start(self) -> None:
-        """Nothing to begin with."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return None: it always is."""
+        """Return None: it is always ready."""
         return None
 
     # -- events ----------------------------------------------------------------
@@ -145,7 +142,7 @@ class MemoryStore:
         return list(islice(there, limit))
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Forget events that are dealt with for good."""
+        """Delete finished events."""
         for offset in offsets:
             self._events[partition].pop(offset, None)
 
@@ -169,7 +166,7 @@ class MemoryStore:
         return held.start, held.end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return so many records from an offset on."""
+        """Return up to `limit` records from an offset on."""
         held = self._logs[log, partition]
         first = max(0, start - held.start)
         return list(islice(held.records, first, first + limit))
@@ -189,7 +186,7 @@ class MemoryStore:
             }
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        """Mark dead letters as settled, and write the ledger entry."""
         self._settled[partition].update(offsets)
         await self.append("replays", [_entry(partition, entry)])
 
@@ -213,7 +210,7 @@ class MemoryStore:
         return Documents(self._version, dict(self._documents), is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return what changed since a version."""
+        """Return the documents that changed since a version."""
         if self._version <= since:
             try:
                 async with asyncio.timeout(wait_s), self._arrived:
@@ -235,7 +232,7 @@ class MemoryStore:
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Put one document in the place of another; see `Store.change`."""
+        """Replace one document; see `Store.change`."""
         if self._documents.get(customer_id) != before:
             return None
         if after is None:
@@ -249,10 +246,10 @@ class MemoryStore:
         await self._tell()
         return self._version
 
-    # -- what is left, for a spool -------------------------------------------------
+    # -- contents, for the spool ---------------------------------------------------
 
     def left(self) -> Mapping[str, int]:
-        """Return how much is in it, by what it is."""
+        """Return the number of unfinished events, dead letters and so on, by name."""
         logs: Counter[str] = Counter()
         for (log, _), held in self._logs.items():
             logs[log] += len(held.records)
@@ -283,7 +280,7 @@ class MemoryStore:
         records: Sequence[Record],
         settled: Sequence[Sequence[int]],
     ) -> None:
-        """Take up what was left of another one with as many partitions."""
+        """Load the contents of a store with the same number of partitions."""
         self._documents = dict(documents)
         self._version = 1
         by_name = {(str(log), partition): held for (log, partition), held in self._logs.items()}

@@ -1,4 +1,4 @@
-"""Partitions shared by processes through Redis: each holds its part for as long as it lives."""
+"""Leases in Redis: processes share the partitions, each holds its part while it is alive."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from hookseal.local.redis_link import RedisLink
 
-__all__ = ["RedisLeases"]
-
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
@@ -33,7 +31,7 @@ class _Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody else can have the partition yet, and it is the lease it was made for."""
+        """Whether this lease still holds, so that no other process can have the partition."""
         return self._leases.is_sure and self._leases.token(self._partition) == self._token
 
     async def opened(self) -> None:
@@ -48,6 +46,12 @@ class RedisLeases:
     beyond that it leaves once nothing of it is in hand. A process that shows no sign of life
     for `lease_s` holds nothing any more. It knows that by its own clock, so that it starts no
     attempt then, also when it was frozen.
+
+    Args:
+        lease_s: Seconds after the last heartbeat until the leases expire.
+        heartbeat_s: Seconds between two heartbeats.
+        name: A name that this process keeps when it is started again, and nobody else
+            has: what it held is its own again at once.
     """
 
     def __init__(
@@ -59,16 +63,6 @@ class RedisLeases:
         heartbeat_s: float,
         name: str = "",
     ) -> None:
-        """Prepare.
-
-        Args:
-            link: To Redis; somebody else's to close.
-            partitions: How many there are.
-            lease_s: Seconds that a sign of life counts.
-            heartbeat_s: Seconds between two signs of life.
-            name: A name that this process keeps when it is started again, and nobody else
-                has: what it held is its own again at once.
-        """
         self._link = link
         self._partitions = partitions
         self._lease_s = lease_s
@@ -85,7 +79,7 @@ class RedisLeases:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Begin to show signs of life."""
+        """Start the heartbeat."""
         self._changed = changed
         self._task = asyncio.create_task(self._run())
 
@@ -96,7 +90,7 @@ class RedisLeases:
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody else can have taken what is ours."""
+        """Whether no other process can have taken our partitions."""
         return time.monotonic() < self._sure_until
 
     def token(self, partition: int) -> str | None:
@@ -146,7 +140,7 @@ class RedisLeases:
         while True:
             try:
                 if is_new and self._is_named:
-                    # Under new tokens: whoever had the name before begins anew.
+                    # New tokens: an earlier process of this name loses its leases.
                     every = range(self._partitions)
                     with self._link.asking():
                         await self._release(keys=self._keys, args=[self.name, 0, *every])

@@ -1,4 +1,4 @@
-"""The connections to Redis: how they are made, and what their errors mean to us."""
+"""Connections to Redis, and the mapping of their errors to ours."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from hookseal.errors import BrokerError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["RedisLink"]
-
 _ANSWER_S = 5.0
 
 
@@ -33,18 +31,18 @@ class RedisLink:
 
     Nothing is sent twice by itself: what fails may have been done, and only whoever asked
     for it knows whether to ask again.
+
+    Connects on first use.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        prefix: Put before every key; more than one installation may share a Redis.
+
+    Raises:
+        ConfigurationError: `queue_invalid`.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
-        """Prepare; nothing connects yet.
-
-        Args:
-            url: `redis://`, `rediss://` or `unix://`.
-            prefix: Put before every key; more than one installation may share a Redis.
-
-        Raises:
-            ConfigurationError: `queue_invalid`.
-        """
         try:
             # Answers as Redis 7 gives them, whatever the library takes for its own default.
             self.client: Redis = Redis.from_url(
@@ -75,7 +73,7 @@ class RedisLink:
 
     @property
     def failed(self) -> BrokerError | None:
-        """What the last question came to, if it failed."""
+        """The error of the last request, if it failed."""
         return self._failed
 
     @contextmanager

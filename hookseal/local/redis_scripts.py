@@ -1,4 +1,4 @@
-"""What Redis does in one step: Lua, with everything that must hold together.
+"""Lua scripts: what Redis must do atomically.
 
 A record is seven arguments: partition, headers, milliseconds, and, each with a `=` in front or
 empty where there is none, key, value, mark and fingerprint. Streams number their records `0-1`,
@@ -7,8 +7,6 @@ out of it, and when all are.
 """
 
 from __future__ import annotations
-
-__all__ = ["CHANGE", "DROP_OLDER", "HEARTBEAT", "PUBLISH", "RELEASE", "REPLAY", "SETTLE", "START"]
 
 _ADD = """
 local function given(text)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookseal.local.redis_link import RedisLink
     from hookseal.local.store import Log
 
-__all__ = ["RedisStore"]
-
 _log = logging.getLogger(__name__)
 
 _FORM = "1"
@@ -38,15 +36,14 @@ class RedisStore:
     """`Store` on streams and a hash; each step is a script, done as a whole or not at all.
 
     A process that is killed loses nothing: an event stays in its stream until it is finished.
+
+    Connects on first use.
+
+    Args:
+        partitions: Of a new store; an existing one must have as many.
     """
 
     def __init__(self, link: RedisLink, partitions: int) -> None:
-        """Prepare; nothing connects yet.
-
-        Args:
-            link: The connections; closed with this.
-            partitions: What a store that is new is cut into; one that is there keeps its own.
-        """
         self.partitions = partitions
         self._link = link
         # The stubs leave open whether answers are text; ours are bytes.
@@ -58,7 +55,7 @@ class RedisStore:
         self._drop_older = self._client.register_script(scripts.DROP_OLDER)
 
     async def start(self) -> None:
-        """Look whether it can be used.
+        """Check that the server and its data are usable.
 
         Raises:
             BrokerError: `redis_unreachable`, `redis_refused`.
@@ -130,7 +127,7 @@ class RedisStore:
         await self._link.close()
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return what the last question came to, if it failed."""
+        """Return the error of the last request, if it failed."""
         return self._link.failed
 
     # -- events ----------------------------------------------------------------
@@ -164,7 +161,7 @@ class RedisStore:
         return [_record("events", partition, *one) for one in found]
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Forget events that are dealt with for good."""
+        """Delete finished events."""
         with self._link.asking():
             await self._client.xdel(
                 self._link.key("events", partition), *(f"0-{offset + 1}" for offset in offsets)
@@ -210,7 +207,7 @@ class RedisStore:
         return (end if first is None else _offset(first[0])), end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return so many records from an offset on."""
+        """Return up to `limit` records from an offset on."""
         with self._link.asking():
             found = await self._client.xrange(
                 self._link.key(log, partition), min=f"0-{start + 1}", count=limit
@@ -226,7 +223,7 @@ class RedisStore:
             await self._drop_older(keys=keys, args=[before_ms])
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        """Mark dead letters as settled, and write the ledger entry."""
         with self._link.asking():
             await self._settle(
                 keys=[self._link.key("settled", partition), self._link.key("replays", partition)],
@@ -256,14 +253,14 @@ class RedisStore:
     async def documents(self) -> Documents:
         """Return all tenants' documents."""
         with self._link.asking():
-            # The version first: what changes between the two is told once more.
+            # The version first: a change between the two reads is reported twice, never missed.
             version = await self._version()
             found = await self._client.hgetall(self._link.key("tenants"))
         documents = {name.decode(): document for name, document in found.items()}
         return Documents(version, documents, is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return what changed since a version."""
+        """Return the documents that changed since a version."""
         key = self._link.key("tenant-changes")
         found = await self._behind(key, since - 1, 1000, wait_s)
         if not found:
@@ -286,7 +283,7 @@ class RedisStore:
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Put one document in the place of another; see `Store.change`."""
+        """Replace one document; see `Store.change`."""
         with self._link.asking():
             version = await self._change(
                 keys=[
@@ -325,7 +322,6 @@ class RedisStore:
 
 
 def _packed(write: Write) -> tuple[Any, ...]:
-    """Return the record as the scripts take it."""
     return (
         write.partition,
         _pack(write.headers),
@@ -338,7 +334,6 @@ def _packed(write: Write) -> tuple[Any, ...]:
 
 
 def _fields(write: Write) -> dict[Any, Any]:
-    """Return the record as it stands in a stream."""
     fields: dict[Any, Any] = {"h": _pack(write.headers), "t": _milliseconds(write)}
     if write.key is not None:
         fields["k"] = write.key

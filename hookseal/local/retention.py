@@ -1,4 +1,4 @@
-"""Drops what is older than it is kept for, as Kafka does by its topics' retention."""
+"""Deletes records after their retention time, as Kafka does for its topics."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.local.store import Store
 
-__all__ = ["RetentionJob"]
-
 _log = logging.getLogger(__name__)
 
-# As `hookseal topics create` has it: a log is named as its topic is.
+# The retention of `hookseal topics create`: a log has the name of its topic.
 _KEPT_MS = {log: int(TopicNames().configs()[log]["retention.ms"]) for log in LOGS}
 _EVERY_S = 60.0
 
 
 class RetentionJob(BackgroundTask):
-    """Runs beside the deliveries."""
+    """Deletes expired records periodically.
+
+    The owner starts the store.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Prepare; the store is started by its owner."""
         self._store = store
         self._clock = clock
 
     async def once(self) -> None:
-        """Drop what is too old by now.
+        """Delete records that are too old now.
 
         Raises:
             BrokerError: `redis_unreachable`.
@@ -48,4 +48,4 @@ class RetentionJob(BackgroundTask):
             try:
                 await self.once()
             except BrokerError as error:
-                _log.warning("Nothing was tidied up: %s", error.code)
+                _log.warning("Expired records were not deleted: %s", error.code)

@@ -1,4 +1,4 @@
-"""Asking again for as long as it takes."""
+"""Retries until success."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookseal.delivery.ports import Clock
-
-__all__ = ["retry_forever"]
 
 _PAUSE_S = 0.25
 _PAUSE_CAP_S = 5.0
@@ -26,13 +24,11 @@ async def retry_forever(
     *,
     retried: type[Exception] = BrokerError,
 ) -> _T:
-    """Return the answer, however long the store is away.
+    """Call until it succeeds, with backoff from 0.25 s to 5 s.
 
-    What was asked for may be done more than once: where the answer is lost, nobody knows.
+    The call may be executed more than once, because a response can be lost.
 
     Args:
-        asking: Asks once.
-        clock: Waits between two times.
         failed: Called with the error of each attempt that failed.
         retried: Errors of this class are retried, all others are raised.
     """

@@ -1,4 +1,4 @@
-"""What is left in memory, in a file: written when the process ends, read when it starts again.
+"""The spool: the memory store in a file, written at the end and read at the next start.
 
 One JSON object in each line: a head, the tenants' documents, the records of events and logs,
 and which dead letters are settled. The documents have their MACs; events stand in it as they
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.local.memory_store import MemoryStore
-
-__all__ = ["check_spool", "read_spool", "write_spool"]
 
 _VERSION = 1
 _FIELD = "--spool"
@@ -103,7 +101,7 @@ def _lines(store: MemoryStore) -> Iterator[msgspec.Struct]:
 
 
 def read_spool(path: Path, store: MemoryStore) -> int | None:
-    """Take up what stands in the file, if there is one, and put `.before` behind its name.
+    """Load the file if it exists, and rename it to `….before`.
 
     Read twice, its events would be delivered twice.
 

@@ -1,4 +1,4 @@
-"""What the ports need of a store, declared by them."""
+"""The interface of a store, with implementations in memory and in Redis."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.record import Headers, Position, Record
     from hookseal.errors import BrokerError
-
-__all__ = ["LOGS", "REPEAT_WINDOW_S", "Documents", "Log", "Store", "Write"]
 
 Log = Literal["dead-letters", "replays", "deliveries"]
 LOGS: tuple[Log, ...] = ("dead-letters", "replays", "deliveries")
@@ -25,10 +23,8 @@ class Write(NamedTuple):
     Attributes:
         partition: Counted from 0.
         key: The customer id, or None.
-        value: The value.
-        headers: The headers.
-        mark: Stands for the id that whoever publishes it chose; None = it chose none.
-        fingerprint: Tells this value from another one under the same id.
+        mark: Digest of the id that the publisher chose; None = it chose none.
+        fingerprint: Differs for another value under the same id.
         timestamp_ms: Milliseconds since the Unix epoch; None = now.
     """
 
@@ -45,7 +41,6 @@ class Documents(NamedTuple):
     """Tenants' documents, as they were at one moment.
 
     Attributes:
-        version: Grows by one with each change.
         documents: By customer id; None = that tenant is gone.
         is_all: Whether these are all there are, not only those that changed.
     """
@@ -68,7 +63,7 @@ class Store(Protocol):
     partitions: int
 
     async def start(self) -> None:
-        """Begin.
+        """Connect.
 
         Raises:
             ConfigurationError: It cannot be used as it is set up.
@@ -76,7 +71,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Disconnect."""
         ...
 
     def why_not_ready(self) -> BrokerError | None:
@@ -86,16 +81,15 @@ class Store(Protocol):
     # -- events ----------------------------------------------------------------
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
-        """Write all of these events, or none; return where each stands.
+        """Write all events or none; return their positions.
 
-        One whose mark was written within `REPEAT_WINDOW_S` is not written again.
+        An event whose mark was written within `REPEAT_WINDOW_S` is not written again.
 
         Args:
-            writes: In their order.
-            room: Events that may be unfinished after it; None = as many as come.
+            room: Limit of unfinished events after the write; None = no limit.
 
         Raises:
-            EventIdReusedError: A mark stands for another value.
+            EventIdReusedError: A mark belongs to another value.
             BrokerError: `queue_full`.
         """
         ...
@@ -108,13 +102,12 @@ class Store(Protocol):
         Args:
             partition: Counted from 0.
             after: -1 = from the first on.
-            limit: At most so many.
-            wait_s: Seconds to wait for one, where there is none.
+            wait_s: Seconds to wait for the first one.
         """
         ...
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Forget events that are dealt with for good."""
+        """Delete finished events."""
         ...
 
     async def unfinished(self) -> Sequence[int]:
@@ -127,8 +120,6 @@ class Store(Protocol):
         """Write to the end of a log.
 
         Args:
-            log: Which.
-            writes: In their order.
             keep: Records of a partition that are kept, about, the latest; None = all.
         """
         ...
@@ -138,7 +129,7 @@ class Store(Protocol):
         ...
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return so many records from an offset on."""
+        """Return up to `limit` records from an offset on."""
         ...
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
@@ -146,7 +137,7 @@ class Store(Protocol):
         ...
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Note dead letters that need no replay any more, and write the ledger's entry."""
+        """Mark dead letters as settled, and write the ledger entry."""
         ...
 
     async def replay(
@@ -159,8 +150,6 @@ class Store(Protocol):
 
         Args:
             partition: Counted from 0.
-            letters: The letter's offset, and what to publish.
-            entry: The ledger's.
 
         Returns:
             How many were published.
@@ -174,7 +163,7 @@ class Store(Protocol):
         ...
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return what changed since a version: nothing, after so many seconds without a change."""
+        """Return the documents that changed since a version; none after `wait_s` seconds."""
         ...
 
     async def document(self, customer_id: str) -> bytes | None:
@@ -184,13 +173,11 @@ class Store(Protocol):
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Put one document in the place of another, and publish a notice with it.
+        """Replace one document and publish a notice in one step.
 
         Args:
-            customer_id: Whose.
-            before: What must be there; None = nothing.
-            after: What is to be there; None = nothing.
-            notice: An event that tells of it.
+            before: The expected document; None = no document.
+            after: The new document; None = delete it.
 
         Returns:
             The version after it; None if something else was there, and nothing was done.

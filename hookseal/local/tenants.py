@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hookseal.local.store import Store
     from hookseal.tenants.codec import TenantCodec
 
-__all__ = ["EngineTenants", "LocalChanges", "LocalCommands", "LocalTenants"]
-
 _log = logger("hookseal.local")
 
 _WAIT_S = 1.0
@@ -38,7 +36,7 @@ _RETRY_CAP_S = 5.0
 
 
 class Watcher(Protocol):
-    """Hears of commands; must neither raise nor wait."""
+    """Observes commands; must neither raise nor block."""
 
     def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
         """A command took effect (`ok`) or was refused."""
@@ -49,8 +47,12 @@ class LocalTenants:
     """`TenantsModel` of the API.
 
     Attributes:
-        on_change: Told the customer id and the partition of each change, once it is in force.
-        outdated: Customer ids of the tenants whose document is not of the current master key.
+        on_change: Called with the customer id and the partition after each change.
+        outdated: Customer ids of documents under an old master key.
+
+    Args:
+        on_forged: Called for each document with a wrong MAC, which is ignored.
+        max_staleness_s: Seconds without news of the store after which nothing is trusted.
     """
 
     def __init__(
@@ -61,14 +63,6 @@ class LocalTenants:
         on_forged: Callable[[], None] = lambda: None,
         max_staleness_s: float = 10.0,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            codec: Reads and writes the documents.
-            on_forged: Called for each document that somebody else wrote; it is ignored.
-            max_staleness_s: Seconds without news of the store after which nothing is trusted.
-        """
         self._store = store
         self._codec = codec
         self._on_forged = on_forged
@@ -85,11 +79,11 @@ class LocalTenants:
         self.outdated: set[str] = set()
 
     async def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow the store."""
         self._task = asyncio.create_task(self._follow())
 
     async def first(self) -> None:
-        """Return once the tenants were read for the first time.
+        """Wait until the tenants are read for the first time.
 
         Raises:
             BrokerError: `redis_unreachable`; it goes on reading.
@@ -110,7 +104,7 @@ class LocalTenants:
             self._task = None
 
     def why_not_ready(self) -> BrokerError | ConfigurationError | None:
-        """Return what keeps the tenants from being known; None if nothing does."""
+        """Return why the tenants are not known; None = they are known."""
         if self._wrong_key is not None:
             return self._wrong_key
         if self._version is None:
@@ -135,15 +129,15 @@ class LocalTenants:
         return found
 
     def customer_of(self, key_id: str) -> str | None:
-        """Return whose API key has this id, or None."""
+        """Return the customer id of the API key, or None."""
         return self._index.customer_of(key_id)
 
     def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
-        """Return so many tenants, by customer id, behind the one given."""
+        """Return up to `limit` tenants after `after`, ordered by customer id."""
         return self._index.page(after, limit)
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants whose events stand on this partition."""
+        """Return the tenants of this partition."""
         count = self._store.partitions
         names = [name for name in self._index.sort() if partition_of(name, count) == partition]
         return [tenant for name in names if (tenant := self.get(name)) is not None]
@@ -168,11 +162,11 @@ class LocalTenants:
         told = await self._store.changes(self._version or 0, wait_s=0.001)
         await self._take(told.version, told.documents, is_all=told.is_all)
         if self._wrong_key is not None:
-            # Whoever asks must wait: it is not known who is a tenant.
+            # The caller must wait: the tenants are not known.
             raise BrokerError(self._wrong_key.code, self._wrong_key.message)
 
     async def changed(self, customer_id: str, document: bytes | None, version: int) -> None:
-        """Take a change that was made here, without waiting to be told of it."""
+        """Apply a change of this process at once, before the store reports it."""
         if self._version is not None and version == self._version + 1:
             await self._take(version, {customer_id: document}, is_all=False)
         else:
@@ -183,7 +177,7 @@ class LocalTenants:
         while True:
             try:
                 if self._version is None or self._trouble or self._wrong_key:
-                    # All of it anew, too, once the store was away: it may be another one.
+                    # Read everything again after an outage: it may be another store.
                     told = await self._store.documents()
                 else:
                     told = await self._store.changes(self._version, wait_s=_WAIT_S)
@@ -208,7 +202,7 @@ class LocalTenants:
             if is_all:
                 self._wrong_key = self._wrong_key_of(documents)
             if self._wrong_key is not None:
-                # Nothing is taken: with no tenant known everybody's events would be dead letters.
+                # Apply nothing: without tenants, all events would be dead-lettered.
                 self._progress.notify_all()
                 return
             self._heard_at = time.monotonic()
@@ -259,16 +253,13 @@ class LocalTenants:
 
 
 class EngineTenants:
-    """`Tenants` of the engine, over the same."""
+    """`Tenants` of the engine, over the same.
+
+    Args:
+        wait_s: Seconds that an event of an unknown tenant may wait for it.
+    """
 
     def __init__(self, model: LocalTenants, clock: Clock, *, wait_s: float) -> None:
-        """Prepare.
-
-        Args:
-            model: Started by its owner.
-            clock: For the waits between two tries.
-            wait_s: Seconds that an event of an unknown tenant may wait for it.
-        """
         self._model = model
         self._clock = clock
         self._wait_s = wait_s
@@ -278,7 +269,7 @@ class EngineTenants:
         self.suspended_of = model.of_partition
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
-        """Wait until all changes are known, up to the hold time."""
+        """Wait until all changes are known, at most `wait_s` seconds."""
         await self._model.settle(self._wait_s)
 
     async def catch_up(self, partition: int) -> None:  # noqa: ARG002
@@ -298,15 +289,6 @@ class LocalCommands:
         watcher: Watcher,
         clock: Clock,
     ) -> None:
-        """Prepare.
-
-        Args:
-            store: Started by its owner.
-            model: Told of what was changed here.
-            codec: Reads and writes the documents.
-            watcher: Hears of commands.
-            clock: For the waits between two tries.
-        """
         self._store = store
         self._model = model
         self._codec = codec
@@ -334,7 +316,7 @@ class LocalCommands:
                 notice = None if news is None else notice_of(news, self._store.partitions)
                 version = await self._store.change(command.customer_id, there, document, notice)
                 if version is None:
-                    # Another process was first; the command meets what that one left.
+                    # Another process was faster; apply the command to its result.
                     continue
                 await self._model.changed(command.customer_id, document, version)
             code = "ok" if after is None else after.result_of(command.id) or "ok"
@@ -354,15 +336,13 @@ class LocalCommands:
 
 
 class LocalChanges:
-    """`Changes` of the API."""
+    """`Changes` of the API.
+
+    Args:
+        timeout_s: Upper bound of a change in seconds.
+    """
 
     def __init__(self, commands: LocalCommands, *, timeout_s: float) -> None:
-        """Prepare.
-
-        Args:
-            commands: Applies them.
-            timeout_s: Seconds that a change may take.
-        """
         self._commands = commands
         self._timeout_s = timeout_s
 

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a digest.
+"""API keys: generated once, shown once, stored as a digest.
 
 The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats",
 2021): a prefix, and a checksum at the end, so that a scanner tells a real key from a
@@ -24,8 +24,6 @@ from hookseal.seal.derive import derived, framed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["ADMIN_PREFIX", "ApiKeys", "ReadKey", "new_admin_key", "read_key", "same_secret"]
-
 TENANT_PREFIX = "whk_live_"
 ADMIN_PREFIX = "wha_"
 PEPPER_BYTES_MIN = 32
@@ -47,10 +45,9 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ReadKey:
-    """A tenant's API key as it came, well formed but not yet known to be one.
+    """A well-formed API key of a request, not yet verified.
 
     Attributes:
-        id: By which it is looked up.
         text: The whole key, a secret.
     """
 
@@ -72,27 +69,25 @@ def new_admin_key() -> str:
 
 
 class ApiKeys:
-    """Makes API keys and tells whether one is real.
+    """Generates and verifies API keys.
 
     What is stored of a key is an HMAC under a pepper: whoever can write to the changelog
     still cannot plant a key of their own. A slow hash would buy nothing, since nobody
     guesses 256 random bits, and would cost 150 ms a request.
+
+    Args:
+        peppers: By version, from 1; new keys get the highest. Without any, version 0
+            is used, which is derived from the master key and always known.
+        master_keys: At least 32 random bytes each; the current one first, and behind it
+            those before it, so that keys of version 0 pass while one is rotated.
+
+    Raises:
+        ConfigurationError: `pepper_short`.
     """
 
     __slots__ = ("_derived", "_master_key", "_newest", "_peppers")
 
     def __init__(self, peppers: Mapping[int, bytes], *, master_keys: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            peppers: By version, from 1; new keys get the highest. Without any, version 0
-                is used, which is derived from the master key and always known.
-            master_keys: At least 32 random bytes each; the current one first, and behind it
-                those before it, so that keys of version 0 pass while one is rotated.
-
-        Raises:
-            ConfigurationError: `pepper_short`.
-        """
         if any(len(pepper) < PEPPER_BYTES_MIN for pepper in peppers.values()):
             raise ConfigurationError(
                 "pepper_short", f"A pepper must have at least {PEPPER_BYTES_MIN} random bytes."
@@ -105,10 +100,9 @@ class ApiKeys:
     def new(
         self, scopes: tuple[str, ...], *, now: float, seed: tuple[str, ...] | None = None
     ) -> tuple[str, ApiKey]:
-        """Make a key.
+        """Generate a key.
 
         Args:
-            scopes: What it may do.
             now: Unix seconds.
             seed: Makes the same key each time, by derivation from the master key, so that
                 a request that is sent again gets the answer it missed. Random when None.

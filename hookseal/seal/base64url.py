@@ -7,8 +7,6 @@ import re
 
 import pybase64
 
-__all__ = ["decode", "encode"]
-
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 
 

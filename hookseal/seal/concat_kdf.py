@@ -8,19 +8,14 @@ from __future__ import annotations
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
-__all__ = ["derive", "other_info"]
-
 _SHA256 = hashes.SHA256()
 
 
 def other_info(algorithm: bytes, key_bits: int, *, apu: bytes = b"", apv: bytes = b"") -> bytes:
-    """Return what the derived key is bound to.
+    """Return the OtherInfo of the derived key.
 
     Args:
         algorithm: The `enc` header parameter, when the agreed key is used directly.
-        key_bits: Length of the derived key.
-        apu: Agreement PartyUInfo, decoded.
-        apv: Agreement PartyVInfo, decoded.
     """
     parts = b"".join(len(part).to_bytes(4) + part for part in (algorithm, apu, apv))
     return parts + key_bits.to_bytes(4)

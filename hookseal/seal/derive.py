@@ -1,11 +1,9 @@
-"""Keys from the master key, and parts that cannot be taken for one another."""
+"""Derives keys from the master key, and encodes parts unambiguously."""
 
 from __future__ import annotations
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-__all__ = ["KEY_BYTES", "derived", "framed"]
 
 KEY_BYTES = 32
 

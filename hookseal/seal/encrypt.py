@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from hookseal.seal.randomness import Randomness
 
-__all__ = ["EncryptionKey", "encrypt", "encryption_key", "seal_content"]
-
 _CEK_BYTES = 32
 _IV_BYTES = 12  # RFC 7518 section 5.3
 _TAG_BYTES = 16
@@ -42,12 +40,12 @@ _AGREED_FOR_A256GCM = concat_kdf.other_info(b"A256GCM", _CEK_BYTES * 8)
 
 
 class _Recipient(NamedTuple):
-    """What is in a body for its recipient.
+    """The parts of a body that belong to its recipient.
 
     Attributes:
         cek: The content encryption key; secret.
-        protected: The protected header, as it stands in the body.
-        encrypted_key: As it stands in the body; empty where the key is agreed on.
+        protected: The encoded protected header of the body.
+        encrypted_key: Encoded; empty with key agreement.
     """
 
     cek: bytes
@@ -61,12 +59,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """A tenant's public key with what can be computed ahead.
+    """A tenant's public key, with precomputed parts.
 
     Attributes:
         kid: RFC 7638 thumbprint.
         alg: The `alg` header parameter.
-        address: Makes a fresh content encryption key for this recipient.
+        address: Generates a content encryption key for this recipient.
     """
 
     kid: str
@@ -106,10 +104,8 @@ def seal_content(cek: bytes, iv: bytes, plaintext: bytes, *, aad: bytes) -> tupl
     """Return ciphertext and tag of AES-GCM.
 
     Args:
-        cek: The key; its length decides which AES.
         iv: 12 bytes, never twice with the same key.
-        plaintext: What is hidden.
-        aad: What is authenticated along: the protected header as it stands in the body.
+        aad: Additional authenticated data: the encoded protected header.
     """
     sealed = AESGCM(cek).encrypt(iv, plaintext, aad)
     return sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]

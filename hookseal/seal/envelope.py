@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import orjson
 
-__all__ = ["envelope"]
-
 
 def envelope(
     *,
@@ -23,10 +21,7 @@ def envelope(
 
     Args:
         event_id: As in the `webhook-id` header.
-        event_type: Dotted name.
         timestamp: RFC 3339, of the event and not of the attempt.
-        customer_id: The tenant.
-        endpoint_id: The tenant's endpoint.
         data: JSON that was validated before. Goes in byte for byte: parsed and written
             again, big numbers and repeated members would come out changed.
     """

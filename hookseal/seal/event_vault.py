@@ -1,4 +1,4 @@
-"""Events' data at rest: sealed by whoever publishes, opened by the worker that delivers.
+"""Encrypts event data at rest: the publisher encrypts, the delivering worker decrypts.
 
 AES-256-GCM under a key for each tenant, HKDF-SHA256 (RFC 5869) of the master key. Bound to
 topic, customer id, event id and event type. The nonce is made of the data and their place
@@ -23,8 +23,6 @@ from hookseal.seal.derive import KEY_BYTES, derived, framed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["EventVault"]
-
 _VERSION = "1:"
 _PURPOSE = b"hookseal event data 1"
 _NONCE_BYTES = 12
@@ -37,17 +35,16 @@ class _Keys(NamedTuple):
 
 
 class EventVault:
-    """Seals and opens the data of events."""
+    """Seals and opens the data of events.
+
+    Args:
+        topic: The name of `events`, prefix included.
+        master_keys: The current one first; behind it the others that still open.
+    """
 
     __slots__ = ("_keys", "_topic")
 
     def __init__(self, topic: str, master_keys: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            topic: The name of `events`, prefix included.
-            master_keys: The current one first; behind it the others that still open.
-        """
         self._topic = topic
         self._keys = [lru_cache(_TENANTS_MAX)(_deriving(key)) for key in master_keys]
 
@@ -55,10 +52,7 @@ class EventVault:
         """Return the data sealed: `1:` and base64url of nonce and ciphertext.
 
         Args:
-            data: JSON.
-            customer_id: Empty for a broadcast.
-            event_id: As the record has it; empty if it has none.
-            event_type: Its type.
+            event_id: Of the record; empty if it has none.
         """
         keys = self._keys[0](customer_id)
         place = _place(self._topic, customer_id, event_id, event_type)

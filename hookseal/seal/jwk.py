@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     _Kind = tuple[str, Callable[[Mapping[str, Any]], PublicJwk]]
 
-__all__ = ["read_jwk"]
-
 # RFC 7518 sections 6.2.2, 6.3.2 and 6.4, RFC 8037 section 2; `priv` is that of the
 # post-quantum kinds of key.
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})

@@ -55,7 +55,6 @@ def parse_public_key(text: str | bytes) -> PublicJwk:
 
     Raises:
         InvalidKeyError: One of
-
             - `key_too_long`: more than 16 KiB;
             - `private_key_submitted`: a private key is in there, anywhere;
             - `key_format`: neither PEM nor JWK; the message names what was seen;
@@ -64,7 +63,7 @@ def parse_public_key(text: str | bytes) -> PublicJwk:
             - `key_unsupported`: neither RSA, P-256 nor X25519;
             - `key_too_small`, `key_too_large`: RSA outside of 2048 to 4096 bits;
             - `key_bad_exponent`: RSA, not odd or outside of 65537 to 2^32;
-            - `key_weak`: an RSA modulus that anybody can factor;
+            - `key_weak`: an RSA modulus that is easy to factor;
             - `key_invalid`: the numbers are no key.
     """
     octets = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
@@ -90,7 +89,7 @@ def load_public_key(jwk_json: bytes) -> EncryptionKey:
 
 
 def generate_private_key(alg: KeyKind) -> tuple[bytes, bytes]:
-    """Make a pair; a tenant would do this on a machine of its own.
+    """Generate a key pair, as a tenant does on its own machine.
 
     Returns:
         The private key as PKCS #8 PEM, the public key as SubjectPublicKeyInfo PEM.

@@ -1,6 +1,6 @@
 """From the numbers of a public key to a JWK, or a refusal.
 
-PEM and JWK meet here, so that a key is judged alike whichever way it came.
+PEM and JWK share these checks.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hookseal.errors import InvalidKeyError
 from hookseal.seal import base64url
-
-__all__ = ["PublicJwk", "p256", "private_key_submitted", "refusal", "rsa", "x25519"]
 
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 4096
@@ -33,7 +31,7 @@ class PublicJwk:
 
     Attributes:
         kid: Its RFC 7638 thumbprint with SHA-256, 43 base64url characters.
-        alg: What is sealed to it with: `RSA-OAEP-256` or `ECDH-ES`.
+        alg: `RSA-OAEP-256` or `ECDH-ES`.
         jwk: RFC 7517, the required members only.
     """
 
@@ -43,7 +41,7 @@ class PublicJwk:
 
 
 def refusal(code: str, message: str) -> InvalidKeyError:
-    """Return the error; the message must hold nothing of what was sent."""
+    """Return the error; the message must not contain the input."""
     return InvalidKeyError(code, message, field="public_key")
 
 
@@ -76,7 +74,7 @@ def rsa(n: int, e: int) -> PublicJwk:
         )
     if n < 0 or n % 2 == 0:
         raise refusal("key_invalid", "The RSA modulus is no product of two odd primes.")
-    # Costs only its owner, who would rather hear of it than be read by everybody.
+    # Refusing it protects its owner: anyone can read what is encrypted to it.
     if math.gcd(n, _SMALL_FACTORS) != 1 or math.isqrt(n) ** 2 == n:
         raise refusal("key_weak", "Anybody can factor this RSA modulus; make a new key.")
     return _public_jwk("RSA-OAEP-256", kty="RSA", n=_uint(n), e=_uint(e))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal.errors import InvalidKeyError
     from hookseal.seal.material import PublicJwk
 
-__all__ = ["holds_private_key", "read_pem", "unwrapped"]
-
 # Any label, and the forms of OpenSSH, SSH2 and PGP, PuTTY and age.
 _PRIVATE = re.compile(
     rb"---\s?BEGIN [^-\n]{0,40}PRIVATE KEY"
@@ -74,7 +72,7 @@ def holds_private_key(octets: bytes) -> bool:
 
 
 def unwrapped(octets: bytes) -> bytes:
-    """Return what is inside, if all of it is base64; otherwise nothing."""
+    """Return the decoded contents; empty if they are not base64."""
     if not _BASE64.fullmatch(octets.strip()):
         return b""
     text = b"".join(octets.split()).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
@@ -85,7 +83,7 @@ def unwrapped(octets: bytes) -> bytes:
 
 
 def read_pem(text: bytes) -> PublicJwk:
-    """Read a public key out of a text; what stands around the block is ignored.
+    """Read a public key from a text; text around the block is ignored.
 
     Raises:
         InvalidKeyError: See `hookseal.seal.keys.parse_public_key`.

@@ -1,4 +1,4 @@
-"""Where sealing takes its chance from."""
+"""Sources of randomness for encryption."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-__all__ = ["OS", "Randomness"]
 
 _P256 = ec.SECP256R1()
 
@@ -34,7 +32,7 @@ class Randomness(Protocol):
 
 
 class _OperatingSystem:
-    """The kernel's generator, and OpenSSL's, which seeds itself anew after a fork."""
+    """The kernel's generator, and OpenSSL's, which reseeds after a fork."""
 
     __slots__ = ()
 

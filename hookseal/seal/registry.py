@@ -21,8 +21,6 @@ from hookseal.seal.derive import derived, framed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Genuine", "RegistryMac"]
-
 _PURPOSE = b"hookseal registry mac 1"
 _SIGNED = re.compile(rb'(\{.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
@@ -31,7 +29,6 @@ class Genuine(NamedTuple):
     """A document that one of ours wrote.
 
     Attributes:
-        document: Without its MAC.
         is_current: Whether the MAC is one under the current master key.
     """
 
@@ -40,25 +37,22 @@ class Genuine(NamedTuple):
 
 
 class RegistryMac:
-    """Attaches MACs, and checks them."""
+    """Attaches MACs, and checks them.
+
+    Args:
+        master_keys: The current one first; behind it those before it, whose MACs still
+            count.
+    """
 
     __slots__ = ("_keys",)
 
     def __init__(self, master_keys: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            master_keys: The current one first; behind it those before it, whose MACs still
-                count.
-        """
         self._keys = tuple(derived(key, _PURPOSE) for key in master_keys)
 
     def attach(self, topic: str, key: bytes, document: bytes) -> bytes:
         """Return the document with its MAC.
 
         Args:
-            topic: The topic's name, prefix included.
-            key: The record's.
             document: A JSON object with at least one member.
         """
         mac = base64url.encode(_mac(self._keys[0], topic, key, document))

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hookseal.seal.keys import EncryptionKey
     from hookseal.seal.randomness import Randomness
 
-__all__ = ["is_traceparent", "seal_request"]
-
 # RFC 7515 section 9.2.1: registered for both JWS and JWE.
 _CONTENT_TYPE = "application/jose+json"
 _USER_AGENT = f"hookseal/{__version__}"
@@ -44,13 +42,10 @@ def seal_request(
 
     Args:
         plaintext: See `hookseal.seal.envelope`.
-        event_id: Stays the same over all attempts.
         timestamp: Unix seconds of this attempt.
-        key: The tenant's active key.
         secrets: The endpoint's signing secrets, the newest first.
         headers: The endpoint's custom headers; ours win, whatever their case.
         traceparent: Left out unless it is well formed.
-        randomness: For tests.
 
     Returns:
         The headers and the body. Header names are in lower case, but for custom ones.

@@ -19,8 +19,6 @@ from hookseal.seal.derive import derived, framed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["SigningSecrets", "sign", "signature_header"]
-
 SECRET_BYTES = 32
 _SHA256 = SHA256()
 MASTER_KEY_BYTES_MIN = 32
@@ -53,7 +51,7 @@ def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, bo
         body: As for `sign`.
 
     Raises:
-        SealError: `request_invalid`, without a secret: nobody could verify the request.
+        SealError: `request_invalid`, without a secret: the receiver could not verify it.
     """
     if not secrets:
         raise SealError("request_invalid", "Without a signing secret nothing can be delivered.")
@@ -66,17 +64,14 @@ class SigningSecrets:
     A secret is HKDF-SHA256 (RFC 5869) of the master key, bound to its endpoint and
     version. Whoever holds the master key holds them all; nobody else can tell one from
     random bytes, nor derive one from another.
+
+    Args:
+        before: Those before it, newest first: their secrets sign as well.
     """
 
     __slots__ = ("_before", "_derive")
 
     def __init__(self, master_key: bytes, *before: bytes) -> None:
-        """Prepare.
-
-        Args:
-            master_key: The current one.
-            before: Those before it, newest first: their secrets sign as well.
-        """
         if any(len(key) < MASTER_KEY_BYTES_MIN for key in (master_key, *before)):
             raise ConfigurationError(
                 "master_key_short",
@@ -89,8 +84,6 @@ class SigningSecrets:
         """Return the 32 bytes of an endpoint's secret.
 
         Args:
-            customer_id: The tenant.
-            endpoint_id: The tenant's endpoint.
             version: From 1; each rotation adds 1.
         """
         return self._derive(customer_id, endpoint_id, version)
@@ -99,8 +92,6 @@ class SigningSecrets:
         """Return the secrets that sign a request, the newest first.
 
         Args:
-            customer_id: The tenant.
-            endpoint_id: The tenant's endpoint.
             versions: Of the endpoint's secret, the newest first.
         """
         return [

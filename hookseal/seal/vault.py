@@ -18,8 +18,6 @@ from hookseal.seal.derive import derived, framed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Vault", "is_sealed"]
-
 _PREFIX = "sealed:1:"
 _PURPOSE = b"hookseal vault 1"
 _NONCE_BYTES = 12
@@ -31,25 +29,24 @@ def is_sealed(text: str) -> bool:
 
 
 class Vault:
-    """Seals texts and opens them; each is bound to its place."""
+    """Encrypts and decrypts texts; each is bound to its owner and purpose.
+
+    Args:
+        master_keys: The current one first; behind it those before it, whose texts are
+            still opened.
+    """
 
     __slots__ = ("_ciphers",)
 
     def __init__(self, master_keys: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            master_keys: The current one first; behind it those before it, whose texts are
-                still opened.
-        """
         self._ciphers = [AESGCM(derived(key, _PURPOSE)) for key in master_keys]
 
     def seal(self, text: str, *place: str) -> str:
-        """Return the text sealed, another one each time.
+        """Return the encrypted text, different each time.
 
         Args:
             text: The secret.
-            place: Whose it is, and where; it opens nowhere else.
+            place: Owner and purpose; decryption needs the same.
         """
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._ciphers[0].encrypt(nonce, text.encode(), _aad(place))

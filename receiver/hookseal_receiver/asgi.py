@@ -26,12 +26,14 @@ _Send = Callable[[_Message], Awaitable[None]]
 
 
 class SealedWebhooks:
-    """An ASGI application that gives each event to a handler, and answers 204 after it."""
+    """An ASGI application that gives each event to a handler, and answers 204 after it.
+
+    Without a store repeats are dropped in this process only.
+    """
 
     def __init__(
         self, webhook: Webhook, handler: AsyncHandler, *, store: Store | None = None
     ) -> None:
-        """Prepare; without a store repeats are dropped in this process only."""
         self._webhook = webhook
         self._handler = handler
         self._store = MemoryStore() if store is None else store

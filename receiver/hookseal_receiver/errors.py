@@ -4,8 +4,8 @@ The class says who must act, the code what went wrong, the field where::
 
     ReceiverError
     ├── VerificationError     the sender: this request is not to be trusted
-    ├── SetupError            whoever sets the receiver up: a key, a secret, a file, a port
-    └── StoreError            the operator: what was seen cannot be looked up or noted
+    ├── SetupError            the developer: a key, a secret, a file, a port
+    └── StoreError            the operator: the store of seen deliveries is unavailable
 
 Bytes from outside raise nothing but `VerificationError`: a leaked `ValueError` is a bug.
 """
@@ -84,4 +84,4 @@ class SetupError(ReceiverError):
 
 
 class StoreError(ReceiverError):
-    """The store of what was seen does not answer; the sender will try again."""
+    """The store of seen deliveries does not respond; the sender will retry."""

@@ -1,4 +1,4 @@
-"""What a handler is given."""
+"""The event that a handler gets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Event:
 
     @property
     def delivery(self) -> str:
-        """What tells a repeat: the event at this endpoint.
+        """Identifies a repeat: the event at this endpoint.
 
         The id alone does not: an event has the same one at each of its endpoints, and one
         program may serve several of them.

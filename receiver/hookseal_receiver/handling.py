@@ -1,4 +1,4 @@
-"""One request from its bytes to its answer; what all frameworks have in common."""
+"""Handles one request, from its bytes to the response, for all frameworks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hookseal_receiver.headers import Headers
     from hookseal_receiver.repeats.port import Claim, Store
     from hookseal_receiver.webhook import Webhook
-
-__all__ = ["TOO_LARGE", "Answer", "AsyncHandler", "Handler", "answer", "answer_async"]
 
 _log = logging.getLogger("hookseal_receiver")
 
@@ -43,7 +41,7 @@ TOO_LARGE = Answer(413)
 def answer(
     webhook: Webhook, handler: Handler, store: Store, headers: Headers, body: bytes
 ) -> Answer:
-    """Open the request, run the handler unless the event is a repeat, and say what to answer.
+    """Verify and decrypt the request, run the handler unless it is a repeat, return the response.
 
     Raises:
         Exception: Whatever the handler raised, or `StoreError`. Let the framework answer
@@ -109,7 +107,7 @@ def _not_new(claim: Claim) -> Answer:
     _log.info("webhook.repeated delivery=%r standing=%s", claim.delivery, claim.standing.value)
     if claim.standing is Standing.SEEN:
         return _ACCEPTED
-    # Not accepted: whoever has it in hand may still fail. The sender honours the header.
+    # Not accepted: the request that holds the claim may still fail. The sender honours the header.
     return Answer(503, (("Retry-After", str(max(1, math.ceil(claim.free_in_s)))),))
 
 
@@ -117,7 +115,7 @@ def _let_go(store: Store, claim: Claim) -> None:
     try:
         store.release(claim)
     except StoreError:
-        # What the handler raised is the error to see; the claim ends with its lease.
+        # The handler's error matters more; the claim ends with its lease.
         _log.exception("webhook.not_released delivery=%r", claim.delivery)
 
 

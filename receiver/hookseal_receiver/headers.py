@@ -1,4 +1,4 @@
-"""The three headers that are signed, out of whatever a framework hands over."""
+"""Reads the three signed headers from any framework's headers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 
 from hookseal_receiver.errors import VerificationError
-
-__all__ = ["HeaderPairs", "Headers", "signed_headers"]
 
 HeaderPairs = Iterable[tuple[str | bytes, str | bytes]]
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | HeaderPairs

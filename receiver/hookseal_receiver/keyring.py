@@ -19,8 +19,6 @@ from hookseal_receiver.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PrivateKey", "keyring"]
-
 _RSA_MIN_BITS = 2048
 
 
@@ -81,7 +79,7 @@ def _read_pem(octets: bytes) -> object:
 
 def _read_jwk(octets: bytes, field: str) -> object:
     members: Any = json.loads(octets)
-    # Nothing but the numbers counts: a `kid` of its own is not what a sender names.
+    # Only the numbers count: the sender names the thumbprint, not a `kid` of the JWK.
     numbers = {name: value for name, value in members.items() if name not in _ABOUT_THE_KEY}
     if members["kty"] == "oct":
         return None

@@ -1,4 +1,4 @@
-"""A receiver to try things with: an HTTP server that opens what it gets."""
+"""A receiver for tests: an HTTP server that verifies and decrypts requests."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ class Listener:
 
     It drops no repeats, and answers what it is told to: for rehearsals and demonstrations. It
     accepts 256 connections, and closes one whose request does not arrive within 15 s.
+
+    Args:
+        answer: Returns the HTTP status for an event; is also given the body as it came.
+        refused: Told of each request that could not be verified and opened; it is
+            answered with 400.
+        webhook: May be given later; until then every request is answered with 503.
+        host: Address to listen on.
+        port: 0 takes any that is free.
+        timeout_s: Seconds for the head of a request, for its body, and between two requests.
     """
 
     def __init__(
@@ -41,17 +50,6 @@ class Listener:
         port: int = 0,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
-        """Prepare.
-
-        Args:
-            answer: Returns the HTTP status for an event; is also given the body as it came.
-            refused: Told of each request that could not be verified and opened; it is
-                answered with 400.
-            webhook: May be given later; until then every request is answered with 503.
-            host: Address to listen on.
-            port: 0 takes any that is free.
-            timeout_s: Seconds for the head of a request, for its body, and between two requests.
-        """
         self._timeout_s = timeout_s
         self.webhook = webhook
         self._answer = answer
@@ -110,8 +108,6 @@ class Listener:
 
 
 class _Refused(asyncio.Protocol):
-    """A connection over the limit: closed as soon as it is made."""
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP connection
         transport.abort()

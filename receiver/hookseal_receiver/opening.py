@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from hookseal_receiver.keyring import PrivateKey
 
-__all__ = ["Opener"]
-
 _ENC = "A256GCM"
 _ALGORITHMS = ("RSA-OAEP-256", "ECDH-ES")
 # RFC 7516 section 7.2.2. Without `header`, `unprotected` and `aad` nothing is left that is
@@ -29,21 +27,20 @@ _PARAMETERS = {"alg", "enc", "kid", "cty", "epk"}
 
 
 class Opener:
-    """Opens sealed bodies with the keys of one tenant."""
+    """Decrypts sealed bodies with the keys of one tenant.
+
+    Args:
+        keys: By key id.
+        max_body_bytes: Of a body; joserfc's own limit on the ciphertext is raised or
+            lowered to it.
+    """
 
     def __init__(self, keys: Mapping[str, PrivateKey], *, max_body_bytes: int) -> None:
-        """Prepare.
-
-        Args:
-            keys: By key id.
-            max_body_bytes: Of a body; joserfc's own limit on the ciphertext is raised or
-                lowered to it.
-        """
         self._keys = keys
         self._registries = {alg: _registry(alg, max_body_bytes) for alg in _ALGORITHMS}
 
     def open(self, body: bytes) -> bytes:
-        """Return what was sealed.
+        """Decrypt the body.
 
         Raises:
             VerificationError: `body_invalid`, `algorithm_refused`, `key_unknown`,
@@ -53,7 +50,7 @@ class Opener:
         key = self._key(_header(parts[0]))
         try:
             # The compact form keeps the protected header as it came. From the JSON form
-            # joserfc 1.8 writes it anew before it is authenticated.
+            # joserfc 1.8 re-encodes it before it is authenticated.
             opened = jwe.decrypt_compact(
                 ".".join(parts), key.key, registry=self._registries[key.alg]
             )

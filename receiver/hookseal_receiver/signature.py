@@ -13,8 +13,6 @@ from hookseal_receiver.errors import SetupError, VerificationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["verifiers", "verify"]
-
 _PREFIX = "whsec_"
 # Standard Webhooks, "Signature scheme": between 24 and 64 bytes.
 _SECRET_BYTES = range(24, 65)

@@ -1,4 +1,4 @@
-"""Verify, then open, then compare: all that a request has to stand."""
+"""Verify, decrypt, compare: all checks of a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,21 @@ class Webhook:
 
     Attributes:
         max_body_bytes: The largest body that is looked at.
-        key_ids: Key ids of the private keys: what the sender calls them.
+        key_ids: Key ids of the private keys, as the sender names them.
+
+    Args:
+        secrets: Signing secrets, `whsec_…`; one of them must fit. Several while a
+            secret rotates.
+        keys: Private keys, each as PEM or as a JWK in JSON; several while a key
+            rotates. RSA from 2048 bits, P-256 or X25519.
+        endpoint_id: Which endpoint this is, `ep_…`. Give it if several endpoints
+            lead to one program: what was sent to another one is then refused.
+        max_body_bytes: Raise it if the sender allows events above 32 KiB; a body has
+            four thirds of the event and some 900 bytes.
+
+    Raises:
+        SetupError: `secret_missing`, `secret_invalid`, `key_missing`, `key_format`,
+            `key_is_public`, `key_unsupported`, `max_body_bytes_invalid`.
     """
 
     def __init__(
@@ -39,22 +53,6 @@ class Webhook:
         endpoint_id: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        """Prepare.
-
-        Args:
-            secrets: Signing secrets, `whsec_…`; one of them must fit. Several while a
-                secret rotates.
-            keys: Private keys, each as PEM or as a JWK in JSON; several while a key
-                rotates. RSA from 2048 bits, P-256 or X25519.
-            endpoint_id: Which endpoint this is, `ep_…`. Give it if several endpoints
-                lead to one program: what was sent to another one is then refused.
-            max_body_bytes: Raise it if the sender allows events above 32 KiB; a body has
-                four thirds of the event and some 900 bytes.
-
-        Raises:
-            SetupError: `secret_missing`, `secret_invalid`, `key_missing`, `key_format`,
-                `key_is_public`, `key_unsupported`, `max_body_bytes_invalid`.
-        """
         if max_body_bytes < 1:
             raise SetupError(
                 "max_body_bytes_invalid",

@@ -27,10 +27,12 @@ _LENGTH_DIGITS = 12
 
 
 class SealedWebhooks:
-    """A WSGI application that gives each event to a handler, and answers 204 after it."""
+    """A WSGI application that gives each event to a handler, and answers 204 after it.
+
+    Without a store repeats are dropped in this process only.
+    """
 
     def __init__(self, webhook: Webhook, handler: Handler, *, store: Store | None = None) -> None:
-        """Prepare; without a store repeats are dropped in this process only."""
         self._webhook = webhook
         self._handler = handler
         self._store = MemoryStore() if store is None else store

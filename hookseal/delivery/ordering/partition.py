@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hookseal.delivery.limits.concurrency import FairSemaphore
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from hookseal.delivery.ports import Clock, Observer
 
-__all__ = ["Gate", "PartitionContext", "PartitionStoppedError"]
+_SETTLE_S = 0.01
 
 
 class PartitionStoppedError(Exception):
@@ -209,3 +209,17 @@ class PartitionContext:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+
+async def wait_idle(contexts: Iterable[PartitionContext], timeout_s: float) -> None:
+    """Wait until no attempt of these partitions is on the wire, at most `timeout_s` seconds."""
+    waiting = [
+        asyncio.ensure_future(context.wait_idle()) for context in contexts if context.in_flight
+    ]
+    if not waiting:
+        return
+    _, late = await asyncio.wait(waiting, timeout=timeout_s)
+    for task in late:
+        task.cancel()
+    # The decision of an attempt needs a few steps of the event loop to reach the offset tracker.
+    await asyncio.sleep(_SETTLE_S)

@@ -1,4 +1,4 @@
-"""`hookseal-receiver`: make a key pair; receive and print events."""
+"""`hookseal-receiver`: generate a key pair; receive and print events."""
 
 import sys
 

@@ -5,8 +5,6 @@ import typer
 from hookseal_receiver.cli.keygen import keygen
 from hookseal_receiver.cli.listen import listen
 
-__all__ = ["app"]
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

@@ -9,8 +9,6 @@ import typer
 from hookseal_receiver.cli.told import told
 from hookseal_receiver.errors import SetupError
 
-__all__ = ["keygen"]
-
 
 @told
 def keygen(

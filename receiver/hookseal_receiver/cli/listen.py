@@ -16,8 +16,6 @@ from hookseal_receiver.event import Event
 from hookseal_receiver.repeats import Bounds, MemoryStore, Standing
 from hookseal_receiver.webhook import MAX_BODY_BYTES, Webhook
 
-__all__ = ["Desk", "listen"]
-
 _REMEMBERED = 10_000
 _KEY_MAX_BYTES = 64 * 1024
 _SERVICE_UNAVAILABLE = 503
@@ -66,7 +64,7 @@ class Desk:
         self._store = MemoryStore(bounds=Bounds(max_entries=_REMEMBERED))
 
     async def answer(self, event: Event, _body: bytes) -> int:
-        """Return the status; note the event as seen if it is accepted."""
+        """Return the status; remember the event if it is accepted."""
         claim = self._store.claim(event.delivery)
         await asyncio.sleep(self._latency_s)
         failing = random.random() < self._fail_rate  # noqa: S311 - plays a bad receiver
@@ -116,7 +114,7 @@ async def _serve(desk: Desk, webhook: Webhook, host: str, port: int) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Return what is in the file of a key; `-` is stdin.
+    """Return the contents of a key file; `-` is stdin.
 
     Raises:
         SetupError: `file_not_read`, `file_too_large`.

@@ -1,4 +1,4 @@
-"""Errors as a person reads them."""
+"""Prints errors for a person."""
 
 import functools
 from collections.abc import Callable
@@ -8,14 +8,12 @@ import typer
 
 from hookseal_receiver.errors import ReceiverError
 
-__all__ = ["told", "visible"]
-
 _P = ParamSpec("_P")
 _REFUSED = 2
 
 
 def told(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Make an error that is raised on purpose one line on stderr, and exit code 2."""
+    """Print a receiver error as one line on stderr, and exit with code 2."""
 
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -29,5 +27,5 @@ def told(command: Callable[_P, None]) -> Callable[_P, None]:
 
 
 def visible(text: str) -> str:
-    """Return the text with what would steer a terminal made visible."""
+    """Return the text with control characters escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

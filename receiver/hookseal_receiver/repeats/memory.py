@@ -17,7 +17,12 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """A `Store` in memory; 100,000 deliveries take some 30 MB."""
+    """A `Store` in memory; 100,000 deliveries need some 30 MB.
+
+    Args:
+        bounds: How much is kept, and how long.
+        clock: Returns seconds that do not go back.
+    """
 
     def __init__(
         self,
@@ -25,12 +30,6 @@ class MemoryStore:
         bounds: Bounds = DEFAULT_BOUNDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare.
-
-        Args:
-            bounds: How much is kept, and how long.
-            clock: Returns seconds that do not go back.
-        """
         self._bounds = bounds
         self._clock = clock
         self._lock = threading.Lock()
@@ -42,7 +41,7 @@ class MemoryStore:
         return len(self._seen) + len(self._running)
 
     def claim(self, delivery: str) -> Claim:
-        """Claim a delivery, or say how it stands."""
+        """Claim a delivery, or return its standing."""
         with self._lock:
             now = self._clock()
             self._forget(now)
@@ -56,7 +55,7 @@ class MemoryStore:
             return claim
 
     def finish(self, claim: Claim) -> None:
-        """Note the delivery as seen."""
+        """Record the delivery as seen."""
         with self._lock:
             self._running.pop(claim.delivery, None)
             self._seen[claim.delivery] = self._clock()
@@ -64,7 +63,7 @@ class MemoryStore:
             self._forget(self._clock())
 
     def release(self, claim: Claim) -> None:
-        """Give the claim back, if it is still this one's."""
+        """Release the claim, if this one still holds it."""
         with self._lock:
             token, _ = self._running.get(claim.delivery, ("", 0.0))
             if token == claim.token:

@@ -1,4 +1,4 @@
-"""What a store of seen deliveries must do."""
+"""The interface of a store of seen deliveries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["DEFAULT_BOUNDS", "Bounds", "Claim", "Standing", "Store"]
 
 
 class Standing(Enum):
-    """How a delivery stands when it is claimed."""
+    """State of a delivery when it is claimed."""
 
     NEW = "new"  # the claim is yours: run the handler
-    RUNNING = "running"  # another request has it in hand: have it sent again
+    RUNNING = "running"  # another request is handling it: ask the sender to retry
     SEEN = "seen"  # its handler succeeded before: accept it, and do nothing
 
 
@@ -27,7 +27,7 @@ class Claim:
     Attributes:
         delivery: What was claimed.
         standing: Whether it is yours.
-        token: Tells this claim from a later one of the same delivery.
+        token: Differs for each claim of the same delivery.
         free_in_s: Seconds until the other's claim ends at the latest, if it is running.
     """
 
@@ -45,7 +45,7 @@ class Store(Protocol):
     """
 
     def claim(self, delivery: str) -> Claim:
-        """Claim a delivery, or say how it stands.
+        """Claim a delivery, or return its standing.
 
         A claim that is neither finished nor released ends by itself after a lease: its
         process may have died.
@@ -56,7 +56,7 @@ class Store(Protocol):
         ...
 
     def finish(self, claim: Claim) -> None:
-        """Note the delivery as seen, also if the lease ended meanwhile: it was handled.
+        """Record the delivery as seen, even after the lease ended: it was handled.
 
         Raises:
             StoreError: `store_unavailable`.
@@ -64,7 +64,7 @@ class Store(Protocol):
         ...
 
     def release(self, claim: Claim) -> None:
-        """Give the claim back; without effect if the lease ended and it is another's.
+        """Release the claim; no effect after the lease ended and another request claimed it.
 
         Raises:
             StoreError: `store_unavailable`.

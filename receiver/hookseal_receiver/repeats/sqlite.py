@@ -40,6 +40,14 @@ class SQLiteStore:
 
     What it noted survives the process. A power cut may take the last notes with it
     (`synchronous=NORMAL`): then a repeat of those runs the handler once more.
+
+    The file is opened at the first claim.
+
+    Args:
+        path: A file on a local disk, made if it is not there.
+        bounds: How much is kept, and how long.
+        busy_s: Seconds to wait for another process that is writing.
+        clock: Returns Unix seconds.
     """
 
     def __init__(
@@ -50,14 +58,6 @@ class SQLiteStore:
         busy_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; the file is opened at the first claim.
-
-        Args:
-            path: A file on a local disk, made if it is not there.
-            bounds: How much is kept, and how long.
-            busy_s: Seconds to wait for another process that is writing.
-            clock: Returns Unix seconds.
-        """
         self._path = path
         self._bounds = bounds
         self._busy_s = busy_s
@@ -72,7 +72,7 @@ class SQLiteStore:
             return int(database.execute("SELECT COUNT(*) FROM delivery").fetchone()[0])
 
     def claim(self, delivery: str) -> Claim:
-        """Claim a delivery, or say how it stands."""
+        """Claim a delivery, or return its standing."""
         now = self._clock()
         claim = Claim(delivery, Standing.NEW, secrets.token_hex(8))
         until = now + self._bounds.lease_s
@@ -98,7 +98,7 @@ class SQLiteStore:
         return claim
 
     def finish(self, claim: Claim) -> None:
-        """Note the delivery as seen."""
+        """Record the delivery as seen."""
         now = self._clock()
         with self._writing() as database:
             noted = database.execute(
@@ -114,7 +114,7 @@ class SQLiteStore:
             self._forget(database, now)
 
     def release(self, claim: Claim) -> None:
-        """Give the claim back, if it is still this one's."""
+        """Release the claim, if this one still holds it."""
         with self._writing() as database:
             # The row stays, so that retries of one event do not push out others.
             database.execute(
@@ -132,7 +132,7 @@ class SQLiteStore:
     def _forget(self, database: sqlite3.Connection, now: float) -> None:
         database.execute("DELETE FROM delivery WHERE seen <= ?", (now - self._bounds.max_age_s,))
         # By number and not by count, which SQLite would have to go through the table for.
-        # What is in hand is kept.
+        # Running claims are kept.
         database.execute(
             "DELETE FROM delivery WHERE until <= ?"
             " AND number <= (SELECT MAX(number) FROM delivery) - ?",
@@ -187,7 +187,7 @@ class SQLiteStore:
         return database
 
     def _write_ahead(self, database: sqlite3.Connection) -> None:
-        """Have a log written ahead: one writing to disk less for each note."""
+        """Switch to a write-ahead log: one disk write less per record."""
         give_up_at_s = time.monotonic() + self._busy_s
         while True:
             try:

@@ -7,7 +7,7 @@ import pytest
 
 SHOW = """
 import asyncio, gc
-from streams.process import tune_gc, use_event_loop
+from hookseal.runtime.process import tune_gc, use_event_loop
 use_event_loop({wanted!r})
 tune_gc()
 async def show():

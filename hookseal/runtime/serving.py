@@ -1,4 +1,4 @@
-"""How the API is served, whatever is under it."""
+"""What every API process does at its start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logger("hookseal.api")
 
 
 def url_check(settings: Settings) -> Callable[[str], str]:
-    """Return what gives a URL's canonical form, if an endpoint may have it."""
+    """Return a function that checks an endpoint's URL and returns its canonical form."""
     return partial(
         check_url,
         allow_http=settings.egress_allow_http,
@@ -31,7 +31,7 @@ def url_check(settings: Settings) -> Callable[[str], str]:
 
 
 def say_what_is_open(settings: Settings) -> None:
-    """Warn of an admin key that is not there, or is none of ours."""
+    """Warn if the admin key is missing or has another form than ours."""
     admin_key = settings.admin_key.get_secret_value()
     if not admin_key:
         _log.warning("api.no_admin_key", hint="Nobody can make tenants: set HOOKSEAL_ADMIN_KEY.")

@@ -1,4 +1,4 @@
-"""What a worker's process is set up with before anything runs in it."""
+"""Process-wide tuning: event loop, garbage collector, thread switches."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SWITCH_S = 0.0005
 
 
 def use_event_loop(wanted: EventLoop) -> None:
-    """Have all event loops of this process be of this kind; asyncio's where there is no uvloop.
+    """Set the event loop policy of this process; asyncio's where uvloop is missing.
 
-    Not with Faust's `--loop`: it would have to be said each time, and in front of `worker`.
+    Not with Faust's `--loop`, which every command line would have to repeat before `worker`.
     """
     if wanted == "asyncio":
         return
@@ -33,9 +33,9 @@ def use_event_loop(wanted: EventLoop) -> None:
 
 
 def tune_gc() -> None:
-    """Have the garbage collector pass over all that is there now, and come less often.
+    """Freeze the objects that exist now, and collect garbage less often.
 
-    What is imported and wired stays until the process ends: some 300,000 objects.
+    Some 300,000 objects of imports and wiring stay until the process ends.
     """
     gc.collect()
     gc.freeze()
@@ -43,9 +43,9 @@ def tune_gc() -> None:
 
 
 def set_switch_interval() -> None:
-    """Have a thread that wants to run wait less for one that does.
+    """Shorten the wait of a thread for the interpreter.
 
-    Records are fetched in a thread of their own. While the engine seals, it would wait 5 ms
-    for the interpreter each time, and it needs it several times for one fetch.
+    A thread fetches records. While the engine encrypts, the thread would wait 5 ms
+    for the interpreter, several times per fetch.
     """
     sys.setswitchinterval(_SWITCH_S)

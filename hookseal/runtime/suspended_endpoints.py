@@ -1,12 +1,15 @@
-"""Takes suspended endpoints over with their partitions, and lets them go with them."""
+"""Runs the suspended endpoints of the assigned partitions."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
-from streams.partition_runner import wait_idle
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -20,9 +23,9 @@ __all__ = ["SuspendedEndpointRunner"]
 
 
 class SuspendedEndpointRunner:
-    """Gives each partition of this worker a lane for what was set aside.
+    """Runs the deliveries of deferred events, per assigned partition.
 
-    A lane of its own: it delivers whether new events come or not, and does not hold them.
+    They have a context of their own, so they neither wait for new events nor delay them.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class SuspendedEndpointRunner:
         self._starting: set[asyncio.Task[None]] = set()
 
     async def assign(self, partitions: set[int]) -> None:
-        """Begin on partitions that came, and let go of those that went."""
+        """Start added partitions and stop removed ones."""
         await self.stop(set(self._contexts) - partitions)
         for partition in sorted(partitions - set(self._contexts)):
             self._contexts[partition] = context = PartitionContext(
@@ -65,7 +68,7 @@ class SuspendedEndpointRunner:
             task.add_done_callback(self._starting.discard)
 
     async def stop(self, partitions: set[int] | None = None) -> None:
-        """Let go of these partitions, or of all, side by side."""
+        """Stop these partitions, or all, concurrently."""
         going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
         for partition in going:
             self._contexts.pop(partition).stop()
@@ -74,11 +77,11 @@ class SuspendedEndpointRunner:
         )
 
     async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until no attempt is on the wire, up to so many seconds."""
+        """Wait until no attempt is on the wire, at most `timeout_s` seconds."""
         await wait_idle(self._contexts.values(), timeout_s)
 
     async def _start(self, context: PartitionContext) -> None:
-        # The table may be older than its commands: an endpoint may be suspended, or not
+        # The table may lag behind the commands, so an endpoint may be suspended, or not
         # any more.
         try:
             await context.cancel_on_stop(self._catch_up(context.partition))

@@ -1,4 +1,4 @@
-"""Keeps what runs to what is ours: partitions come, and partitions go."""
+"""Runs deliveries for the partitions whose lease this process holds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
     from hookseal.local.leases import Leases
+    from hookseal.local.runtime.partition_runner import StorePartitionRunner
     from hookseal.local.store import Store
-    from streams.local.partition_runner import StorePartitionRunner
-    from streams.suspended_endpoints import SuspendedEndpointRunner
-
-__all__ = ["Holding"]
+    from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
@@ -25,8 +23,8 @@ _REPORT_EVERY_S = 1.0
 _STORE_PAUSE_S = 0.5
 
 
-class Holding:
-    """Starts and stops lanes and drains, partition by partition."""
+class PartitionAssignment:
+    """Starts and stops the runners of events and of suspended endpoints, per partition."""
 
     def __init__(
         self,
@@ -37,25 +35,25 @@ class Holding:
         suspended_endpoints: SuspendedEndpointRunner,
     ) -> None:
         self._store = store
-        self._every = frozenset(range(store.partitions))
+        self._all_partitions = frozenset(range(store.partitions))
         self._leases = leases
         self._runner = runner
         self._suspended_endpoints = suspended_endpoints
         self._running: dict[int, str] = {}
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._changed = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
-        """Begin to hold partitions."""
+        """Acquire leases and run their partitions."""
         self._tasks = (
-            asyncio.create_task(self._keep_holding()),
+            asyncio.create_task(self._keep_assigned()),
             asyncio.create_task(self._keep_reporting()),
         )
         await self._leases.start(self._changed.set)
 
     async def close(self) -> None:
-        """Let everything go, then leave it to others."""
+        """Stop all partitions, then release their leases."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -63,33 +61,33 @@ class Holding:
         await asyncio.gather(self._runner.stop(), self._suspended_endpoints.stop())
         await self._leases.close()
 
-    async def _keep_holding(self) -> None:
+    async def _keep_assigned(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self._hold()
+                await self._assign()
             except BrokerError:
-                await self._again()
+                await self._retry()
             except Exception:  # noqa: BLE001
-                # Without it nothing would be begun or let go of any more.
+                # Without this task no partition would be started or stopped any more.
                 _log.error("worker.assignment_failed", exc_info=True)
-                await self._again()
+                await self._retry()
 
-    async def _again(self) -> None:
+    async def _retry(self) -> None:
         await asyncio.sleep(_STORE_PAUSE_S)
         self._changed.set()
 
-    async def _hold(self) -> None:
+    async def _assign(self) -> None:
         held = self._leases.held
-        # Also what went and came back meanwhile: another one may have had it.
-        going = {one for one, token in self._running.items() if held.get(one) != token}
-        for one in going:
+        # A lease that was lost and regained counts as lost: another process may have held it.
+        lost = {one for one, token in self._running.items() if held.get(one) != token}
+        for one in lost:
             del self._running[one]
-        if going:
-            await asyncio.gather(self._runner.stop(going), self._suspended_endpoints.stop(going))
-        await self._leases.release(self._every - self._running.keys())
-        # As it is by now: a partition may have gone while others were let go of.
+        if lost:
+            await asyncio.gather(self._runner.stop(lost), self._suspended_endpoints.stop(lost))
+        await self._leases.release(self._all_partitions - self._running.keys())
+        # Read again: a lease may have been lost while the runners stopped.
         for one, token in self._leases.held.items():
             if one not in self._running:
                 self._running[one] = token
@@ -108,8 +106,8 @@ class Holding:
         for partition, count in enumerate(await self._store.unfinished()):
             if partition in self._running:
                 metrics.LAG.labels(str(partition)).set(count)
-                self._told.add(partition)
-            elif partition in self._told:
-                # Whoever has it now tells its lag; two would count it twice.
+                self._reported.add(partition)
+            elif partition in self._reported:
+                # The new owner reports the lag; two reports would count it twice.
                 metrics.LAG.remove(str(partition))
-                self._told.discard(partition)
+                self._reported.discard(partition)

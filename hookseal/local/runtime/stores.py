@@ -1,4 +1,4 @@
-"""From `HOOKSEAL_QUEUE_URL` to a store and its leases."""
+"""The store that `HOOKSEAL_QUEUE_URL` names, with its leases."""
 
 from __future__ import annotations
 
@@ -15,36 +15,33 @@ if TYPE_CHECKING:
     from hookseal.local.leases import Leases
     from hookseal.local.store import Store
 
-__all__ = ["LocalOrdering", "Stored", "order_of", "stored"]
-
 LocalOrdering = Literal["unordered", "customer", "sequential"]
 
 _MEMORY = "memory://"
 
 
-class Stored(NamedTuple):
-    """Where everything is, and what of it is ours."""
+class OpenStore(NamedTuple):
+    """A store and the leases on its partitions."""
 
     store: Store
     leases: Leases
 
     @property
     def memory(self) -> MemoryStore | None:
-        """The store, if it is gone with the process."""
+        """The store in memory, if it is one."""
         return self.store if isinstance(self.store, MemoryStore) else None
 
 
-def order_of(settings: Settings, asked: LocalOrdering | None) -> Ordering:
-    """Return the engine's name of the order.
+def resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Ordering:
+    """Return the engine's ordering mode.
 
     Args:
-        settings: The environment's.
-        asked: What was asked for; None = what the environment says, or `unordered`.
+        requested: None = the setting HOOKSEAL_ORDERING, or `unordered`.
 
     Raises:
         ConfigurationError: `ordering_unsupported`.
     """
-    if asked is None and "ordering" in settings.model_fields_set:
+    if requested is None and "ordering" in settings.model_fields_set:
         if settings.ordering == "partition":
             raise ConfigurationError(
                 "ordering_unsupported",
@@ -53,20 +50,20 @@ def order_of(settings: Settings, asked: LocalOrdering | None) -> Ordering:
                 field="HOOKSEAL_ORDERING",
             )
         return settings.ordering
-    if asked == "sequential":
+    if requested == "sequential":
         return "partition"
-    return asked or "unordered"
+    return requested or "unordered"
 
 
-def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
+def open_store(settings: Settings, ordering: Ordering, clock: Clock) -> OpenStore:
     """Return the store that the settings name, not yet started.
 
     Raises:
         ConfigurationError: `queue_invalid`, `extra_missing`.
     """
     if settings.queue_url == _MEMORY:
-        # One line to stand in: first in, first out.
-        return Stored(MemoryStore(1, now=clock.now), EveryPartition(1))
+        # One partition: first in, first out.
+        return OpenStore(MemoryStore(1, now=clock.now), EveryPartition(1))
     try:
         from hookseal.local.redis_leases import RedisLeases  # noqa: PLC0415 - an extra
         from hookseal.local.redis_link import RedisLink  # noqa: PLC0415
@@ -75,7 +72,7 @@ def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
         raise ConfigurationError(
             "extra_missing", "redis is not installed; install `hookseal[redis]`.", field="redis"
         ) from None
-    # One event after the other, over all processes: one line for all.
+    # One event at a time over all processes needs a single partition.
     partitions = 1 if ordering == "partition" else settings.partitions
     link = RedisLink(settings.queue_url, settings.topic_prefix)
     leases = RedisLeases(
@@ -85,4 +82,4 @@ def stored(settings: Settings, ordering: Ordering, clock: Clock) -> Stored:
         heartbeat_s=settings.heartbeat_interval_s,
         name=settings.group_instance_id,
     )
-    return Stored(RedisStore(link, partitions), leases)
+    return OpenStore(RedisStore(link, partitions), leases)

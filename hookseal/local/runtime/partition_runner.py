@@ -1,4 +1,4 @@
-"""Feeds the lanes of each partition from a store, and lets them go."""
+"""Runs one scheduler per held partition, fed from a store."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.local.store import Store
 
-__all__ = ["StorePartitionRunner"]
-
 _AT_A_TIME = 100
 _WAIT_S = 1.0
 _STORE_PAUSE_S = 0.5
@@ -32,7 +30,7 @@ _SETTLE_S = 0.05
 
 
 class _StoreOffsetTracker(OffsetTracker):
-    """What is finished, and what of it the store was not told yet."""
+    """Tracks finished events, and those that the store does not know of yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,15 +38,13 @@ class _StoreOffsetTracker(OffsetTracker):
         self.is_news = asyncio.Event()
 
     def mark_done(self, offset: int) -> None:
-        """Note that one event is finished."""
+        """Mark one event as done, and queue it for the store."""
         super().mark_done(offset)
         self.untold.append(offset)
         self.is_news.set()
 
 
 class _RunningPartition:
-    """What runs for one partition."""
-
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.tracker = _StoreOffsetTracker()
@@ -90,7 +86,7 @@ class StorePartitionRunner:
         self._running: dict[int, _RunningPartition] = {}
 
     def start(self, partition: int) -> None:
-        """Begin on a partition, with the first event that is not finished."""
+        """Start a partition at its first unfinished event."""
         running = self._running[partition] = _RunningPartition(partition)
         running.tasks = [
             asyncio.create_task(self._run(running)),
@@ -98,16 +94,16 @@ class StorePartitionRunner:
         ]
 
     async def stop(self, partitions: Collection[int] | None = None) -> None:
-        """Let go of these partitions, or of all, side by side.
+        """Stop these partitions, or all, concurrently.
 
-        A running attempt may end within the grace time, and what it finishes counts; a
-        backoff is cut at once, and its event stays in the store.
+        A running attempt may finish within the grace time. A
+        backoff is cancelled at once, and its event stays in the store.
         """
         going = set(self._running) if partitions is None else set(partitions) & set(self._running)
         await asyncio.gather(*(self._end(self._running.pop(one)) for one in going))
 
     def report(self) -> None:
-        """Tell how much is in hand, for each partition."""
+        """Report the work in progress of each partition."""
         for running in self._running.values():
             if running.scheduler is not None:
                 self._observer.in_hand(
@@ -125,15 +121,15 @@ class StorePartitionRunner:
             except PartitionStoppedError:
                 return
             except Exception as error:  # noqa: BLE001
-                # A fault of ours must not stop the partition for good: what is not finished
-                # is read again.
+                # A bug of ours must not stop the partition for good: unfinished events
+                # are read again.
                 self._observer.crashed("", error)
                 scheduler.stop()
                 await scheduler.ended()
                 await self._clock.sleep(_CRASH_PAUSE_S)
 
     async def _feed(self, running: _RunningPartition, scheduler: PartitionScheduler) -> None:
-        # What was changed before the first event must be seen by it.
+        # Tenant changes before the first event must be visible to it.
         await scheduler.context.cancel_on_stop(self._catch_up(running.partition))
         after = -1
         while True:
@@ -167,7 +163,7 @@ class StorePartitionRunner:
         )
 
     async def _keep_telling(self, running: _RunningPartition) -> None:
-        # At once, and whatever is finished meanwhile together: a kill repeats what was not told.
+        # Without delay: after a kill, events that the store does not know of are repeated.
         while True:
             await running.tracker.is_news.wait()
             running.tracker.is_news.clear()
@@ -176,7 +172,7 @@ class StorePartitionRunner:
                 running.tracker.is_news.set()
 
     async def _tell(self, running: _RunningPartition) -> bool:
-        """Have the store forget what is finished; return whether it did."""
+        """Delete finished events from the store; return whether that succeeded."""
         untold, running.tracker.untold = running.tracker.untold, []
         if not untold:
             return True
@@ -194,7 +190,7 @@ class StorePartitionRunner:
         scheduler = running.scheduler
         if scheduler is not None:
             scheduler.stop()
-        # With the order `partition` the feed itself is what delivers: it may end what it does.
+        # In the mode `partition` the feed itself delivers: let it finish.
         endings = [asyncio.ensure_future(scheduler.ended())] if scheduler is not None else []
         if scheduler is not None and scheduler.context.in_flight:
             endings.append(asyncio.ensure_future(scheduler.context.wait_idle()))
@@ -204,7 +200,7 @@ class StorePartitionRunner:
                 scheduler.cancel()
             for task in late:
                 task.cancel()
-        # What an attempt decided takes a few steps of the loop to be noted.
+        # The decision of an attempt needs a few steps of the event loop to be tracked.
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(run), _SETTLE_S)
         for task in (run, telling):

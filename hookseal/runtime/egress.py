@@ -1,4 +1,4 @@
-"""What whoever starts deliveries is told about the networks that they may reach."""
+"""The HTTP transport to endpoints, with the egress policy of the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 def build_transport(
     settings: Settings, *, on_blocked: Callable[[str, int, str], None]
 ) -> HttpTransport:
-    """Return the way to the endpoints, guarded as the settings say."""
+    """Return the HTTP transport with the egress policy of the settings."""
     return HttpTransport(
         EgressPolicy(
             allow_cidrs=settings.egress_allow_cidrs,
@@ -36,7 +36,7 @@ def build_transport(
 
 
 def warn_of_open_egress(settings: Settings) -> None:
-    """Warn where endpoints may be dialled that are refused otherwise."""
+    """Warn if the settings allow endpoints that are refused by default."""
     if not (
         settings.egress_allow_cidrs or settings.egress_allow_http or settings.egress_allow_ports
     ):

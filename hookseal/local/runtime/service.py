@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp
-from hookseal.cli.serving import say_what_is_open, url_check
 from hookseal.delivery.clock import SystemClock
 from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
@@ -24,25 +23,24 @@ from hookseal.local.letters import (
     LocalReplays,
 )
 from hookseal.local.retention import RetentionJob
+from hookseal.local.runtime.assignment import PartitionAssignment
+from hookseal.local.runtime.partition_runner import StorePartitionRunner
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
+from hookseal.runtime.egress import build_transport, warn_of_open_egress
+from hookseal.runtime.engine import build_engine
+from hookseal.runtime.serving import say_what_is_open, url_check
+from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import TelemetryObserver
 from hookseal.telemetry.traces import tracing_to
-from streams.egress import build_transport, warn_of_open_egress
-from streams.engine import build_engine
-from streams.local.assignment import Holding
-from streams.local.partition_runner import StorePartitionRunner
-from streams.suspended_endpoints import SuspendedEndpointRunner
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.delivery.ordering.keys import Ordering
-    from streams.local.stores import Stored
-
-__all__ = ["LocalService"]
+    from hookseal.local.runtime.stores import OpenStore
 
 _log = logger("hookseal.api")
 
@@ -51,28 +49,21 @@ class LocalService:
     """Serves the API and delivers; an asynchronous context manager."""
 
     def __init__(
-        self, settings: Settings, stored: Stored, ordering: Ordering, *, host: str, port: int
+        self, settings: Settings, opened: OpenStore, ordering: Ordering, *, host: str, port: int
     ) -> None:
-        """Wire it. Nothing connects yet.
-
-        Args:
-            settings: As for worker and API.
-            stored: Where everything is.
-            ordering: The engine's name of the order.
-            host: Address that the API listens on.
-            port: 0 takes any that is free.
+        """Build the parts; `async with` connects them. Port 0 takes a free port.
 
         Raises:
             ConfigurationError: `master_key_missing`.
         """
-        # The order that was asked for, in the place of the environment's.
+        # --ordering wins over the environment.
         self._settings = settings = settings.model_copy(update={"ordering": ordering})
-        self._stored = stored
+        self._opened = opened
         self._host = host
         self._port = port
         self._clock = SystemClock()
         self._codec = settings.tenant_codec()
-        store, clock = stored.store, self._clock
+        store, clock = opened.store, self._clock
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
         self._observer = TelemetryObserver(
             attempts=self._attempt_log if settings.delivery_log else None,
@@ -92,11 +83,11 @@ class LocalService:
         )
         self._transport = build_transport(settings, on_blocked=self._observer.blocked)
         self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-local")
-        self._tidy = RetentionJob(store, clock)
-        self._rewriting = KeyRotationJob(self._model, self._commands, clock)
+        self._retention = RetentionJob(store, clock)
+        self._key_rotation = KeyRotationJob(self._model, self._commands, clock)
 
     async def __aenter__(self) -> Self:
-        """Start all of it.
+        """Start everything.
 
         Raises:
             BrokerError: `redis_unreachable`, `redis_refused`.
@@ -105,7 +96,7 @@ class LocalService:
         """
         say_what_is_open(self._settings)
         warn_of_open_egress(self._settings)
-        store = self._stored.store
+        store = self._opened.store
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
             await store.start()
@@ -125,13 +116,13 @@ class LocalService:
             stack.push_async_callback(self._attempt_log.close)
             await self._transport.start()
             stack.push_async_callback(self._transport.close)
-            for beside in (self._tidy, self._rewriting):
-                await beside.start()
-                stack.push_async_callback(beside.close)
-            holding = self._holding()
-            stack.push_async_callback(holding.close)
-            await holding.start()
-            # Closed first: nothing comes any more while the rest ends.
+            for job in (self._retention, self._key_rotation):
+                await job.start()
+                stack.push_async_callback(job.close)
+            assignment = self._new_assignment()
+            stack.push_async_callback(assignment.close)
+            await assignment.start()
+            # Closed first, so that no request arrives while the rest stops.
             server = await stack.enter_async_context(
                 HttpServer(
                     build(self._parts(letters, attempts)),
@@ -153,10 +144,9 @@ class LocalService:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
-    def _holding(self) -> Holding:
-        """Wire what delivers."""
+    def _new_assignment(self) -> PartitionAssignment:
         settings, clock, observer = self._settings, self._clock, self._observer
-        store, leases = self._stored
+        store, leases = self._opened
         tenants = EngineTenants(self._model, clock, wait_s=settings.unknown_tenant_wait_s)
         deliver, suspensions = build_engine(
             settings,
@@ -195,7 +185,7 @@ class LocalService:
             each=settings.max_in_flight_per_customer,
             grace_s=settings.shutdown_grace_s,
         )
-        return Holding(
+        return PartitionAssignment(
             store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints
         )
 
@@ -213,8 +203,8 @@ class LocalService:
             check_url=url_check(settings),
             letters=letters,
             attempts=attempts,
-            records=LocalLetterRecords(self._stored.store, attempts),
-            replays=LocalReplays(self._stored.store, letters),
+            records=LocalLetterRecords(self._opened.store, attempts),
+            replays=LocalReplays(self._opened.store, letters),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,
         )

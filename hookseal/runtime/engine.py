@@ -1,4 +1,4 @@
-"""The engine wired over whatever ports a runtime has."""
+"""Builds the delivery engine over the ports of a runtime."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_engine(
     clock: Clock,
     tracing: Tracing | None,
 ) -> Engine:
-    """Wire it.
+    """Build the engine.
 
     Raises:
         ConfigurationError: `master_key_missing`.
