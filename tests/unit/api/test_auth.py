@@ -28,7 +28,7 @@ BODIES = {
 
 
 def place(path: str, customer_id: str) -> str:
-    return path.format(customer_id=customer_id, id="ep_1", kid="key-1")
+    return path.format(customer_id=customer_id, id="ep_1", kid="key-1", partition="0", offset="1")
 
 
 class TestKeys:
