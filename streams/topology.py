@@ -26,11 +26,13 @@ from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
 from streams.egress import build_transport
 from streams.engine import build_engine
-from streams.faust_app import HooksealApp, ParallelRevocationAgent, QuietWorker
+from streams.faust_app import HooksealApp
+from streams.faust_patches.actor_restarts import RebalanceSafeSupervisor
+from streams.faust_patches.parallel_revocation import ParallelRevocationAgent
+from streams.faust_patches.quiet_worker import QuietWorker
 from streams.gap_detector import GapDetector
 from streams.lifecycle import Lifecycle
 from streams.partition_runner import EventPartitionRunner
-from streams.supervisor import RebalanceSafeSupervisor
 from streams.suspended_endpoints import SuspendedEndpointRunner
 from streams.tenant_commands import TenantCommandProcessor
 from streams.tenants_table import ChangelogTable, FaustTenants
