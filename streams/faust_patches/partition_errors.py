@@ -3,7 +3,7 @@
 Symptom: aiokafka raises an error that concerns one partition (a record larger than the fetch, no
 permission for its topic) from the fetch of all of them, and Faust ends the worker.
 Patches: AIOKafkaConsumerThread._fetch_records.
-Test: tests/e2e/test_odd_records.py.
+Test: TestFetch.test_that_fails_for_one_partition_is_sent_again.
 Drop when: a Faust release handles these errors per partition.
 """
 
