@@ -1,4 +1,4 @@
-"""The Faust application with its lanes: start checked, stop graceful, rebalance quick."""
+"""The Faust application: checks its topics at the start, and ends running attempts at a stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EX_UNAVAILABLE = 69
 
 
 class HooksealApp(faust.App):
-    """A Faust app that leaves nothing half done.
+    """A Faust application that starts and stops what its agents need.
 
     Attributes:
         lifecycle: What is started before, and let go of after, the agents.

@@ -1,4 +1,4 @@
-"""Takes suspended endpoints over with their partitions, and lets them go with them."""
+"""Runs the backlogs of suspended endpoints on the partitions of this worker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.delivery.suspension import SuspensionManager
 
-__all__ = ["SuspendedEndpointRunner"]
-
 
 class SuspendedEndpointRunner:
-    """Gives each partition of this worker a lane for what was set aside.
+    """Gives each assigned partition a context of its own for deferred events.
 
-    A lane of its own: it delivers whether new events come or not, and does not hold them.
+    They are delivered whether new events arrive or not, and do not block new events.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class SuspendedEndpointRunner:
         self._starting: set[asyncio.Task[None]] = set()
 
     async def assign(self, partitions: set[int]) -> None:
-        """Begin on partitions that came, and let go of those that went."""
+        """Start new partitions, and stop those that were revoked."""
         await self.stop(set(self._contexts) - partitions)
         for partition in sorted(partitions - set(self._contexts)):
             self._contexts[partition] = context = PartitionContext(
@@ -65,7 +63,7 @@ class SuspendedEndpointRunner:
             task.add_done_callback(self._starting.discard)
 
     async def stop(self, partitions: set[int] | None = None) -> None:
-        """Let go of these partitions, or of all, side by side."""
+        """Stop these partitions, or all, in parallel."""
         going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
         for partition in going:
             self._contexts.pop(partition).stop()

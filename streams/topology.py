@@ -235,7 +235,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         # True waits for the event in hand at each rebalance: with a backoff longer than
         # the rebalance timeout the worker is thrown out, again and again.
         "stream_wait_empty": False,
-        # A lane in a long backoff is neither dead nor stuck.
+        # A partition in a long backoff is neither dead nor stuck.
         "broker_max_poll_interval": longest_s,
         "stream_processing_timeout": longest_s,
         "broker_commit_livelock_soft_timeout": longest_s,
