@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from hookseal.errors import HooksealError
 
-__all__ = ["ChangelogTable"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 

@@ -1,4 +1,4 @@
-"""The Faust application with its lanes: start checked, stop graceful, rebalance quick."""
+"""The Faust application: checks its topics at the start, and ends running attempts at a stop."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 import structlog
-from faust.agents import Agent
-from faust.app import BootStrategy
 from mode.utils.objects import cached_property
-from mode.utils.queues import FlowControlEvent
 
 from hookseal.errors import BrokerError, HooksealError
 from streams.consumer import OffsetTrackingTransport
 from streams.fast_path.partition_queue import PartitionQueue
 from streams.faust_patches.byte_pressure import ByteBoundedQueue
+from streams.faust_patches.flow_control import KeepingFlowControl
+from streams.faust_patches.no_web import WithoutWeb
 
 if TYPE_CHECKING:
-    from faust.types import TP, AppT
-
     from streams.lifecycle import Lifecycle
-
-__all__ = ["HooksealApp", "ParallelRevocationAgent", "QuietWorker"]
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 # Of sysexits.h. With the first, starting again will not help; with the second it may.
@@ -30,41 +25,8 @@ _EX_CONFIG = 78
 _EX_UNAVAILABLE = 69
 
 
-class WithoutWeb(BootStrategy):
-    """Starts no web server, whatever `--with-web` says, which is Faust's default.
-
-    Its pages show the tables' content to whoever asks, and its one port lets no second
-    worker start on the same host.
-    """
-
-    enable_web = False
-
-
-class QuietWorker(faust.Worker):
-    """A worker process without a spinner: it would write cursor codes between the logs."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Redirected, what a library prints would come out as warnings of ours.
-        super().__init__(*args, **{**kwargs, "redirect_stdouts": False})
-        self.spinner = None
-
-
-class KeepingFlowControl(FlowControlEvent):
-    """Flow control that keeps what is queued when the flow goes on.
-
-    Faust starts to fetch a partition, then resumes the flow, which empties the queues:
-    what was fetched in between is lost, since the position has moved on. What is stale
-    at a rebalance is cleared when partitions are revoked, and that is early enough.
-    """
-
-    def resume(self) -> None:
-        """Let events flow again."""
-        self._suspend.clear()
-        self._resume.set()
-
-
 class HooksealApp(faust.App):
-    """A Faust app that leaves nothing half done.
+    """A Faust application that starts and stops what its agents need.
 
     Attributes:
         lifecycle: What is started before, and let go of after, the agents.
@@ -78,7 +40,7 @@ class HooksealApp(faust.App):
     fast_path = True
 
     @cached_property
-    def flow_control(self) -> FlowControlEvent:
+    def flow_control(self) -> KeepingFlowControl:
         """The switch between the consumer and the queues."""
         return KeepingFlowControl(loop=self.loop)
 
@@ -118,20 +80,3 @@ class HooksealApp(faust.App):
         """Disconnect what the agents needed."""
         await super().on_shutdown()
         await self.lifecycle.close()
-
-
-class ParallelRevocationAgent(Agent):
-    """An agent whose partitions are let go of side by side.
-
-    Faust stops the actors of revoked partitions one after the other; with an attempt of
-    15 s running in each, the worker would miss the rebalance and lose its membership.
-    """
-
-    app: AppT
-
-    async def on_isolated_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop the lanes of these partitions, then their actors."""
-        lifecycle = getattr(self.app, "lifecycle", None)
-        if lifecycle is not None:
-            await lifecycle.on_revoked(revoked)
-        await super().on_isolated_partitions_revoked(revoked)

@@ -1,4 +1,4 @@
-"""What a worker needs around its streams, from start to stop."""
+"""Starts and stops what a worker needs around its streams."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from streams.tenant_commands import TenantCommandProcessor
     from streams.tenants_table import FaustTenants
 
-__all__ = ["Lifecycle"]
 
 _REPORT_EVERY_S = 1.0
 
@@ -40,7 +39,7 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 class Lifecycle:
-    """Starts, lets go and closes."""
+    """Reacts to start, assignment, revocation and stop of the worker."""
 
     partition_runner: EventPartitionRunner
     suspended_endpoints: SuspendedEndpointRunner
@@ -132,7 +131,7 @@ class Lifecycle:
         return "dead_letters_unwritable" if self._dead_letters.is_held else None
 
     async def assigned(self, assignment: set[TP], consumer: OffsetTrackingConsumer) -> None:
-        """Forget what belongs to partitions of other workers."""
+        """Drop the state of partitions of other workers, and start the suspended endpoints."""
         held = {tp.partition for tp in assignment if tp.topic == self._names.events}
         self._consumer = consumer
         self._lag.now_of(consumer, {tp for tp in assignment if tp.topic == self._names.events})
@@ -151,28 +150,28 @@ class Lifecycle:
         _log.info("worker.assigned", partitions=sorted(held))
 
     async def on_revoked(self, revoked: set[TP]) -> None:
-        """Stop the lanes of partitions that go to another worker."""
+        """Stop the partitions that were revoked."""
         await asyncio.gather(
             self.partition_runner.stop(revoked),
             self.suspended_endpoints.stop({tp.partition for tp in revoked}),
         )
 
     async def flush_before_revoke(self) -> None:
-        """Give what is on the wire a moment to end, before the partitions are shared anew."""
+        """Wait a moment for running requests, before the partitions are revoked."""
         grace_s = self._settings.handover_grace_s
         await asyncio.gather(
             self.partition_runner.wait_idle(grace_s), self.suspended_endpoints.wait_idle(grace_s)
         )
 
     async def reset_partitions(self, partitions: set[TP]) -> None:
-        """Drop what is in hand of partitions that were another's meanwhile."""
+        """Drop the events in progress of partitions that another worker may have had meanwhile."""
         await asyncio.gather(
             self.partition_runner.reset_partitions(partitions),
             self.suspended_endpoints.stop({tp.partition for tp in partitions}),
         )
 
     async def shutdown(self) -> None:
-        """Stop all lanes."""
+        """Stop all partitions."""
         self._draining = True
         _log.info("worker.draining")
         await asyncio.gather(self.partition_runner.stop(), self.suspended_endpoints.stop())

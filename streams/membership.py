@@ -1,4 +1,4 @@
-"""Whether this worker may still start something on its partitions."""
+"""Does the consumer group still count this worker as a member?"""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Membership"]
 
 _LOOK_AGAIN_S = 0.05
 
 
 class Membership:
-    """The engine's `Gate`: closed while the partitions may belong to somebody else.
+    """The engine's `Gate`: closed while the partitions may belong to another worker.
 
-    The group gives a worker's partitions away once it heard nothing of it for the session
-    timeout. A process that was frozen (SIGSTOP, a suspended machine, a long stall) does
-    not notice: it would go on where it was. So each heartbeat that was answered is good
-    for one session timeout from when it was **sent**, on a clock that goes on while the
-    process stands still. It is closed during a rebalance as well, when partitions are on
-    their way.
+    The group reassigns the partitions of a worker that sent no heartbeat for the session timeout.
+    A process that was frozen (SIGSTOP, a suspended machine, a long stall) does not notice. So each
+    answered heartbeat keeps the gate open for one session timeout from when it was **sent**, on a
+    clock that goes on while the process is frozen. During a rebalance the gate is closed.
     """
 
     def __init__(
@@ -32,13 +29,6 @@ class Membership:
         rebalancing: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin, closed.
-
-        Args:
-            session_timeout_s: Seconds for which the group waits for a heartbeat.
-            rebalancing: Whether the partitions are being shared anew.
-            monotonic: Seconds of a clock that goes on while the process is stopped.
-        """
         self._session_timeout_s = session_timeout_s
         self._rebalancing = rebalancing
         self._monotonic = monotonic

@@ -206,7 +206,7 @@ class FaustTenants:
             try:
                 return (await self._ends.of(self._commands_topic, [partition]))[partition]
             except BrokerError as error:
-                # An error would end the lane, and the event in hand with it.
+                # An error would end the partition, and the event in progress with it.
                 _log.warning("commands.end_unknown", partition=partition, code=error.code)
                 await self._clock.sleep(_PAUSE_S)
 

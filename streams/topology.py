@@ -27,11 +27,13 @@ from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.apply_command import ApplyCommand
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
-from streams.faust_app import HooksealApp, ParallelRevocationAgent, QuietWorker
+from streams.faust_app import HooksealApp
+from streams.faust_patches.actor_restarts import RebalanceSafeSupervisor
+from streams.faust_patches.parallel_revocation import ParallelRevocationAgent
+from streams.faust_patches.quiet_worker import QuietWorker
 from streams.gap_detector import GapDetector
 from streams.lifecycle import Lifecycle
 from streams.partition_runner import EventPartitionRunner
-from streams.supervisor import RebalanceSafeSupervisor
 from streams.tenant_commands import TenantCommandProcessor
 from streams.tenants_table import ChangelogTable, FaustTenants
 
@@ -233,7 +235,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         # True waits for the event in hand at each rebalance: with a backoff longer than
         # the rebalance timeout the worker is thrown out, again and again.
         "stream_wait_empty": False,
-        # A lane in a long backoff is neither dead nor stuck.
+        # A partition in a long backoff is neither dead nor stuck.
         "broker_max_poll_interval": longest_s,
         "stream_processing_timeout": longest_s,
         "broker_commit_livelock_soft_timeout": longest_s,

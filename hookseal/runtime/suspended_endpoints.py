@@ -1,4 +1,4 @@
-"""Runs the suspended endpoints of the assigned partitions."""
+"""Runs the backlogs of suspended endpoints on the partitions of this worker."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.delivery.suspension import SuspensionManager
 
-__all__ = ["SuspendedEndpointRunner"]
-
 
 class SuspendedEndpointRunner:
-    """Runs the deliveries of deferred events, per assigned partition.
+    """Gives each assigned partition a context of its own for deferred events.
 
-    They have a context of their own, so they neither wait for new events nor delay them.
+    They are delivered whether new events arrive or not, and do not block new events.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class SuspendedEndpointRunner:
         self._starting: set[asyncio.Task[None]] = set()
 
     async def assign(self, partitions: set[int]) -> None:
-        """Start added partitions and stop removed ones."""
+        """Start new partitions, and stop those that were revoked."""
         await self.stop(set(self._contexts) - partitions)
         for partition in sorted(partitions - set(self._contexts)):
             self._contexts[partition] = context = PartitionContext(
@@ -68,7 +66,7 @@ class SuspendedEndpointRunner:
             task.add_done_callback(self._starting.discard)
 
     async def stop(self, partitions: set[int] | None = None) -> None:
-        """Stop these partitions, or all, concurrently."""
+        """Stop these partitions, or all, in parallel."""
         going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
         for partition in going:
             self._contexts.pop(partition).stop()

@@ -25,11 +25,11 @@ PLACE = TP("a-topic", 0)
 class Stream:
     """Hands over a record for each key, from offset 0 on; then waits for more."""
 
-    def __init__(self, *keys: bytes) -> None:
+    def __init__(self, *keys: bytes, fast_path: bool = True) -> None:
         self.app = SimpleNamespace(
             flow_control=SimpleNamespace(is_active=lambda: True),
             consumer_generation_id=1,
-            fast_path=True,
+            fast_path=fast_path,
         )
         self.channel = SimpleNamespace(queue=PartitionQueue(flow_control=FlowControlEvent()))
         self.is_stopped = False
@@ -55,9 +55,13 @@ class Stream:
         return self
 
     async def events(self) -> AsyncIterator[Any]:
-        """Faust's own: an event has a message, and ours carries the record."""
-        while not self.channel.queue.empty():
-            arrival: FetchedRecord = self.channel.queue.get_nowait()
+        """Yield Faust's events: each has a message, which carries the record.
+
+        With the fast path only commands are read like this: they end with the last record.
+        """
+        queue = self.channel.queue
+        while not (self.app.fast_path and queue.empty()):
+            arrival: FetchedRecord = await queue.get()
             yield SimpleNamespace(
                 message=SimpleNamespace(
                     tp=arrival.tp, record=arrival.record, generation_id=arrival.generation_id

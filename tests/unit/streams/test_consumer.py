@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import OffsetMetadataTooLargeError
+from aiokafka.errors import (
+    OffsetMetadataTooLargeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
 from faust.types import TP, Message
 
 from hookseal.delivery.ordering import offset_metadata
+from streams.faust_patches import partition_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,6 +366,22 @@ class TestFetch:
 
         assert await self.fetch(consumer, client, consumer.stop_flow) == set()
         assert client.positions == {self.CHANGELOG: 1}
+
+    async def test_that_fails_for_one_partition_is_sent_again(
+        self, consumer: OffsetTrackingConsumer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = Fetched(events=[5, 6])
+        errors = [RecordTooLargeError(), TopicAuthorizationFailedError()]
+
+        def fail() -> None:
+            if errors:
+                raise errors.pop()
+
+        monkeypatch.setattr(partition_errors, "_AFTER_FAILURE_S", 0)
+
+        assert await self.fetch(consumer, client, fail) == set()
+        assert await self.fetch(consumer, client, fail) == set()
+        assert await self.fetch(consumer, client, fail) == {EVENTS}
 
     @pytest.mark.parametrize(("kind", "seeks"), [("Faust's", 1), ("ours", 0)])
     async def test_that_comes_in_a_rebalance_seeks_nothing(

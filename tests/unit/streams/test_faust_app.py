@@ -10,9 +10,9 @@ from mode import Service
 from mode.supervisors import OneForOneSupervisor
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
-from streams.consumer import StaticSubscriptionConductor
-from streams.faust_app import KeepingFlowControl
-from streams.supervisor import RebalanceSafeSupervisor
+from streams.faust_patches.actor_restarts import RebalanceSafeSupervisor
+from streams.faust_patches.flow_control import KeepingFlowControl
+from streams.faust_patches.static_subscription import StaticSubscriptionConductor
 
 if TYPE_CHECKING:
     from faust import TopicT

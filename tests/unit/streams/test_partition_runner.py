@@ -78,20 +78,25 @@ def runner_of(
     )
 
 
+@pytest.mark.parametrize("fast_path", [True, False])
 class TestEventPartitionRunner:
-    async def test_a_feed_that_fails_leaves_nothing_running_behind_it(self) -> None:
+    async def test_a_feed_that_fails_leaves_nothing_running_behind_it(
+        self, *, fast_path: bool
+    ) -> None:
         delivery, consumer = Delivery(), Consumer()
 
         with pytest.raises(RuntimeError, match="boom"):
-            await agent(Stream(b"c", b"b", b"a", b"a"), runner_of(delivery, consumer))
+            await agent(
+                Stream(b"c", b"b", b"a", b"a", fast_path=fast_path), runner_of(delivery, consumer)
+            )
 
         assert delivery.running == set()
         assert consumer.low_watermark(PLACE) == 0
 
-    async def test_stopped_cuts_off_what_does_not_end_in_time(self) -> None:
+    async def test_stopped_cuts_off_what_does_not_end_in_time(self, *, fast_path: bool) -> None:
         delivery, consumer = Delivery(), Consumer()
         events = runner_of(delivery, consumer)
-        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c"), events))
+        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c", fast_path=fast_path), events))
         await delivery.begun.wait()
 
         await events.stop({PLACE})
@@ -101,10 +106,13 @@ class TestEventPartitionRunner:
         assert consumer.low_watermark(PLACE) == 0
 
     async def test_begun_anew_it_drops_what_is_in_hand_and_passes_over_what_is_finished(
-        self,
+        self, *, fast_path: bool
     ) -> None:
         delivery, consumer = Delivery(), Consumer()
-        events, stream = runner_of(delivery, consumer), Stream(b"c", b"a", b"d")
+        events, stream = (
+            runner_of(delivery, consumer),
+            Stream(b"c", b"a", b"d", fast_path=fast_path),
+        )
         running = asyncio.create_task(agent(stream, events))
         await delivery.begun.wait()
 
@@ -121,10 +129,10 @@ class TestEventPartitionRunner:
         assert delivery.done == [b"a", b"d"]
         assert consumer.low_watermark(PLACE) == 3
 
-    async def test_what_is_on_no_partition_that_goes_goes_on(self) -> None:
+    async def test_what_is_on_no_partition_that_goes_goes_on(self, *, fast_path: bool) -> None:
         delivery, consumer = Delivery(), Consumer()
         events = runner_of(delivery, consumer)
-        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c"), events))
+        running = asyncio.create_task(agent(Stream(b"c", b"c", b"c", fast_path=fast_path), events))
         await delivery.begun.wait()
 
         await events.stop({PLACE._replace(partition=1)})
@@ -136,11 +144,11 @@ class TestEventPartitionRunner:
 
     @pytest.mark.parametrize("events", [1, 2])
     async def test_a_running_attempt_may_end_although_the_agent_is_cancelled(
-        self, events: int
+        self, *, fast_path: bool, events: int
     ) -> None:
         delivery, consumer = Delivery(), Consumer()
         runner = runner_of(delivery, consumer, events=events, grace_s=60)
-        running = asyncio.create_task(agent(Stream(b"c"), runner))
+        running = asyncio.create_task(agent(Stream(b"c", fast_path=fast_path), runner))
         await delivery.begun.wait()
 
         running.cancel()

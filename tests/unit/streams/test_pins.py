@@ -26,6 +26,7 @@ from faust.topics import Topic
 from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Consumer as AIOKafkaFaustConsumer
 from faust.transport.drivers.aiokafka import Producer as AIOKafkaFaustProducer
 from faust.transport.producer import ProducerBuffer
 from mode.supervisors import SupervisorStrategy
@@ -44,6 +45,10 @@ REPLACED = {
     Consumer.on_partitions_revoked: "d04b7ae72c6f",
     Conductor.discard: "ce3a21575cde",
     FlowControlEvent.resume: "4dcdc1253fd0",
+    AIOKafkaFaustConsumer._to_message: "7c24f6511b2f",
+    FlowControlQueue.put_nowait_enhanced: "f1839f43dda3",
+    FlowControlQueue.get: "c14157e5ee64",
+    FlowControlQueue.get_nowait: "57cb9b5c12e7",
     FlowControlQueue.in_pressure_high_state: "3165f1488019",
     FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
     ThrowableQueue.get: "57490d393d41",

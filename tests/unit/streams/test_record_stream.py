@@ -51,10 +51,10 @@ async def test_a_stream_that_stops_hands_over_no_more() -> None:
 
 
 async def test_without_the_fast_path_faust_s_events_bring_the_whole_record() -> None:
-    stream = Stream(b"a", b"b")
-    stream.app.fast_path = False
+    fetched: Any = iter_records(Stream(b"a", b"b", fast_path=False))
 
-    found = [fetched async for fetched in iter_records(stream)]
+    found = [await anext(fetched) for _ in range(2)]
+    await fetched.aclose()
 
     assert found == [an_arrival(0, b"a"), an_arrival(1, b"b")]
 

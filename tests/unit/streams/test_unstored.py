@@ -24,7 +24,7 @@ from hookseal.domain.command_result import command_result
 from hookseal.errors import ConflictError
 from hookseal.kafka.partitioner import partition_of
 from streams.consumer import OffsetTrackingTransport
-from streams.producer import ReportingProducer
+from streams.faust_patches.producer_errors import ReportingProducer
 from tests.builders import a_registry, a_tenant
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ unknown or may not be written). Faust sends in a background task, where the erro
 and the future of the record is never done. Every worker that reads the same command ends the same
 way.
 Patches: Producer.send.
+Test: TestReportingProducer.
 Drop when: a Faust release sets the error on the future of the record (`ProducerBuffer`).
 """
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from faust.types.tuples import RecordMetadata
-
-__all__ = ["ReportingProducer"]
 
 
 class ReportingProducer(driver.Producer):

@@ -1,4 +1,12 @@
-"""A supervisor that survives rebalances."""
+"""Give crashed actors the restart budget that the setting names.
+
+Symptom: mode's budget of "100 restarts in 1 s" is a bucket that holds one: two actors that end
+within 10 ms end the worker. An actor that was stopped, because its partition was revoked, counts as
+crashed.
+Patches: SupervisorStrategy._bucket, .service_operational (mode).
+Test: TestSupervisor.
+Drop when: a mode release fixes the bucket, and leaves stopped services alone.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +19,12 @@ from mode.utils.times import rate_limit
 if TYPE_CHECKING:
     from mode import ServiceT
 
-__all__ = ["RebalanceSafeSupervisor"]
-
 _BURST = 100.0
 _REFILL_PER_S = 10.0
 
 
 class RebalanceSafeSupervisor(OneForOneSupervisor):
-    """Restarts crashed actors, up to a budget that is what it says.
-
-    mode's budget of "100 restarts in 1 s" is a bucket that holds one: two actors that end
-    within 10 ms end the worker. And an actor that was stopped, since its partition went
-    to another worker, counts as crashed; it must stay stopped.
-    """
+    """Restarts crashed actors, up to 100 at once and 10/s; leaves stopped ones alone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
