@@ -1,6 +1,6 @@
 """Many lanes in one partition: who may go beside whom, and how far it is all finished."""
 
 from hookseal.delivery.ordering.offsets import OffsetTracker
-from hookseal.delivery.ordering.scheduler import Limits, PartitionScheduler, Pressure, Work
+from hookseal.delivery.ordering.scheduler import Limits, PartitionScheduler, Pressure
 
-__all__ = ["Limits", "OffsetTracker", "PartitionScheduler", "Pressure", "Work"]
+__all__ = ["Limits", "OffsetTracker", "PartitionScheduler", "Pressure"]

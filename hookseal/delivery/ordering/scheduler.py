@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
 
     from hookseal.delivery.ordering.offsets import OffsetTracker
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.domain.record import Record
-
-__all__ = ["Limits", "OrderingKey", "PartitionScheduler", "Pressure", "Work"]
 
 
 # Records of more bytes count against a bound of their own, so that the others cost no look.
@@ -36,20 +34,6 @@ class OrderingKey(NamedTuple):
 
     queue: Hashable
     customer_id: str | None = None
-
-
-class Work(Protocol):
-    """What is done with a record."""
-
-    async def __call__(
-        self, record: Record, context: PartitionContext, customer_id: str | None = None
-    ) -> None:
-        """Return once the record, or one customer's part of it, is dealt with for good.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
-        """
-        ...
 
 
 class Pressure(Protocol):
@@ -98,7 +82,7 @@ class PartitionScheduler:
         context: PartitionContext,
         *,
         tracker: OffsetTracker,
-        work: Work,
+        work: Callable[[Record, PartitionContext, str | None], Awaitable[None]],
         ordering_keys: Callable[[Record], Iterable[OrderingKey]],
         limits: Limits,
         now: Callable[[], float],
@@ -109,7 +93,9 @@ class PartitionScheduler:
         Args:
             context: Shared by all that runs.
             tracker: Told what is finished, and asked what is already.
-            work: Done in each turn.
+            work: Called in each turn with the record, the context, and the customer whose part
+                of the record it is (None = all of it). Returns once that part is done for good;
+                raises `PartitionStoppedError` if the partition stops first.
             ordering_keys: The record's places, at least one unless there is nothing to do.
             limits: See there.
             now: Seconds, of any clock that goes on.
@@ -156,7 +142,7 @@ class PartitionScheduler:
             return
         self._since[record.offset] = self._now()
         if self._limits.events == 1:
-            await self._work(record, self.context)
+            await self._work(record, self.context, None)
             self._finish(record.offset)
             return
         ordering_keys = list(self._ordering_keys(record))

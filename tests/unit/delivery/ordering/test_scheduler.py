@@ -258,7 +258,7 @@ class TestFailure:
         async def broken(*_: object) -> None:
             raise RuntimeError("boom")
 
-        partition.owner.scheduler._work = broken  # type: ignore[assignment]
+        partition.owner.scheduler._work = broken
         partition.publish("b")
         partition.publish("b")
         await steps()
