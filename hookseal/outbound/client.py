@@ -1,4 +1,4 @@
-"""POSTs sealed requests: no redirects, no cookies, no proxies, bounded in time and bytes."""
+"""POSTs encrypted requests: no redirects, cookies or proxies, bounded time and bytes."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _always() -> bool:
 class HttpTransport:
     """The `Transport` of the engine, on aiohttp.
 
-    Use it within one event loop. Connections are kept between attempts and not judged
-    again, so that a new policy needs a new transport.
+    Use it within one event loop. Open connections are not judged again, so a new policy needs a new
+    transport.
 
     Args:
         policy: What may be dialled.
@@ -100,11 +100,11 @@ class HttpTransport:
         await self.close()
 
     async def start(self) -> None:
-        """Make ready; otherwise the first attempt does."""
+        """Prepare the pool; otherwise the first attempt does."""
         self._open()
 
     async def close(self) -> None:
-        """Close all connections. Attempts made after this end as `connection_failed`."""
+        """Close all connections. Later attempts end as `connection_failed`."""
         if self._connector is not None:
             await self._connector.close()
         if self._resolver is not None:
@@ -112,7 +112,7 @@ class HttpTransport:
             self._resolver = None
 
     async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
-        """POST the request and return the answer, its body read to the end and dropped.
+        """POST the request; return the answer. Its body is read to the end and dropped.
 
         Raises:
             NotSentError: `may_send` said no, in the moment before the first byte went out.

@@ -1,4 +1,4 @@
-"""What is replayed: dead letters by a filter, or an endpoint's events since a time."""
+"""Replays dead letters by a filter, or an endpoint's events from a time on."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EventsWanted:
 
     @property
     def job(self) -> str:
-        """The id under which it goes on after an interruption."""
+        """Id under which an interrupted replay continues."""
         asked = (self.customer_id, self.endpoint_id, self.since_ms, self.until_ms, self.again)
         return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
 
@@ -85,7 +85,7 @@ class Replayer:
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
         """Return what `replay` would do; does not wait for the index.
 
-        Letters that were replayed are counted apart, whatever the filter says of them.
+        Replayed letters are counted separately, whatever the filter says of them.
         """
         return await plan_of(self._index, wanted)
 
@@ -101,8 +101,8 @@ class Replayer:
     ) -> int:
         """Publish the letters' events again; return how many were published.
 
-        Each letter once, ever; in the order of their partition; aimed at the endpoint that
-        gave up. Letters that come while it runs are left alone.
+        Each letter is published once, ever, in the order of its partition, for the endpoint that it
+        names. Letters that are written meanwhile are not included.
 
         Args:
             wanted: Which letters; those that were replayed already are passed over.
@@ -154,8 +154,8 @@ class Replayer:
     ) -> int:
         """Publish an endpoint's events again; return how many were published.
 
-        Each of them once for the same `EventsWanted`, up to where the topic ended when it
-        was begun first; in their order. Replays among them are passed over.
+        Each event is published once for equal `EventsWanted`, in order, up to the topic's end when
+        the replay began. Replays among the events are skipped.
 
         Args:
             wanted: Which.
@@ -186,9 +186,9 @@ class Replayer:
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
-        """Claim the partition and publish; begin again when Kafka or the claim was lost.
+        """Claim the partition and publish; start again if Kafka or the claim was lost.
 
-        An item that Kafka refuses is left out; its error is raised once the others are published.
+        An item that Kafka refuses is left out. Its error is raised once the others are published.
         """
         tries = 0
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
@@ -283,7 +283,7 @@ class Replayer:
 
 
 class _Run:
-    """How far one replay is, over all its partitions."""
+    """Progress of one replay over all its partitions."""
 
     def __init__(self, limit: int | None, pace: Pace, on_progress: Callable[[int], None]) -> None:
         self.left = limit
@@ -295,17 +295,17 @@ class _Run:
         self._at_a_time = min(_AT_A_TIME, slowest)
 
     def reserve(self) -> int:
-        """Return how many may be published next; 0 = no more."""
+        """Return how many records may be published next; 0 = no more."""
         room = self._at_a_time if self.left is None else min(self._at_a_time, self.left)
         self.give_back(-room)
         return room
 
     def give_back(self, count: int) -> None:
-        """Leave so many of those that were reserved to others."""
+        """Return unused reservations."""
         if self.left is not None:
             self.left += count
 
     def published(self, count: int) -> None:
-        """Count what is safe."""
+        """Count published records."""
         self.done += count
         self._on_progress(count)
