@@ -38,14 +38,9 @@ class KafkaDeadLetters:
         held_after_s: float = _HELD_AFTER_S,
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """Create the writer.
+        """Count `held_after_s` seconds without an acknowledgement as a failure.
 
-        Args:
-            producer: Started by its owner.
-            names: The topics' names.
-            observer: Called for each letter that is written, and for each failure.
-            held_after_s: Seconds without an acknowledgement that count as a failure.
-            pause_s: Seconds before the first retry of a refused letter; doubles up to 10 s.
+        A refused letter is retried after `pause_s` seconds, then twice as long, up to 10 s.
         """
         self._producer = producer
         self._topic = names.dead_letters

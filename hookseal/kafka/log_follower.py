@@ -26,7 +26,7 @@ _POLL_MS = 200
 _FETCH_WAIT_MS = 500
 _ANSWER_S = 2.0
 _LOOK_S = 5.0
-# A topic that was made anew with more partitions is known by its metadata only.
+# Only the metadata shows that a topic was created again with more partitions.
 _METADATA_MS = 30_000
 
 

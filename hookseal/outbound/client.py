@@ -57,7 +57,7 @@ class HttpTransport:
         policy: What may be dialled.
         ssl_context: Trust store and TLS settings; the system's when None.
         make_resolver: Called in the running loop; c-ares (aiodns) when None.
-        on_blocked: Told of each refused address.
+        on_blocked: Called for each refused address.
         sockets: Connections open at a time, idle ones included. None = 2,000, but at most half of
             the soft limit of open files: the rest is for Kafka, files, DNS and the API.
         connections: Connections in use at a time, all hosts together; at most `sockets`.

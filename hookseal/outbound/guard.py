@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hookseal.domain.addresses import Network
 
 OnBlocked = Callable[[str, int, str], None]
-"""Told of each refusal: address, port, reason. For the operator's log and nobody else."""
+"""Called for each refusal with address, port and reason. For the operator's log only."""
 
 _REFUSED: Final = "address refused"
 # An answer may hold thousands, and aiohttp would dial all of them, then all but the

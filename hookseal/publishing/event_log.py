@@ -44,15 +44,10 @@ class EventLog:
         window_s: float = REPEAT_WINDOW_S,
         sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Remember at most `ids_max` ids, each for `window_s` seconds.
 
-        Args:
-            cluster: Where the topic is.
-            now: Tells the seconds since the Unix epoch.
-            timeout_s: Seconds until an event must be acknowledged.
-            ids_max: Ids that are remembered at most.
-            window_s: Seconds each is remembered.
-            sealing: What is done to an event before it is written; makes the same of the same.
+        An event must be acknowledged within `timeout_s` seconds. `now` returns Unix seconds.
+        `sealing` transforms an event before it is written; it is deterministic.
         """
         self._sealing = sealing
         topic = TopicNames(cluster.topic_prefix).events
@@ -98,7 +93,7 @@ class EventLog:
             by partition.
 
         Raises:
-            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            EventIdReusedError: One of the ids belongs to another event; nothing was written.
             InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
                 them is over the limit of the topic, the others may have been written.
             BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was

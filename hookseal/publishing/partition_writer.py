@@ -59,9 +59,9 @@ class PendingRecord:
         key: Or None.
         value: Its value.
         headers: In this order.
-        mark: What stands for its id, where that was chosen.
+        mark: Key of its event id, if the caller chose one.
         fingerprint: Of its value, where its id was chosen.
-        offset: Where it stands, once it is written.
+        offset: Its offset, once it is written.
         waiters: The requests that wait for it.
     """
 

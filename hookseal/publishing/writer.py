@@ -246,8 +246,8 @@ class EventWriter:
                 self._reason, pause_s = error, delay.next_s()
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
             for writer in self._writers:
-                # Whoever comes now is refused at once. Of what somebody asked for before, a
-                # part may be under way still.
+                # New requests are refused at once. A part of an earlier request may still be
+                # in progress.
                 self._finish(writer.drop_all(), _failed("no broker answers"))
             await asyncio.sleep(pause_s)
 
@@ -282,7 +282,7 @@ class EventWriter:
             async with asyncio.timeout(_STOP_S):
                 await client.stop()
         except BaseException as error:
-            # stop() cannot be called twice; whoever waits for its batches is told.
+            # stop() cannot be called twice. Fail its batches for those that wait for them.
             client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001
             if (task := client._sender.sender_task) is not None:  # noqa: SLF001
                 task.cancel()

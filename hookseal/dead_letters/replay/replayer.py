@@ -52,7 +52,7 @@ class EventsWanted:
         customer_id: Whose.
         endpoint_id: Where to, whether they came there before or not.
         since_ms: Written at this moment or later; milliseconds since the Unix epoch.
-        until_ms: Written before this moment; None = what stands there when it begins.
+        until_ms: Written before this moment; None = up to the end when the replay begins.
         wants: Whether the endpoint subscribes to an event type.
         again: Any name: another replay of the same, after one that is done.
     """
@@ -105,7 +105,7 @@ class Replayer:
         names. Letters that are written meanwhile are not included.
 
         Args:
-            wanted: Which letters; those that were replayed already are passed over.
+            wanted: Which letters; replayed ones are skipped.
             limit: At most so many.
             per_s: At most so many a second, over all partitions; None = no bound.
             wait_s: Seconds to wait where another replay is under way; None = until it ends.
@@ -222,7 +222,7 @@ class Replayer:
     async def _letters(
         self, lease: ReplayLease, todo: LetterFilter, partition: int, end: int, run: _Run
     ) -> None:
-        # Only now: what an earlier holder had published stands in the ledger by now.
+        # Only now does the ledger have what an earlier holder published.
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
@@ -246,7 +246,7 @@ class Replayer:
                 finally:
                     run.give_back(room)
                 after = places[-1][0]
-        # So that whoever asks the index next hears of it.
+        # So that the next query sees the replays.
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
 
     async def _events(
