@@ -1,4 +1,4 @@
-"""Dead letters on their topic: written until Kafka has them, cut where they are too large."""
+"""Writes dead letters, retries until Kafka has them, and cuts those that are too large."""
 
 from __future__ import annotations
 
@@ -38,14 +38,9 @@ class KafkaDeadLetters:
         held_after_s: float = _HELD_AFTER_S,
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """Create the writer.
+        """Count `held_after_s` seconds without an acknowledgement as a failure.
 
-        Args:
-            producer: Started by its owner.
-            names: The topics' names.
-            observer: Called for each letter that is written, and for each failure.
-            held_after_s: Seconds without an acknowledgement that count as a failure.
-            pause_s: Seconds before the first retry of a refused letter; doubles up to 10 s.
+        A refused letter is retried after `pause_s` seconds, then twice as long, up to 10 s.
         """
         self._producer = producer
         self._topic = names.dead_letters
@@ -58,14 +53,14 @@ class KafkaDeadLetters:
 
     @property
     def is_held(self) -> bool:
-        """Whether a letter cannot be written at present, so that its partition waits."""
+        """Whether a letter cannot be written at present, so that its partition is blocked."""
         return self._held > 0
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write the letter on its event's partition number, with the event's bytes untouched.
+        """Write the letter on its event's partition number, with the event's bytes unchanged.
 
-        A letter that is too large is cut until it fits (`DeadLetter.fitted`). Every other error
-        is retried until the write succeeds: the partition waits, and nothing is lost.
+        A letter that is too large is cut until it fits (`DeadLetter.fitted`). Every other error is
+        retried until the write succeeds. The partition is blocked meanwhile, and nothing is lost.
         """
         hold = _Hold(self._hold_changed, self._held_after_s)
         try:
@@ -102,7 +97,7 @@ class KafkaDeadLetters:
             await asyncio.sleep(delay.next_s())
 
     def _budget(self) -> int:
-        """Return the bytes that a letter may take; lower while the broker refuses more."""
+        """Return the size limit of a letter in bytes; lower while the broker refuses more."""
         if asyncio.get_running_loop().time() - self._lowered_at > _BUDGET_KEPT_S:
             self._max_bytes = _LETTER_MAX_BYTES
         return self._max_bytes
@@ -129,7 +124,7 @@ def _letter_record(letter: DeadLetter, max_bytes: int) -> NewRecord:
 class _Hold:
     """Counts the failures of one letter; calls `changed` with each number, and with 0 at the end.
 
-    The client retries by itself for as long as it takes, and reports nothing: hence a timer.
+    The client retries on its own and reports nothing, hence a timer.
     """
 
     def __init__(self, changed: Callable[[int], None], after_s: float) -> None:
@@ -139,12 +134,12 @@ class _Hold:
         self._timer = asyncio.get_running_loop().call_later(after_s, self._late)
 
     def failed(self) -> None:
-        """Count a write that was refused, or is late."""
+        """Count a refused or late write."""
         self.failures += 1
         self._changed(self.failures)
 
     def end(self) -> None:
-        """Called once the letter is written, or its partition is stopped."""
+        """The letter is written, or its partition was revoked."""
         self._timer.cancel()
         if self.failures:
             self._changed(0)

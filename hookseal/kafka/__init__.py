@@ -1,4 +1,4 @@
-"""What talks to Kafka besides the streams: topics, producer, read model, brokers."""
+"""Kafka: cluster, topics, consumers, producer, partitioner, and the embedded broker."""
 
 from hookseal.kafka import record_batches
 

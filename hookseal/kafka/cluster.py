@@ -1,4 +1,4 @@
-"""The Kafka cluster at hand: how to reach it, and what our topics on it are called."""
+"""Connection settings of the Kafka cluster, and its names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where every Kafka client of ours connects to, and how.
+    """Connection settings of every Kafka client.
 
     Attributes:
         bootstrap: `host:port,host:port`.

@@ -40,11 +40,11 @@ _BLOCK: Final = struct.Struct(">i")
 
 
 class BatchTooLargeError(Exception):
-    """A batch decompresses to more than there is room for."""
+    """A batch decompresses to more than the limit."""
 
 
 class _Frame(Protocol):
-    """Python's interface of a decompressor, as in `bz2` and `lzma`."""
+    """Interface of Python's decompressors, as in `bz2` and `lzma`."""
 
     @property
     def eof(self) -> bool: ...
@@ -54,7 +54,7 @@ class _Frame(Protocol):
 
 
 class Decompressor(Protocol):
-    """A batch's records, decompressed while they are read.
+    """Decompresses a batch's records while they are read.
 
     Attributes:
         is_done: Whether everything was returned.
@@ -210,7 +210,7 @@ CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
 
 
 def decompressor(codec: int, data: memoryview) -> Decompressor:
-    """Return what decompresses a batch's records.
+    """Return the decompressor of a batch's records.
 
     Raises:
         ValueError: No codec has this number.
@@ -230,7 +230,7 @@ _SAMPLES: Final = {
 
 
 def readable() -> dict[str, bool]:
-    """Return for each codec, by name, whether its records can be decompressed here."""
+    """Return by codec name whether its records can be decompressed here."""
     return {name: _can_read(number) for number, (name, _) in CODECS.items()}
 
 

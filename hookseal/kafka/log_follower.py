@@ -1,4 +1,4 @@
-"""Partitions of a topic, read from their start and followed for as long as they stand."""
+"""Reads partitions of a topic from their start and follows them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _POLL_MS = 200
 _FETCH_WAIT_MS = 500
 _ANSWER_S = 2.0
 _LOOK_S = 5.0
-# A topic that was made anew with more partitions is known by its metadata only.
+# Only the metadata shows that a topic was created again with more partitions.
 _METADATA_MS = 30_000
 
 
 class LogFollower:
-    """Reads without a group and without commits. Use as an asynchronous context manager.
+    """Reads without a consumer group and commits. Use it as an asynchronous context manager.
 
     Attributes:
         starts: The offset of the first record there was, by partition.
@@ -84,7 +84,7 @@ class LogFollower:
         await self._connections.aclose()
 
     async def batch(self) -> list[ConsumerRecord]:
-        """Return the next records; none after 200 ms without any, or without a broker.
+        """Return the next records; empty after 200 ms without records or broker.
 
         Raises:
             BrokerError: `topic_replaced`, `topic_unreadable`.
@@ -107,7 +107,7 @@ class LogFollower:
             self.positions[place.partition] = await self._consumer.position(place)
 
     async def ends(self) -> Mapping[int, int]:
-        """Return where the partitions end now.
+        """Return the current end offset of each partition.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `topic_replaced`.

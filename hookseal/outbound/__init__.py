@@ -1,1 +1,1 @@
-"""The one place that dials a tenant's endpoint."""
+"""HTTP to endpoints. Nothing else dials a tenant's endpoint."""

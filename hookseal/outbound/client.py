@@ -1,4 +1,4 @@
-"""POSTs sealed requests: no redirects, no cookies, no proxies, bounded in time and bytes."""
+"""POSTs encrypted requests: no redirects, cookies or proxies, bounded time and bytes."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def _always() -> bool:
 class HttpTransport:
     """The `Transport` of the engine, on aiohttp.
 
-    Use it within one event loop. Connections are kept between attempts and not judged
-    again, so that a new policy needs a new transport.
+    Use it within one event loop. Open connections are not judged again, so a new policy needs a new
+    transport.
 
     Args:
         policy: What may be dialled.
         ssl_context: Trust store and TLS settings; the system's when None.
         make_resolver: Called in the running loop; c-ares (aiodns) when None.
-        on_blocked: Told of each refused address.
+        on_blocked: Called for each refused address.
         sockets: Connections open at a time, idle ones included. None = 2,000, but at most half of
             the soft limit of open files: the rest is for Kafka, files, DNS and the API.
         connections: Connections in use at a time, all hosts together; at most `sockets`.
@@ -101,11 +101,11 @@ class HttpTransport:
         await self.close()
 
     async def start(self) -> None:
-        """Make ready; otherwise the first attempt does."""
+        """Prepare the pool; otherwise the first attempt does."""
         self._open()
 
     async def close(self) -> None:
-        """Close all connections. Attempts made after this end as `connection_failed`."""
+        """Close all connections. Later attempts end as `connection_failed`."""
         if self._connector is not None:
             await self._connector.close()
         if self._resolver is not None:
@@ -113,7 +113,7 @@ class HttpTransport:
             self._resolver = None
 
     async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
-        """POST the request and return the answer, its body read to the end and dropped.
+        """POST the request; return the answer. Its body is read to the end and dropped.
 
         A request that breaks on a kept connection is sent once more, on a new connection.
 

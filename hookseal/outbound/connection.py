@@ -1,10 +1,9 @@
-"""One connection to a receiver, with limits on what it may have us read.
+"""One connection to a receiver, with limits on what it may send.
 
-aiohttp bounds a line, a header and how many there are. It does not bound how often the
-same may come again: empty lines before the status line, interim answers, space before a
-value, the extension of a chunk. Each of these kept a core busy until the attempt's
-timeout, and one mebibyte in chunks of one byte for 0.7 s. The bytes as they come from
-the socket bound them all.
+aiohttp limits lines, headers and their number. It does not limit repetitions: empty lines before
+the status line, interim answers, space before a value, chunk extensions. Each of these kept a core
+busy until the attempt's timeout, and 1 MiB in chunks of one byte for 0.7 s. A limit on the bytes
+from the socket covers them all.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _FINAL: Final = 200
 
 
 class BoundedConnection(ResponseHandler):
-    """aiohttp's client protocol; breaks off with an AttemptError beyond the limits."""
+    """aiohttp's client protocol; aborts with an AttemptError beyond the limits."""
 
     _received = 0
     _interim = 0
@@ -57,7 +56,7 @@ class BoundedConnection(ResponseHandler):
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether no byte came since the last request began."""
+        """Whether no byte arrived since the last request began."""
         return self._received == 0
 
     def set_response_params(self, **params: Any) -> None:
@@ -68,9 +67,9 @@ class BoundedConnection(ResponseHandler):
         super().set_response_params(**params)
 
     def expire_in(self, seconds: float) -> None:
-        """Break the exchange off after so long, unless `expire_never` comes first.
+        """Abort the exchange after `seconds`, unless `expire_never` is called first.
 
-        One timer, not `asyncio.timeout`: that costs an attempt as much as its parser.
+        One timer, not `asyncio.timeout`, which costs an attempt as much as its parser.
         """
         self._expiry = self._loop.call_later(seconds, self._break_off, "timeout")
 
@@ -109,10 +108,10 @@ class BoundedConnection(ResponseHandler):
             super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Note why the connection is of no more use; the first reason stands.
+        """Note why the connection is unusable; the first reason stands.
 
-        Whoever reads a body is told as well: aiohttp tells only whoever waits for a head,
-        and a malformed chunk would go unnoticed until the timeout.
+        Readers of a body get the error as well. aiohttp tells only readers of a head, and a
+        malformed chunk would go unnoticed until the timeout.
         """
         if self._exception is None:
             super().set_exception(exc, *cause)
@@ -163,13 +162,13 @@ class Connector(aiohttp.TCPConnector):
 
     @property
     def open_count(self) -> int:
-        """Connections that are open, being opened, or about to be opened, idle ones included."""
+        """Connections that are open or being opened, idle ones included."""
         return self._slots.count + len(self._idle)
 
     async def enter(self, key: ConnectionKey, timeout_s: float) -> None:
-        """Wait for the right to use one connection to a host; `leave` must follow.
+        """Wait for a permit to use one connection to a host; call `leave` afterwards.
 
-        Hosts that wait take turns.
+        Waiting hosts take turns.
 
         Raises:
             LocalResourceError: `connections` or `connections_per_host`, all stayed in use for
@@ -190,13 +189,13 @@ class Connector(aiohttp.TCPConnector):
             raise aiohttp.ClientConnectionError
 
     def leave(self, key: ConnectionKey) -> None:
-        """Give the right to use one connection to the next who waits."""
+        """Pass the permit to the next waiting request."""
         self._slots.release(key)
 
     def idle(self, key: ConnectionKey) -> Connection | None:
-        """Take the idle connection to a host that was used last, or None.
+        """Return the host's idle connection that was used last, or None.
 
-        The one used last, because the receiver is the least likely to be closing it.
+        The receiver is least likely to be closing that one.
         """
         if (kept := self._conns.get(key)) is None:
             return None
@@ -305,7 +304,7 @@ class Connector(aiohttp.TCPConnector):
             self._cleanup_handle = self._loop.call_later(self._idle_s, self._cleanup)
 
     def _cleanup(self) -> None:
-        """Close what was idle for too long."""
+        """Close connections that were idle too long."""
         self._cleanup_handle = None
         oldest = monotonic() - self._idle_s
         while self._idle:

@@ -1,7 +1,7 @@
-"""From what aiohttp raises to the codes of the engine.
+"""Maps aiohttp's errors to the codes of the engine.
 
-The texts are constant: what a library says about a failure quotes addresses, URLs with
-their queries, and bytes of the receiver's.
+The texts are constant: a library's message quotes addresses, URLs with their queries, and bytes of
+the receiver.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def attempt_error(code: str) -> AttemptError:
-    """Return the error of an attempt's code, with its constant message."""
+    """Return the error of a code, with its constant message."""
     return AttemptError(code, _MESSAGES[code])
 
 
 def request_invalid() -> SealError:
-    """Return the error of a request that HTTP has no form for."""
+    """Return the error of a request that HTTP cannot express."""
     return SealError(
         "request_invalid",
         "No HTTP request can be built from the endpoint's URL and headers; register them again.",
@@ -54,7 +54,7 @@ def request_invalid() -> SealError:
 
 
 def fault_of(error: Exception) -> AttemptError | SealError | LocalResourceError:
-    """Return our error for whatever an attempt raised."""
+    """Return our error for an error of an attempt."""
     if isinstance(error, AttemptError | SealError | LocalResourceError):
         return error
     if isinstance(error, aiohttp.ClientConnectorError):

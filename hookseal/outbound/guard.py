@@ -1,8 +1,8 @@
-"""Which addresses are dialled: judged when the socket is made.
+"""Decides which addresses are dialled, when the socket is created.
 
-This is the last moment before a packet leaves and the only place that sees every
-address: IP literals never pass a resolver, names may resolve to something else each
-time they are asked, and one answer may hold public and private addresses.
+This is the last moment before a packet leaves, and the only place that sees every address. IP
+literals never pass a resolver, a name may resolve differently each time, and one answer may hold
+public and private addresses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hookseal.domain.addresses import Network
 
 OnBlocked = Callable[[str, int, str], None]
-"""Told of each refusal: address, port, reason. For the operator's log and nobody else."""
+"""Called for each refusal with address, port and reason. For the operator's log only."""
 
 _REFUSED: Final = "address refused"
 # An answer may hold thousands, and aiohttp would dial all of them, then all but the
@@ -49,7 +49,7 @@ class RefusedAddressError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """What the operator allows beyond public addresses, https and its ports.
+    """The addresses, schemes and ports that the operator allows beyond public https.
 
     Attributes:
         allow_cidrs: Networks that may be dialled although private.
@@ -64,7 +64,7 @@ class EgressPolicy:
     allow_ports: tuple[tuple[int, int], ...] = ()
 
     def judge(self, address: str, port: int) -> str | None:
-        """Return why an address may not be dialled, or None where it may.
+        """Return why an address must not be dialled, or None.
 
         Args:
             address: An IP address, in text. A name is refused: whoever dials it would
@@ -90,9 +90,9 @@ class EgressPolicy:
 def socket_factory(
     policy: EgressPolicy, on_blocked: OnBlocked
 ) -> Callable[[AddrInfoType], socket.socket]:
-    """Return the `socket_factory` of a `TCPConnector` that dials by the policy.
+    """Return the `socket_factory` of a `TCPConnector` that follows the policy.
 
-    The factory raises RefusedAddressError in place of making a socket.
+    It raises RefusedAddressError instead of creating a socket.
     """
 
     def make(info: AddrInfoType) -> socket.socket:
@@ -108,12 +108,12 @@ def socket_factory(
 
 
 class GuardedResolver(AbstractResolver):
-    """Takes refused addresses out of a resolver's answers.
+    """Removes refused addresses from a resolver's answers.
 
-    No guard by itself, that is `socket_factory`, but it makes the outcome plain: where an
-    answer holds an address that may be dialled, the attempt ends as that address has it
-    end; only an answer that is refused as a whole is a blocked address. Without it the
-    order of the answer would decide, since aiohttp reports the last address it tried.
+    The guard is `socket_factory`; this makes the outcome predictable. If an answer holds an allowed
+    address, the attempt ends with the result of that address. Only an answer that is refused as a
+    whole counts as blocked. Otherwise the order of the answer would decide, since aiohttp reports
+    the last address it tried.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of a host that may be dialled; if there is none, one that may not.
+        """Return the allowed addresses of a host; if there is none, a refused one.
 
         Raises:
             OSError: The name does not resolve.

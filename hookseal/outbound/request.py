@@ -1,8 +1,8 @@
-"""What goes out on the wire: one HTTP/1.1 request (RFC 9112), its head half written ahead.
+"""One HTTP/1.1 request (RFC 9112) as bytes, with a prepared head.
 
-aiohttp builds a request out of some forty calls, each time anew. Ours are all alike: `POST`,
-a body of known length, headers that the endpoint and the seal decide. So only what differs
-from one attempt to the next is written for each of them.
+aiohttp builds each request with about forty calls. Ours are alike: `POST`, a body of known length,
+headers of the endpoint and of the encryption. So only the parts that differ between attempts are
+written for each of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-e
 
 
 class Destination(NamedTuple):
-    """Where an endpoint is.
+    """Where an endpoint is, and the constant head of its requests.
 
     Attributes:
         dial: What aiohttp's connector needs to find or make a connection; never sent.
@@ -42,7 +42,7 @@ class Destination(NamedTuple):
 
 
 def destination_of(url: URL, loop: AbstractEventLoop) -> Destination:
-    """Prepare what all requests to a URL share.
+    """Return the part that all requests to a URL share.
 
     Raises:
         ValueError: There is no host in it.

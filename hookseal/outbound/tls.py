@@ -1,4 +1,4 @@
-"""TLS to endpoints: the system's trust store, and a client certificate if there is one."""
+"""TLS to endpoints: the system's trust store, and an optional client certificate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def with_client_certificate(cert_file: Path, key_file: Path | None = None) -> ssl.SSLContext:
-    """Return a context that shows this certificate to who asks for it (RFC 8446 section 4.4.2).
+    """Return a context that presents this certificate on request (RFC 8446 section 4.4.2).
 
     Args:
         cert_file: PEM, with the chain behind it if there is one.

@@ -1,4 +1,4 @@
-"""Which ids were published a moment ago, and where: bounded by number and by age."""
+"""Recently published event ids and their positions, bounded by number and age."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Published(NamedTuple):
 
 
 def mark_of(customer_id: bytes, event_id: bytes, copy: int | None = None) -> bytes:
-    """Return what stands for an id of a customer's.
+    """Return the key of a customer's event id.
 
     Args:
         customer_id: Empty for a broadcast.
@@ -42,7 +42,7 @@ def mark_of(customer_id: bytes, event_id: bytes, copy: int | None = None) -> byt
 
 
 def fingerprint_of(value: bytes) -> bytes:
-    """Return what tells this value from another one under the same id."""
+    """Return a fingerprint that differs for another value under the same id."""
     return blake2b(value, digest_size=_FINGERPRINT_BYTES).digest()
 
 
@@ -59,12 +59,12 @@ class RecentIds:
         return len(self._found)
 
     def get(self, mark: bytes, *, now: float) -> Published | None:
-        """Return what was published under the id within the window, or None."""
+        """Return the record that was published under the id within the window, or None."""
         found = self._found.get(mark)
         return None if found is None or now - found.at > self._window_s else found
 
     def remember(self, mark: bytes, published: Published) -> None:
-        """Remember; within the window the first record under an id is the one that counts."""
+        """Remember a record; within the window, the first record of an id counts."""
         if self.get(mark, now=published.at) is not None:
             return
         # To the end of the line, also where an older one is forgotten for it.

@@ -1,4 +1,4 @@
-"""`events` as the API publishes to it: acknowledged, and once under an id within a window."""
+"""Publishes to `events` for the API: acknowledged, and once per event id within a window."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _WRITES_MAX = 20_000
 
 
 class EventLog:
-    """Publishes events; a repeat of what has a chosen id is told its first place.
+    """Publishes events; a duplicate gets the position of its first copy.
 
-    It remembers the ids that it wrote itself, and follows `events` for those that other
-    processes wrote, and for its own from before it was started.
+    It remembers the ids that it wrote, and follows `events` for ids of other processes and of
+    earlier runs.
     """
 
     def __init__(
@@ -44,15 +44,10 @@ class EventLog:
         window_s: float = REPEAT_WINDOW_S,
         sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
-        """Prepare; nothing connects yet.
+        """Remember at most `ids_max` ids, each for `window_s` seconds.
 
-        Args:
-            cluster: Where the topic is.
-            now: Tells the seconds since the Unix epoch.
-            timeout_s: Seconds until an event must be acknowledged.
-            ids_max: Ids that are remembered at most.
-            window_s: Seconds each is remembered.
-            sealing: What is done to an event before it is written; makes the same of the same.
+        An event must be acknowledged within `timeout_s` seconds. `now` returns Unix seconds.
+        `sealing` transforms an event before it is written; it is deterministic.
         """
         self._sealing = sealing
         topic = TopicNames(cluster.topic_prefix).events
@@ -65,12 +60,12 @@ class EventLog:
         )
 
     async def start(self) -> None:
-        """Begin to connect; returns at once, also while Kafka is away."""
+        """Connect in the background; returns at once, also while Kafka is away."""
         await self._writer.start()
         await self._follower.start()
 
     async def close(self) -> None:
-        """Wait for what is under way, then disconnect; takes seconds at most."""
+        """Wait some seconds at most for records in progress, then disconnect."""
         await self._writer.close()
         await self._follower.close()
 
@@ -82,13 +77,13 @@ class EventLog:
         await self.close()
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why nothing can be published now, or why repeats are not known; or None."""
+        """Return why nothing can be published or duplicates are unknown; or None."""
         return self._writer.why_not_ready() or self._follower.why_not_ready()
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
         """Publish events, in this order for each customer.
 
-        An event whose chosen id was published within the window is not written again.
+        An event whose id was published within the window is not written again.
 
         Args:
             drafts: In order.
@@ -98,7 +93,7 @@ class EventLog:
             by partition.
 
         Raises:
-            EventIdReusedError: One of the ids stands for another event; nothing was written.
+            EventIdReusedError: One of the ids belongs to another event; nothing was written.
             InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
                 them is over the limit of the topic, the others may have been written.
             BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
@@ -166,7 +161,7 @@ class EventLog:
     def _known(
         self, index: int, draft: NewEvent, write: PendingRecord
     ) -> PendingRecord | Published | None:
-        """Return what has the write's id already; without one, the write is it from now on."""
+        """Return the earlier record of the write's id; without one, register this write."""
         write.mark = mark_of(
             draft.customer_id.encode(),
             (draft.event_id or "").encode(),

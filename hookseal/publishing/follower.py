@@ -1,8 +1,8 @@
-"""Which chosen ids others wrote to `events`: read without reading again what was written here.
+"""Follows event ids that other processes write to `events`.
 
-Following the whole topic would cost a process as much as it writes: every record comes back.
-So it asks four times a second where the partitions end, and reads what stands there that this
-process did not write itself; where nobody else writes, that is nothing.
+Reading the whole topic would cost a process as much as it writes, since its own records come back.
+So it asks four times a second for the end offsets, and reads only records that this process did not
+write. Where no other process writes, it reads nothing.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ _RECORDS = 500
 
 
 class ReadPosition:
-    """How far a partition is known, by reading it or by having written it."""
+    """Offset below which a partition is known, by reading or by writing."""
 
     __slots__ = ("_ahead", "offset")
 
     def __init__(self, offset: int) -> None:
-        """All below the offset is known."""
+        """Everything below the offset is known."""
         self.offset = offset
         self._ahead = (offset, offset)
 
     def wrote(self, first: int, count: int) -> None:
-        """So many records were written by this process, from this offset."""
+        """This process wrote `count` records from offset `first` on."""
         start, stop = self._ahead
         self._ahead = (start if first == stop else first, first + count)
         self._join()
 
     def read_to(self, offset: int) -> None:
-        """All below the offset was read."""
+        """Everything below the offset was read."""
         self.offset = max(self.offset, offset)
         self._join()
 
@@ -66,7 +66,7 @@ class ReadPosition:
 
 
 class EventFollower:
-    """Remembers chosen ids of records that others wrote, and of those from before the start."""
+    """Remembers event ids of other processes and from before the start."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class EventFollower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to follow; returns at once, also while Kafka is away."""
+        """Follow in the background; returns at once, also while Kafka is away."""
         self._task = asyncio.create_task(self._keep_following())
 
     async def close(self) -> None:
@@ -103,11 +103,11 @@ class EventFollower:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why what others wrote is not known; or None."""
+        """Return why ids of other processes are unknown, or None."""
         return self._reason
 
     def wrote(self, partition: int, first: int, count: int) -> None:
-        """Pass over what this process wrote: so many records, from this offset."""
+        """Skip `count` records of this process from offset `first` on."""
         if seen := self._seen.get(partition):
             seen.wrote(first, count)
 
@@ -155,7 +155,7 @@ class EventFollower:
     async def _begin(
         self, consumer: AIOKafkaConsumer, places: Mapping[int, TopicPartition]
     ) -> None:
-        """Look back as far as the window goes, where nothing was seen yet."""
+        """Seek new partitions to the start of the window."""
         new = [place for partition, place in places.items() if partition not in self._seen]
         if not new:
             return

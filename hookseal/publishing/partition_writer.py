@@ -1,8 +1,8 @@
-"""Many requests' records in few batches: one under way for each partition, in order.
+"""Records of many requests in few batches: one in progress per partition, in order.
 
-`AIOKafkaProducer.send` makes a future for each record and lets tasks that wait for room in
-a full batch overtake one another. Here a request waits for all its records at once, and what
-comes while a batch is under way makes up the next one.
+`AIOKafkaProducer.send` creates a future for each record, and tasks that wait for space in a full
+batch overtake one another. Here a request waits once for all its records, and records that arrive
+during a batch form the next one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OVERHEAD_BYTES = 512
 
 
 class PendingAck:
-    """A request, until the last of its records is written or one of them failed."""
+    """A request that waits until all its records are written or one failed."""
 
     __slots__ = ("_left", "future")
 
@@ -40,28 +40,28 @@ class PendingAck:
             write.pending_acks.append(self)
 
     def one_less(self) -> None:
-        """One record more is written."""
+        """One more record is written."""
         self._left -= 1
         if self._left == 0 and not self.future.done():
             self.future.set_result(None)
 
     def failed(self, error: HooksealError) -> None:
-        """One record could not be written, or it cannot be known."""
+        """One record failed, or its result is unknown."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 class PendingRecord:
-    """A record on its way.
+    """A record that waits to be written.
 
     Attributes:
         partition: Counted from 0.
         key: Or None.
         value: Its value.
         headers: In this order.
-        mark: What stands for its id, where that was chosen.
+        mark: Key of its event id, if the caller chose one.
         fingerprint: Of its value, where its id was chosen.
-        offset: Where it stands, once it is written.
+        offset: Its offset, once it is written.
         waiters: The requests that wait for it.
     """
 
@@ -97,12 +97,12 @@ class PendingRecord:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes, about."""
+        """Approximate bytes in memory."""
         return len(self.value) + OVERHEAD_BYTES
 
 
 class PartitionWriter:
-    """The way to one partition."""
+    """Writes to one partition."""
 
     def __init__(
         self,
@@ -125,19 +125,19 @@ class PartitionWriter:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to write and nothing under way."""
+        """Whether records wait and no batch is in progress."""
         return bool(self._waiting) and not self._is_busy
 
     def has_waited(self, patience_s: float) -> bool:
-        """Return whether a batch has been under way for longer than this."""
+        """Return whether a batch has been in progress for longer than this."""
         return self._is_busy and asyncio.get_running_loop().time() - self._since > patience_s
 
     def put(self, write: PendingRecord) -> None:
-        """Take a record, behind all that were taken before."""
+        """Append a record to the queue."""
         self._waiting.append(write)
 
     async def send(self, client: AIOKafkaProducer) -> None:
-        """Hand what waits over to the client, as much as one batch takes."""
+        """Send the next batch of waiting records."""
         self._is_busy, self._since = True, asyncio.get_running_loop().time()
         batch: list[PendingRecord] = []
         try:
@@ -196,13 +196,13 @@ class PartitionWriter:
         self._ended(client, batch, error)
 
     def drop_abandoned(self) -> Sequence[PendingRecord]:
-        """Return what nobody waits for any more, at the head of what waits; it is not written."""
+        """Remove and return the records at the queue's head for which nothing waits any more."""
         dropped = []
         while self._waiting and not self._waiting[0].pending_acks:
             dropped.append(self._waiting.popleft())
         return dropped
 
     def drop_all(self) -> Sequence[PendingRecord]:
-        """Return all that waits; it is not written."""
+        """Remove and return all waiting records."""
         dropped, self._waiting = list(self._waiting), deque()
         return dropped

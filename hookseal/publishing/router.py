@@ -1,4 +1,4 @@
-"""Events that hookseal itself writes to `events`: notices, and events on a wrong partition."""
+"""Events that hookseal itself writes to `events`: notices, and rerouted events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class KafkaNotices:
-    """`Notices` on the topic `events`, behind what the tenant has there already."""
+    """`Notices` on the topic `events`, after the tenant's earlier events."""
 
     def __init__(self, producer: Producer, names: TopicNames) -> None:
         self._producer = producer

@@ -1,4 +1,4 @@
-"""Events on their way to `events`, their data sealed at rest."""
+"""Encrypts the data of events before they are written to `events`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _head = msgspec.json.Decoder(_Head)
 
 
 def sealed(draft: NewEvent, vault: EventVault) -> NewEvent:
-    """Return the draft with its data sealed; type, id and time stay in the clear."""
+    """Return the draft with encrypted data; type, id and time stay readable."""
     data = data_member(draft.value) or b"null"
     head = draft.value[: -len(_DATA) - len(data) - 1]
     event = _head.decode(head + b"}")

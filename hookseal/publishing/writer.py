@@ -1,4 +1,4 @@
-"""Writing to `events` for many requests at a time, through whatever Kafka does meanwhile."""
+"""Writes to `events` for many requests at once, and reconnects after each Kafka error."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ _STOP_S = 5.0
 
 
 class EventWriter:
-    """Writes records; each is acknowledged by all in-sync replicas, or said to have failed.
+    """Writes records. Each is acknowledged by all in-sync replicas, or reported as failed.
 
-    An idempotent producer tries for as long as Kafka is away, so that what is under way is
-    written once Kafka is back, although nobody waits for it any more. What was not yet under
-    way then is dropped. While a partition's batch is overdue, what would wait behind it is
-    refused at once.
+    An idempotent producer retries for as long as Kafka is away, so a batch in progress is written
+    once Kafka is back, although its requests timed out. Records that were not yet in a batch are
+    dropped. While a partition's batch is overdue, new records for it are refused at once.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class EventWriter:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
-        """Begin to connect; returns at once, also while Kafka is away."""
+        """Connect in the background; returns at once, also while Kafka is away."""
         self._lost.set()
         self._tasks = (
             asyncio.create_task(self._keep_connected()),
@@ -82,7 +81,7 @@ class EventWriter:
         )
 
     async def close(self) -> None:
-        """Wait for what is under way, then disconnect; never for longer than it takes to stop."""
+        """Wait for records in progress, then disconnect; takes some seconds at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
                 await self._idle.wait()
@@ -97,7 +96,7 @@ class EventWriter:
             self._finish(writer.drop_all(), _failed("ProducerClosed"))
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why nothing can be written just now, or None."""
+        """Return why nothing can be written now, or None."""
         if self._client is None:
             return self._reason or self._cluster.unreachable()
         if any(writer.has_waited(self._timeout_s) for writer in self._writers):
@@ -115,7 +114,7 @@ class EventWriter:
         return len(self._writers)
 
     def check_room(self, writes: Sequence[PendingRecord]) -> None:
-        """Return if these can be taken.
+        """Raise if these records cannot be accepted.
 
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`; `overloaded`, too much waits.
@@ -131,7 +130,7 @@ class EventWriter:
             raise BrokerError("overloaded", "Too much waits to be written to Kafka.")
 
     def put(self, writes: Sequence[PendingRecord]) -> None:
-        """Take records, in this order within each partition."""
+        """Queue records, in this order within each partition."""
         if not writes:
             return
         self._idle.clear()
@@ -141,7 +140,7 @@ class EventWriter:
         self._wake.set()
 
     async def wait(self, writes: Sequence[PendingRecord]) -> None:
-        """Return once all these records, which were put, are written.
+        """Return once all these queued records are written.
 
         Raises:
             BrokerError: `publish_failed`: each may still have been written, or may yet be.
@@ -247,8 +246,8 @@ class EventWriter:
                 self._reason, pause_s = error, delay.next_s()
                 _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
             for writer in self._writers:
-                # Whoever comes now is refused at once. Of what somebody asked for before, a
-                # part may be under way still.
+                # New requests are refused at once. A part of an earlier request may still be
+                # in progress.
                 self._finish(writer.drop_all(), _failed("no broker answers"))
             await asyncio.sleep(pause_s)
 
@@ -283,7 +282,7 @@ class EventWriter:
             async with asyncio.timeout(_STOP_S):
                 await client.stop()
         except BaseException as error:
-            # stop() cannot be called twice; whoever waits for its batches is told.
+            # stop() cannot be called twice. Fail its batches for those that wait for them.
             client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001
             if (task := client._sender.sender_task) is not None:  # noqa: SLF001
                 task.cancel()

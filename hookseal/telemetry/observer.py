@@ -154,7 +154,7 @@ class TelemetryObserver:
         """A dead letter was written."""
         metrics.DEAD_LETTERS.labels(letter.reason, category_of(letter.reason)).inc()
         if letter.reason == SUSPENDED:
-            # It is not given up, and the suspension was told of.
+            # A deferred event, not a failure. The suspension has its own log line.
             return
         customer_id = (letter.key or b"").decode("utf-8", "replace")
         if self._storms.note(customer_id):

@@ -45,12 +45,12 @@ class TenantChangelogConsumer:
     created again or forbidden is read from its start once that is possible.
 
     Attributes:
-        index: The tenants; not complete, or of a log that is no more, unless `recovered`.
-        outdated: Customer ids of the tenants whose record is not of the current master key.
-        waiters: Told of every change, once `recovered`.
-        recovered: Whether everything is read that stood in the changelog at the start.
-        trouble: Why the changelog, or where it ends, cannot be read now; or None.
-        wrong_key: Set while all that was read is of another master key; or None.
+        index: The tenants; incomplete or of a deleted topic unless `recovered`.
+        outdated: Customer ids of tenants whose record has a MAC of a previous master key.
+        waiters: Get every change, once `recovered`.
+        recovered: Whether everything that the changelog had at the start is read.
+        error: Why the changelog or its end cannot be read now; or None.
+        wrong_key: Set while every record that was read is of another master key; or None.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class TenantChangelogConsumer:
             self.wrong_key = master_key_wrong(foreign) if foreign else None
             self._key_known.set()
             if self.wrong_key is not None:
-                # Not told of as forged: it is not somebody else who is at fault.
+                # Not reported as forged: the configuration is at fault.
                 self._first.set()
                 if self._said != self.wrong_key.code:
                     self._said = self.wrong_key.code

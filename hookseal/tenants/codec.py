@@ -81,7 +81,7 @@ class TenantCodec:
         return self._mac.attach(self._documents, key, tenants.encode(sealed))
 
     def checked_document(self, key: bytes, value: bytes) -> Genuine:
-        """Return a tenant's document as it stands, without its MAC.
+        """Return a tenant's stored document without its MAC.
 
         Raises:
             InvalidInputError: `tenant_document_forged`.

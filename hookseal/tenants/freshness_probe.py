@@ -20,7 +20,7 @@ _EVERY_S = 1.0
 # Callers may come by the thousand; the broker is asked no oftener than this.
 _GAP_S = 0.02
 _GAP_AFTER_FAILURE_S = 0.5
-# A reader that takes longer is asked for anew; what it has still to read may have grown.
+# After that, ask again: the log of a slow reader may have grown.
 _REACH_S = 5.0
 
 
@@ -48,14 +48,14 @@ class FreshnessProbe:
         caught_up: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare.
+        """Ask about one reader.
 
         Args:
-            ask: Returns the offset behind the last record, by partition.
-            positions: How far the reader has come, by partition; it changes as it reads.
-            heard: Told of each question why there was no answer, or None if there was one.
+            ask: Returns the end offset of each partition.
+            positions: The reader's positions by partition; they change as it reads.
+            heard: Called with the error of each question, or None if it was answered.
             caught_up: Called each time the reader is up to date.
-            now: Seconds, from any start.
+            now: Monotonic clock, in seconds.
         """
         self.ends: Mapping[int, int] = {}
         self._ask = ask
@@ -108,7 +108,7 @@ class FreshnessProbe:
         try:
             while True:
                 await self._until(self._wanted, _EVERY_S)
-                # Whoever comes until then is served by the same question.
+                # Callers that arrive until then share the question.
                 await asyncio.sleep(max(0.0, self._asked_at + gap_s - self._now()))
                 try:
                     await self._round()

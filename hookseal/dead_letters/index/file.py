@@ -59,7 +59,7 @@ class Known(NamedTuple):
     Attributes:
         next: The offset to read next.
         last: The offset of the last record that was read, if there was any.
-        fingerprint: Of that record: a topic that is made anew has another one there.
+        fingerprint: Of that record. A topic that was created again has another one there.
     """
 
     next: int
@@ -92,7 +92,7 @@ class Source(Protocol):
     topic: str
     schema: str
     rows_max: int | None
-    """Records kept, over all partitions; None = whatever stands on the topic."""
+    """Records kept, over all partitions; None = all that the topic has."""
 
     def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
         """Insert the rows of the records."""

@@ -87,12 +87,11 @@ class Follower:
         """Open the file, connect, and begin to follow in the background.
 
         Args:
-            patient: Return at once, whatever is not there yet: it is tried again and again,
-                and whoever asks meanwhile is told.
+            patient: Return at once. Errors are retried, and queries raise them meanwhile.
 
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
-            ConfigurationError: `index_unusable`; not if it is patient.
+            BrokerError: `broker_unreachable`, `topic_missing`; not if patient.
+            ConfigurationError: `index_unusable`; not if patient.
         """
         if not patient:
             await self._open()
@@ -208,7 +207,7 @@ class Follower:
                 continue
             except (KafkaError, BrokerError, OSError) as error:
                 _log.warning("The index waits for Kafka: %s", type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - told to whoever asks the index
+            except Exception as error:  # noqa: BLE001 - the next query raises it
                 await self._fail(error)
             await asyncio.sleep(delay.next_s())
 
@@ -267,8 +266,8 @@ class Follower:
                 elif at.last is None or at.last < start:
                     begun[place] = at.next
                 else:
-                    # The last record that is known is read again: a topic that was made
-                    # anew and has grown since has another one there.
+                    # Read the last known record again: a topic that was created again and
+                    # has grown since has another record there.
                     begun[place], unsure[place] = at.last, at
         return begun, unsure
 

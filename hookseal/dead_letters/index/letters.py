@@ -48,12 +48,11 @@ class Letters:
         """Begin to follow.
 
         Args:
-            patient: Return at once, whatever is not there yet: it is tried again and again,
-                and whoever asks meanwhile is told.
+            patient: Return at once. Errors are retried, and queries raise them meanwhile.
 
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`; not if it is patient.
-            ConfigurationError: `index_unusable`; not if it is patient.
+            BrokerError: `broker_unreachable`, `topic_missing`; not if patient.
+            ConfigurationError: `index_unusable`; not if patient.
         """
         await self._follower.start(patient=patient)
 

@@ -1,4 +1,4 @@
-"""What is replayed: dead letters by a filter, or an endpoint's events since a time."""
+"""Replays dead letters by a filter, or an endpoint's events from a time on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class EventsWanted:
         customer_id: Whose.
         endpoint_id: Where to, whether they came there before or not.
         since_ms: Written at this moment or later; milliseconds since the Unix epoch.
-        until_ms: Written before this moment; None = what stands there when it begins.
+        until_ms: Written before this moment; None = up to the end when the replay begins.
         wants: Whether the endpoint subscribes to an event type.
         again: Any name: another replay of the same, after one that is done.
     """
@@ -66,7 +66,7 @@ class EventsWanted:
 
     @property
     def job(self) -> str:
-        """The id under which it goes on after an interruption."""
+        """Id under which an interrupted replay continues."""
         asked = (self.customer_id, self.endpoint_id, self.since_ms, self.until_ms, self.again)
         return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
 
@@ -85,7 +85,7 @@ class Replayer:
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
         """Return what `replay` would do; does not wait for the index.
 
-        Letters that were replayed are counted apart, whatever the filter says of them.
+        Replayed letters are counted separately, whatever the filter says of them.
         """
         return await plan_of(self._index, wanted)
 
@@ -101,11 +101,11 @@ class Replayer:
     ) -> int:
         """Publish the letters' events again; return how many were published.
 
-        Each letter once, ever; in the order of their partition; aimed at the endpoint that
-        gave up. Letters that come while it runs are left alone.
+        Each letter is published once, ever, in the order of its partition, for the endpoint that it
+        names. Letters that are written meanwhile are not included.
 
         Args:
-            wanted: Which letters; those that were replayed already are passed over.
+            wanted: Which letters; replayed ones are skipped.
             limit: At most so many.
             per_s: At most so many a second, over all partitions; None = no bound.
             wait_s: Seconds to wait where another replay is under way; None = until it ends.
@@ -154,8 +154,8 @@ class Replayer:
     ) -> int:
         """Publish an endpoint's events again; return how many were published.
 
-        Each of them once for the same `EventsWanted`, up to where the topic ended when it
-        was begun first; in their order. Replays among them are passed over.
+        Each event is published once for equal `EventsWanted`, in order, up to the topic's end when
+        the replay began. Replays among the events are skipped.
 
         Args:
             wanted: Which.
@@ -186,9 +186,9 @@ class Replayer:
         wait_s: float | None,
         on_wait: Callable[[int], None],
     ) -> None:
-        """Claim the partition and publish; begin again when Kafka or the claim was lost.
+        """Claim the partition and publish; start again if Kafka or the claim was lost.
 
-        An item that Kafka refuses is left out; its error is raised once the others are published.
+        An item that Kafka refuses is left out. Its error is raised once the others are published.
         """
         tries = 0
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
@@ -222,7 +222,7 @@ class Replayer:
     async def _letters(
         self, lease: ReplayLease, todo: LetterFilter, partition: int, end: int, run: _Run
     ) -> None:
-        # Only now: what an earlier holder had published stands in the ledger by now.
+        # Only now does the ledger have what an earlier holder published.
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
         place = TopicPartition(self._names.dead_letters, partition)
         after = -1
@@ -246,7 +246,7 @@ class Replayer:
                 finally:
                     run.give_back(room)
                 after = places[-1][0]
-        # So that whoever asks the index next hears of it.
+        # So that the next query sees the replays.
         await self._index.catch_up(ledger_to={partition: lease.ledger_to})
 
     async def _events(
@@ -283,7 +283,7 @@ class Replayer:
 
 
 class _Run:
-    """How far one replay is, over all its partitions."""
+    """Progress of one replay over all its partitions."""
 
     def __init__(self, limit: int | None, pace: Pace, on_progress: Callable[[int], None]) -> None:
         self.left = limit
@@ -295,17 +295,17 @@ class _Run:
         self._at_a_time = min(_AT_A_TIME, slowest)
 
     def reserve(self) -> int:
-        """Return how many may be published next; 0 = no more."""
+        """Return how many records may be published next; 0 = no more."""
         room = self._at_a_time if self.left is None else min(self._at_a_time, self.left)
         self.give_back(-room)
         return room
 
     def give_back(self, count: int) -> None:
-        """Leave so many of those that were reserved to others."""
+        """Return unused reservations."""
         if self.left is not None:
             self.left += count
 
     def published(self, count: int) -> None:
-        """Count what is safe."""
+        """Count published records."""
         self.done += count
         self._on_progress(count)

@@ -19,11 +19,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def bound_to_us(command: Sequence[str]) -> list[str]:
-    """Return the command that runs this one bound to this process.
+    """Return the command that runs this command bound to this process.
 
-    Only Linux can do that. And the kernel takes the thread that starts it for its parent:
-    bound to another than the main one, it would die with that. Otherwise the command is
-    returned as it is.
+    Only Linux can do that, and only from the main thread: the kernel takes the thread for the
+    parent, and the program would end with the thread. Otherwise the command is returned unchanged.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return [*command]

@@ -1,4 +1,4 @@
-"""Which broker a demo runs on."""
+"""Chooses the broker of a demo."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on, all different."""
+    """Return different ports on which nothing listens."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
@@ -40,7 +40,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def with_free_ports(count: int, start: Callable[[list[int]], T]) -> T:
-    """Start something on free ports, and once more on others if one was taken meanwhile.
+    """Start something on free ports; retry once on others if a port was taken meanwhile.
 
     Raises:
         BrokerError: What `start` raises; `broker_port_taken` the second time.

@@ -1,7 +1,7 @@
-"""Whether a broker answers: a Metadata request over a plain socket.
+"""Checks whether a broker answers, by a Metadata request over a plain socket.
 
-The clients of aiokafka would do, but they need an event loop, retry on their own terms and
-log each refused connection; who waits for a broker to come up wants none of that.
+aiokafka's clients need an event loop, retry by their own rules and log each refused connection. A
+caller that waits for a broker to start wants none of that.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _CORRELATION_ID_BYTES = 4
 
 
 def node_ids(address: str) -> frozenset[int]:
-    """Return the ids of the nodes that the broker at `host:port` knows to be up.
+    """Return the ids of the live nodes that the broker at `host:port` knows.
 
-    Empty when nothing answers there, or no Kafka broker does.
+    Empty if no Kafka broker answers there.
     """
     try:
         with socket.create_connection(split(address), _ANSWER_TIMEOUT_S) as connection:
@@ -53,7 +53,7 @@ def accepts(address: str) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Ask until the condition holds or `timeout_s` seconds are over; return which."""
+    """Poll until the condition holds or `timeout_s` seconds passed; return whether it holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

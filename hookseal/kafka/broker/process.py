@@ -22,7 +22,7 @@ _PORT_TAKEN_WORDS = ("Address already in use", "AddrInUse", "BindException")
 
 
 class Child:
-    """One program, whose output is appended to a file. It can be started again once it ended."""
+    """One program that appends its output to a file. It can be started again once it ended."""
 
     def __init__(
         self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
@@ -35,7 +35,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process it runs as, or ran as last."""
+        """Process id of the current or last run."""
         return self._started().pid
 
     @property
@@ -98,7 +98,7 @@ class Child:
         )
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, without waiting for the end."""
+        """Send SIGTERM without waiting."""
         if self.alive:
             self._started().terminate()
 
@@ -124,9 +124,9 @@ class Child:
 
 
 def last_lines(log: Path) -> str:
-    """Return the end of a log, as much as fits into an error; nothing when there is no log.
+    """Return the last lines of a log for an error message; empty without a log.
 
-    The lines of Java's stack traces are left out: their causes are what tells.
+    Lines of Java stack traces are left out: their causes are what matters.
     """
     lines = [line for line in _tail(log).splitlines() if line.strip() and line[0] != "\t"]
     return "\n".join(lines[-_LINES_SHOWN:])
