@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.api_checks import reached
+from hookseal.cli.checks import reached
 from hookseal.domain.suspension import Suspension
 from hookseal.errors import BrokerError, ConflictError
 from tests.builders import an_endpoint
