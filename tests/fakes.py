@@ -308,7 +308,7 @@ class FakeLetters:
         self.replayed: list[Letter] = []
         self.limits: list[int | None] = []
         self.error: HooksealError | None = None
-        self.refused: HooksealError | None = None
+        self.refusals: list[HooksealError] = []
         self.records: dict[tuple[int, int], Record] = {}
         self.history: list[AttemptRecord] = []
 
@@ -372,11 +372,15 @@ class FakeLetters:
     async def replay(
         self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
     ) -> int:
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None and refusal.code == "replay_busy":
+            raise refusal
         todo = self._todo(wanted)[:limit]
         self.replayed += todo
         self.limits.append(limit)
-        if self.refused is not None:
-            raise self.refused
+        if refusal is not None:
+            # All others are published.
+            raise refusal
         return len(todo)
 
     def _todo(self, wanted: LetterFilter) -> list[Letter]:

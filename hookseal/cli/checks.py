@@ -7,12 +7,16 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from hookseal import descriptors
+from hookseal.cli.api_client import ApiClient
+from hookseal.cli.api_session import key_of
 from hookseal.cli.clock import newest_timestamp
-from hookseal.errors import BrokerError, ConfigurationError
+from hookseal.errors import BrokerError, ConfigurationError, HooksealError
 from hookseal.kafka import topics
 from hookseal.kafka.codecs import readable
 from hookseal.tenants.key_check import key_fit, master_key_wrong
@@ -20,14 +24,13 @@ from hookseal.tenants.key_check import key_fit, master_key_wrong
 if TYPE_CHECKING:
     from hookseal.config import Settings
 
-__all__ = ["Check", "cluster_checks", "environment_checks", "settings_checks"]
-
 _FAUST = "0.15.3"
 _AIOKAFKA = "0.14.0"
 # Standard Webhooks: a receiver refuses a timestamp that is more than five minutes off.
 _SKEW_MAX_S = 60.0
 # The API then accepts 2,048 connections, and a worker has as many for its endpoints.
 _DESCRIPTORS_MIN = 4_096
+_NOBODY_THERE = frozenset({"api_unreachable", "api_unexpected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +214,72 @@ def _store(settings: Settings) -> Check:
     if importlib.util.find_spec("rocksdict") is None:
         return Check("store", "fail", "rocksdict is not installed; install `hookseal[rocksdb]`.")
     return Check("store", "ok", f"rocksdb, rocksdict {version('rocksdict')}")
+
+
+async def queue_check(settings: Settings) -> Check:
+    """Look at the queue of `hookseal local`."""
+    if settings.queue_url == "memory://":
+        return Check("queue", "ok", "in memory: what is left is lost when its process ends")
+    try:
+        from hookseal.local.redis_link import RedisLink
+        from hookseal.local.redis_store import RedisStore
+    except ImportError:
+        return Check("queue", "fail", "redis is not installed; install `hookseal[redis]`.")
+    try:
+        link = RedisLink(settings.queue_url, settings.topic_prefix)
+        try:
+            version = await RedisStore(link, settings.partitions).check()
+        finally:
+            await link.close()
+    except HooksealError as error:
+        return Check("queue", "fail", f"{error.code}: {error.message}")
+    return Check("queue", "ok", f"Redis {version} answers at {link.where}")
+
+
+async def api_checks(settings: Settings) -> list[Check]:
+    """Look at the API and at the key for it; at nothing where no API is named."""
+    if not settings.api_url:
+        return []
+    try:
+        key, missing = key_of(settings), None
+    except ConfigurationError as error:
+        key, missing = "", error
+    # It is told what is, not what would be in a moment.
+    async with ApiClient(settings.api_url, key, timeout_s=0.0) as api:
+        try:
+            await api.ask("GET", "/readyz")
+        except HooksealError as error:
+            checks = [Check("api", "fail", f"{error.code}: {error.message}")]
+            if error.code in _NOBODY_THERE:
+                return checks
+        else:
+            checks = [reached(settings.api_url)]
+        if missing is not None:
+            return [*checks, Check("api key", "fail", missing.message)]
+        return [*checks, await _api_key(api)]
+
+
+def reached(url: str) -> Check:
+    """Return what is to be said of an API that is ready there."""
+    if urlsplit(url).scheme == "http" and not _is_this_machine(urlsplit(url).hostname or ""):
+        return Check("api", "warn", f"ready at {url}, but keys go there in the clear; use https.")
+    return Check("api", "ok", f"ready at {url}")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+async def _api_key(api: ApiClient) -> Check:
+    try:
+        await api.ask("GET", "/v1/tenants?limit=1")
+    except BrokerError as error:
+        return Check("api key", "warn", f"cannot be told now: {error.code}: {error.message}")
+    except HooksealError as error:
+        if error.code == "admin_only":
+            return Check("api key", "ok", "taken, as a tenant's")
+        return Check("api key", "fail", f"{error.code}: {error.message}")
+    return Check("api key", "ok", "taken, as the operator's")

@@ -8,15 +8,13 @@ from hookseal.cli import ui
 from hookseal.cli.options import AsJson
 from hookseal.errors import ConfigurationError
 
-__all__ = ["doctor"]
-
 
 def doctor(*, as_json: AsJson = False) -> None:
     """Check settings, versions, broker, topics, clock and API; exit 1 if something fails.
 
     Where HOOKSEAL_QUEUE_URL is set, the queue in the place of broker, topics and clock.
     """
-    from hookseal.cli import api_checks, checks, queue_checks
+    from hookseal.cli import checks
     from hookseal.config import load
 
     found = checks.environment_checks()
@@ -28,12 +26,12 @@ def doctor(*, as_json: AsJson = False) -> None:
         found += checks.settings_checks(settings)
         if "queue" in settings.model_fields_set:
             with ui.working("Asking the queue"):
-                found.append(ui.run(queue_checks.queue_check(settings)))
+                found.append(ui.run(checks.queue_check(settings)))
         else:
             with ui.working("Asking the broker"):
                 found += ui.run(checks.cluster_checks(settings))
         with ui.working("Asking the API"):
-            found += ui.run(api_checks.api_checks(settings))
+            found += ui.run(checks.api_checks(settings))
     if as_json:
         ui.json([asdict(check) for check in found])
     else:

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from hookseal.cli import tenant_api_keys, tenant_endpoints, tenant_keys, ui
+from hookseal.cli import tenant_endpoints, tenant_keys, ui
 from hookseal.cli.options import AsJson, Customer, Timeout
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Make tenants, look at them, change them.")
-app.add_typer(tenant_api_keys.app, name="api-keys")
-app.add_typer(tenant_keys.app, name="keys")
+app.add_typer(tenant_keys.api_keys, name="api-keys")
+app.add_typer(tenant_keys.public_keys, name="keys")
 app.add_typer(tenant_endpoints.app, name="endpoints")
 
 HIDDEN = "***"

@@ -148,6 +148,9 @@ class TestMemory:
         async with asyncio.timeout(30):
             while len((await local.do("GET", path))["items"]) < 2:
                 pass
+        (row,) = (await local.do("GET", "/v1/dead-letters/stats"))["items"]
+        first = (await local.do("GET", "/v1/dead-letters?order=oldest&limit=1"))["items"][0]
+        shown = await local.do("GET", f"/v1/dead-letters/{first['id']}?reveal=true")
         await local.do("POST", f"{path}/replay", {"limit": 1})
         async with asyncio.timeout(30):
             while len((await local.do("GET", path))["items"]) < 3:
@@ -166,6 +169,10 @@ class TestMemory:
         done = await third.do("POST", f"{path}/replay", {})
         await acme.until(lambda: len(acme.events) == 4)
 
+        assert (row["customer_id"], row["count"]) == ("acme", 2)
+        assert (shown["customer_id"], shown["event_id"]) == ("acme", first["event_id"])
+        assert first["event_id"] in shown["event"]
+        assert [one["code"] for one in shown["history"]] == ["http_503"] * first["attempts"]
         assert numbers(acme)[:2] == [2, 3]
         assert [one["replayed_at"] is None for one in listed["items"]] == [False, True, True]
         assert done["replayed"] == 2

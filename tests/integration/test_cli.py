@@ -435,6 +435,21 @@ class TestPublish:
 
         assert result.stderr.startswith("topic_missing")
 
+    def test_no_master_key_is_needed_unless_events_are_sealed_at_rest(
+        self, bare: Deployment, settings: Settings
+    ) -> None:
+        bare.run("topics", "create")
+        where = ("--customer", "acme", "--type", "order.paid", "--data", "1")
+        keyless = Deployment({**bare.env, "HOOKSEAL_MASTER_KEY": ""})
+        sealing = Deployment({**keyless.env, "HOOKSEAL_SEAL_AT_REST": "true"})
+
+        keyless.run("publish", *where)
+        refused = sealing.run("publish", *where, code=2)
+
+        assert len(events(settings, 1)) == 1
+        assert refused.stderr.startswith("master_key_missing")
+        assert keyless.json("dead-letters", "list") == []
+
 
 class TestPublishByApi:
     def test_events_of_a_customer_keep_the_order_of_the_file(
@@ -524,18 +539,20 @@ class TestApiKeys:
 
 
 class TestDeadLetters:
-    def test_a_dead_letter_is_listed_and_shown_masked(self, directly: Deployment) -> None:
+    def test_a_dead_letter_is_listed_and_shown_masked(
+        self, directly: Deployment, deployed: Deployment
+    ) -> None:
         customer_id = f"c-{uuid4().hex[:8]}"
         where = ("--customer", customer_id, "--type", "a.b", "--data", '"canary-7"')
         directly.run("publish", *where)
 
         listing = ("dead-letters", "list", "--customer", customer_id)
-        (letter,) = until(lambda: directly.json(*listing))
+        (letter,) = until(lambda: deployed.json(*listing))
 
         assert letter["reason"] == "unknown_tenant"
         place = f"{letter['partition']}/{letter['offset']}"
-        masked = directly.run("dead-letters", "show", place).stdout
-        revealed = directly.run("dead-letters", "show", place, "--reveal").stdout
+        masked = deployed.run("dead-letters", "show", place).stdout
+        revealed = deployed.run("dead-letters", "show", place, "--reveal").stdout
         assert "hookseal-reason: unknown_tenant" in masked
         assert "canary-7" not in masked
         assert "canary-7" in revealed
@@ -566,6 +583,31 @@ class TestDeadLetters:
         assert (row["reason"], row["category"]) == ("unknown_tenant", "platform")
         assert row["replayed"] == 0
         assert "2  " in directly.run(*counting).stdout
+
+    def test_they_are_replayed_once(self, deployed: Deployment) -> None:
+        customer_id = deployed.tenant()
+        ids = [f"{customer_id}-{number}" for number in range(3)]
+        deployed.run("tenants", "disable", customer_id)
+        for event_id in ids:
+            what = ("--type", "a.b", "--data", "1", "--id", event_id)
+            deployed.run("publish", "--customer", customer_id, *what)
+        own = ("--customer", customer_id)
+        letters = until(
+            lambda: len(found := deployed.json("dead-letters", "list", *own)) == 3 and found
+        )
+
+        one = deployed.json("dead-letters", "replay", letters[-1]["id"])
+        dry = deployed.json(
+            "dead-letters", "replay", *own, "--dry-run", "--reason", "tenant_disabled"
+        )
+        rest = deployed.json("dead-letters", "replay", *own, "--limit", "2")
+
+        assert one["replayed"] == 1
+        assert dry["replayed_before"] == 1
+        assert rest["replayed"] == 2
+        first = ("list", *own, "--replayed", "--order", "oldest")
+        replayed = deployed.json("dead-letters", *first)
+        assert [letter["event_id"] for letter in replayed][:3] == ids
 
     @pytest.mark.parametrize(
         ("arguments", "code"),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.api_checks import reached
+from hookseal.cli.checks import reached
 from hookseal.domain.suspension import Suspension
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConflictError
 from tests.builders import an_endpoint
 from tests.fakes import NOW
 from tests.hostile import a_closed_port
 from tests.unit.api.conftest import ADMIN_KEY, Api
+from tests.unit.api.test_dead_letters import a_letter, a_stored_letter
 from tests.unit.cli.asking import asking
 
 if TYPE_CHECKING:
@@ -200,7 +201,126 @@ class TestPublish:
         assert refused.stderr.startswith("payload_too_large: ")
 
 
+class TestDeadLetters:
+    async def test_they_are_listed_over_several_requests(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(number) for number in range(2500)]
+
+        listed = await shell.json("dead-letters", "list", "--limit", "2200", "--order", "oldest")
+        printed = await shell.run("dead-letters", "list", "--limit", "1")
+
+        assert [one["offset"] for one in listed] == list(range(2200))
+        assert listed[0]["customer_id"] == "acme"
+        assert "3/2499" in printed.stdout
+        assert "There are more: --after 3/2499" in printed.stderr
+
+    async def test_a_filter_and_the_next_page(self, shell: Shell) -> None:
+        shell.api.letters.held = [
+            a_letter(1),
+            a_letter(2, customer_id="other"),
+            a_letter(3, reason="endpoint_gone"),
+        ]
+
+        def ids(letters: Any) -> list[str]:
+            return [letter["id"] for letter in letters]
+
+        command = ("dead-letters", "list")
+        assert ids(await shell.json(*command, "--customer", "other")) == ["3/2"]
+        assert ids(await shell.json(*command, "--reason", "endpoint_gone")) == ["3/3"]
+        assert ids(await shell.json(*command, "--after", "3/3")) == ["3/2", "3/1"]
+        unknown = await shell.run(*command, "--after", "3/9", code=2)
+        assert unknown.stderr.startswith("unknown_dead_letter (3/9): ")
+
+    async def test_a_tenant_s_key_sees_its_own(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+        shell.api.letters.held = [a_letter(1), a_letter(2, customer_id="other"), a_letter(3)]
+        own = ("--customer", "acme")
+
+        async def as_tenant(*arguments: str) -> Any:
+            return await shell.json("dead-letters", *arguments, HOOKSEAL_API_KEY=key)
+
+        listed = await as_tenant("list", *own)
+        assert [(one["customer_id"], one["id"]) for one in listed] == [
+            ("acme", "3/3"),
+            ("acme", "3/1"),
+        ]
+        assert [one["offset"] for one in await as_tenant("list", *own, "--after", "3/3")] == [1]
+        assert [row["count"] for row in await as_tenant("stats", *own)] == [2]
+        assert (await as_tenant("replay", *own))["replayed"] == 2
+        for command in (("list",), ("stats",), ("replay", "--all"), ("show", "3/1")):
+            refused = await shell.run("dead-letters", *command, code=2, HOOKSEAL_API_KEY=key)
+            assert refused.stderr.startswith("admin_only")
+
+    async def test_they_are_counted(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(1), a_letter(2), a_letter(3, customer_id="other")]
+
+        rows = await shell.json("dead-letters", "stats")
+
+        assert [(row["customer_id"], row["count"]) for row in rows] == [("acme", 2), ("other", 1)]
+
+    async def test_one_is_shown_and_masked(self, shell: Shell) -> None:
+        a_stored_letter(shell.api)
+
+        masked = await shell.run("dead-letters", "show", "3/7")
+        revealed = await shell.run("dead-letters", "show", "3/7", "--reveal")
+        missing = await shell.run("dead-letters", "show", "3/8", code=2)
+
+        assert "canary" not in masked.output
+        assert "x-producer: (8 bytes; --reveal prints them)" in masked.stdout
+        assert "hookseal-reason: attempts_exhausted" in masked.stdout
+        assert "http_503" in masked.stdout
+        assert "canary-7" in revealed.stdout
+        assert "x-producer: canary-8" in revealed.stdout
+        assert missing.stderr.startswith("unknown_dead_letter (3/8): ")
+
+    async def test_all_are_replayed_once(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(number) for number in range(1500)]
+        command = ("dead-letters", "replay", "--all", "--rate", "0")
+
+        dry = await shell.json(*command, "--dry-run")
+        some = await shell.json(*command, "--limit", "200")
+        rest = await shell.json(*command)
+        again = await shell.json(*command)
+
+        assert dry == {"would_replay": 1500, "replayed_before": 0, "not_replayable": 0}
+        assert some == {"replayed": 200, "replayed_before": 0, "not_replayable": 0}
+        assert rest == {"replayed": 1300, "replayed_before": 200, "not_replayable": 0}
+        assert again == {"replayed": 0, "replayed_before": 1500, "not_replayable": 0}
+        assert shell.api.letters.limits == [200, 1000, 300]
+
+    async def test_ids_are_replayed_in_parts(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(number) for number in range(1200)]
+        ids = [f"3/{number}" for number in range(1100)]
+
+        done = await shell.json("dead-letters", "replay", *ids, ids[0], "--rate", "0")
+
+        assert done["replayed"] == 1100
+        unknown = await shell.run("dead-letters", "replay", "3/9999", code=2)
+        assert unknown.stderr.startswith("unknown_dead_letter (ids): ")
+
+    async def test_a_refused_one_is_named_once_all_others_are_published(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(number) for number in range(1500)]
+        shell.api.letters.refusals = [ConflictError("replay_refused", "Too large.", field="3/7")]
+
+        refused = await shell.run("dead-letters", "replay", "--all", "--rate", "0", code=2)
+
+        assert refused.stderr.startswith("replay_refused (3/7): ")
+        assert len(shell.api.letters.replayed) == 1500
+
+    async def test_another_replay_is_waited_for(self, shell: Shell) -> None:
+        shell.api.letters.held = [a_letter(1)]
+        shell.api.letters.refusals = [ConflictError("replay_busy", "Another one runs.")] * 2
+
+        done = await shell.run("dead-letters", "replay", "--all")
+
+        assert done.stdout.splitlines()[0] == "replayed: 1"
+        assert done.stderr.count("Another replay is under way") == 1
+
+
 COMMANDS = [
+    ("dead-letters", "list"),
+    ("dead-letters", "stats"),
+    ("dead-letters", "show", "3/7"),
+    ("dead-letters", "replay", "--all"),
     ("tenants", "list"),
     ("tenants", "show", "acme"),
     ("tenants", "create", "acme"),
