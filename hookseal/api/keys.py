@@ -40,7 +40,6 @@ class KeyOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",

@@ -93,7 +93,6 @@ class OverviewOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
         return (
             Operation(
                 "GET",

@@ -45,7 +45,6 @@ class TenantOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",
