@@ -13,7 +13,8 @@ from hookseal.seal.api_keys import TENANT_PREFIX, read_key, same_secret
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from hookseal.api.ports import Clock, TenantsModel
+    from hookseal.api.ports import TenantsModel
+    from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
 # Failed authentications per client and minute before it gets 429. Keys have 256

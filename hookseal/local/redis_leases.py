@@ -40,16 +40,15 @@ class _Gate:
 class RedisLeases:
     """`Leases` that a heartbeat keeps.
 
-    Each process has its share, as many partitions as every other one, about; what it has
-    beyond that it leaves once nothing of it is in hand. A process that shows no sign of life
-    for `lease_s` holds nothing any more. It knows that by its own clock, so that it starts no
-    attempt then, also when it was frozen.
+    The processes share the partitions evenly. A process with more than its share releases the
+    rest when they have no work in progress. A process without a heartbeat for `lease_s` loses
+    its leases. It knows that by its own clock, so that it starts no attempt then, not even
+    after it was frozen.
 
     Args:
         lease_s: Seconds after the last heartbeat until the leases expire.
         heartbeat_s: Seconds between two heartbeats.
-        name: A name that this process keeps when it is started again, and nobody else
-            has: what it held is its own again at once.
+        name: Unique, and the same after a restart: the process regains its leases at once.
     """
 
     def __init__(
