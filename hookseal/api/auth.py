@@ -88,7 +88,6 @@ class _Failures:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def too_many(self, source: str) -> bool:
-        """Return whether the source has failed too often in this window."""
         if self._clock.now() - self._since > _WINDOW_S:
             self._counts.clear()
             self._since = self._clock.now()

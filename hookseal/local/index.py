@@ -83,14 +83,12 @@ class _Follower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        """Open the file and start to index."""
         await self.run(self._file.make)
         if not patient:
             await self._read_on()
         self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        """Stop, and close the file."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -129,7 +127,6 @@ class _Follower:
             ) from None
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where the logs end."""
         return {
             TopicPartition(log, one): (await self._store.bounds(log, one))[1]
             for log in self._logs

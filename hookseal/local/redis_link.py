@@ -62,11 +62,9 @@ class RedisLink:
         self._failed: BrokerError | None = None
 
     def key(self, *parts: object) -> str:
-        """Return a key's name."""
         return self.prefix + ":".join(map(str, parts))
 
     async def close(self) -> None:
-        """Disconnect."""
         await self.client.aclose()
 
     @property

@@ -71,7 +71,6 @@ class LocalTenants:
         self.outdated: set[str] = set()
 
     async def start(self) -> None:
-        """Start to follow the store."""
         self._task = asyncio.create_task(self._follow())
 
     async def first(self) -> None:
@@ -89,7 +88,6 @@ class LocalTenants:
             raise trouble
 
     async def close(self) -> None:
-        """Follow no more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))

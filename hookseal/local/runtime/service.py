@@ -139,7 +139,6 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
