@@ -13,7 +13,8 @@ from hookseal.seal.api_keys import TENANT_PREFIX, read_key, same_secret
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from hookseal.api.ports import Clock, TenantsModel
+    from hookseal.api.ports import TenantsModel
+    from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
 # Failed authentications per client and minute before it gets 429. Keys have 256
@@ -87,7 +88,6 @@ class _Failures:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def too_many(self, source: str) -> bool:
-        """Return whether the source has failed too often in this window."""
         if self._clock.now() - self._since > _WINDOW_S:
             self._counts.clear()
             self._since = self._clock.now()

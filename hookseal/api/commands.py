@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.api.operations import Call
-    from hookseal.api.ports import Changes, Clock, TenantsModel
+    from hookseal.api.ports import Changes, TenantsModel
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.command import Command
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant

@@ -70,7 +70,6 @@ class EndpointOperations:
         self._check_url = check_url
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",

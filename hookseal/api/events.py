@@ -79,7 +79,6 @@ class EventOperations:
         self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",

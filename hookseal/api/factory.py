@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from hookseal.api.ports import (
         AttemptPages,
         Changes,
-        Clock,
         Events,
         LetterPages,
         LetterRecords,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         Replays,
         TenantsModel,
     )
+    from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
 

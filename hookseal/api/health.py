@@ -37,7 +37,6 @@ class HealthOperations:
         self._parts = parts
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "GET",

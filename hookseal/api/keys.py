@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
-    from hookseal.api.ports import Clock
+    from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
 _API = "API keys"
@@ -40,7 +40,6 @@ class KeyOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",

@@ -51,7 +51,6 @@ class Call:
 
     @property
     def customer_id(self) -> str:
-        """The tenant in the path."""
         return self.request.match_info["customer_id"]
 
     def part(self, name: str) -> str:
@@ -59,12 +58,10 @@ class Call:
         return self.request.match_info[name]
 
     def body_as(self, kind: type[_Body]) -> _Body:
-        """Return the body, which is of this type."""
         assert isinstance(self.body, kind)  # noqa: S101 - it was decoded as this very type
         return self.body
 
     def query_as(self, kind: type[_Body]) -> _Body:
-        """Return the query, which is of this type."""
         assert isinstance(self.query, kind)  # noqa: S101 - it was decoded as this very type
         return self.query
 
@@ -134,5 +131,4 @@ class Operation:
 
     @property
     def path_parts(self) -> tuple[str, ...]:
-        """The names of the parts of the path."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookseal.api.operations import Call
-    from hookseal.api.ports import AttemptPages, Clock
+    from hookseal.api.ports import AttemptPages
+    from hookseal.delivery.ports import Clock
 
 _TAG = "Overview"
 _WINDOW_S = 60
@@ -93,7 +94,6 @@ class OverviewOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
         return (
             Operation(
                 "GET",

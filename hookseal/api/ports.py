@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from hookseal.errors import HooksealError
 
 
-class Clock(Protocol):
-    """Time."""
-
-    def now(self) -> float:
-        """Return the seconds since the Unix epoch."""
-        ...
-
-
 class Readiness(Protocol):
     """A part that can be not ready."""
 

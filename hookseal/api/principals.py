@@ -24,11 +24,9 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
-        """Whether this is the operator."""
         return self.customer_id is None
 
     def may(self, scope: str) -> bool:
-        """Return whether the key has the scope."""
         return self.is_admin or scope in self.scopes
 
     def check_scope(self, scope: str) -> None:

@@ -103,7 +103,6 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         )
 
     def response(self) -> web.Response:
-        """Return the answer."""
         return web.Response(
             status=self.document.status,
             # `type` is told although it has its default: RFC 9457 readers look for it.

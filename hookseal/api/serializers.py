@@ -63,10 +63,9 @@ def shown_endpoint(endpoint: Endpoint, principal: Principal) -> EndpointOut:
 
 
 def endpoint_fields(endpoint: Endpoint, principal: Principal) -> dict[str, Any]:
-    """Return the endpoint's fields as this one may see them.
+    """Return the endpoint's fields that the principal may see.
 
-    The values of custom headers may be secrets of the tenant's: whoever may not set them
-    may not read them.
+    The values of custom headers can be secrets: reading them needs the scope that sets them.
     """
     masked = not principal.may("endpoints:write")
     until = endpoint.previous_secret_until

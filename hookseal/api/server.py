@@ -343,30 +343,25 @@ class _Connections:
         return True
 
     def cancel_reservation(self) -> None:
-        """Drop an accepted connection that was never established."""
         self._reserved -= 1
 
     def add(self, connection: _Connection) -> None:
-        """Register an accepted connection."""
         self._reserved -= 1
         self._open.add(connection)
         self._gauge.set(len(self._open))
 
     def remove(self, connection: _Connection) -> None:
-        """Forget a connection that is closed."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
         self._gauge.set(len(self._open))
         self._offer_room()
 
     def waits(self, connection: _Connection) -> None:
-        """Register a connection that begins to wait for its client."""
         self._waiting[connection] = None
         self._waiting.move_to_end(connection)
         self._offer_room()
 
     def works(self, connection: _Connection) -> None:
-        """Register a connection that has a request to answer."""
         self._waiting.pop(connection, None)
 
     def evict(self, now: float) -> bool:
@@ -382,7 +377,6 @@ class _Connections:
         return False
 
     def abort_overdue(self, now: float) -> None:
-        """Close the connections that have waited too long for their clients."""
         overdue = []
         for connection in self._waiting:
             waited_s = now - connection.since
@@ -395,12 +389,10 @@ class _Connections:
             self._drop(connection, reason)
 
     def abort_all(self) -> None:
-        """Close everything."""
         for connection in tuple(self._open):
             connection.abort()
 
     def note_closed(self, reason: str) -> None:
-        """Count a connection that this server closed."""
         metrics.CONNECTIONS_CLOSED.labels(self._name, reason).inc()
 
     def _offer_room(self) -> None:
@@ -517,7 +509,6 @@ class _Connection(web.RequestHandler):
         return _ARRIVING_S if self.wait is _Wait.HEAD else 0.0
 
     def abort(self) -> None:
-        """Close the connection, and drop what it could not send."""
         if self._client is not None:
             self._client.abort()
 

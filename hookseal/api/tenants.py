@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
-    from hookseal.api.ports import Clock, TenantsModel
+    from hookseal.api.ports import TenantsModel
+    from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
 
 _TAG = "Tenants"
@@ -45,7 +46,6 @@ class TenantOperations:
         self._clock = clock
 
     def operations(self) -> Sequence[Operation]:
-        """Return the routes."""
         return (
             Operation(
                 "POST",

@@ -90,8 +90,8 @@ def blocked_range(address: Address, allow_cidrs: Iterable[Network] = ()) -> str 
     An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches.
 
     Args:
-        allow_cidrs: Networks that are allowed although they are on the list. Whoever
-            allows NAT64 has the IPv4 address within it judged in its stead.
+        allow_cidrs: Networks that are allowed although they are on the list. If NAT64 is
+            allowed, the IPv4 address in it is judged instead.
 
     Returns:
         The range and its name, or None for an address that may be dialled.

@@ -45,8 +45,8 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
         id: Unique; a command that comes twice is applied once.
         at: Unix seconds of the request.
         if_revision: Apply only to this revision of the tenant; None = to any.
-        fingerprint: Of what was asked for. An id that is used again for something else is
-            known by it; empty where ids are never used again.
+        fingerprint: Hash of the request; detects an id that is reused for another request.
+            Empty where ids are never reused.
     """
 
     customer_id: str
@@ -176,8 +176,8 @@ class EndSuspension(_Command, frozen=True, tag="endpoint.end_suspension"):
 class InternalCommand(_Command, frozen=True):
     """A worker's own command, for the next owner of the partition.
 
-    The tenant's revision stays, so that no change of its own is refused for it, and it
-    takes no place among the recent commands. Applied twice it does nothing more.
+    The tenant's revision stays, so that it never makes a tenant's own change fail, and it
+    is not kept among the recent commands. It is idempotent.
     """
 
 

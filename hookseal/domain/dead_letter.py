@@ -165,14 +165,14 @@ class DeadLetter:
         return (*self.record.headers, *self._added())
 
     def fitted(self, max_bytes: int) -> FittedLetter:
-        """Return the letter, cut if it takes more than `max_bytes` as a record of its own.
+        """Return the letter, truncated if its record exceeds `max_bytes`.
 
-        The value is cut first. Where that is not enough, a key that is longer than every customer
-        id is cut, then the largest of the producer's headers are dropped; the value gets back
-        what room that makes. Reason, event id, topic, partition and offset are always there.
+        The value is truncated first, then a key that is longer than every customer id. Then the
+        largest producer headers are dropped, and the value gets the freed bytes back. Reason,
+        event id, topic, partition and offset are always kept.
 
-        A cut letter has the headers `hookseal-truncated` (`value`, `headers`, `key`, joined by
-        commas), `hookseal-value-bytes` (size of the original value) and `hookseal-value-sha256`
+        It then has the headers `hookseal-truncated` (`value`, `headers`, `key`, joined by commas),
+        `hookseal-value-bytes` (size of the original value) and `hookseal-value-sha256`
         (of the original value, hexadecimal).
 
         Args:
@@ -266,8 +266,7 @@ class DeadLetter:
 def added_headers(headers: Headers) -> dict[str, str]:
     """Return hookseal's headers of a dead letter, by name without the prefix.
 
-    Where a name stands twice the later one counts: the letter of an event that was
-    replayed and failed again.
+    The last header of a name counts: a replayed event that failed again has two.
     """
     return {
         name.removeprefix(ADDED_PREFIX): value.decode("utf-8", "replace")

@@ -219,8 +219,8 @@ def _check_labels(host: str) -> None:
 
 
 def _check_name(host: str, allow_cidrs: tuple[Network, ...]) -> None:
-    # On a developer's machine the receiver is at localhost. Whoever opens all of
-    # 127.0.0.0/8 means it; the guard still judges the address that it resolves to.
+    # On a developer's machine the receiver is at localhost. An operator who
+    # allows all of 127.0.0.0/8 means it; the guard still judges the resolved address.
     if host == "localhost" and _covers_loopback(allow_cidrs):
         return
     if "." not in host:

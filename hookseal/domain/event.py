@@ -244,11 +244,11 @@ def check_timestamp(text: object) -> str:
 
 
 def derived_id(record: Record) -> str:
-    """Return the id of an event that brought none.
+    """Return the id of an event without one.
 
     The same for every redelivery of the record. The record's timestamp is part of it, so
-    that a topic that is deleted and made anew does not repeat the ids of the old one,
-    which receivers would drop as repeats.
+    that a recreated topic does not repeat the ids of the old one, which receivers would
+    drop as duplicates.
     """
     place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp_ms}"
     digest = hashlib.sha256(place.encode()).digest()[:20]

@@ -19,10 +19,9 @@ class EndpointLimits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     """An endpoint's own limits; None = the operator's.
 
     Attributes:
-        concurrency: Attempts on the wire together. Where events have an order there is one
-            at a time in any case.
-        rate_per_s: Attempts a second, as a token bucket: after a pause as many at once as
-            come in a second, and at least one.
+        concurrency: Concurrent attempts. With an ordering mode there is one at a time anyway.
+        rate_per_s: Attempts/s, as a token bucket whose burst is one second of attempts, at least
+            one.
         timeout_s: Seconds an attempt may take; never more than the operator allows.
     """
 

@@ -36,10 +36,10 @@ class Notice:
 
 
 def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -> Notice | None:
-    """Return the notice that the key is another one now, or None if it is not.
+    """Return the notice that the active public key changed, or None if it did not.
 
-    It is sealed to the key that was active before: whoever exchanged the key cannot keep
-    its owner from reading this.
+    It is encrypted to the previous key, so that an attacker who replaced the key cannot hide
+    the change from its owner.
 
     Args:
         command: The applied command.

@@ -18,11 +18,11 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         at_ms: Milliseconds since the Unix epoch, of the holder's clock.
         events_to: Offset on `events` below which every replay is entered in the ledger.
-        released: Whether the holder is done, and has nothing under way.
+        released: Whether the holder is done, with no write in progress.
         job: Empty for dead letters; the id of a replay of accepted events otherwise.
-        job_to: Offset on `events` up to which the job goes; -1 = not said here.
-        replayed: Offset and timestamp of each record that was published again; on the
-            same partition of `dead-letters`, or of `events` for a job.
+        job_to: Offset on `events` up to which the job goes; -1 = not in this entry.
+        replayed: Offset and timestamp of each replayed record, on the same partition of
+            `dead-letters`, or of `events` for a job.
     """
 
     holder: str
@@ -38,8 +38,7 @@ class ReplayEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 class DrainedEntry(msgspec.Struct, frozen=True):
     """Deferred events of one partition that were redelivered without a replay.
 
-    Beside the replays' entries, which it does not disturb: whoever looks for their holder
-    passes it over, since it has a version of its own.
+    It has its own version, so that the search for the holder of the lease skips it.
     """
 
     drained: list[tuple[_Int64, _Int64]]

@@ -24,10 +24,10 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         since: Unix seconds.
         why: See `Why`.
-        owner: Who may end it: the worker that owns the partition, by a name that is new
-            with each assignment. A worker that was frozen and woke up is told apart by it.
-        letters_from: Offset on `dead-letters`, in the tenant's partition, below which
-            nothing is left to deliver.
+        owner: The worker that may end it: a name that is new with each assignment, so that
+            a worker that was frozen loses the right.
+        letters_from: Offset on `dead-letters`, in the tenant's partition. No deferred event
+            is left below it.
         resume_asked_at: Unix seconds of the request to resume; None = no request.
     """
 
@@ -49,8 +49,8 @@ class Blame(Enum):
 def blame(status: int | None) -> Blame:
     """Judge a failed attempt at a deferred event.
 
-    An outage must use up no event, however long it lasts; an event that the receiver
-    refuses for what it is must not keep those behind it from ever being delivered.
+    An outage must never exhaust an event. An event that the receiver refuses for its content
+    must not block the events behind it.
 
     Args:
         status: HTTP status; None = no answer came.

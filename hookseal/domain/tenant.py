@@ -40,7 +40,7 @@ class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         code: `ok` or the code of its refusal.
-        fingerprint: The command's, of what was asked for; empty if it had none.
+        fingerprint: Of the command; empty if it had none.
     """
 
     id: str
@@ -54,9 +54,9 @@ class Tenant(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         customer_id: The tenant's stable id and the record key.
         revision: Grows by one with each change, from 1.
-        api_keys: The live ones, in the order they were added.
-        recent: The latest commands, oldest first: whoever sent one reads its result here,
-            and a command that Kafka brings twice is applied once.
+        api_keys: The valid ones, in the order they were added.
+        recent: The latest commands, oldest first: the sender reads the result here, and a
+            command that Kafka delivers twice is applied once.
     """
 
     customer_id: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-# 9999-12-31T23:59:59.999Z, the last moment that RFC 3339 can write. Whoever writes to a topic
-# may give a record any 64 bits.
+# 9999-12-31T23:59:59.999Z, the last moment that RFC 3339 can write. A producer can
+# give a record any 64 bits.
 TIMESTAMP_MS_MAX = 253_402_300_799_999
 
 

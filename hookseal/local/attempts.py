@@ -42,11 +42,9 @@ class LocalAttemptLog:
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the writer."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Write the queued attempts and stop."""
         if self._task is None:
             return
         self._stopping.set()

@@ -12,11 +12,9 @@ class BackgroundTask(ABC):
     _task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the task."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Cancel the task and wait for its end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))

@@ -44,7 +44,6 @@ class LocalEvents:
         self._sealing = sealing
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why nothing can be published now, or None."""
         return self._store.why_not_ready()
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
@@ -105,11 +104,9 @@ class LocalRouter:
         self._clock = clock
 
     def partition_of(self, customer_id: str) -> int:
-        """Return the partition, counted from 0."""
         return partition_of(customer_id, self._store.partitions)
 
     async def reroute(self, event: Event, partition: int) -> None:
-        """Write the event's record once more, on its right partition."""
         record = event.record
         write = Write(
             partition,

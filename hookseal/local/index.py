@@ -83,14 +83,12 @@ class _Follower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        """Open the file and start to index."""
         await self.run(self._file.make)
         if not patient:
             await self._read_on()
         self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        """Stop, and close the file."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -129,7 +127,6 @@ class _Follower:
             ) from None
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where the logs end."""
         return {
             TopicPartition(log, one): (await self._store.bounds(log, one))[1]
             for log in self._logs
@@ -137,13 +134,13 @@ class _Follower:
         }
 
     async def _follow(self) -> None:
-        turns = 0
+        rounds = 0
         while True:
             await asyncio.sleep(_PAUSE_S)
-            turns += 1
+            rounds += 1
             try:
                 await self._read_on()
-                if turns % _TIDY_EVERY == 0:
+                if rounds % _TIDY_EVERY == 0:
                     await self._tidy()
             except BrokerError as error:
                 _log.warning("The index waits: %s", error.code)
@@ -151,8 +148,8 @@ class _Follower:
                 _log.exception("The index cannot be written.")
 
     async def _read_on(self) -> None:
-        # Shielded: what a thread writes goes on when whoever asked is gone, and where it
-        # is must be noted.
+        # Shielded: a write in a thread continues after its caller is cancelled, and its position
+        # must be recorded.
         await asyncio.shield(asyncio.ensure_future(self._read_all()))
 
     async def _read_all(self) -> None:

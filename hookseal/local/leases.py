@@ -50,15 +50,13 @@ class EveryPartition:
         self.held = dict.fromkeys(range(partitions), "")
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Hold all partitions."""
         changed()
 
     def gate(self, partition: int) -> Gate:  # noqa: ARG002
-        """Return a gate that is open."""
         return _Open()
 
     async def release(self, partitions: Collection[int]) -> None:
-        """Do nothing: no other process exists."""
+        pass
 
     async def close(self) -> None:
-        """Do nothing: no other process exists."""
+        pass

@@ -50,7 +50,6 @@ class LocalDeadLetters:
         self._clock = clock
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Store the letter; retry every error until it is stored."""
         failures = 0
 
         def failed(error: Exception) -> None:
@@ -86,13 +85,11 @@ class LocalDeferredEvents:
         self._clock = clock
 
     async def end(self, partition: int) -> int:
-        """Return the offset that the next letter will get."""
         return (await self._store.bounds("dead-letters", partition))[1]
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> DeferredPage:
-        """Return up to 100 matching letters from `start` on."""
         letters: list[Record] = []
         position, seen, size = start, 0, 0
         while position < end and seen < _RECORDS_MAX:
@@ -112,7 +109,6 @@ class LocalDeferredEvents:
         return DeferredPage(letters, min(position, end))
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
-        """Enter the letters in the ledger, trying again for as long as it takes."""
         entry = encode(DrainedEntry([(one.offset, one.timestamp_ms) for one in letters]))
         offsets = [letter.offset for letter in letters]
         await retry_forever(lambda: self._store.settle(partition, offsets, entry), self._clock)
@@ -173,7 +169,6 @@ class LocalReplays:
         self._index = index
 
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
-        """Return the counts of a replay; does not wait for the index."""
         return await plan_of(self._index, wanted)
 
     async def replay(

@@ -69,19 +69,17 @@ class MemoryStore:
         self._changed: deque[str] = deque(maxlen=_CHANGES_REMEMBERED)
 
     async def start(self) -> None:
-        """Do nothing."""
+        pass
 
     async def close(self) -> None:
-        """Do nothing."""
+        pass
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return None: it is always ready."""
         return None
 
     # -- events ----------------------------------------------------------------
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
-        """Write all of these events, or none; see `Store.publish`."""
         now = self._now()
         fresh: dict[int, int] = {}
         places: list[Position | None] = []
@@ -129,7 +127,6 @@ class MemoryStore:
     async def events(
         self, partition: int, after: int, limit: int, *, wait_s: float
     ) -> Sequence[Record]:
-        """Return unfinished events behind an offset; see `Store.events`."""
         held = self._events[partition]
         if next(reversed(held), -1) <= after:
             try:
@@ -142,18 +139,15 @@ class MemoryStore:
         return list(islice(there, limit))
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Delete finished events."""
         for offset in offsets:
             self._events[partition].pop(offset, None)
 
     async def unfinished(self) -> Sequence[int]:
-        """Return how many events of each partition are not finished."""
         return [len(held) for held in self._events]
 
     # -- logs --------------------------------------------------------------------
 
     async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
-        """Write to the end of a log."""
         for write in writes:
             held = self._logs[log, write.partition]
             held.records.append(self._record(log, write, held.end))
@@ -161,18 +155,15 @@ class MemoryStore:
                 held.drop(len(held.records) - keep)
 
     async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
-        """Return the offset of the first record, and that which the next one will get."""
         held = self._logs[log, partition]
         return held.start, held.end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records from an offset on."""
         held = self._logs[log, partition]
         first = max(0, start - held.start)
         return list(islice(held.records, first, first + limit))
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
-        """Drop records at the beginning of a log that were written before this moment."""
         held = self._logs[log, partition]
         count = 0
         for record in held.records:
@@ -186,14 +177,12 @@ class MemoryStore:
             }
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Mark dead letters as settled, and write the ledger entry."""
         self._settled[partition].update(offsets)
         await self.append("replays", [_entry(partition, entry)])
 
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
     ) -> int:
-        """Publish dead letters' events, each once; see `Store.replay`."""
         settled = self._settled[partition]
         todo = [(offset, write) for offset, write in letters if offset not in settled]
         for offset, write in todo:
@@ -206,11 +195,9 @@ class MemoryStore:
     # -- tenants -----------------------------------------------------------------
 
     async def documents(self) -> Documents:
-        """Return all tenants' documents."""
         return Documents(self._version, dict(self._documents), is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return the documents that changed since a version."""
         if self._version <= since:
             try:
                 async with asyncio.timeout(wait_s), self._arrived:
@@ -226,13 +213,11 @@ class MemoryStore:
         )
 
     async def document(self, customer_id: str) -> bytes | None:
-        """Return a tenant's document as it is now, or None."""
         return self._documents.get(customer_id)
 
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Replace one document; see `Store.change`."""
         if self._documents.get(customer_id) != before:
             return None
         if after is None:

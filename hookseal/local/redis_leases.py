@@ -31,27 +31,24 @@ class _Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether this lease still holds, so that no other process can have the partition."""
         return self._leases.is_sure and self._leases.token(self._partition) == self._token
 
     async def opened(self) -> None:
-        """Return once there was news, good or bad."""
         await self._leases.news()
 
 
 class RedisLeases:
     """`Leases` that a heartbeat keeps.
 
-    Each process has its share, as many partitions as every other one, about; what it has
-    beyond that it leaves once nothing of it is in hand. A process that shows no sign of life
-    for `lease_s` holds nothing any more. It knows that by its own clock, so that it starts no
-    attempt then, also when it was frozen.
+    The processes share the partitions evenly. A process with more than its share releases the
+    rest when they have no work in progress. A process without a heartbeat for `lease_s` loses
+    its leases. It knows that by its own clock, so that it starts no attempt then, not even
+    after it was frozen.
 
     Args:
         lease_s: Seconds after the last heartbeat until the leases expire.
         heartbeat_s: Seconds between two heartbeats.
-        name: A name that this process keeps when it is started again, and nobody else
-            has: what it held is its own again at once.
+        name: Unique, and the same after a restart: the process regains its leases at once.
     """
 
     def __init__(
@@ -79,13 +76,11 @@ class RedisLeases:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Start the heartbeat."""
         self._changed = changed
         self._task = asyncio.create_task(self._run())
 
     @property
     def held(self) -> dict[int, str]:
-        """Partitions that are ours, but for those beyond our share."""
         return {one: token for one, token in self._tokens.items() if one in self._wanted}
 
     @property
@@ -98,7 +93,6 @@ class RedisLeases:
         return self._tokens.get(partition)
 
     def gate(self, partition: int) -> _Gate:
-        """Return the gate in front of attempts, for as long as this lease goes on."""
         return _Gate(self, partition, self.token(partition))
 
     async def news(self) -> None:
@@ -108,13 +102,11 @@ class RedisLeases:
         await asyncio.shield(self._told)
 
     async def release(self, partitions: Collection[int]) -> None:
-        """Leave partitions to others."""
         going = [one for one in partitions if one in self._tokens and one not in self._wanted]
         if going:
             await self._leave(going, for_good=False)
 
     async def close(self) -> None:
-        """Leave everything to others."""
         if self._task is None:
             return
         self._task.cancel()

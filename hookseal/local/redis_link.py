@@ -29,10 +29,8 @@ _ANSWER_S = 5.0
 class RedisLink:
     """A pool of connections.
 
-    Nothing is sent twice by itself: what fails may have been done, and only whoever asked
-    for it knows whether to ask again.
-
-    Connects on first use.
+    Connects on first use. Nothing is retried here: a failed request may have been executed,
+    and only the caller knows whether a repeat is safe.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
@@ -64,11 +62,9 @@ class RedisLink:
         self._failed: BrokerError | None = None
 
     def key(self, *parts: object) -> str:
-        """Return a key's name."""
         return self.prefix + ":".join(map(str, parts))
 
     async def close(self) -> None:
-        """Disconnect."""
         await self.client.aclose()
 
     @property
@@ -115,7 +111,7 @@ class RedisLink:
 
 
 def _check_cancelled(task: asyncio.Task[Any] | None, before: int) -> None:
-    # redis-py takes a cancellation that meets it while it greets the server for a greeting
-    # that failed, and goes on: whoever waits for the task's end would wait for ever.
+    # redis-py takes a cancellation during its handshake for a failed handshake and goes on.
+    # The caller would wait for the end of the task for ever.
     if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError

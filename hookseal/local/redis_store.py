@@ -123,17 +123,14 @@ class RedisStore:
             )
 
     async def close(self) -> None:
-        """Disconnect."""
         await self._link.close()
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return the error of the last request, if it failed."""
         return self._link.failed
 
     # -- events ----------------------------------------------------------------
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
-        """Write all of these events, or none; see `Store.publish`."""
         with self._link.asking():
             found = await self._publish(
                 keys=[self._link.prefix],
@@ -156,19 +153,16 @@ class RedisStore:
     async def events(
         self, partition: int, after: int, limit: int, *, wait_s: float
     ) -> Sequence[Record]:
-        """Return unfinished events behind an offset; see `Store.events`."""
         found = await self._behind(self._link.key("events", partition), after, limit, wait_s)
         return [_record("events", partition, *one) for one in found]
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Delete finished events."""
         with self._link.asking():
             await self._client.xdel(
                 self._link.key("events", partition), *(f"0-{offset + 1}" for offset in offsets)
             )
 
     async def unfinished(self) -> Sequence[int]:
-        """Return how many events of each partition are not finished."""
         with self._link.asking():
             async with self._client.pipeline(transaction=False) as line:
                 for partition in range(self.partitions):
@@ -178,7 +172,6 @@ class RedisStore:
     # -- logs --------------------------------------------------------------------
 
     async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
-        """Write to the end of a log."""
         with self._link.asking():
             # As a transaction: all of it, or none.
             async with self._client.pipeline(transaction=True) as line:
@@ -193,7 +186,6 @@ class RedisStore:
                 await line.execute()
 
     async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
-        """Return the offset of the first record, and that which the next one will get."""
         key = self._link.key(log, partition)
         with self._link.asking():
             try:
@@ -207,7 +199,6 @@ class RedisStore:
         return (end if first is None else _offset(first[0])), end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records from an offset on."""
         with self._link.asking():
             found = await self._client.xrange(
                 self._link.key(log, partition), min=f"0-{start + 1}", count=limit
@@ -215,7 +206,6 @@ class RedisStore:
         return [_record(log, partition, *one) for one in found]
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
-        """Drop records at the beginning of a log that were written before this moment."""
         keys = [self._link.key(log, partition)]
         if log == "dead-letters":
             keys.append(self._link.key("settled", partition))
@@ -223,7 +213,6 @@ class RedisStore:
             await self._drop_older(keys=keys, args=[before_ms])
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Mark dead letters as settled, and write the ledger entry."""
         with self._link.asking():
             await self._settle(
                 keys=[self._link.key("settled", partition), self._link.key("replays", partition)],
@@ -233,7 +222,6 @@ class RedisStore:
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
     ) -> int:
-        """Publish dead letters' events, each once; see `Store.replay`."""
         with self._link.asking():
             published = await self._replay(
                 keys=[
@@ -251,7 +239,6 @@ class RedisStore:
     # -- tenants -----------------------------------------------------------------
 
     async def documents(self) -> Documents:
-        """Return all tenants' documents."""
         with self._link.asking():
             # The version first: a change between the two reads is reported twice, never missed.
             version = await self._version()
@@ -260,7 +247,6 @@ class RedisStore:
         return Documents(version, documents, is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        """Return the documents that changed since a version."""
         key = self._link.key("tenant-changes")
         found = await self._behind(key, since - 1, 1000, wait_s)
         if not found:
@@ -275,7 +261,6 @@ class RedisStore:
         return Documents(_offset(found[-1][0]) + 1, told, is_all=False)
 
     async def document(self, customer_id: str) -> bytes | None:
-        """Return a tenant's document as it is now, or None."""
         with self._link.asking():
             found: bytes | None = await self._client.hget(self._link.key("tenants"), customer_id)
             return found
@@ -283,7 +268,6 @@ class RedisStore:
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Replace one document; see `Store.change`."""
         with self._link.asking():
             version = await self._change(
                 keys=[

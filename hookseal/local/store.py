@@ -51,13 +51,13 @@ class Documents(NamedTuple):
 
 
 class Store(Protocol):
-    """Events, logs and tenants. Whatever returns is safe, as far as the store is.
+    """Events, logs and tenants. A write is as durable as the store when its method returns.
 
-    Every method may raise `BrokerError` `redis_unreachable` where there is a Redis; what was
-    asked for may have been done then all the same.
+    With Redis, every method may raise `BrokerError` `redis_unreachable`; the request may have
+    been executed all the same.
 
     Attributes:
-        partitions: How many there are of everything; fixed once it is started.
+        partitions: Number of partitions; fixed after `start`.
     """
 
     partitions: int

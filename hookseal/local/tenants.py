@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hookseal.domain.command import CreateTenant, RewriteTenant, apply
 from hookseal.domain.command_result import command_result
@@ -33,14 +33,6 @@ _log = logger("hookseal.local")
 _WAIT_S = 1.0
 _RETRY_S = 0.5
 _RETRY_CAP_S = 5.0
-
-
-class Watcher(Protocol):
-    """Observes commands; must neither raise nor block."""
-
-    def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
-        """A command took effect (`ok`) or was refused."""
-        ...
 
 
 class LocalTenants:
@@ -79,7 +71,6 @@ class LocalTenants:
         self.outdated: set[str] = set()
 
     async def start(self) -> None:
-        """Start to follow the store."""
         self._task = asyncio.create_task(self._follow())
 
     async def first(self) -> None:
@@ -97,14 +88,12 @@ class LocalTenants:
             raise trouble
 
     async def close(self) -> None:
-        """Follow no more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
             self._task = None
 
     def why_not_ready(self) -> BrokerError | ConfigurationError | None:
-        """Return why the tenants are not known; None = they are known."""
         if self._wrong_key is not None:
             return self._wrong_key
         if self._version is None:
@@ -120,7 +109,6 @@ class LocalTenants:
         return None
 
     def get(self, customer_id: str) -> Tenant | None:
-        """Return the tenant, or None."""
         found = self._decoded.get(customer_id)
         if found is None:
             found = self._index.get(customer_id)
@@ -129,21 +117,17 @@ class LocalTenants:
         return found
 
     def customer_of(self, key_id: str) -> str | None:
-        """Return the customer id of the API key, or None."""
         return self._index.customer_of(key_id)
 
     def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
-        """Return up to `limit` tenants after `after`, ordered by customer id."""
         return self._index.page(after, limit)
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants of this partition."""
         count = self._store.partitions
         names = [name for name in self._index.sort() if partition_of(name, count) == partition]
         return [tenant for name in names if (tenant := self.get(name)) is not None]
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until all is known that was written before the call; return whether it is."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self.catch_up()
@@ -269,11 +253,9 @@ class EngineTenants:
         self.suspended_of = model.of_partition
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
-        """Wait until all changes are known, at most `wait_s` seconds."""
         await self._model.settle(self._wait_s)
 
     async def catch_up(self, partition: int) -> None:  # noqa: ARG002
-        """Wait until all changes are known, however long the store is away."""
         await retry_forever(self._model.catch_up, self._clock)
 
 
@@ -286,17 +268,16 @@ class LocalCommands:
         model: LocalTenants,
         codec: TenantCodec,
         *,
-        watcher: Watcher,
+        on_applied: Callable[[str, str, str], None],
         clock: Clock,
     ) -> None:
         self._store = store
         self._model = model
         self._codec = codec
-        self._watcher = watcher
+        self._on_applied = on_applied
         self._clock = clock
 
     async def submit(self, command: Command) -> None:
-        """Apply the command, trying again for as long as the store is away."""
         await retry_forever(lambda: self.apply(command), self._clock)
 
     async def apply(self, command: Command) -> tuple[Tenant | None, Tenant | None]:
@@ -322,7 +303,7 @@ class LocalCommands:
             code = "ok" if after is None else after.result_of(command.id) or "ok"
             if before is None and after is None:
                 code = "unknown_tenant"
-            self._watcher.command_applied(type(command).__name__, code, command.customer_id)
+            self._on_applied(type(command).__name__, code, command.customer_id)
             return before, after
 
     def _read(self, key: bytes, document: bytes | None) -> Tenant | None:

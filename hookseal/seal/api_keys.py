@@ -2,7 +2,7 @@
 
 The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats",
 2021): a prefix, and a checksum at the end, so that a scanner tells a real key from a
-look-alike without asking anybody.
+look-alike offline.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def new_admin_key() -> str:
 class ApiKeys:
     """Generates and verifies API keys.
 
-    What is stored of a key is an HMAC under a pepper: whoever can write to the changelog
-    still cannot plant a key of their own. A slow hash would buy nothing, since nobody
-    guesses 256 random bits, and would cost 150 ms a request.
+    A stored key is an HMAC under a pepper, so that write access to the changelog is not enough
+    to add a key. A slow hash would cost 150 ms a request and gain nothing: 256 random bits
+    cannot be guessed.
 
     Args:
         peppers: By version, from 1; new keys get the highest. Without any, version 0

@@ -1,12 +1,12 @@
-"""MACs of the registry: commands and tenant documents that only a holder of the key can write.
+"""MACs of tenant commands and documents, which only a holder of the master key can write.
 
-Whoever can write to Kafka could otherwise exchange a tenant's public key or URL, and read
-all of its events from then on. The MAC is HMAC-SHA256 (RFC 2104) under a key derived from
+Otherwise a writer to Kafka could replace a tenant's public key or URL, and read all of its
+later events. The MAC is HMAC-SHA256 (RFC 2104) under a key derived from
 the master key (HKDF, RFC 5869), which brokers do not hold, over topic, record key and
 document, each behind its length: a record that is moved to another tenant or topic does
 not verify.
 
-It stands at the end of the JSON object, as its member `mac`: base64url, 43 characters.
+It is the last member of the JSON object, `mac`: base64url, 43 characters.
 """
 
 from __future__ import annotations

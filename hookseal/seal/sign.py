@@ -62,8 +62,8 @@ class SigningSecrets:
     """The signing secrets of all endpoints: derived, and stored nowhere.
 
     A secret is HKDF-SHA256 (RFC 5869) of the master key, bound to its endpoint and
-    version. Whoever holds the master key holds them all; nobody else can tell one from
-    random bytes, nor derive one from another.
+    version. The master key gives all of them; without it a secret looks like random bytes,
+    and no secret follows from another.
 
     Args:
         before: Those before it, newest first: their secrets sign as well.

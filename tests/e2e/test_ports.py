@@ -89,7 +89,7 @@ async def local_ports(store: Store, folder: Path, stack: AsyncExitStack) -> Port
     letters = LocalLetters(store, folder)
     await letters.start()
     stack.push_async_callback(letters.close)
-    commands = LocalCommands(store, model, codec, watcher=observer, clock=clock)
+    commands = LocalCommands(store, model, codec, on_applied=observer.command_applied, clock=clock)
 
     async def at_once() -> None:
         pass

@@ -38,7 +38,6 @@ class _StoreOffsetTracker(OffsetTracker):
         self.is_news = asyncio.Event()
 
     def mark_done(self, offset: int) -> None:
-        """Mark one event as done, and queue it for the store."""
         super().mark_done(offset)
         self.untold.append(offset)
         self.is_news.set()
@@ -103,7 +102,6 @@ class StorePartitionRunner:
         await asyncio.gather(*(self._end(self._running.pop(one)) for one in going))
 
     def report(self) -> None:
-        """Report the work in progress of each partition."""
         for running in self._running.values():
             if running.scheduler is not None:
                 self._observer.in_hand(

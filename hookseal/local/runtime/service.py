@@ -76,7 +76,11 @@ class LocalService:
             max_staleness_s=settings.api_max_staleness_s,
         )
         self._commands = LocalCommands(
-            store, self._model, self._codec, watcher=self._observer, clock=clock
+            store,
+            self._model,
+            self._codec,
+            on_applied=self._observer.command_applied,
+            clock=clock,
         )
         self._events = LocalEvents(
             store, room=settings.queue_max_events, sealing=settings.sealing()
@@ -140,7 +144,6 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 

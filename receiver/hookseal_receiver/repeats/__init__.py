@@ -1,9 +1,9 @@
-"""Dropping repeats: the promise of the sender is at-least-once.
+"""Drops duplicates: the sender delivers at least once.
 
-A delivery is seen once its handler succeeded, not before: a handler that fails must be
-given the event again. So there are three steps. `claim` before the handler runs, then
-`finish` if it succeeded or `release` if it did not. Of two requests with the same event at
-once one gets the claim; the other one is told that somebody is at it.
+A delivery counts as seen only after its handler succeeded, because a handler that fails must
+get the event again. So there are three steps: `claim` before the handler runs, then `finish`
+if it succeeded or `release` if it failed. Of two concurrent requests with the same event one
+gets the claim; the other one is asked to retry.
 """
 
 from hookseal_receiver.repeats.memory import MemoryStore
