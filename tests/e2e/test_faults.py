@@ -64,15 +64,16 @@ async def test_nothing_is_lost_and_order_is_kept_while_workers_join_and_leave(
     fast = {"HOOKSEAL_RETRY_BASE_S": "0.2"}
     first = await provider.worker("a", **fast)
     await provider.worker("b", **fast)
-    total = 60
+    total = 0
     stop = asyncio.Event()
 
     async def publish() -> None:
-        for number in range(total):
-            await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
+        nonlocal total
+        while total < 60 or not stop.is_set():
+            await asyncio.gather(*(provider.publish(tenant, total) for tenant in tenants))
+            total += 1
             # A pace, not a wait: events are to arrive while workers come and go.
             await asyncio.sleep(0.2)
-        stop.set()
 
     publishing = asyncio.create_task(publish())
     await receiver.until(lambda: len(receiver.accepted()) >= 100)
@@ -82,6 +83,7 @@ async def test_nothing_is_lost_and_order_is_kept_while_workers_join_and_leave(
     await receiver.until(lambda: len(receiver.accepted()) >= seen + 50)
     first.terminate()
     assert await first.ended() == 0
+    stop.set()
     await publishing
     await receiver.until(lambda: len(set(receiver.accepted())) == total * len(tenants))
 
