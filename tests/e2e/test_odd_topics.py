@@ -112,7 +112,9 @@ async def write_odd(provider: Provider, name: str) -> int:
     taken = 0
     for raw in odd_batches(keyed=name in COMPACTED):
         taken += await produce(provider.settings.kafka_bootstrap, topic, HOME, raw) == 0
-    await abort(provider, topic)
+    if name not in COMPACTED:
+        # Faust's recovery of a table does not end where a changelog ends with a marker.
+        await abort(provider, topic)
     return taken
 
 
