@@ -9,6 +9,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.fast_path.batch_dispatcher import BatchDispatcher
 from streams.fast_path.fetch_batching import FetchBatching
+from streams.faust_patches.changelog_markers import ChangelogMarkersThread
 from streams.faust_patches.commit_metadata import CommitMetadataThread
 from streams.faust_patches.heartbeats import HeartbeatsThread
 from streams.faust_patches.partition_errors import PartitionErrorsThread
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class KafkaConsumerThread(
-    StaleFetchThread, PartitionErrorsThread, CommitMetadataThread, HeartbeatsThread
+    ChangelogMarkersThread,
+    StaleFetchThread,
+    PartitionErrorsThread,
+    CommitMetadataThread,
+    HeartbeatsThread,
 ):
     """The thread that runs aiokafka's consumer."""
 
