@@ -59,7 +59,8 @@ class ChangelogMarkersThread(driver.AIOKafkaConsumerThread):
         return {tp: position for tp, position in positions.items() if position is not None}
 
     def _is_applied(self, tp: TP, offset: int) -> bool:
-        recovery: Any = self.app.tables.recovery
+        tables: Any = self.app.tables
+        recovery = tables.recovery
         offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
         applied = offsets.get(tp)
         return applied is not None and applied >= offset
