@@ -150,7 +150,11 @@ class TestMemory:
                 pass
         (row,) = (await local.do("GET", "/v1/dead-letters/stats"))["items"]
         first = (await local.do("GET", "/v1/dead-letters?order=oldest&limit=1"))["items"][0]
-        shown = await local.do("GET", f"/v1/dead-letters/{first['id']}?reveal=true")
+        async with asyncio.timeout(30):
+            # The delivery log is written a moment after the letter.
+            shown = await local.do("GET", f"/v1/dead-letters/{first['id']}?reveal=true")
+            while len(shown["history"]) < first["attempts"]:
+                shown = await local.do("GET", f"/v1/dead-letters/{first['id']}?reveal=true")
         await local.do("POST", f"{path}/replay", {"limit": 1})
         async with asyncio.timeout(30):
             while len((await local.do("GET", path))["items"]) < 3:

@@ -17,7 +17,7 @@ from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedErr
 from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
 from hookseal.dead_letters.replay.turns import ReplayTurns
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames
@@ -114,8 +114,8 @@ class Replayer:
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
-            ConflictError: `replay_busy`; `replay_refused` names the first dead letter that Kafka
-                does not take. All others are published.
+            ConflictError: `replay_busy`, if nothing was published; `replay_refused` names the
+                first dead letter that Kafka does not take. All others are published.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
@@ -138,7 +138,10 @@ class Replayer:
         partitions = sorted(await self._index.counts(todo))
         results = await asyncio.gather(*map(letters_of, partitions), return_exceptions=True)
         for result in results:
-            if result is not None:
+            # A busy partition is an error only if nothing was published: the count of the others
+            # would be lost. Whoever asks again waits for it again.
+            is_busy = isinstance(result, ConflictError) and result.code == "replay_busy"
+            if result is not None and not (is_busy and run.done):
                 raise result
         return run.done
 
