@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ async def connect(
     consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
     try:
         await consumer.start()
+        # A task of aiokafka's that is cancelled before its first step raises CancelledError into
+        # `stop`, and whoever stops a consumer at once would seem to be cancelled.
+        await asyncio.sleep(0)
     except (KafkaError, OSError) as error:
         await consumer.stop()
         raise cluster.unreachable() from error

@@ -302,8 +302,15 @@ class ReplayLease:
             found.setdefault(mark.job, []).append((mark.offset, mark.timestamp_ms))
 
     async def _commit(self, items: Sequence[Item], entries: Iterable[ReplayEntry]) -> None:
-        async with asyncio.timeout(_KAFKA_S):
-            await self._transact(items, entries)
+        try:
+            async with asyncio.timeout(_KAFKA_S):
+                await self._transact(items, entries)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # aiokafka cancels whoever waits for a producer that is fenced meanwhile.
+            raise ProducerFenced from None
 
     async def _transact(self, items: Sequence[Item], entries: Iterable[ReplayEntry]) -> None:
         client = self._producer

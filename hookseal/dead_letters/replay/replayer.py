@@ -113,7 +113,7 @@ class Replayer:
             on_wait: Told a partition on which another replay is under way.
 
         Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`.
+            BrokerError: `broker_unreachable`, `publish_failed`, if nothing was published.
             ConflictError: `replay_busy`, if nothing was published; `replay_refused` names the
                 first dead letter that Kafka does not take. All others are published.
         """
@@ -138,10 +138,12 @@ class Replayer:
         partitions = sorted(await self._index.counts(todo))
         results = await asyncio.gather(*map(letters_of, partitions), return_exceptions=True)
         for result in results:
-            # A busy partition is an error only if nothing was published: the count of the others
-            # would be lost. Whoever asks again waits for it again.
-            is_busy = isinstance(result, ConflictError) and result.code == "replay_busy"
-            if result is not None and not (is_busy and run.done):
+            # What may succeed later is an error only if nothing was published: the count of the
+            # other partitions would be lost. Whoever asks again tries this one again.
+            is_temporary = isinstance(result, BrokerError) or (
+                isinstance(result, ConflictError) and result.code == "replay_busy"
+            )
+            if result is not None and not (is_temporary and run.done):
                 raise result
         return run.done
 
