@@ -39,6 +39,9 @@ OURS = tuple(str(REPOSITORY / name) + "/" for name in ("hookseal", "agents", "st
 COROUTINES_MAX = 9
 # Our files that one event enters.
 FILES_MAX = 32
+# How a log line is written depends on the logging that a process configures, in one file, and on
+# whether the second on the clock is a new one, in another.
+NOT_COUNTED = {"hookseal/telemetry/logs.py", "hookseal/domain/utc_time.py"}
 # By the handler, before the permit, and right before the first byte.
 OWNERSHIP_CHECKS_MAX = 3
 # By the handler, and by the attempt.
@@ -131,7 +134,8 @@ async def test_one_event_takes_a_short_path() -> None:
     assert len(receiver.requests) == 2
     assert path.at_socket[0].endswith("._run")
     assert len(path.at_socket) <= COROUTINES_MAX, path.at_socket
-    assert len(path.files) <= FILES_MAX, sorted(path.files)
+    files = sorted(path.files.keys() - NOT_COUNTED)
+    assert len(files) <= FILES_MAX, files
     assert gate.asked <= OWNERSHIP_CHECKS_MAX
     assert tenants.asked <= TENANT_LOOKUPS_MAX
 
