@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from hookseal.api.schemas import PAGE_DEFAULT, PAGE_MAX, Page
-from hookseal.api.schemas import _Request as Asked
-from hookseal.api.schemas import _Response as Told
+from hookseal.api.schemas import PAGE_DEFAULT, PAGE_MAX, Page, _Request, _Response
 
 TEXT_MAX = 255
 # What one request may do within seconds.
@@ -29,7 +27,7 @@ class DeliveryQuery(Page, frozen=True):
     endpoint_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
 
 
-class DeliveryOut(Told, frozen=True):
+class DeliveryOut(_Response, frozen=True):
     """One attempt to deliver an event to an endpoint.
 
     Attributes:
@@ -54,14 +52,14 @@ class DeliveryOut(Told, frozen=True):
     at: str
 
 
-class Deliveries(Told, frozen=True):
+class Deliveries(_Response, frozen=True):
     """A page of attempts, newest first."""
 
     items: list[DeliveryOut]
     next_cursor: str | None = None
 
 
-class DeadLetterQuery(Asked, frozen=True):
+class DeadLetterQuery(_Request, frozen=True):
     """Which dead letters; what is left out says nothing.
 
     Attributes:
@@ -101,7 +99,7 @@ class DeadLetterPageQuery(DeadLetterQuery, frozen=True):
     cursor: Annotated[str, Meta(max_length=1024)] | None = None
 
 
-class DeadLetterOut(Told, frozen=True):
+class DeadLetterOut(_Response, frozen=True):
     """One delivery that was given up.
 
     Attributes:
@@ -128,14 +126,14 @@ class DeadLetterOut(Told, frozen=True):
     replayed_at: str | None
 
 
-class DeadLetters(Told, frozen=True):
+class DeadLetters(_Response, frozen=True):
     """A page of dead letters."""
 
     items: list[DeadLetterOut]
     next_cursor: str | None = None
 
 
-class DeadLetterStatsQuery(Asked, frozen=True):
+class DeadLetterStatsQuery(_Request, frozen=True):
     """Which dead letters are counted.
 
     Attributes:
@@ -147,7 +145,7 @@ class DeadLetterStatsQuery(Asked, frozen=True):
     until: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
 
 
-class DeadLetterCount(Told, frozen=True):
+class DeadLetterCount(_Response, frozen=True):
     """How many dead letters one endpoint has for one reason.
 
     Attributes:
@@ -169,7 +167,7 @@ class DeadLetterCount(Told, frozen=True):
     last_failed_at: str
 
 
-class DeadLetterStats(Told, frozen=True):
+class DeadLetterStats(_Response, frozen=True):
     """Counts of dead letters, the largest first."""
 
     items: list[DeadLetterCount]
@@ -189,7 +187,7 @@ class ReplayRequest(DeadLetterQuery, frozen=True):
     dry_run: bool = False
 
 
-class ReplayResult(Told, frozen=True):
+class ReplayResult(_Response, frozen=True):
     """What a replay did.
 
     Attributes:
@@ -239,14 +237,14 @@ class AnyDeadLetterOut(DeadLetterOut, frozen=True):
     offset: int
 
 
-class AnyDeadLetters(Told, frozen=True):
+class AnyDeadLetters(_Response, frozen=True):
     """A page of dead letters of all tenants."""
 
     items: list[AnyDeadLetterOut]
     next_cursor: str | None = None
 
 
-class DeadLetterRecordQuery(Asked, frozen=True):
+class DeadLetterRecordQuery(_Request, frozen=True):
     """How much of a dead letter is shown.
 
     Attributes:
@@ -256,7 +254,7 @@ class DeadLetterRecordQuery(Asked, frozen=True):
     reveal: bool = False
 
 
-class HeaderOut(Told, frozen=True):
+class HeaderOut(_Response, frozen=True):
     """A header of a dead letter's record.
 
     Attributes:
@@ -269,7 +267,7 @@ class HeaderOut(Told, frozen=True):
     size: int
 
 
-class AttemptOut(Told, frozen=True):
+class AttemptOut(_Response, frozen=True):
     """One attempt before a dead letter.
 
     Attributes:
@@ -303,7 +301,7 @@ class AttemptOut(Told, frozen=True):
     v: int
 
 
-class DeadLetterRecordOut(Told, frozen=True):
+class DeadLetterRecordOut(_Response, frozen=True):
     """A dead letter as it stands on its topic, with the attempts before it.
 
     Attributes:

@@ -20,6 +20,7 @@ from hookseal.errors import (
     HooksealError,
     InvalidInputError,
 )
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -138,18 +139,18 @@ class ApiClient:
         if body is not None:
             data = body if isinstance(body, bytes) else orjson.dumps(body)
             headers["Content-Type"] = content_type
-        deadline, pause_s = self._monotonic() + self._timeout_s, _PAUSE_S
+        deadline = self._monotonic() + self._timeout_s
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             left_s = max(0.0, deadline - self._monotonic())
             timeout = aiohttp.ClientTimeout(total=left_s + _WAY_S)
             try:
                 return await self._once(method, path, data, headers, timeout)
             except _ForNowError as raised:
-                wait_s = max(pause_s, raised.after_s)
+                wait_s = max(delay.next_s(), raised.after_s)
                 if self._monotonic() + wait_s > deadline:
                     raise raised.error from None
             await self._sleep(wait_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
 
     async def _once(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from hookseal.errors import BrokerError
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,11 +33,10 @@ async def retry_forever(
         failed: Called with the error of each attempt that failed.
         retried: Errors of this class are retried, all others are raised.
     """
-    pause_s = _PAUSE_S
+    delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
     while True:
         try:
             return await asking()
         except retried as error:
             failed(error)
-            await clock.sleep(pause_s)
-            pause_s = min(_PAUSE_CAP_S, pause_s * 2)
+            await clock.sleep(delay.next_s())

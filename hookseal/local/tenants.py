@@ -14,6 +14,7 @@ from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.local.events import notice_of
 from hookseal.local.retry import retry_forever
+from hookseal.retry import RetryDelay
 from hookseal.telemetry.logs import logger
 from hookseal.tenants.index import TenantIndex
 from hookseal.tenants.key_check import master_key_wrong
@@ -157,7 +158,7 @@ class LocalTenants:
             await self.catch_up()
 
     async def _follow(self) -> None:
-        pause_s = _RETRY_S
+        delay = RetryDelay(_RETRY_S, _RETRY_CAP_S)
         while True:
             try:
                 if self._version is None or self._trouble or self._wrong_key:
@@ -171,10 +172,10 @@ class LocalTenants:
                 self._trouble = error
                 async with self._progress:
                     self._progress.notify_all()
-                await asyncio.sleep(pause_s)
-                pause_s = min(_RETRY_CAP_S, pause_s * 2)
+                await asyncio.sleep(delay.next_s())
                 continue
-            self._trouble, pause_s = None, _RETRY_S
+            self._trouble = None
+            delay.reset()
             await self._take(told.version, told.documents, is_all=told.is_all)
             if self._wrong_key is not None:
                 await asyncio.sleep(_RETRY_CAP_S)
