@@ -7,11 +7,12 @@ scripts below are the receivers that a sender has to survive.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import socket
 import struct
 from collections.abc import Callable, Coroutine
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,12 @@ async def receiving(
     keep_alive: bool = False,
     tls: ssl.SSLContext | None = None,
     hosts: tuple[str, ...] = ("127.0.0.1",),
+    other_than: int = 0,
 ) -> AsyncIterator[Receiver]:
-    """Serve a script: it runs once for each request, once that was read to its end."""
+    """Serve a script: it runs once for each request, once that was read to its end.
+
+    All hosts share one port, which is never `other_than`.
+    """
     handlers: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,21 +97,38 @@ async def receiving(
                 leaving.cancel()
                 await asyncio.gather(speaking, leaving, return_exceptions=True)
 
-    server = await asyncio.start_server(handle, hosts[0], 0, ssl=tls)
-    receiver = Receiver(port=server.sockets[0].getsockname()[1])
-    others = [
-        await asyncio.start_server(handle, host, receiver.port, ssl=tls) for host in hosts[1:]
-    ]
+    sockets = _listening(hosts, other_than)
+    servers = [await asyncio.start_server(handle, sock=one, ssl=tls) for one in sockets]
+    receiver = Receiver(port=sockets[0].getsockname()[1])
     try:
         yield receiver
     finally:
-        for one in (server, *others):
-            one.close()
+        for server in servers:
+            server.close()
         for task in tuple(handlers):
             task.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
-        for one in (server, *others):
-            await one.wait_closed()
+        for server in servers:
+            await server.wait_closed()
+
+
+def _listening(hosts: tuple[str, ...], other_than: int) -> list[socket.socket]:
+    while True:
+        with ExitStack() as opened:
+            port, sockets = 0, []
+            for host in hosts:
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                try:
+                    one = socket.create_server((host, port), family=family)
+                except OSError as fault:
+                    if port == 0 or fault.errno != errno.EADDRINUSE:
+                        raise
+                    break  # The port is free on the first host and taken on this one.
+                sockets.append(opened.enter_context(one))
+                port = one.getsockname()[1]
+            if len(sockets) == len(hosts) and port != other_than:
+                opened.pop_all()
+                return sockets
 
 
 async def _gone(reader: asyncio.StreamReader) -> None:

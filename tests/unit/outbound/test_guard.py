@@ -136,9 +136,11 @@ class FixedResolver(AbstractResolver):
 
 
 @asynccontextmanager
-async def a_canary() -> AsyncIterator[Receiver]:
+async def a_canary(*, other_than: int = 0) -> AsyncIterator[Receiver]:
     """Listen on all of loopback; on leaving, be sure that every connection was counted."""
-    async with receiving(hostile.answering(ACCEPTED), hosts=(CANARY, "::1")) as canary:
+    async with receiving(
+        hostile.answering(ACCEPTED), hosts=(CANARY, "::1"), other_than=other_than
+    ) as canary:
         yield canary
         # Connections are accepted in order: once these two are counted, all before are.
         before = canary.connections
@@ -320,14 +322,14 @@ class TestNames:
         # 127.0.0.2 plays the public address; the canary stands where nothing may be dialled.
         policy = EgressPolicy((ip_network("127.0.0.2/32"),), allow_http=True, allow_ports=ANY_PORT)
         async with (
-            a_canary() as canary,
             receiving(hostile.answering(ACCEPTED), hosts=("127.0.0.2",)) as outside,
+            # Another port is another name to the DNS cache, as an expired entry is.
+            a_canary(other_than=outside.port) as canary,
             naming() as server,
         ):
             server.zone["turncoat.example.com"] = lambda question: answers[min(question, 2)]
             async with a_transport(policy, make_resolver=server.resolver) as transport:
                 first = await transport.post(a_request(outside.url(host="turncoat.example.com")))
-                # Another port is another name to the DNS cache, as an expired entry is.
                 refusal = await refusal_of(transport, canary.url(host="turncoat.example.com"))
 
         assert first.status == 200
