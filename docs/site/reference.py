@@ -1,10 +1,11 @@
-"""Writes the pages of reference that are generated: `python docs/site/reference.py`.
+"""Write the generated reference pages and tables: `python docs/site/reference.py`.
 
-A test holds the pages to it.
+A test compares the pages with it.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any, cast
 
 from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.operations import Access
+from hookseal.domain.dead_letter import REASONS, category_of
+from hookseal.telemetry import metrics
 
 __all__ = ["PAGES"]
 
@@ -19,7 +22,7 @@ DOCS = Path(__file__).parents[1]
 
 
 def commands() -> str:
-    """Return the page of the command line, as Typer tells of it."""
+    """Return the page of the command line, from Typer."""
     made = subprocess.run(
         [sys.executable, "-m", "typer", "hookseal.cli.app", "utils", "docs", "--name", "hookseal"],
         capture_output=True,
@@ -31,17 +34,17 @@ def commands() -> str:
 
 
 def operations() -> str:
-    """Return the page of the API's operations, read off their declaration."""
-    # What they stand on is not asked for: nothing is carried out.
+    """Return the page of the API's operations, from their declaration."""
+    # No operation is called.
     nothing = cast("Any", None)
     names = ApiParts.__dataclass_fields__
     parts = ApiParts(**{name: () if name == "needed" else nothing for name in names})
     lines = [
-        "# Operations",
+        "# Operations of the API",
         "",
-        "All that the HTTP API can do. This page is generated: `python docs/site/reference.py`.",
-        "Rules, codes and examples are in [HTTP API](api.md); every member of every body is in the",
-        "reference that a running API serves at `/docs`, and in its `/openapi.json`.",
+        "Every operation of the HTTP API. This page is generated: `python docs/site/reference.py`.",
+        "[HTTP API](api.md) has rules, codes and examples. A running API serves the reference of all",
+        "bodies at `/docs` and `/openapi.json`.",
     ]
     tag = ""
     for operation in operations_of(parts):
@@ -68,7 +71,49 @@ def operations() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"cli.md": commands, "operations-of-the-api.md": operations}
+def with_table(page: str, rows: list[list[str]]) -> str:
+    """Return a page with these rows in its first table; the rest of the page stays."""
+    before, rule, after = (DOCS / page).read_text().partition("\n|---")
+    columns, _, rest = after.partition("\n")
+    prose = rest.splitlines(keepends=True)
+    while prose and prose[0].startswith("|"):
+        prose.pop(0)
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return f"{before}{rule}{columns}\n{table}{''.join(prose)}"
+
+
+def metric_table() -> str:
+    """Return the page of the metrics, with name, kind, labels and meaning of each."""
+    rows = []
+    for name in metrics.__all__:
+        metric: Any = getattr(metrics, name)
+        (family,) = metric.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        # prometheus_client has no public accessor for label names.
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001
+        rows.append([f"`{family.name}{suffix}`", family.type, labels, family.documentation])
+    return with_table("reference/metrics.md", sorted(rows))
+
+
+def reason_table() -> str:
+    """Return the page of the dead-letter reasons. Its last column is written by hand."""
+    page = "reference/dead-letter-reasons.md"
+    remedies = dict(
+        re.findall(r"^\| `(\w+)` \|.* \| (.+) \|$", (DOCS / page).read_text(), re.MULTILINE)
+    )
+    rows = [
+        [f"`{code}`", text, category_of(code), remedies.get(code, "")]
+        for code, text in REASONS.items()
+    ]
+    return with_table(page, rows)
+
+
+PAGES = {
+    "cli.md": commands,
+    "operations-of-the-api.md": operations,
+    "reference/metrics.md": metric_table,
+    "reference/dead-letter-reasons.md": reason_table,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
-OPERATIONS = REPOSITORY / "docs" / "operations.md"
-RECEIVING = REPOSITORY / "docs" / "receiving.md"
+DOCS = REPOSITORY / "docs"
+GUARANTEES = DOCS / "guarantees.md"
+RECEIVING = DOCS / "receiving.md"
+REFERENCE = DOCS / "reference"
 PAGES = (
     *(README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "SECURITY.md"),
     REPOSITORY / "receiver" / "README.md",
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
 )
+# Its commands are generated from the program itself.
+GENERATED = DOCS / "cli.md"
 SOURCES = ("hookseal", "agents", "streams")
 # Of the tests and of tools, not of a worker.
 OTHER_SETTINGS = {"HOOKSEAL_TEST_BROKER", "HOOKSEAL_FUZZ_SECONDS", "HOOKSEAL_RENEW_SNAPSHOTS"}
@@ -45,6 +49,10 @@ A_TEST = re.compile(r"`(?:(Test\w+)\.)?(test_\w+)`")
 A_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 A_SETTING = re.compile(r"HOOKSEAL_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_*])")
 A_LOG_LINE = re.compile(r"_?log\.(debug|info|warning|error|critical)\(\s*\"([a-z]+\.[a-z_]+)\"")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
 
 
 def rows(page: Path, heading: str) -> list[list[str]]:
@@ -61,7 +69,7 @@ def rows(page: Path, heading: str) -> list[list[str]]:
 
 def blocks_in(page: Path, language: str) -> list[str]:
     """Return a page's blocks of code in this language."""
-    fenced = rf"^```{language}\n(.*?)^```$"
+    fenced = rf"^ *```{language}\n(.*?)^ *```$"
     return re.findall(fenced, page.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -86,7 +94,7 @@ def known_tests() -> set[tuple[str | None, str]]:
 def commands_in(page: Path) -> Iterator[list[str]]:
     """Yield the words of each `hookseal …` line in a page's shell blocks."""
     for block in blocks_in(page, "sh"):
-        for line in block.splitlines():
+        for line in map(str.strip, block.replace("\\\n", " ").splitlines()):
             if line.startswith("hookseal "):
                 yield shlex.split(re.split(r" [<>] ", line)[0], comments=True)[1:]
 
@@ -94,7 +102,8 @@ def commands_in(page: Path) -> Iterator[list[str]]:
 class TestTables:
     def test_every_reason_has_its_row(self) -> None:
         table = [
-            (row[0].strip("`"), row[1], row[2]) for row in rows(OPERATIONS, "Dead-letter reasons")
+            (row[0].strip("`"), row[1], row[2])
+            for row in rows(REFERENCE / "dead-letter-reasons.md", "Dead-letter reasons")
         ]
 
         assert table == [(code, text, category_of(code)) for code, text in REASONS.items()]
@@ -109,7 +118,7 @@ class TestTables:
                 [f"`{metric._name}{suffix}`", metric._type, labels, metric._documentation]
             )
 
-        assert sorted(rows(OPERATIONS, "Metrics")) == sorted(declared)
+        assert sorted(rows(REFERENCE / "metrics.md", "Metrics")) == sorted(declared)
 
     def test_every_log_line_has_its_row(self) -> None:
         said = {
@@ -119,21 +128,21 @@ class TestTables:
             for level, event in A_LOG_LINE.findall(file.read_text())
         }
 
-        assert {(row[0], row[1]) for row in rows(OPERATIONS, "Log")} == said
+        assert {(row[0], row[1]) for row in rows(REFERENCE / "log-events.md", "Log")} == said
 
 
 class TestPages:
     def test_every_test_they_name_exists(self) -> None:
-        named = {
-            (holder or None, name)
-            for page in PAGES
-            for holder, name in A_TEST.findall(page.read_text())
-        }
+        named = {(holder or None, name) for holder, name in A_TEST.findall(GUARANTEES.read_text())}
 
-        assert len(named) > 50
+        assert len(named) > 150
         assert named - known_tests() == set()
 
-    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    @pytest.mark.parametrize("page", [page for page in PAGES if page != GUARANTEES], ids=name_of)
+    def test_only_the_guarantees_name_tests(self, page: Path) -> None:
+        assert A_TEST.findall(page.read_text()) == []
+
+    @pytest.mark.parametrize("page", PAGES, ids=name_of)
     def test_every_link_leads_somewhere(self, page: Path) -> None:
         for path, anchor in A_LINK.findall(page.read_text()):
             target = (page.parent / path) if path else page
@@ -151,25 +160,31 @@ class TestPages:
     def test_the_longest_hold_is_the_one_they_tell(self) -> None:
         at_most_s = Settings.model_construct().longest_backoff_s
 
-        for page in (README, REPOSITORY / "docs" / "guarantees.md"):
+        for page in (GUARANTEES, DOCS / "concepts" / "ordering.md"):
             assert f"{at_most_s:.0f} s" in page.read_text()
 
 
-class TestReadme:
-    def test_every_command_is_one_of_ours(self) -> None:
+class TestCommands:
+    @pytest.mark.parametrize("page", [page for page in PAGES if page != GENERATED], ids=name_of)
+    def test_every_command_is_one_of_ours(self, page: Path) -> None:
+        for words in commands_in(page):
+            assert understood(words).startswith("hookseal ")
+
+    def test_of_the_readme_are_the_quick_start(self) -> None:
         parsed = [understood(words) for words in commands_in(README)]
 
         assert parsed == [
-            "hookseal topics create",
-            "hookseal doctor",
-            "hookseal worker",
+            "hookseal local",
             "hookseal keys generate",
             "hookseal tenants create",
             "hookseal tenants keys add",
             "hookseal tenants endpoints add",
             "hookseal receive",
-            "hookseal publish",
         ]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
 def test_python_with_libraries_alone_opens_a_sealed_request(
