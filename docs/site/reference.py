@@ -43,8 +43,8 @@ def operations() -> str:
         "# Operations of the API",
         "",
         "Every operation of the HTTP API. This page is generated: `python docs/site/reference.py`.",
-        "[HTTP API](api.md) has rules, codes and examples. A running API serves the reference of all",
-        "bodies at `/docs` and `/openapi.json`.",
+        "[HTTP API](api.md) has rules, codes and examples. A running API serves the reference of",
+        "all bodies at `/docs` and `/openapi.json`.",
     ]
     tag = ""
     for operation in operations_of(parts):
