@@ -37,6 +37,7 @@ REFERENCE = DOCS / "reference"
 PAGES = (
     *(README, REPOSITORY / "CHANGELOG.md", REPOSITORY / "SECURITY.md"),
     REPOSITORY / "receiver" / "README.md",
+    REPOSITORY / "tests" / "vectors" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 )
 # Its commands are generated from the program itself.

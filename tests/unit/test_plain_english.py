@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Their texts come from the code, where they are checked.
 GENERATED = {"docs/cli.md", "docs/settings.md", "docs/operations-of-the-api.md"}
 GENERATED_TABLES = {"docs/reference/metrics.md", "docs/reference/dead-letter-reasons.md"}
+MODES = {"partition", "customer", "unordered", "sequential"}
 TEXTS = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
 
@@ -37,7 +38,7 @@ def prose_of(page: Path) -> str:
     if name_of(page) in GENERATED_TABLES:
         text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
     # The mode's name matters in "in the order `customer`"; other code does not.
-    return re.sub(r"`(?!partition`|customer`|unordered`)[^`]+`", "``", text)
+    return re.sub(r"`([^`]+)`", lambda code: code[0] if code[1] in MODES else "``", text)
 
 
 def texts_of(file: Path) -> Iterator[tuple[int, str]]:
