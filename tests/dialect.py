@@ -34,7 +34,7 @@ DIALECT = {
     r"to mend|mends|mended": "fix, repair",
     r"for good": "permanently",
     r"come[s]? to nothing|came to nothing": "fails",
-    r"holds? on(?! to)": "waits, is blocked",
+    r"holds? on(?=[,;:]|\.(?!\w)|\s+until)": "waits, is blocked",
     r"stands? (?:on|in|beside|behind|still)": "is on, is in, waits",
     r"so long as|so-manieth": "while; the number",
     # Words that hide the subject.
