@@ -65,8 +65,15 @@ EXTENDED = (
     "unit/test_supply_chain.py",
 )
 
-# Below tests/: start processes, whose start alone takes seconds.
-SLOW = ("benchmarks/", "chaos/", "e2e/", "integration/")
+# Below tests/: start processes or 1,500 connections, which alone takes seconds on a busy machine.
+SLOW = (
+    "benchmarks/",
+    "chaos/",
+    "e2e/",
+    "integration/",
+    "unit/outbound/test_few_descriptors.py",
+    "unit/receiver/test_cli.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -106,19 +113,21 @@ def _shared_broker(folder: Path) -> Iterator[Broker]:
     Who uses it holds a shared lock, which the system releases should the process be killed.
     """
     description = folder / "broker.json"
-    with (folder / "broker.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / "broker.lock").open("a") as changing, (folder / "broker.users").open("a") as use:
+        fcntl.flock(changing, fcntl.LOCK_EX)
         if description.exists():
             known = json.loads(description.read_text())
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            fcntl.flock(use, fcntl.LOCK_SH)
+            fcntl.flock(changing, fcntl.LOCK_UN)
             yield Broker(known["kind"], known["bootstrap"], settings=known["settings"])
             return
         with start_broker(choose_kind()) as running:
             known = {"kind": running.kind, "bootstrap": running.bootstrap}
             description.write_text(json.dumps({**known, "settings": running.settings}))
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            fcntl.flock(changing, fcntl.LOCK_UN)
             yield running
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(changing, fcntl.LOCK_EX)
+            fcntl.flock(use, fcntl.LOCK_EX)
             description.unlink()
 
 
