@@ -2,28 +2,31 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 # The JDK and Maven decide which broker the tests and the benchmark get; `.ci/run` insists on
 # Apache Kafka.
 HOOKSEAL_TEST_BROKER ?= $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
-test bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
+test test-all bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
 
-.PHONY: help setup demo test fast lint bench chaos sbom site ci lock clean
+.PHONY: help setup demo test test-all fast lint bench chaos sbom site ci lock clean
 
 SBOM ?= sbom.json
 
 help:            ## this list
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: $(VENV)/.dev  ## a virtual environment with everything
+setup: $(VENV)/.dev  ## a virtual environment, and the programs that the tests run
+	@.ci/packages
 
 demo: $(VENV)/.run   ## the main job, live, on an embedded broker
 	$(BIN)/hookseal demo
 
-test: $(VENV)/.dev   ## all tests, on Apache Kafka where Java and Maven are
-	@echo "Kafka broker of the tests: $(HOOKSEAL_TEST_BROKER)"
-	$(BIN)/pytest -n 2 --dist loadfile -m "not alone"
+test: setup          ## what a change can break, on Apache Kafka where Java and Maven are
+	$(BIN)/pytest -n 2 --dist worksteal -m "not extended"
+
+test-all: setup      ## test, and chaos, benchmarks, brokers, examples, browsers, image, manifests
+	$(BIN)/pytest -n 2 --dist worksteal -m "not alone"
 	$(BIN)/pytest -m alone
 
 fast: $(VENV)/.dev   ## unit tests and properties only, a quarter of the examples each
@@ -52,7 +55,7 @@ sbom: $(VENV)/.dev   ## a bill of materials (CycloneDX) of what is installed; SB
 site: $(VENV)/.dev   ## the documentation as a site, in build/site
 	$(BIN)/mkdocs build --strict
 
-ci: lint test        ## what must be green
+ci: lint test-all    ## what must be green
 
 lock: $(VENV)/.dev   ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
@@ -71,10 +74,12 @@ $(BIN)/python:
 
 # What `make demo` needs, and no more: it is somebody's first minute with hookseal.
 $(VENV)/.run: requirements.txt pyproject.toml receiver/pyproject.toml | $(BIN)/python
+	@echo "Installing hookseal and its dependencies into $(VENV)."
 	$(PIP) install --require-hashes -r requirements.txt
 	$(PIP) install --no-deps --no-build-isolation -e . -e receiver
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "Installing the tools of the tests into $(VENV)."
 	$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gc
+import json
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,16 +16,16 @@ import pytest
 
 from hookseal.config import Settings
 from hookseal.local.redis_link import RedisLink
-from tests.brokers import choose_kind, start_broker
+from tests.brokers import Broker, choose_kind, start_broker
 from tests.builders import MASTER_KEY
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
-    from tests.brokers import ApacheBroker, Broker
+    from tests.brokers import ApacheBroker
 
+pytest_plugins = ["tests.run_report"]
 
 # On a machine that is busy with brokers, drawing the first text of all takes a second.
 hypothesis.settings.register_profile(
@@ -33,16 +37,98 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 
+# Below tests/: runs with `make test-all` only. Besides these, whatever runs alone.
+EXTENDED = (
+    "benchmarks/",
+    "chaos/",
+    "conformance/test_receivers.py",
+    "e2e/test_console.py",
+    "e2e/test_dashboard.py",
+    "e2e/test_demo.py",
+    "e2e/test_odd_records.py",
+    "e2e/test_odd_topics.py",
+    "e2e/test_openapi.py",
+    "e2e/test_receivers.py",
+    "e2e/test_rolling.py",
+    "integration/broker/",
+    "integration/kafka/test_replay_fairness.py",
+    "integration/kafka/test_tenants_model_away.py",
+    "integration/test_bill_of_materials.py",
+    "integration/test_site.py",
+    "unit/benchmarks/",
+    "unit/brokers/",
+    "unit/streams/test_pins.py",
+    "unit/test_compose_file.py",
+    "unit/test_compose_redis.py",
+    "unit/test_image.py",
+    "unit/test_kubernetes.py",
+    "unit/test_supply_chain.py",
+)
+
+# Below tests/: start processes or 1,500 connections, which alone takes seconds on a busy machine.
+SLOW = (
+    "benchmarks/",
+    "chaos/",
+    "e2e/",
+    "integration/",
+    "unit/outbound/test_few_descriptors.py",
+    "unit/receiver/test_cli.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is left to `make test-all`, and what has no budget of time."""
+    folder = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(folder).as_posix()
+        if path.startswith(EXTENDED) or item.get_closest_marker("alone") is not None:
+            item.add_marker("extended")
+        if path.startswith(SLOW):
+            item.add_marker("slow")
+
+
 def pytest_collection_finish() -> None:
     """Have the garbage collector pass over what stays for the whole run anyway."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Broker:
     """One broker for all tests of a run: what HOOKSEAL_TEST_BROKER names."""
-    with start_broker(choose_kind()) as running:
-        yield running
+    stack = ExitStack()
+    # After the session, not as a tear-down: no test's time limit counts while the worker that
+    # started the broker waits for the others.
+    request.config.add_cleanup(stack.close)
+    if not hasattr(request.config, "workerinput"):
+        return stack.enter_context(start_broker(choose_kind()))
+    # Of a worker of xdist, the parent folder is the run's.
+    return stack.enter_context(_shared_broker(tmp_path_factory.getbasetemp().parent))
+
+
+@contextmanager
+def _shared_broker(folder: Path) -> Iterator[Broker]:
+    """The broker of all workers of a run: the first starts it, and stops it after the others.
+
+    Who uses it holds a shared lock, which the system releases should the process be killed.
+    """
+    description = folder / "broker.json"
+    with (folder / "broker.lock").open("a") as changing, (folder / "broker.users").open("a") as use:
+        fcntl.flock(changing, fcntl.LOCK_EX)
+        if description.exists():
+            known = json.loads(description.read_text())
+            fcntl.flock(use, fcntl.LOCK_SH)
+            fcntl.flock(changing, fcntl.LOCK_UN)
+            yield Broker(known["kind"], known["bootstrap"], settings=known["settings"])
+            return
+        with start_broker(choose_kind()) as running:
+            known = {"kind": running.kind, "bootstrap": running.bootstrap}
+            description.write_text(json.dumps({**known, "settings": running.settings}))
+            fcntl.flock(changing, fcntl.LOCK_UN)
+            yield running
+            fcntl.flock(changing, fcntl.LOCK_EX)
+            fcntl.flock(use, fcntl.LOCK_EX)
+            description.unlink()
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.e2e.warm_start import WarmProcess
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -17,6 +19,8 @@ __all__ = ["BIN", "Process"]
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+WARM = {str(BIN / "faust"), str(BIN / "hookseal")}
+LINE_BYTES = 1 << 20
 LIMITED = ("sh", "-c", 'ulimit -n {} && exec "$0" "$@"')
 
 
@@ -34,19 +38,30 @@ class Process:
         """Files it may open; None = as many as this process. Set before `start`."""
 
     async def start(self) -> Self:
+        self._process = await self._run()
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def _run(self) -> asyncio.subprocess.Process | WarmProcess:
+        if self._command[0] in WARM:
+            return await WarmProcess.start(
+                self._command,
+                cwd=REPOSITORY,
+                env=self._env,
+                descriptors=self.descriptors,
+                limit=LINE_BYTES,
+            )
         # Both limits, as `ulimit -n` sets them: the process cannot raise its own again.
         limited = () if self.descriptors is None else LIMITED
-        self._process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(part.format(self.descriptors) for part in limited),
             *self._command,
             cwd=REPOSITORY,
             env=self._env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            limit=1 << 20,
+            limit=LINE_BYTES,
         )
-        self._reading = asyncio.create_task(self._read())
-        return self
 
     @property
     def pid(self) -> int:

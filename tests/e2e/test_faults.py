@@ -240,6 +240,7 @@ async def test_a_partition_goes_on_where_it_was_after_a_quiet_restart(
     assert receiver.accepted() == [f"acme-{number}" for number in range(51)]
 
 
+@pytest.mark.extended
 async def test_nothing_is_lost_while_workers_are_killed_again_and_again(
     provider: Provider,
 ) -> None:

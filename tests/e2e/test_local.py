@@ -328,6 +328,7 @@ def _holds(member: Local, count: int) -> bool:
 
 
 class TestRedis:
+    @pytest.mark.extended
     async def test_a_kill_at_any_moment_loses_nothing(
         self, place: Place, redis: RedisServer
     ) -> None:

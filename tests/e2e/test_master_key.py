@@ -46,6 +46,7 @@ def ids(customer: Customer) -> list[str]:
     return [event.id for event in customer.events]
 
 
+@pytest.mark.extended
 async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: Provider) -> None:
     worker, api = await provider.worker("a"), await provider.api("api-a")
     async with Customer(api, "acme") as customer:

@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.broker, pytest.mark.apache, pytest.mark.timeout(180)]
 
 DOORS = [
     pytest.param(("SSL",), id="mutual TLS"),
-    pytest.param(("SASL_SSL", "SCRAM-SHA-512"), id="SCRAM-SHA-512"),
+    pytest.param(("SASL_SSL", "SCRAM-SHA-512"), id="SCRAM-SHA-512", marks=pytest.mark.extended),
     pytest.param(("SASL_SSL", "SCRAM-SHA-256"), id="SCRAM-SHA-256"),
-    pytest.param(("SASL_SSL", "PLAIN"), id="PLAIN"),
+    pytest.param(("SASL_SSL", "PLAIN"), id="PLAIN", marks=pytest.mark.extended),
 ]
 
 

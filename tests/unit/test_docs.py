@@ -206,6 +206,8 @@ def test_python_with_libraries_alone_opens_a_sealed_request(
 
 
 @pytest.mark.node
+@pytest.mark.extended
+@pytest.mark.slow
 def test_node_with_libraries_alone_opens_a_sealed_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ def a_program(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - no threads here
+        preexec_fn=_as_a_background_job,  # noqa: PLW1509 - no threads here
     ) as program:
         try:
             yield program
@@ -44,8 +44,10 @@ def a_program(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             program.kill()
 
 
-def _ignore_interrupts() -> None:
+def _as_a_background_job() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A run of the tests under `nohup` ignores it, and a program keeps what is ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def first_line(program: subprocess.Popen[str]) -> dict[str, Any]:

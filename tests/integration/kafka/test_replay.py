@@ -74,6 +74,7 @@ async def replays(
     await ends.close()
 
 
+@pytest.mark.extended
 async def test_each_letter_is_replayed_once_though_replays_are_killed_again_and_again(
     replays: Replays,
 ) -> None:

@@ -307,6 +307,7 @@ class TestConnectionLimit:
                     await reader.readuntil(b"at last")
             assert await asyncio.gather(*waiting) == [200] * 10
 
+    @pytest.mark.slow
     async def test_clients_that_do_not_read_keep_nobody_out(self, served: Served) -> None:
         async with served.listening(max_connections=2):
             before = closed("evicted")

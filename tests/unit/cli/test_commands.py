@@ -111,6 +111,7 @@ def test_no_worker_is_started_without_a_master_key(run: Run) -> None:
     assert result.stderr.startswith("master_key_missing")
 
 
+@pytest.mark.slow
 def test_a_worker_becomes_the_faust_of_this_environment_with_the_same_arguments() -> None:
     process = subprocess.run(
         [Path(sys.executable).with_name("hookseal"), "worker", "--", "--help"],
