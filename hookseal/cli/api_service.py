@@ -1,10 +1,10 @@
-"""The composition root of an API process: settings in, a server out."""
+"""Composition root of an API process."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp, listen_unix
@@ -27,24 +27,24 @@ from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.model import TenantsModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from hookseal.config import Settings
-    from hookseal.errors import ConfigurationError
 
 _log = logger("hookseal.api")
 
-
 Part = Literal["tenants", "events", "dead_letters", "attempts"]
-
-ALL_PARTS: frozenset[Part] = frozenset({"tenants", "events", "dead_letters", "attempts"})
 
 
 class ApiService:
     """Serves the API over Kafka; an asynchronous context manager.
 
-    Entering needs no broker: until there is one, requests are answered with 503.
+    It starts without a broker and answers 503 until one is there.
+
+    Attributes:
+        model: The tenants.
+        letters: The index of dead letters.
     """
 
     def __init__(
@@ -55,17 +55,13 @@ class ApiService:
         port: int = 0,
         socket: Path | None = None,
         partitions: Iterable[int] | None = None,
-        parts: Collection[Part] = ALL_PARTS,
+        parts: Collection[Part] = get_args(Part),
     ) -> None:
-        """Prepare.
+        """Listen on a TCP port (0 = any free one), or on a Unix socket.
 
         Args:
-            settings: Of the API.
-            host: Address to listen on.
-            port: 0 takes any that is free.
-            socket: Listen there instead, on a Unix socket.
-            partitions: Know the tenants of these only, counted from 0; of all when None.
-            parts: What is read from Kafka. Requests for anything else are answered with 503.
+            partitions: Read the tenants of these partitions only; of all if None.
+            parts: What is read from Kafka. Requests for other parts get 503.
 
         Raises:
             ConfigurationError: `master_key_missing`, `pepper_short`.
@@ -74,9 +70,9 @@ class ApiService:
         self._host = host
         self._port = port
         self._socket = socket
-        self._parts_read = frozenset(parts)
+        self._parts = frozenset(parts)
         record_batches.install(metrics.UNREADABLE_BATCHES.inc)
-        self._model = TenantsModel(
+        self.model = TenantsModel(
             settings.cluster,
             settings.tenant_codec(),
             on_forged=metrics.FORGED_RECORDS.inc,
@@ -96,18 +92,18 @@ class ApiService:
             ids_max=settings.api_event_ids,
             sealing=settings.sealing(),
         )
-        self._letters = LetterIndex(settings.cluster, settings.data_dir)
+        self.letters = LetterIndex(settings.cluster, settings.data_dir)
         self._attempts = AttemptIndex(
             settings.cluster, settings.data_dir, rows_max=settings.delivery_index_rows
         )
         self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-api")
-        self._app = build(self._parts())
+        self._app = build(self._api_parts())
 
     async def __aenter__(self) -> Self:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            OSError: The port cannot be listened on.
+            OSError: The address is not available.
         """
         if self._socket is None:
             say_what_is_open(self._settings)
@@ -115,17 +111,17 @@ class ApiService:
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             stack.push_async_callback(self._producer.close)
-            if "tenants" in self._parts_read:
-                self._model.start()
-                stack.push_async_callback(self._model.close)
-            if "events" in self._parts_read:
+            if "tenants" in self._parts:
+                self.model.start()
+                stack.push_async_callback(self.model.close)
+            if "events" in self._parts:
                 await self._events.start()
                 stack.push_async_callback(self._events.close)
-            if "dead_letters" in self._parts_read:
-                stack.push_async_callback(self._letters.close)
-                # A command is told at once what is wrong.
-                await self._letters.start(patient=self._socket is None)
-            if "attempts" in self._parts_read:
+            if "dead_letters" in self._parts:
+                stack.push_async_callback(self.letters.close)
+                # A command fails at once instead of waiting for the index.
+                await self.letters.start(patient=self._socket is None)
+            if "attempts" in self._parts:
                 await self._attempts.start(patient=True)
                 stack.push_async_callback(self._attempts.close)
             if self._socket is None:
@@ -140,51 +136,27 @@ class ApiService:
             self._stack = stack.pop_all()
         return self
 
-    async def letters_known(self, on_progress: Callable[[int, int], None]) -> None:
-        """Return once the index has the dead letters that stand on the topic now.
-
-        Args:
-            on_progress: Called with how many records are read, and of how many.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
-        await self._letters.catch_up(on_progress=on_progress)
-
-    async def known(self) -> None:
-        """Return once the tenants are known.
-
-        Raises:
-            BrokerError: As `TenantsModel.first`.
-            ConfigurationError: `master_key_wrong`.
-        """
-        await self._model.first()
-
-    async def key_known(self) -> ConfigurationError | None:
-        """Return once it is known whether the master key fits: `master_key_wrong`, or None."""
-        return await self._model.key_known()
-
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The TCP port."""
         return self._server.port
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The base URL."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
-    def _parts(self) -> ApiParts:
+    def _api_parts(self) -> ApiParts:
         settings = self._settings
         master_keys = settings.master_keys()
         return ApiParts(
-            model=self._model,
+            model=self.model,
             changes=KafkaChanges(
-                self._model,
+                self.model,
                 KafkaCommands(self._producer, settings.names, settings.tenant_codec()),
                 timeout_s=settings.api_write_timeout_s,
             ),
@@ -195,11 +167,11 @@ class ApiService:
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*master_keys),
             check_url=url_check(settings),
-            letters=self._letters,
+            letters=self.letters,
             attempts=self._attempts,
             records=DeadLetterLookup(settings.cluster),
             replays=Replayer(
-                settings.cluster, self._letters, event_max_bytes=settings.event_max_bytes
+                settings.cluster, self.letters, event_max_bytes=settings.event_max_bytes
             ),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from hookseal.api.client import tenant_path
 from hookseal.cli import ui
-from hookseal.cli.api_client import tenant_path
 from hookseal.cli.api_session import client, key_of
 from hookseal.config import load
 from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
@@ -18,13 +18,13 @@ from hookseal.seal.api_keys import TENANT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from hookseal.cli.api_client import ApiClient
+    from hookseal.api.client import ApiClient
     from hookseal.cli.api_service import Part
 
-# Seconds that one request may take: a replay waits up to 10 s for another one.
+# Seconds for one request: a replay waits up to 10 s for another one.
 _TIMEOUT_S = 30.0
 _PAGE = 1000
-_REPLAYED_AT_ONCE = 1000
+_REPLAY_BATCH = 1000
 
 Json = dict[str, Any]
 
@@ -33,16 +33,14 @@ Json = dict[str, Any]
 async def letter_client(
     customer_id: str | None = None, *, indexed: bool = True
 ) -> AsyncIterator[LetterClient]:
-    """Yield a client for the dead letters of all tenants.
-
-    With a tenant's API key it is a client for that tenant's dead letters.
+    """Yield a client for the dead letters of all tenants, or of one with a tenant's API key.
 
     Args:
         customer_id: The tenant that the command names.
-        indexed: Whether lists are asked for; an API in this process then reads its topics first.
+        indexed: The command needs the index. An API in this process reads it first.
 
     Raises:
-        ConfigurationError: `option_missing`: a tenant's key goes with the tenant's id.
+        ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
         HooksealError: As `api_session.client`.
     """
     settings = load()
@@ -51,21 +49,20 @@ async def letter_client(
         if customer_id is None:
             raise ConfigurationError(
                 "admin_only",
-                "A tenant's API key sees its own dead letters: name the tenant with --customer, "
-                "or use the operator's admin key.",
+                "A tenant's API key gives access to its own dead letters only. Name the tenant "
+                "with --customer, or use the operator's admin key.",
                 field="HOOKSEAL_API_KEY",
             )
         of_tenant = customer_id
-    parts: frozenset[Part] = frozenset({"dead_letters"}) if indexed else frozenset()
+    parts: frozenset[Part] = frozenset({"dead_letters"} if indexed else ())
     async with client(settings, parts=parts, timeout_s=_TIMEOUT_S) as api:
         yield LetterClient(api, of_tenant)
 
 
 class LetterClient:
-    """The operator's routes of dead letters, or those of one tenant."""
+    """Uses the routes of one tenant, or those of the operator if `customer_id` is None."""
 
     def __init__(self, api: ApiClient, customer_id: str | None) -> None:
-        """Use the routes of this tenant, or the operator's where it is None."""
         self._api = api
         self._customer_id = customer_id
         tenant = "/v1" if customer_id is None else tenant_path(customer_id)
@@ -74,22 +71,22 @@ class LetterClient:
     async def page(
         self, wanted: Json, *, order: str, limit: int, after: str | None
     ) -> tuple[list[Json], bool]:
-        """Return up to `limit` letters behind the id `after`, and whether there are more.
+        """Return up to `limit` letters after the id `after`, and whether there are more.
 
         Raises:
             HooksealError: As `ApiClient.ask`; `unknown_dead_letter`.
         """
-        asked = {**self._filter(wanted), "order": order}
+        query = {**self._filter(wanted), "order": order}
         skip_to = None
-        if after is not None:
-            if self._customer_id is None:
-                asked["after"] = after
-            else:
-                skip_to = after
+        if self._customer_id is None:
+            query.update({} if after is None else {"after": after})
+        else:
+            # The tenant's route has cursors, but no `after`.
+            skip_to = after
         found: list[Json] = []
         while True:
             most = _PAGE if skip_to is not None else min(_PAGE, limit - len(found))
-            page = await self._api.ask("GET", f"{self._path}?{_query({**asked, 'limit': most})}")
+            page = await self._api.ask("GET", f"{self._path}?{_query({**query, 'limit': most})}")
             items = [self._complete(item) for item in page["items"]]
             if skip_to is not None:
                 ids = [item["id"] for item in items]
@@ -101,10 +98,10 @@ class LetterClient:
             found += items
             if page["next_cursor"] is None or len(found) >= limit:
                 break
-            asked["cursor"] = page["next_cursor"]
+            query["cursor"] = page["next_cursor"]
         if skip_to is not None:
             raise InvalidInputError(
-                "unknown_dead_letter", f"There is no dead letter {after}.", field=after
+                "unknown_dead_letter", f"No dead letter has the id {after}.", field=after
             )
         return found[:limit], page["next_cursor"] is not None or len(found) > limit
 
@@ -114,14 +111,14 @@ class LetterClient:
         rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats?{query}"))["items"]
         return rows
 
-    async def show(self, place: str, *, reveal: bool) -> Json:
-        """Return one letter with its headers and the attempts before it.
+    async def show(self, letter_id: str, *, reveal: bool) -> Json:
+        """Return one letter with its headers and attempts.
 
         Raises:
             ConflictError: `unknown_dead_letter`.
         """
-        path = f"{self._path}/{place}?{_query({'reveal': reveal})}"
-        return dict(await self._api.ask("GET", path))
+        query = _query({"reveal": reveal})
+        return dict(await self._api.ask("GET", f"{self._path}/{letter_id}?{query}"))
 
     async def plan(self, wanted: Json) -> Json:
         """Return what `replay` would do: `to_replay`, `not_replayable`, `replayed_before`."""
@@ -143,21 +140,16 @@ class LetterClient:
         per_s: float | None,
         on_progress: Callable[[int], None],
     ) -> Json:
-        """Replay what matches, as many letters as the plan has; return the figures.
+        """Replay the letters of a `plan`, at most `limit` and `per_s` a second; return the figures.
 
-        Args:
-            wanted: The filter, or `ids`.
-            plan: From `plan`.
-            limit: At most so many.
-            per_s: At most so many a second; None = no bound.
-            on_progress: Called with the number of letters that were published since.
+        `on_progress` gets the number of letters published since its last call.
 
         Raises:
-            ConflictError: `replay_refused` names the first letter that Kafka does not take;
-                all others are published.
+            ConflictError: `replay_refused` with the id of the first letter that Kafka refuses. All
+                other letters are published.
         """
         body = self._filter(wanted)
-        at_once = _REPLAYED_AT_ONCE if per_s is None else max(1, min(_REPLAYED_AT_ONCE, int(per_s)))
+        at_once = _REPLAY_BATCH if per_s is None else max(1, min(_REPLAY_BATCH, int(per_s)))
         known, done = plan["to_replay"], 0
         most = known if limit is None else min(limit, known)
         refused: ConflictError | None = None
@@ -170,7 +162,7 @@ class LetterClient:
             except ConflictError as error:
                 if error.code != "replay_refused":
                     raise
-                # The others of this request are published. How many says the next plan.
+                # The other letters of the request are published; the next plan says how many.
                 refused = refused or error
                 left = (await self.plan(wanted))["to_replay"]
                 count, known = known - left, left
@@ -184,7 +176,7 @@ class LetterClient:
             raise refused
         figures = {"replayed": done}
         if "replayed_before" in plan:
-            # The last answer knows what a replay that was cut off had done.
+            # The last answer includes what an interrupted replay had published.
             published = plan.get("replayed", 0)
             figures["replayed_before"] = plan["replayed_before"] + published - done
         return {**figures, "not_replayable": plan["not_replayable"]}
@@ -199,15 +191,12 @@ class LetterClient:
                     raise
             if not is_told:
                 is_told = True
-                ui.err.print("Another replay is under way; waiting for it.")
+                ui.err.print("Another replay is running; waiting for it.")
 
     def _filter(self, wanted: Json) -> Json:
-        is_own = self._customer_id is not None
-        return {
-            name: value
-            for name, value in wanted.items()
-            if value is not None and not (is_own and name == "customer_id")
-        }
+        if self._customer_id is None:
+            return wanted
+        return {name: value for name, value in wanted.items() if name != "customer_id"}
 
     def _complete(self, letter: Json) -> Json:
         if self._customer_id is None:
@@ -217,10 +206,9 @@ class LetterClient:
         return {**letter, **own}
 
 
-def _query(asked: Json) -> str:
-    return urlencode(
-        {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in asked.items()
-        }
-    )
+def _query(wanted: Json) -> str:
+    values = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in wanted.items()
+    }
+    return urlencode(values)

@@ -1,5 +1,6 @@
-"""`hookseal tenants keys` and `hookseal tenants api-keys`: public keys, and keys to the API."""
+"""`hookseal tenants keys` and `hookseal tenants api-keys`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -7,12 +8,15 @@ from urllib.parse import quote
 import typer
 
 from hookseal.cli import ui
-from hookseal.cli.options import AsJson, Customer, Timeout, read_small
+from hookseal.cli.options import AsJson, Customer, Timeout
+from hookseal.errors import ConfigurationError, InvalidInputError
 
 public_keys = typer.Typer(
-    no_args_is_help=True, help="The keys that a tenant's events are sealed to."
+    no_args_is_help=True, help="Public keys, for which a tenant's events are encrypted."
 )
-api_keys = typer.Typer(no_args_is_help=True, help="A tenant's keys to the HTTP API.")
+api_keys = typer.Typer(no_args_is_help=True, help="A tenant's keys for the HTTP API.")
+
+_FILE_MAX_BYTES = 64 * 1024
 
 
 @public_keys.command()
@@ -21,13 +25,12 @@ def add(
     file: Annotated[Path, typer.Argument(help="Public key, PEM or JWK; `-` is stdin.")],
     timeout: Timeout = 10.0,
 ) -> None:
-    """Add a public key and seal to it from now on; prints its id."""
+    """Add a public key and encrypt for it from now on; print its id."""
     from hookseal.cli.api_session import ask_tenant
     from hookseal.seal.keys import parse_public_key
 
-    # Checked before it leaves this machine: it may be a private key.
-    key = parse_public_key(read_small(file))
-    body = {"public_key": key.jwk}
+    # Parse it before it leaves this machine: it may be a private key.
+    body = {"public_key": parse_public_key(_read(file)).jwk}
     ui.print_line(ask_tenant(customer, "POST", "/public-keys", body, timeout_s=timeout)["kid"])
 
 
@@ -37,7 +40,7 @@ def remove(
     kid: Annotated[str, typer.Argument(help="Id of the public key.")],
     timeout: Timeout = 10.0,
 ) -> None:
-    """Remove a public key. Without an active one nothing can be sealed."""
+    """Remove a public key. Without an active key nothing can be encrypted."""
     from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "DELETE", f"/public-keys/{quote(kid, safe='')}", timeout_s=timeout)
@@ -49,26 +52,27 @@ def add_api_key(
     customer: Customer,
     *,
     scope: Annotated[
-        list[str] | None, typer.Option(help="What it may do; may be repeated. All when not given.")
+        list[str] | None,
+        typer.Option(help="Scope of the key; may be repeated. By default all scopes."),
     ] = None,
     as_json: AsJson = False,
     timeout: Timeout = 10.0,
 ) -> None:
-    """Make an API key; it is printed this once. A tenant has at most two."""
+    """Create an API key and print it, once. A tenant has at most two."""
     from hookseal.cli.api_session import ask_tenant
 
     body = {"scopes": scope} if scope else {}
-    made = ask_tenant(customer, "POST", "/api-keys", body, timeout_s=timeout)
+    created = ask_tenant(customer, "POST", "/api-keys", body, timeout_s=timeout)
     if as_json:
-        ui.json(made)
+        ui.json(created)
         return
-    ui.print_line(f"Id: {made['id']}")
-    ui.print_line(f"API key: {made['api_key']}")
+    ui.print_line(f"Id: {created['id']}")
+    ui.print_line(f"API key: {created['api_key']}")
 
 
 @api_keys.command(name="list")
 def list_api_keys(customer: Customer, *, as_json: AsJson = False) -> None:
-    """List the API keys, without the keys."""
+    """List API keys by id, without the keys themselves."""
     from hookseal.cli.api_session import ask_tenant
 
     keys = ask_tenant(customer, "GET")["api_keys"]
@@ -84,11 +88,31 @@ def list_api_keys(customer: Customer, *, as_json: AsJson = False) -> None:
 @api_keys.command()
 def revoke(
     customer: Customer,
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` prints it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id, as `list` prints it.")],
     timeout: Timeout = 10.0,
 ) -> None:
-    """Accept a key no more."""
+    """Revoke an API key."""
     from hookseal.cli.api_session import ask_tenant
 
     ask_tenant(customer, "DELETE", f"/api-keys/{quote(key_id, safe='')}", timeout_s=timeout)
     ui.print_line(f"Revoked {key_id}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if str(path) == "-":
+            content = sys.stdin.buffer.read(_FILE_MAX_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(_FILE_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            "file_not_read", f"Cannot read the file: {error.strerror}.", field=str(path)
+        ) from None
+    if len(content) > _FILE_MAX_BYTES:
+        raise InvalidInputError(
+            "file_too_large",
+            f"The file is too large for a key: at most {_FILE_MAX_BYTES:,} bytes.",
+            field=str(path),
+        )
+    return content

@@ -1,4 +1,4 @@
-"""`hookseal tenants`: make tenants, look at them, switch them off."""
+"""`hookseal tenants`: create, show, change and delete tenants."""
 
 import sys
 from typing import Annotated, Any
@@ -8,25 +8,21 @@ import typer
 from hookseal.cli import tenant_endpoints, tenant_keys, ui
 from hookseal.cli.options import AsJson, Customer, Timeout
 
-__all__ = ["app"]
-
-app = typer.Typer(no_args_is_help=True, help="Make tenants, look at them, change them.")
+app = typer.Typer(no_args_is_help=True, help="Create, show, change and delete tenants.")
 app.add_typer(tenant_keys.api_keys, name="api-keys")
 app.add_typer(tenant_keys.public_keys, name="keys")
 app.add_typer(tenant_endpoints.app, name="endpoints")
-
-HIDDEN = "***"
 
 
 @app.command()
 def create(
     customer: Customer,
     *,
-    name: Annotated[str, typer.Option(help="For people.")] = "",
+    name: Annotated[str, typer.Option(help="Name for people.")] = "",
     as_json: AsJson = False,
     timeout: Timeout = 10.0,
 ) -> None:
-    """Create a tenant; prints its first API key, this once."""
+    """Create a tenant; print its first API key, once."""
     from hookseal.cli.api_session import create_tenant
     from hookseal.domain.event import check_customer_id
 
@@ -41,29 +37,27 @@ def create(
 @app.command()
 def enable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Deliver the tenant's events again."""
-    _switch(customer, timeout, enabled=True)
+    _ask(customer, "PATCH", {"enabled": True}, timeout)
     ui.print_line(f"Enabled {customer}")
 
 
 @app.command()
 def disable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Dead-letter the tenant's events from now on."""
-    _switch(customer, timeout, enabled=False)
+    _ask(customer, "PATCH", {"enabled": False}, timeout)
     ui.print_line(f"Disabled {customer}")
 
 
 @app.command()
 def delete(
     customer: Customer,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     timeout: Timeout = 10.0,
 ) -> None:
-    """Forget the tenant, its keys and its endpoints."""
-    from hookseal.cli.api_session import ask_tenant
-
+    """Delete the tenant, its keys and its endpoints."""
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Forget {customer}, its keys and its endpoints?", abort=True)
-    ask_tenant(customer, "DELETE", timeout_s=timeout)
+        typer.confirm(f"Delete {customer}, its keys and its endpoints?", abort=True)
+    _ask(customer, "DELETE", None, timeout)
     ui.print_line(f"Deleted {customer}")
 
 
@@ -77,14 +71,8 @@ def list_(*, as_json: AsJson = False) -> None:
         ui.json(tenants)
         return
     rows = [
-        (
-            tenant["customer_id"],
-            tenant["name"],
-            "enabled" if tenant["enabled"] else "disabled",
-            tenant["public_keys"],
-            tenant["endpoints"],
-        )
-        for tenant in tenants
+        (one["customer_id"], one["name"], _state(one), one["public_keys"], one["endpoints"])
+        for one in tenants
     ]
     ui.table(("customer id", "name", "state", "keys", "endpoints"), rows)
 
@@ -98,9 +86,14 @@ def show(
     ] = False,
 ) -> None:
     """Show a tenant with its keys and endpoints."""
-    from hookseal.cli.api_session import ask_tenant
-
-    document = described(ask_tenant(customer, "GET"), reveal=reveal)
+    document = _ask(customer, "GET", None, 10.0)
+    document["public_keys"] = [
+        {name: key[name] for name in ("kid", "alg", "state")} for key in document["public_keys"]
+    ]
+    if not reveal:
+        # Custom headers may contain secrets.
+        for endpoint in document["endpoints"]:
+            endpoint["headers"] = dict.fromkeys(endpoint["headers"], "***")
     if as_json:
         ui.json(document)
         return
@@ -110,10 +103,7 @@ def show(
         ("API key", "scopes"),
         [(key["id"], ",".join(key["scopes"])) for key in document["api_keys"]],
     )
-    ui.table(
-        ("public key", "alg", "state"),
-        [(key["kid"], key["alg"], key["state"]) for key in document["public_keys"]],
-    )
+    ui.table(("public key", "alg", "state"), [[*key.values()] for key in document["public_keys"]])
     ui.table(
         ("endpoint", "url", "event types", "state", "headers", "description"),
         [
@@ -121,7 +111,7 @@ def show(
                 endpoint["id"],
                 endpoint["url"],
                 ",".join(endpoint["event_types"]),
-                "enabled" if endpoint["enabled"] else f"disabled ({endpoint['disabled_reason']})",
+                _state(endpoint),
                 ", ".join(f"{name}: {value}" for name, value in endpoint["headers"].items()),
                 endpoint["description"],
             )
@@ -130,28 +120,14 @@ def show(
     )
 
 
-def described(tenant: dict[str, Any], *, reveal: bool = False) -> dict[str, Any]:
-    """Return the tenant for printing.
-
-    Args:
-        tenant: As the API tells of it.
-        reveal: Whether to include the values of custom headers: they may be secrets.
-    """
-    return {
-        **tenant,
-        "public_keys": [
-            {name: key[name] for name in ("kid", "alg", "state")} for key in tenant["public_keys"]
-        ],
-        "endpoints": [
-            endpoint
-            if reveal
-            else {**endpoint, "headers": dict.fromkeys(endpoint["headers"], HIDDEN)}
-            for endpoint in tenant["endpoints"]
-        ],
-    }
+def _state(item: dict[str, Any]) -> str:
+    if item["enabled"]:
+        return "enabled"
+    reason = item.get("disabled_reason")
+    return f"disabled ({reason})" if reason else "disabled"
 
 
-def _switch(customer: str, timeout_s: float, *, enabled: bool) -> None:
+def _ask(customer: str, method: str, body: Any, timeout_s: float) -> Any:
     from hookseal.cli.api_session import ask_tenant
 
-    ask_tenant(customer, "PATCH", body={"enabled": enabled}, timeout_s=timeout_s)
+    return ask_tenant(customer, method, body=body, timeout_s=timeout_s)

@@ -1,9 +1,9 @@
-"""What the commands share: consoles, tables, errors, a sign of life."""
+"""Output of the commands: consoles, tables, errors, progress, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -23,32 +23,17 @@ from rich.text import Text
 from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from hookseal.errors import HooksealError
 
-__all__ = [
-    "REFUSED",
-    "err",
-    "exit_code_of",
-    "json",
-    "out",
-    "print_error",
-    "print_line",
-    "printable",
-    "progress",
-    "run",
-    "table",
-    "working",
-]
-
-# No file is given: the streams are looked up at each write, so that tests can catch them.
+# Without a file, Rich looks up the stream at each write, so tests can capture it.
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 REFUSED = 2
 _FAILED = 1
-# Of sysexits.h, as workers end: nothing may be tried again before an operator changes a setting.
+# EX_CONFIG of sysexits.h, as for workers: a service manager must not restart the process.
 _EX_CONFIG = 78
 
 _T = TypeVar("_T")
@@ -60,7 +45,7 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def exit_code_of(error: HooksealError) -> int:
-    """Return 2 for what was refused, 1 for what failed, 78 for a wrong master key."""
+    """Return 2 for refused input or settings, 1 for a failure, 78 for a wrong master key."""
     if error.code == "master_key_wrong":
         return _EX_CONFIG
     refused = isinstance(error, InvalidInputError | ConfigurationError | ConflictError)
@@ -75,7 +60,7 @@ def print_error(error: HooksealError) -> None:
 
 
 def print_line(text: str | Text = "") -> None:
-    """Print a line on stdout as it is: no markup, no wrapping."""
+    """Print a line on stdout without markup and wrapping."""
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
@@ -86,7 +71,7 @@ def json(data: Any) -> None:
 
 
 def printable(text: str) -> str:
-    """Return the text with what would steer a terminal made visible."""
+    """Return the text with control characters escaped, as they could steer a terminal."""
     return "".join(
         character
         if character.isprintable()
@@ -96,7 +81,7 @@ def printable(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows: a table on a terminal, aligned columns anywhere else."""
+    """Print a table on a terminal, and aligned columns of full width elsewhere."""
     cells = [[printable("" if cell is None else str(cell)) for cell in row] for row in rows]
     numeric = [
         bool(rows) and all(row[at] is None or isinstance(row[at], int | float) for row in rows)
@@ -120,18 +105,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         print_line("  ".join(padded).rstrip())
 
 
-@contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show that something is under way, on a terminal."""
-    if not err.is_terminal:
-        yield
-        return
-    with err.status(text):
-        yield
+def working(text: str) -> AbstractContextManager[object]:
+    """Show a spinner on a terminal."""
+    return err.status(text) if err.is_terminal else nullcontext()
 
 
 def progress() -> Progress:
-    """Return a progress bar on stderr; it draws nothing where that is no terminal."""
+    """Return a progress bar on stderr, which draws only on a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""A client of the HTTP API: asks, asks again where that does nothing twice, raises our errors."""
+"""Client of the HTTP API: retries what may succeed later, and raises the API's errors as ours."""
 
 from __future__ import annotations
 
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-__all__ = ["ApiClient", "tenant_path"]
-
-_JSON = "application/json"
 _PAUSE_S = 0.05
 _PAUSE_CAP_S = 2.0
-# On top of the time that the API may take: for the way there and back.
-_WAY_S = 5.0
+# Added to the time that the API may take, for the network.
+_NETWORK_S = 5.0
 
-_KINDS: dict[int, type[HooksealError]] = {
+_ERRORS: dict[int, type[HooksealError]] = {
     HTTPStatus.UNAUTHORIZED: ConfigurationError,
     HTTPStatus.FORBIDDEN: ConfigurationError,
     HTTPStatus.NOT_FOUND: ConflictError,
@@ -44,8 +41,8 @@ _KINDS: dict[int, type[HooksealError]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: BrokerError,
     HTTPStatus.INTERNAL_SERVER_ERROR: BrokerError,
 }
-# The API's own, and what proxies say while there is none behind them.
-_FOR_NOW = frozenset(
+# Answers of the API, and of proxies whose upstream is down.
+_RETRIED = frozenset(
     {
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -54,17 +51,17 @@ _FOR_NOW = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-# Nobody was reached, and will not be in a moment: a wrong name or port.
+# A wrong name or port: a retry does not help.
 _NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.InvalidURL)
 
 
 def tenant_path(customer_id: str) -> str:
-    """Return where a tenant is."""
+    """Return the path of a tenant."""
     return f"/v1/tenants/{quote(customer_id, safe='')}"
 
 
 class ApiClient:
-    """Asks one API; an asynchronous context manager."""
+    """Client of one API; an asynchronous context manager."""
 
     def __init__(
         self,
@@ -76,16 +73,9 @@ class ApiClient:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Prepare.
+        """Retry requests for `timeout_s` seconds.
 
-        Args:
-            url: Where the API answers, `https://host:port`.
-            key: An API key, or the admin key.
-            timeout_s: Seconds for which a request that may succeed later is repeated.
-            socket: The Unix socket it listens on, if it is one. It serves nobody else then:
-                it is asked again sooner than it says.
-            monotonic: Seconds that never go back.
-            sleep: Waits.
+        An API on a Unix `socket` has no other client, so its `Retry-After` is ignored.
         """
         self._url = url.rstrip("/")
         self._key = key
@@ -93,7 +83,7 @@ class ApiClient:
         self._socket = socket
         self._monotonic = monotonic
         self._sleep = sleep
-        self._was_there = False
+        self._was_reached = False
 
     async def __aenter__(self) -> Self:
         connector = None if self._socket is None else aiohttp.UnixConnector(str(self._socket))
@@ -110,28 +100,24 @@ class ApiClient:
         path: str,
         body: Any = None,
         *,
-        content_type: str = _JSON,
+        content_type: str = "application/json",
         idempotency_key: str | None = None,
     ) -> Any:
-        """Return the answer's JSON, None where there is none.
+        """Send a request and return the JSON object of the answer, or None if it is empty.
 
-        What may succeed later (408, 429, 502 to 504, a connection that broke) is asked for
-        again, after the time that the API names. All of it goes under one Idempotency-Key:
-        it is carried out once, however often it is asked for.
+        408, 429, 502 to 504 and broken connections are retried, after `Retry-After`. All retries
+        carry the same Idempotency-Key, so the API executes the request once.
 
         Args:
-            method: HTTP method.
-            path: From the root of the API.
-            body: Sent as JSON, or as it is if it is bytes.
-            content_type: Of the body.
-            idempotency_key: For a request that another one has a part in; a new one if None.
+            body: Bytes are sent as they are, anything else as JSON.
+            idempotency_key: Shared with another request; a new key if None.
 
         Raises:
             InvalidInputError: The API refuses the request.
             ConflictError: The present state does not allow it; `unknown_…`.
-            ConfigurationError: The key is not taken, or lacks a scope.
-            BrokerError: It did not succeed in time, `api_unreachable`; or what answers is
-                not the API, `api_unexpected`.
+            ConfigurationError: The key is refused, or lacks a scope.
+            BrokerError: `api_unreachable`, `api_unexpected` if the answer is not the API's, or the
+                last error when the time is over.
         """
         headers, data = {}, None
         if method != "GET":
@@ -143,88 +129,69 @@ class ApiClient:
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             left_s = max(0.0, deadline - self._monotonic())
-            timeout = aiohttp.ClientTimeout(total=left_s + _WAY_S)
+            timeout = aiohttp.ClientTimeout(total=left_s + _NETWORK_S)
             try:
-                return await self._once(method, path, data, headers, timeout)
-            except _ForNowError as raised:
+                return await self._send(method, path, data=data, headers=headers, timeout=timeout)
+            except _RetryError as raised:
                 wait_s = max(delay.next_s(), raised.after_s)
                 if self._monotonic() + wait_s > deadline:
                     raise raised.error from None
             await self._sleep(wait_s)
 
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        data: bytes | None,
-        headers: dict[str, str],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own
-    ) -> Any:
+    async def _send(self, method: str, path: str, *, data: bytes | None, **options: Any) -> Any:
         try:
             async with self._session.request(
                 method,
                 self._url + path,
-                # As a file: of so many bytes at once aiohttp warns.
+                # aiohttp warns of large bodies that are not files.
                 data=None if data is None else BytesIO(data),
-                headers=headers,
-                timeout=timeout,
-                # They would take the key along to where it is nobody's business.
+                # A redirect would carry the key to another host.
                 allow_redirects=False,
+                **options,
             ) as response:
                 text = await response.read()
                 status, after = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            missed = BrokerError(
+            unreachable = BrokerError(
                 "api_unreachable",
-                f"No API answers at {self._url}: {type(error).__name__}.",
+                f"No API answers at {self._url} ({type(error).__name__}). Check that it runs and "
+                "that the URL is right.",
                 field="HOOKSEAL_API_URL",
             )
-            # An API that was there is being restarted; one that never was is not awaited.
-            if isinstance(error, _NOT_REACHED) and not self._was_there:
-                raise missed from None
-            raise _ForNowError(missed) from None
-        self._was_there = True
-        if status < HTTPStatus.MULTIPLE_CHOICES:
-            return self._document(status, text)
-        failure = self._failure(status, text)
-        if status in _FOR_NOW:
-            raise _ForNowError(failure, self._after_s(after))
-        raise failure
-
-    def _document(self, status: int, text: bytes) -> Any:
-        if not text:
-            return None
+            # An API that answered before is probably restarting; one that never did is not.
+            if isinstance(error, _NOT_REACHED) and not self._was_reached:
+                raise unreachable from None
+            raise _RetryError(unreachable) from None
+        self._was_reached = True
         document = _json(text)
-        if not isinstance(document, dict):
-            raise self._unexpected(status)
-        return _Answer(document, self._unexpected(status))
-
-    def _failure(self, status: int, text: bytes) -> HooksealError:
-        problem = _json(text)
-        if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
-            return self._unexpected(status)
-        kind, field = _KINDS.get(status, InvalidInputError), problem.get("field")
-        return kind(
-            problem["code"],
-            str(problem.get("detail", "")),
-            field=field if isinstance(field, str) else None,
-        )
-
-    def _unexpected(self, status: int) -> BrokerError:
-        return BrokerError(
+        unexpected = BrokerError(
             "api_unexpected",
-            f"What answers at {self._url} is not the API of this release: status {status}.",
+            f"The server at {self._url} is not the API of this release (status {status}).",
             field="HOOKSEAL_API_URL",
         )
-
-    def _after_s(self, header: str) -> float:
-        # The other form, a date, is none of the API's.
-        is_told = self._socket is None and header.isascii() and header.isdigit()
-        return float(header) if is_told else 0.0
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            if not text:
+                return None
+            if isinstance(document, dict):
+                return _Answer(document, unexpected)
+            raise unexpected
+        failure: HooksealError = unexpected
+        if isinstance(document, dict) and isinstance(document.get("code"), str):
+            field = document.get("field")
+            failure = _ERRORS.get(status, InvalidInputError)(
+                document["code"],
+                str(document.get("detail", "")),
+                field=field if isinstance(field, str) else None,
+            )
+        if status not in _RETRIED:
+            raise failure
+        # The API sends seconds, never a date.
+        is_given = self._socket is None and after.isascii() and after.isdigit()
+        raise _RetryError(failure, float(after) if is_given else 0.0)
 
 
 class _Answer(dict[str, Any]):
-    """An answer of which nothing else is known; what is missing in it is an error of ours."""
+    """A JSON object of unknown shape; a missing member raises `api_unexpected`."""
 
     def __init__(self, document: dict[str, Any], unexpected: BrokerError) -> None:
         super().__init__(document)
@@ -234,8 +201,8 @@ class _Answer(dict[str, Any]):
         raise self._unexpected
 
 
-class _ForNowError(Exception):
-    """A failure that may be over in a moment."""
+class _RetryError(Exception):
+    """A failure that may be over soon."""
 
     def __init__(self, error: HooksealError, after_s: float = 0.0) -> None:
         super().__init__(error)

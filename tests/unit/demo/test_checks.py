@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.cli.demo.checks import judge
-from hookseal.cli.demo.ledger import Arrival, Ledger, Letter
+from hookseal.demo.checks import check_claims
+from hookseal.demo.ledger import Arrival, Ledger, Letter
 
 
 def a_book(*, may_fail: bool = False) -> Ledger:
@@ -22,7 +22,7 @@ def a_book(*, may_fail: bool = False) -> Ledger:
 
 
 def failed(*ledgers: Ledger) -> dict[str, tuple[str, ...]]:
-    return {claim.code: claim.faults for claim in judge(ledgers) if not claim.holds}
+    return {claim.code: claim.faults for claim in check_claims(ledgers) if not claim.holds}
 
 
 def test_all_claims_hold_when_all_is_well() -> None:

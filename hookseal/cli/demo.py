@@ -1,0 +1,150 @@
+"""`hookseal demo`: show and check everything on one machine, in half a minute."""
+
+import signal
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from hookseal.cli import ui
+from hookseal.cli.options import AsJson, missing_extra
+from hookseal.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hookseal.demo.run import DemoResult
+
+# Seconds for which the demo waits until a worker applied a change to a tenant.
+_READY_S = 90.0
+_FAULTS_SHOWN = 5
+_CHARACTERS_SHOWN = 60
+_COLUMNS = {
+    "partition": "p",
+    "customer_id": "tenant",
+    "key": "key",
+    "receiver": "receiver",
+    "published": "published",
+    "accepted": "accepted",
+    "dead_lettered": "dead",
+    "retried": "retried",
+    "repeated": "repeats",
+}
+
+
+def demo(
+    *,
+    events: Annotated[
+        int, typer.Option(min=30, max=1_000_000, help="Number of events to publish.")
+    ] = 300,
+    workers: Annotated[int, typer.Option(min=1, max=6, help="Number of worker processes.")] = 2,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same events and failures.")
+    ] = 1,
+    logs: Annotated[
+        Path | None, typer.Option(help="Keep the workers' logs in this new folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver events to six tenants, one down and one flaky, and check the result.
+
+    The demo starts real workers on the cluster at HOOKSEAL_KAFKA_BOOTSTRAP, or on an embedded
+    broker if it is not set. It creates tenants with different kinds of keys, publishes events,
+    receives, verifies and decrypts them. Then it compares what the receivers got with the
+    dead-letter topic. The exit code is 0 only if every claim holds.
+    """
+    try:
+        from hookseal.demo.run import run_demo
+    except ImportError as error:
+        raise missing_extra(error, "receiver") from None
+    from hookseal.cli.api_session import client
+    from hookseal.kafka.broker import start_broker
+
+    if logs is not None:
+        _create(logs)
+    began_s = time.monotonic()
+    # SIGTERM cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    with (
+        tempfile.TemporaryDirectory(prefix="hookseal-demo-") as folder,
+        start_broker() as broker,
+    ):
+        result = ui.run(
+            run_demo(
+                broker,
+                partial(client, timeout_s=_READY_S),
+                logs or Path(folder),
+                events=events,
+                workers=workers,
+                seed=seed,
+                began_s=began_s,
+            )
+        )
+    if as_json:
+        ui.json(result.document())
+    else:
+        _print_result(result)
+    if not all(claim.holds for claim in result.claims):
+        if logs is None:
+            ui.err.print("Run the demo again with --logs FOLDER to keep the workers' logs.")
+        raise typer.Exit(1)
+
+
+def _create(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(
+            "folder_not_made",
+            f"Cannot create the folder: {error.strerror}. Name a new one.",
+            field=str(folder),
+        ) from None
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _print_result(result: "DemoResult") -> None:
+    document = result.document()
+    ui.table(
+        list(_COLUMNS.values()),
+        [[row[name] for name in _COLUMNS] for row in document["tenants"]],
+    )
+    for worker in document["workers"]:
+        partitions = ", ".join(map(str, worker["partitions"]))
+        ui.print_line(f"{worker['name']}: {worker['attempts']} attempts, partitions {partitions}")
+    if (request := document["sealed"]) is not None:
+        _print_request(request)
+    if (letter := document["dead_letter"]) is not None:
+        ui.print_line(f"\nThe dead letter {letter['id']}:")
+        for name, value in letter["headers"].items():
+            ui.print_line(f"  hookseal-{name}: {ui.printable(value)}")
+        ui.print_line(f"  {ui.printable(letter['value'])}")
+    ui.print_line()
+    for claim in result.claims:
+        line = Text("holds  " if claim.holds else "FAILS  ")
+        line.stylize("bold green" if claim.holds else "bold red")
+        ui.print_line(line.append(claim.text, "default"))
+        for fault in claim.faults[:_FAULTS_SHOWN]:
+            ui.print_line(f"       {ui.printable(fault)}")
+        if len(claim.faults) > _FAULTS_SHOWN:
+            ui.print_line(f"       and {len(claim.faults) - _FAULTS_SHOWN} more")
+    failed = [claim.code for claim in result.claims if not claim.holds]
+    ui.print_line(
+        f"\n{document['published']} events in {document['seconds']} s, including start and stop, "
+        f"on the {result.broker} broker. "
+        + (f"Failed claims: {', '.join(failed)}." if failed else "All claims hold.")
+    )
+
+
+def _print_request(request: dict[str, Any]) -> None:
+    ui.print_line(f"\nA request to {request['customer_id']} ({request['key']}):")
+    for name, value in request["body"].items():
+        hidden = len(value) - _CHARACTERS_SHOWN
+        more = f"… {hidden} more" if hidden > 0 else ""
+        ui.print_line(f"  {name}: {value[:_CHARACTERS_SHOWN]}{more}")
+    ui.print_line(f"and its decrypted event:\n  {ui.printable(request['opened'])}")
