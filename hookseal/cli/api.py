@@ -38,16 +38,16 @@ def api(
 
 
 async def _serve(settings: "Settings", host: str, port: int) -> None:
-    from hookseal.cli.api_service import ApiService
+    from hookseal.cli.api_service import serve_api
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        async with ApiService(settings, host=host, port=port) as service:
-            ui.print_line(f"The API answers at {service.url} until Ctrl-C")
+        async with serve_api(settings, host=host, port=port) as running:
+            ui.print_line(f"The API answers at {running.url} until Ctrl-C")
             stopped = asyncio.create_task(stop.wait())
-            key_known = asyncio.create_task(service.model.key_known())
+            key_known = asyncio.create_task(running.model.key_known())
             await asyncio.wait((stopped, key_known), return_when=asyncio.FIRST_COMPLETED)
             if key_known.done() and (error := key_known.result()) is not None:
                 stopped.cancel()

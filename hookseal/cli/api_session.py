@@ -10,11 +10,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
-from hookseal.api.client import ApiClient, tenant_path
 from hookseal.cli import ui
-from hookseal.config import load
 from hookseal.errors import BrokerError, ConfigurationError, ConflictError
 
 if TYPE_CHECKING:
@@ -22,11 +18,12 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from hookseal.api.client import ApiClient
     from hookseal.cli.api_service import Part
     from hookseal.config import Settings
 
-_READ_S = 10.0
-_PAGE = 1000
+# Seconds for a request that changes nothing.
+READ_S = 10.0
 # Enough to recognize the events of a batch that is sent again.
 _EVENT_IDS = 2000
 _BAR_AFTER_S = 2.0
@@ -34,30 +31,27 @@ _TENANTS: frozenset[Part] = frozenset({"tenants", "events"})
 
 
 def ask_tenant(
-    customer_id: str, method: str, path: str = "", body: Any = None, *, timeout_s: float = _READ_S
+    customer_id: str,
+    method: str,
+    path: str | None = "",
+    body: Any = None,
+    *,
+    timeout_s: float = READ_S,
 ) -> Any:
-    """Send a request about one tenant and return the answer; `path` is relative to the tenant.
+    """Send a request about one tenant and return the answer.
+
+    `path` is relative to the tenant; None is the collection `/v1/tenants`.
 
     Raises:
         HooksealError: As `ApiClient.ask` and `client`.
     """
-    return _ask(customer_id, method, tenant_path(customer_id) + path, body, timeout_s)
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
 
-
-def create_tenant(customer_id: str, name: str, *, timeout_s: float) -> str:
-    """Create a tenant and return its first API key.
-
-    Raises:
-        HooksealError: As `ask_tenant`.
-    """
-    body = {"customer_id": customer_id, "name": name}
-    return str(_ask(customer_id, "POST", "/v1/tenants", body, timeout_s)["api_key"])
-
-
-def _ask(customer_id: str, method: str, path: str, body: Any, timeout_s: float) -> Any:
     async def ask() -> Any:
+        where = "/v1/tenants" if path is None else tenant_path(customer_id) + path
         async with client(load(), customer_id=customer_id, timeout_s=timeout_s) as api:
-            return await api.ask(method, path, body)
+            return await api.ask(method, where, body)
 
     try:
         with ui.working("Waiting for a worker"):
@@ -73,28 +67,6 @@ def _ask(customer_id: str, method: str, path: str, body: Any, timeout_s: float) 
             f"No worker applied the change within {timeout_s:g} s. It is stored on "
             "`tenant-commands` and takes effect when a worker runs. Do not repeat it.",
         ) from None
-
-
-def every_tenant() -> list[dict[str, Any]]:
-    """Return a summary of each tenant, by customer id.
-
-    Raises:
-        HooksealError: As `ask_tenant`.
-    """
-
-    async def ask() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        async with client(load(), timeout_s=_READ_S) as api:
-            cursor = ""
-            while True:
-                page = await api.ask("GET", f"/v1/tenants?limit={_PAGE}{cursor}")
-                found += page["items"]
-                if page["next_cursor"] is None:
-                    return found
-                cursor = f"&cursor={page['next_cursor']}"
-
-    with ui.working("Reading the tenants"):
-        return ui.run(ask())
 
 
 @asynccontextmanager
@@ -120,11 +92,13 @@ async def client(
         ConfigurationError: `topic_missing`, `partitions_differ`, `master_key_missing`,
             `socket_unavailable`, `index_unusable`, and as `key_of`.
     """
+    from hookseal.api.client import ApiClient
+
     if settings.api_url:
         async with ApiClient(settings.api_url, key_of(settings), timeout_s=timeout_s) as remote:
             yield remote
         return
-    from hookseal.cli.api_service import ApiService
+    from hookseal.cli.api_service import serve_api
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.topics import partition_count
 
@@ -135,9 +109,9 @@ async def client(
     with tempfile.TemporaryDirectory(prefix="hookseal-") as folder:
         socket = Path(folder) / "api"
         async with AsyncExitStack() as stack:
-            service = ApiService(own, socket=socket, partitions=partitions, parts=parts)
+            serving = serve_api(own, socket=socket, partitions=partitions, parts=parts)
             try:
-                await stack.enter_async_context(service)
+                running = await stack.enter_async_context(serving)
             except OSError as error:
                 raise ConfigurationError(
                     "socket_unavailable",
@@ -150,14 +124,16 @@ async def client(
                 ApiClient("http://localhost", key, timeout_s=timeout_s, socket=socket)
             )
             if "tenants" in parts:
-                await service.model.first()
+                await running.model.first()
             if "dead_letters" in parts:
                 with ui.progress() as bar:
-                    await service.letters.catch_up(on_progress=ReadingBar(bar))
+                    await running.letters.catch_up(on_progress=ReadingBar(bar))
             yield local
 
 
 def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) -> Settings:
+    from pydantic import SecretStr
+
     from hookseal.seal.api_keys import new_admin_key
 
     changed: dict[str, Any] = {
@@ -214,3 +190,14 @@ def key_of(settings: Settings) -> str:
             field="HOOKSEAL_API_KEY",
         )
     return key
+
+
+def is_tenant_key(settings: Settings) -> bool:
+    """Return whether the key for the API at HOOKSEAL_API_URL is a tenant's.
+
+    Raises:
+        ConfigurationError: As `key_of`.
+    """
+    from hookseal.seal.api_keys import TENANT_PREFIX
+
+    return bool(settings.api_url) and key_of(settings).startswith(TENANT_PREFIX)

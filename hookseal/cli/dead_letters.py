@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.letter_client import letter_client
 from hookseal.cli.options import AsJson
 from hookseal.errors import InvalidInputError
 
@@ -156,11 +157,8 @@ def replay(
         # The API counts each id once.
         unique = list(dict.fromkeys(ids))
         figures = ui.run(_replay(chosen.query(), unique, limit, per_s, dry_run=dry_run))
-    if as_json:
-        ui.json(figures)
-        return
-    for name, count in figures.items():
-        ui.print_line(f"{name.replace('_', ' ')}: {count}")
+    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in figures.items()]
+    ui.result(figures, "\n".join(lines), as_json=as_json)
 
 
 def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
@@ -183,8 +181,6 @@ def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
 async def _replay(
     query: Json, ids: list[str], limit: int | None, per_s: float | None, *, dry_run: bool
 ) -> Json:
-    from hookseal.cli.letter_client import letter_client
-
     total: Json = {}
     parts = [ids[start : start + _IDS_MAX] for start in range(0, len(ids), _IDS_MAX)] or [[]]
     async with letter_client(query.get("customer_id")) as letters:
@@ -238,8 +234,6 @@ def list_(
         query["replayed"] = replayed
 
     async def page() -> tuple[list[Json], bool]:
-        from hookseal.cli.letter_client import letter_client
-
         async with letter_client(chosen.customer) as letters:
             return await letters.page(query, order=order, limit=limit, after=after)
 
@@ -268,8 +262,6 @@ def stats(
     del query["set_aside"]
 
     async def count() -> list[Json]:
-        from hookseal.cli.letter_client import letter_client
-
         async with letter_client(customer) as letters:
             return await letters.stats(query)
 
@@ -297,8 +289,6 @@ def show(
     parse_place(letter_id)
 
     async def read() -> Json:
-        from hookseal.cli.letter_client import letter_client
-
         async with letter_client(indexed=False) as letters:
             return await letters.show(letter_id, reveal=reveal)
 

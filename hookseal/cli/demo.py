@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -14,9 +14,6 @@ from rich.text import Text
 from hookseal.cli import ui
 from hookseal.cli.options import AsJson, missing_extra
 from hookseal.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from hookseal.demo.run import DemoResult
 
 # Seconds for which the demo waits until a worker applied a change to a tenant.
 _READY_S = 90.0
@@ -72,7 +69,7 @@ def demo(
         tempfile.TemporaryDirectory(prefix="hookseal-demo-") as folder,
         start_broker() as broker,
     ):
-        result = ui.run(
+        document = ui.run(
             run_demo(
                 broker,
                 partial(client, timeout_s=_READY_S),
@@ -84,10 +81,10 @@ def demo(
             )
         )
     if as_json:
-        ui.json(result.document())
+        ui.json(document)
     else:
-        _print_result(result)
-    if not all(claim.holds for claim in result.claims):
+        _print_result(document)
+    if not all(claim["holds"] for claim in document["claims"]):
         if logs is None:
             ui.err.print("Run the demo again with --logs FOLDER to keep the workers' logs.")
         raise typer.Exit(1)
@@ -108,8 +105,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _print_result(result: "DemoResult") -> None:
-    document = result.document()
+def _print_result(document: dict[str, Any]) -> None:
     ui.table(
         list(_COLUMNS.values()),
         [[row[name] for name in _COLUMNS] for row in document["tenants"]],
@@ -125,19 +121,19 @@ def _print_result(result: "DemoResult") -> None:
             ui.print_line(f"  hookseal-{name}: {ui.printable(value)}")
         ui.print_line(f"  {ui.printable(letter['value'])}")
     ui.print_line()
-    for claim in result.claims:
-        line = Text("holds  " if claim.holds else "FAILS  ")
-        line.stylize("bold green" if claim.holds else "bold red")
-        ui.print_line(line.append(claim.text, "default"))
-        for fault in claim.faults[:_FAULTS_SHOWN]:
+    for claim in document["claims"]:
+        line = Text("holds  " if claim["holds"] else "FAILS  ")
+        line.stylize("bold green" if claim["holds"] else "bold red")
+        ui.print_line(line.append(claim["text"], "default"))
+        for fault in claim["faults"][:_FAULTS_SHOWN]:
             ui.print_line(f"       {ui.printable(fault)}")
-        if len(claim.faults) > _FAULTS_SHOWN:
-            ui.print_line(f"       and {len(claim.faults) - _FAULTS_SHOWN} more")
-    failed = [claim.code for claim in result.claims if not claim.holds]
+        if len(claim["faults"]) > _FAULTS_SHOWN:
+            ui.print_line(f"       and {len(claim['faults']) - _FAULTS_SHOWN} more")
+    failed = ", ".join(claim["code"] for claim in document["claims"] if not claim["holds"])
     ui.print_line(
         f"\n{document['published']} events in {document['seconds']} s, including start and stop, "
-        f"on the {result.broker} broker. "
-        + (f"Failed claims: {', '.join(failed)}." if failed else "All claims hold.")
+        f"on the {document['broker']} broker. "
+        + (f"Failed claims: {failed}." if failed else "All claims hold.")
     )
 
 

@@ -70,23 +70,45 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 def environment_checks() -> list[Check]:
     """Check what is installed here."""
+    from hookseal.descriptors import hard_limit, soft_limit
+    from hookseal.kafka.codecs import readable
+
+    codecs = readable()
+    unreadable = ", ".join(name for name, can_be_read in codecs.items() if not can_be_read)
+    hard = hard_limit()
+    limits = f"soft limit {soft_limit():,}, hard limit {hard:,} open files"
     return [
         Check("python", "ok", ".".join(map(str, sys.version_info[:3]))),
         _pinned("faust-streaming", _FAUST),
         _pinned("aiokafka", _AIOKAFKA),
-        _agents(),
-        _faust_program(),
-        _codecs(),
-        _descriptors(),
+        _check("agents", _fault_of_agents(), "hookseal's own"),
+        _check(
+            "faust program",
+            ""
+            if Path(sys.executable).with_name("faust").exists()
+            else "There is no `faust` beside this Python.",
+            "beside this Python",
+        ),
+        _check(
+            "codecs",
+            unreadable
+            and f"Batches compressed with {unreadable} cannot be read. Install hookseal again.",
+            f"reads {', '.join(codecs)}",
+        ),
+        _check(
+            "descriptors",
+            f"{limits}. hookseal raises the soft limit to the hard one. Raise the hard limit to "
+            f"{_DESCRIPTORS_MIN:,} or more (ulimit -Hn, LimitNOFILE=): every connection needs one."
+            if hard < _DESCRIPTORS_MIN
+            else "",
+            limits,
+            bad="warn",
+        ),
     ]
 
 
-def _pinned(name: str, wanted: str) -> Check:
-    found = _version(name)
-    if found == wanted:
-        return Check(name, "ok", found)
-    state = "is not installed" if found is None else f"{found} is installed"
-    return Check(name, "fail", f"{state}; hookseal needs {wanted}.")
+def _check(name: str, fault: str, fine: str, bad: Literal["warn", "fail"] = "fail") -> Check:
+    return Check(name, bad, fault) if fault else Check(name, "ok", fine)
 
 
 def _version(name: str) -> str | None:
@@ -96,82 +118,53 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _agents() -> Check:
+def _pinned(name: str, wanted: str) -> Check:
+    found = _version(name)
+    state = "is not installed" if found is None else f"{found} is installed"
+    return _check(name, "" if found == wanted else f"{state}; hookseal needs {wanted}.", wanted)
+
+
+def _fault_of_agents() -> str:
     """Two distributions install a package `agents`: hookseal and openai-agents."""
     ours = importlib.util.find_spec("agents")
     deliver = Path(ours.origin).with_name("deliver.py") if ours and ours.origin else None
     if deliver is None or not deliver.exists():
-        return Check("agents", "fail", "The package `agents` found here is not hookseal's.")
-    if (openai := _version("openai-agents")) is not None:
-        return Check(
-            "agents",
-            "fail",
-            f"openai-agents {openai} installs a package `agents` too, and the two overwrite each "
-            "other. Install hookseal into its own environment.",
-        )
-    return Check("agents", "ok", "hookseal's own")
-
-
-def _faust_program() -> Check:
-    if Path(sys.executable).with_name("faust").exists():
-        return Check("faust program", "ok", "beside this Python")
-    return Check("faust program", "fail", "There is no `faust` beside this Python.")
-
-
-def _codecs() -> Check:
-    from hookseal.kafka.codecs import readable
-
-    found = readable()
-    if missing := ", ".join(name for name, can_be_read in found.items() if not can_be_read):
-        return Check(
-            "codecs",
-            "fail",
-            f"Batches compressed with {missing} cannot be read. Install hookseal again.",
-        )
-    return Check("codecs", "ok", f"reads {', '.join(found)}")
-
-
-def _descriptors() -> Check:
-    from hookseal.descriptors import hard_limit, soft_limit
-
-    hard = hard_limit()
-    found = f"soft limit {soft_limit():,}, hard limit {hard:,} open files"
-    if hard < _DESCRIPTORS_MIN:
-        return Check(
-            "descriptors",
-            "warn",
-            f"{found}. hookseal raises the soft limit to the hard one. Raise the hard limit to "
-            f"{_DESCRIPTORS_MIN:,} or more (ulimit -Hn, LimitNOFILE=): every connection needs one.",
-        )
-    return Check("descriptors", "ok", found)
+        return "The package `agents` found here is not hookseal's."
+    if (openai := _version("openai-agents")) is None:
+        return ""
+    return (
+        f"openai-agents {openai} installs a package `agents` too, and the two overwrite each "
+        "other. Install hookseal into its own environment."
+    )
 
 
 def _settings_checks(settings: "Settings") -> list[Check]:
     is_local = "queue" in settings.model_fields_set
-    where = "without Kafka" if is_local else f"brokers {settings.kafka_bootstrap}"
-    master_key = Check("master key", "ok", "set")
+    fault = ""
     try:
         settings.master_key_bytes()
     except ConfigurationError as error:
-        master_key = Check("master key", "fail", error.message)
-    egress = Check("egress", "ok", "https to public addresses only")
-    opened = settings.egress_allow_cidrs or settings.egress_allow_ports
-    if opened or settings.egress_allow_http:
-        egress = Check(
-            "egress",
-            "warn",
-            "HOOKSEAL_EGRESS_ALLOW_* allows addresses that are refused otherwise. Use it for "
-            "development only.",
-        )
-    return [Check("settings", "ok", where), master_key, _store(settings), egress]
-
-
-def _store(settings: "Settings") -> Check:
-    if settings.store == "memory":
-        return Check("store", "ok", "memory: the worker reads the whole table at each start")
-    if importlib.util.find_spec("rocksdict") is None:
-        return Check("store", "fail", "rocksdict is not installed; install `hookseal[rocksdb]`.")
-    return Check("store", "ok", f"rocksdb, rocksdict {version('rocksdict')}")
+        fault = error.message
+    allowed = (
+        settings.egress_allow_cidrs or settings.egress_allow_ports or settings.egress_allow_http
+    )
+    opened = (
+        "HOOKSEAL_EGRESS_ALLOW_* allows addresses that are refused otherwise. Use it for "
+        "development only."
+    )
+    store = Check("store", "ok", "memory: the worker reads the whole table at each start")
+    if settings.store != "memory":
+        found = _version("rocksdict")
+        missing = "" if found else "rocksdict is not installed; install `hookseal[rocksdb]`."
+        store = _check("store", missing, f"rocksdb, rocksdict {found}")
+    return [
+        Check(
+            "settings", "ok", "without Kafka" if is_local else f"brokers {settings.kafka_bootstrap}"
+        ),
+        _check("master key", fault, "set"),
+        store,
+        _check("egress", opened if allowed else "", "https to public addresses only", bad="warn"),
+    ]
 
 
 async def _queue_check(settings: "Settings") -> Check:
@@ -240,14 +233,12 @@ async def _clock(cluster: "Cluster") -> Check:
     if newest is None:
         return Check("clock", "ok", "no record to compare with yet")
     ahead_s = newest - time.time()
-    if ahead_s > _SKEW_MAX_S:
-        return Check(
-            "clock",
-            "warn",
-            f"The newest record is {ahead_s:.0f} s in the future. Set the clock of this machine or "
-            "of the producer: receivers refuse signatures that are five minutes off.",
-        )
-    return Check("clock", "ok", "no record from the future")
+    fault = (
+        f"The newest record is {ahead_s:.0f} s in the future. Set the clock of this machine or of "
+        "the producer: receivers refuse signatures that are five minutes off."
+    )
+    is_ahead = ahead_s > _SKEW_MAX_S
+    return _check("clock", fault if is_ahead else "", "no record from the future", bad="warn")
 
 
 async def _newest_timestamp(cluster: "Cluster") -> float | None:

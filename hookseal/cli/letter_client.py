@@ -8,12 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from hookseal.api.client import tenant_path
 from hookseal.cli import ui
-from hookseal.cli.api_session import client, key_of
-from hookseal.config import load
+from hookseal.cli.api_session import client, is_tenant_key
 from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
-from hookseal.seal.api_keys import TENANT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -43,9 +40,12 @@ async def letter_client(
         ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
         HooksealError: As `api_session.client`.
     """
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
+
     settings = load()
-    of_tenant: str | None = None
-    if settings.api_url and key_of(settings).startswith(TENANT_PREFIX) and indexed:
+    path, of_tenant = "/v1", None
+    if is_tenant_key(settings) and indexed:
         if customer_id is None:
             raise ConfigurationError(
                 "admin_only",
@@ -53,20 +53,19 @@ async def letter_client(
                 "with --customer, or use the operator's admin key.",
                 field="HOOKSEAL_API_KEY",
             )
-        of_tenant = customer_id
+        path, of_tenant = tenant_path(customer_id), customer_id
     parts: frozenset[Part] = frozenset({"dead_letters"} if indexed else ())
     async with client(settings, parts=parts, timeout_s=_TIMEOUT_S) as api:
-        yield LetterClient(api, of_tenant)
+        yield LetterClient(api, f"{path}/dead-letters", of_tenant)
 
 
 class LetterClient:
     """Uses the routes of one tenant, or those of the operator if `customer_id` is None."""
 
-    def __init__(self, api: ApiClient, customer_id: str | None) -> None:
+    def __init__(self, api: ApiClient, path: str, customer_id: str | None) -> None:
         self._api = api
+        self._path = path
         self._customer_id = customer_id
-        tenant = "/v1" if customer_id is None else tenant_path(customer_id)
-        self._path = f"{tenant}/dead-letters"
 
     async def page(
         self, wanted: Json, *, order: str, limit: int, after: str | None

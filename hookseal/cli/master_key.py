@@ -41,10 +41,8 @@ def rotate(
     settings = load()
     with ui.working("Re-encrypting the tenants"):
         rewritten, tenants = ui.run(_rotate(settings, timeout))
-    if as_json:
-        ui.json({"rewritten": rewritten, "tenants": tenants})
-        return
-    ui.print_line(f"Rewritten: {rewritten} of {tenants} tenants; all use the current master key.")
+    text = f"Rewritten: {rewritten} of {tenants} tenants; all use the current master key."
+    ui.result({"rewritten": rewritten, "tenants": tenants}, text, as_json=as_json)
 
 
 async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.api_session import client, is_tenant_key
 from hookseal.cli.options import AsJson
 from hookseal.errors import ConfigurationError, InvalidInputError
 
@@ -79,12 +80,9 @@ async def _publish(
     settings: "Settings", reader: "NewEventReader", source: "NewEvent | Path", *, as_json: bool
 ) -> None:
     """Publish one event, or the file at a path."""
-    from hookseal.cli.api_session import client, key_of
     from hookseal.cli.batch_publisher import BatchPublisher
-    from hookseal.seal.api_keys import TENANT_PREFIX
 
-    is_broadcast = reader.broadcast == "every"
-    if is_broadcast and settings.api_url and key_of(settings).startswith(TENANT_PREFIX):
+    if reader.broadcast == "every" and is_tenant_key(settings):
         # The API would publish it to the tenant of the key.
         raise ConfigurationError(
             "admin_only",

@@ -1,11 +1,9 @@
 """`hookseal settings`: list every setting, from its declaration in `hookseal.config`."""
 
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic import SecretStr
 
 from hookseal.cli import ui
 
@@ -15,13 +13,14 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _COLUMNS = ("setting", "kind", "default", "bounds", "meaning")
-_KINDS: dict[object, str] = {
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    Path: "path",
-    SecretStr: "secret",
+# By the names of the types.
+_KINDS = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "Path": "path",
+    "SecretStr": "secret",
 }
 # By the names of annotated_types.
 _BOUNDS = {
@@ -88,11 +87,11 @@ def _kind(annotation: Any) -> str:
         return ", ".join(get_args(annotation))
     if origin is UnionType:
         return _kind(next(part for part in get_args(annotation) if part is not NoneType))
-    return "list" if origin is tuple else _KINDS[annotation]
+    return "list" if origin is tuple else _KINDS[annotation.__name__]
 
 
 def _default(value: object) -> str:
-    if value is None or value == () or isinstance(value, SecretStr):
+    if value is None or value == () or type(value).__name__ == "SecretStr":
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.api_session import ask_tenant
 from hookseal.cli.options import AsJson, Customer, Timeout
 from hookseal.domain.command import check_retry_delays
 from hookseal.domain.endpoint import check_endpoint_id
@@ -145,8 +146,6 @@ def rotate_secret(
 
 
 def _ask(timeout_s: float, method: str, customer: str, path: str, body: Any = None) -> Any:
-    from hookseal.cli.api_session import ask_tenant
-
     return ask_tenant(customer, method, f"/endpoints{path}", body, timeout_s=timeout_s)
 
 
@@ -159,13 +158,12 @@ def _given(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_secret(endpoint_id: str, answer: dict[str, Any], *, as_json: bool) -> None:
-    secret = answer["signing_secret"]
-    if as_json:
-        version = answer["secret_version"]
-        ui.json({"id": endpoint_id, "signing_secret": secret, "version": version})
-        return
-    ui.print_line(f"Endpoint: {endpoint_id}")
-    ui.print_line(f"Signing secret: {secret}")
+    secret, version = answer["signing_secret"], answer["secret_version"]
+    ui.result(
+        {"id": endpoint_id, "signing_secret": secret, "version": version},
+        f"Endpoint: {endpoint_id}\nSigning secret: {secret}",
+        as_json=as_json,
+    )
 
 
 def _checked_url(url: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.api_session import ask_tenant
 from hookseal.cli.options import AsJson, Customer, Timeout
 from hookseal.errors import ConfigurationError, InvalidInputError
 
@@ -26,7 +27,6 @@ def add(
     timeout: Timeout = 10.0,
 ) -> None:
     """Add a public key and encrypt for it from now on; print its id."""
-    from hookseal.cli.api_session import ask_tenant
     from hookseal.seal.keys import parse_public_key
 
     # Parse it before it leaves this machine: it may be a private key.
@@ -41,8 +41,6 @@ def remove(
     timeout: Timeout = 10.0,
 ) -> None:
     """Remove a public key. Without an active key nothing can be encrypted."""
-    from hookseal.cli.api_session import ask_tenant
-
     ask_tenant(customer, "DELETE", f"/public-keys/{quote(kid, safe='')}", timeout_s=timeout)
     ui.print_line(f"Removed {kid}")
 
@@ -59,22 +57,15 @@ def add_api_key(
     timeout: Timeout = 10.0,
 ) -> None:
     """Create an API key and print it, once. A tenant has at most two."""
-    from hookseal.cli.api_session import ask_tenant
-
     body = {"scopes": scope} if scope else {}
     created = ask_tenant(customer, "POST", "/api-keys", body, timeout_s=timeout)
-    if as_json:
-        ui.json(created)
-        return
-    ui.print_line(f"Id: {created['id']}")
-    ui.print_line(f"API key: {created['api_key']}")
+    text = f"Id: {created['id']}\nAPI key: {created['api_key']}"
+    ui.result(created, text, as_json=as_json)
 
 
 @api_keys.command(name="list")
 def list_api_keys(customer: Customer, *, as_json: AsJson = False) -> None:
     """List API keys by id, without the keys themselves."""
-    from hookseal.cli.api_session import ask_tenant
-
     keys = ask_tenant(customer, "GET")["api_keys"]
     if as_json:
         ui.json(keys)
@@ -92,8 +83,6 @@ def revoke(
     timeout: Timeout = 10.0,
 ) -> None:
     """Revoke an API key."""
-    from hookseal.cli.api_session import ask_tenant
-
     ask_tenant(customer, "DELETE", f"/api-keys/{quote(key_id, safe='')}", timeout_s=timeout)
     ui.print_line(f"Revoked {key_id}")
 

@@ -6,12 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from hookseal.cli import tenant_endpoints, tenant_keys, ui
+from hookseal.cli.api_session import READ_S, ask_tenant, client
 from hookseal.cli.options import AsJson, Customer, Timeout
 
 app = typer.Typer(no_args_is_help=True, help="Create, show, change and delete tenants.")
 app.add_typer(tenant_keys.api_keys, name="api-keys")
 app.add_typer(tenant_keys.public_keys, name="keys")
 app.add_typer(tenant_endpoints.app, name="endpoints")
+
+_PAGE = 1000
 
 
 @app.command()
@@ -23,28 +26,28 @@ def create(
     timeout: Timeout = 10.0,
 ) -> None:
     """Create a tenant; print its first API key, once."""
-    from hookseal.cli.api_session import create_tenant
     from hookseal.domain.event import check_customer_id
 
-    api_key = create_tenant(check_customer_id(customer), name, timeout_s=timeout)
-    if as_json:
-        ui.json({"customer_id": customer, "api_key": api_key})
-        return
-    ui.print_line(f"Created {customer}")
-    ui.print_line(f"API key: {api_key}")
+    body = {"customer_id": check_customer_id(customer), "name": name}
+    api_key = ask_tenant(customer, "POST", None, body, timeout_s=timeout)["api_key"]
+    ui.result(
+        {"customer_id": customer, "api_key": api_key},
+        f"Created {customer}\nAPI key: {api_key}",
+        as_json=as_json,
+    )
 
 
 @app.command()
 def enable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Deliver the tenant's events again."""
-    _ask(customer, "PATCH", {"enabled": True}, timeout)
+    ask_tenant(customer, "PATCH", body={"enabled": True}, timeout_s=timeout)
     ui.print_line(f"Enabled {customer}")
 
 
 @app.command()
 def disable(customer: Customer, timeout: Timeout = 10.0) -> None:
     """Dead-letter the tenant's events from now on."""
-    _ask(customer, "PATCH", {"enabled": False}, timeout)
+    ask_tenant(customer, "PATCH", body={"enabled": False}, timeout_s=timeout)
     ui.print_line(f"Disabled {customer}")
 
 
@@ -57,16 +60,28 @@ def delete(
     """Delete the tenant, its keys and its endpoints."""
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete {customer}, its keys and its endpoints?", abort=True)
-    _ask(customer, "DELETE", None, timeout)
+    ask_tenant(customer, "DELETE", timeout_s=timeout)
     ui.print_line(f"Deleted {customer}")
 
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
     """List all tenants."""
-    from hookseal.cli.api_session import every_tenant
+    from hookseal.config import load
 
-    tenants = every_tenant()
+    async def read() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        async with client(load(), timeout_s=READ_S) as api:
+            while True:
+                page = await api.ask("GET", f"/v1/tenants?limit={_PAGE}{cursor}")
+                found += page["items"]
+                if page["next_cursor"] is None:
+                    return found
+                cursor = f"&cursor={page['next_cursor']}"
+
+    with ui.working("Reading the tenants"):
+        tenants = ui.run(read())
     if as_json:
         ui.json(tenants)
         return
@@ -86,7 +101,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a tenant with its keys and endpoints."""
-    document = _ask(customer, "GET", None, 10.0)
+    document = ask_tenant(customer, "GET")
     document["public_keys"] = [
         {name: key[name] for name in ("kid", "alg", "state")} for key in document["public_keys"]
     ]
@@ -125,9 +140,3 @@ def _state(item: dict[str, Any]) -> str:
         return "enabled"
     reason = item.get("disabled_reason")
     return f"disabled ({reason})" if reason else "disabled"
-
-
-def _ask(customer: str, method: str, body: Any, timeout_s: float) -> Any:
-    from hookseal.cli.api_session import ask_tenant
-
-    return ask_tenant(customer, method, body=body, timeout_s=timeout_s)

@@ -21,13 +21,8 @@ def create(*, as_json: AsJson = False) -> None:
                 settings.cluster, partitions=settings.partitions, replication=settings.replication
             )
         )
-    if as_json:
-        ui.json({"created": created})
-        return
-    for name in created:
-        ui.print_line(f"Created {name}")
-    if not created:
-        ui.print_line("All topics exist.")
+    text = "\n".join(f"Created {name}" for name in created) or "All topics exist."
+    ui.result({"created": created}, text, as_json=as_json)
 
 
 @app.command()

@@ -70,6 +70,14 @@ def json(data: Any) -> None:
     out.file.flush()
 
 
+def result(data: Any, text: str, *, as_json: bool) -> None:
+    """Print the result of a command, as JSON or as text."""
+    if as_json:
+        json(data)
+    else:
+        print_line(text)
+
+
 def printable(text: str) -> str:
     """Return the text with control characters escaped, as they could steer a terminal."""
     return "".join(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -11,13 +10,12 @@ if TYPE_CHECKING:
     from hookseal.demo.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A claim of the demo; it holds if there are no faults."""
 
     code: str
     text: str
-    faults: tuple[str, ...] = ()
+    faults: tuple[str, ...]
 
     @property
     def holds(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One request that a receiver verified and decrypted.
 
     Attributes:
@@ -24,16 +24,15 @@ class Arrival:
         return 200 <= self.status < 300  # noqa: PLR2004 - 2xx
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """One record of `dead-letters`; `headers` are those that hookseal added, by name."""
 
     event_id: str
     reason: str
     attempts: int
-    value: bytes = field(repr=False)
-    id: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    value: bytes
+    id: str
+    headers: dict[str, str]
 
 
 @dataclass(slots=True)

@@ -6,9 +6,8 @@ import base64
 import json
 import random
 import secrets
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,8 +32,7 @@ class ReceiverBehaviour(Enum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(NamedTuple):
     """One tenant of the demo; `alg` is the kind of its key, as in `hookseal keys generate`."""
 
     customer_id: str
@@ -54,9 +52,8 @@ SCENARIO = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedEvent:
-    """One event to publish."""
+class PlannedEvent(NamedTuple):
+    """The arguments of `NewEventReader.draft`."""
 
     customer_id: str
     event_id: str
@@ -71,12 +68,10 @@ def planned_events(count: int, seed: int) -> list[PlannedEvent]:
     schedule.
     """
     chance = random.Random(seed)  # noqa: S311 - a plan, not a secret
-    down = max(_DOWN_MIN, min(_DOWN_MAX, count // _DOWN_SHARE))
+    down = [one.customer_id for one in SCENARIO if one.receiver is ReceiverBehaviour.DOWN]
     others = [one.customer_id for one in SCENARIO if one.receiver is not ReceiverBehaviour.DOWN]
-    customers = down * [
-        one.customer_id for one in SCENARIO if one.receiver is ReceiverBehaviour.DOWN
-    ]
-    customers += [others[number % len(others)] for number in range(count - down)]
+    down *= max(_DOWN_MIN, min(_DOWN_MAX, count // _DOWN_SHARE))
+    customers = down + [others[number % len(others)] for number in range(count - len(down))]
     chance.shuffle(customers)
     return [
         PlannedEvent(

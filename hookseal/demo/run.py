@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from hookseal.config import load
-from hookseal.demo.checks import Claim, check_claims
-from hookseal.demo.letters import LetterConsumer
+from hookseal.demo.checks import check_claims
+from hookseal.demo.letters import follow_letters
 from hookseal.demo.plan import PARTITIONS, SCENARIO, demo_environment, planned_events
 from hookseal.demo.tenants import DemoTenant
 from hookseal.demo.watch import Watch
@@ -24,7 +22,6 @@ from hookseal.demo.workers import Worker, share_all
 from hookseal.domain.new_event import NewEventReader
 from hookseal.errors import BrokerError, HooksealError
 from hookseal.kafka import topics
-from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import connect
 from hookseal.seal.keys import generate_private_key
 
@@ -44,65 +41,6 @@ _READY_S = 90.0
 _STALLED_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class DemoResult:
-    """What happened; `seconds` go from the start of the broker to the end of the workers."""
-
-    broker: str
-    seconds: float
-    tenants: Sequence[DemoTenant]
-    workers: Sequence[Worker]
-    claims: Sequence[Claim]
-
-    def document(self) -> dict[str, Any]:
-        """Return the whole result as JSON."""
-        tenants = self.tenants
-        request = next((_request(one) for one in tenants if one.specimen is not None), None)
-        letter = next((letter for one in tenants for letter in one.ledger.letters), None)
-        return {
-            "broker": self.broker,
-            "seconds": round(self.seconds, 1),
-            "published": sum(len(one.ledger.published) for one in tenants),
-            "tenants": [_figures(tenant) for tenant in tenants],
-            "workers": [
-                {"name": one.name, "partitions": one.log.partitions, "attempts": one.log.attempts}
-                for one in self.workers
-            ],
-            "sealed": request,
-            "dead_letter": None
-            if letter is None
-            else {"id": letter.id, "headers": letter.headers, "value": letter.value.decode()},
-            "claims": [{**asdict(one), "holds": one.holds} for one in self.claims],
-        }
-
-
-def _figures(tenant: DemoTenant) -> dict[str, Any]:
-    ledger = tenant.ledger
-    accepted = [arrival.at_s for arrival in ledger.arrivals if arrival.is_accepted]
-    return {
-        "partition": partition_of(tenant.customer_id, PARTITIONS),
-        "customer_id": tenant.customer_id,
-        "key": tenant.behaviour.alg,
-        "receiver": tenant.behaviour.receiver.value,
-        "published": len(ledger.published),
-        "accepted": len(ledger.accepted),
-        "dead_lettered": len(ledger.letters),
-        "retried": ledger.retries,
-        "repeated": ledger.repeats,
-        "last_accepted_s": round(max(accepted), 1) if accepted else None,
-    }
-
-
-def _request(tenant: DemoTenant) -> dict[str, Any]:
-    assert tenant.specimen is not None  # noqa: S101 - the caller checked it
-    return {
-        "customer_id": tenant.customer_id,
-        "key": tenant.behaviour.alg,
-        "body": json.loads(tenant.specimen.body),
-        "opened": tenant.specimen.plaintext.decode(),
-    }
-
-
 async def run_demo(
     broker: Broker,
     open_api: Callable[[Settings], AbstractAsyncContextManager[ApiClient]],
@@ -112,8 +50,8 @@ async def run_demo(
     workers: int,
     seed: int,
     began_s: float,
-) -> DemoResult:
-    """Run the demo with `events` events and `workers` worker processes.
+) -> dict[str, Any]:
+    """Run the demo with `events` events and `workers` worker processes; return the result as JSON.
 
     Args:
         broker: Gets the demo's topics.
@@ -162,7 +100,7 @@ async def run_demo(
             )
         watch.print(f"{len(tenants)} tenants, each with its own key and endpoint")
         ledgers = {tenant.customer_id: tenant.ledger for tenant in tenants}
-        letters = await stack.enter_async_context(LetterConsumer(settings.cluster, ledgers))
+        read_rest = await stack.enter_async_context(follow_letters(settings.cluster, ledgers))
         with watch:
             publishing = asyncio.create_task(_publish(settings, ledgers, events, seed))
             try:
@@ -174,9 +112,29 @@ async def run_demo(
                 await asyncio.wait((publishing,))
         watch.print("every event is accepted or dead-lettered; stopping the workers")
         await asyncio.gather(*(worker.stop() for worker in crew))
-        await letters.read_rest()
-        claims = check_claims(ledgers.values())
-        return DemoResult(broker.kind, time.monotonic() - began_s, tenants, crew, claims)
+        await read_rest()
+    return {
+        "broker": broker.kind,
+        "seconds": round(time.monotonic() - began_s, 1),
+        "published": sum(len(ledger.published) for ledger in ledgers.values()),
+        "tenants": [tenant.figures() for tenant in tenants],
+        "workers": [
+            {"name": one.name, "partitions": one.log.partitions, "attempts": one.log.attempts}
+            for one in crew
+        ],
+        "sealed": next((one.request for one in tenants if one.request), None),
+        "dead_letter": next(
+            (
+                {"id": letter.id, "headers": letter.headers, "value": letter.value.decode()}
+                for tenant in tenants
+                for letter in tenant.ledger.letters
+            ),
+            None,
+        ),
+        "claims": [
+            {**claim._asdict(), "holds": claim.holds} for claim in check_claims(ledgers.values())
+        ],
+    }
 
 
 async def _delete_topics(cluster: Cluster) -> None:
@@ -225,12 +183,7 @@ async def _publish(settings: Settings, ledgers: dict[str, Ledger], count: int, s
     try:
         for event in planned_events(count, seed):
             ledger = ledgers[event.customer_id]
-            draft = reader.draft(
-                customer_id=event.customer_id,
-                event_type=event.event_type,
-                event_id=event.event_id,
-                data=event.data,
-            )
+            draft = reader.draft(**event._asdict())
             ledger.published[event.event_id] = draft.value
             # Waits while the batch of the partition is full, so memory is bounded.
             sent = await producer.send(

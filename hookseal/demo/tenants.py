@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hookseal.api.client import tenant_path
 from hookseal.demo.ledger import Arrival, Ledger
-from hookseal.demo.plan import ReceiverBehaviour, is_failing
+from hookseal.demo.plan import PARTITIONS, ReceiverBehaviour, is_failing
+from hookseal.kafka.partitioner import partition_of
 from hookseal_receiver import Webhook
 from hookseal_receiver.listener import Listener
 
@@ -22,18 +24,11 @@ _HOST = "127.0.0.1"
 _OK, _SERVICE_UNAVAILABLE = 200, 503
 
 
-class Specimen(NamedTuple):
-    """One request: its encrypted body, and the plaintext."""
-
-    body: bytes
-    plaintext: bytes
-
-
 class DemoTenant:
     """One tenant with its receiver; an asynchronous context manager.
 
     Attributes:
-        specimen: The first request that the receiver decrypted.
+        request: The first request that the receiver decrypted.
     """
 
     def __init__(self, behaviour: Behaviour, *, seed: int, began_s: float) -> None:
@@ -45,7 +40,7 @@ class DemoTenant:
         self.customer_id = behaviour.customer_id
         self.is_down = behaviour.receiver is ReceiverBehaviour.DOWN
         self.ledger = Ledger(self.customer_id, may_fail=self.is_down)
-        self.specimen: Specimen | None = None
+        self.request: dict[str, Any] | None = None
         self._seed = seed
         self._began_s = began_s
         self._requests = 0
@@ -81,12 +76,34 @@ class DemoTenant:
             secrets=[created["signing_secret"]], keys=[private_pem], endpoint_id=created["id"]
         )
 
+    def figures(self) -> dict[str, Any]:
+        """Return the tenant's row of the result."""
+        ledger = self.ledger
+        accepted = [arrival.at_s for arrival in ledger.arrivals if arrival.is_accepted]
+        return {
+            "partition": partition_of(self.customer_id, PARTITIONS),
+            "customer_id": self.customer_id,
+            "key": self.behaviour.alg,
+            "receiver": self.behaviour.receiver.value,
+            "published": len(ledger.published),
+            "accepted": len(ledger.accepted),
+            "dead_lettered": len(ledger.letters),
+            "retried": ledger.retries,
+            "repeated": ledger.repeats,
+            "last_accepted_s": round(max(accepted), 1) if accepted else None,
+        }
+
     async def _answer(self, event: Event, body: bytes) -> int:
         self._requests += 1
         is_flaky = self.behaviour.receiver is ReceiverBehaviour.FLAKY
         fails = is_flaky and is_failing(self._requests, self._seed)
         status = _SERVICE_UNAVAILABLE if fails else _OK
-        self.specimen = self.specimen or Specimen(body, event.plaintext)
+        self.request = self.request or {
+            "customer_id": self.customer_id,
+            "key": self.behaviour.alg,
+            "body": json.loads(body),
+            "opened": event.plaintext.decode(),
+        }
         self.ledger.arrivals.append(Arrival(event.id, status, time.monotonic() - self._began_s))
         return status
 

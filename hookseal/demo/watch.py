@@ -10,9 +10,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from hookseal.demo.plan import PARTITIONS
-from hookseal.kafka.partitioner import partition_of
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from hookseal.demo.workers import Worker
 
 _LINE_EVERY_S = 2.0
+_COUNTS = ("published", "accepted", "retried", "dead_lettered")
 
 
 class Watch:
@@ -58,14 +56,10 @@ class Watch:
             self._live.update(self._table(), refresh=True)
         elif time.monotonic() - self._printed_s > _LINE_EVERY_S:
             self._printed_s = time.monotonic()
-            ledgers = [tenant.ledger for tenant in self._tenants]
-            self.print(
-                f"published {sum(ledger.acknowledged for ledger in ledgers)}, "
-                f"accepted {sum(len(ledger.accepted) for ledger in ledgers)}, "
-                f"retried {sum(ledger.retries for ledger in ledgers)}, "
-                f"dead-lettered {sum(len(ledger.letters) for ledger in ledgers)}, "
-                f"in backoff {sum(one.log.in_backoff.total() for one in self._workers)}"
-            )
+            rows = [tenant.figures() for tenant in self._tenants]
+            counts = (f"{name} {sum(row[name] for row in rows)}" for name in _COUNTS)
+            backoff = sum(worker.log.in_backoff.total() for worker in self._workers)
+            self.print(f"{', '.join(counts).replace('_', '-')}, in backoff {backoff}")
 
     def _table(self) -> Table:
         # Fits 80 columns.
@@ -75,25 +69,11 @@ class Watch:
         for column in ("published", "accepted", "retried", "dead", "backoff"):
             table.add_column(column, justify="right")
         table.title = f"{time.monotonic() - self._began_s:.0f} s"
-        for tenant in self._tenants:
-            ledger = tenant.ledger
-            partition = partition_of(tenant.customer_id, PARTITIONS)
-            counts = (
-                ledger.acknowledged,
-                len(ledger.accepted),
-                ledger.retries,
-                len(ledger.letters),
-                sum(one.log.in_backoff[tenant.customer_id] for one in self._workers),
-            )
-            table.add_row(
-                str(partition),
-                self._worker_of(partition),
-                tenant.customer_id,
-                tenant.behaviour.receiver.value,
-                *map(str, counts),
-            )
+        for row in (tenant.figures() for tenant in self._tenants):
+            partition, customer_id = row["partition"], row["customer_id"]
+            holders = (one.name for one in self._workers if partition in (one.log.partitions or ()))
+            worker = next(holders, "").removeprefix("worker ")
+            backoff = sum(one.log.in_backoff[customer_id] for one in self._workers)
+            counts = (*(row[name] for name in _COUNTS), backoff)
+            table.add_row(str(partition), worker, customer_id, row["receiver"], *map(str, counts))
         return table
-
-    def _worker_of(self, partition: int) -> str:
-        holders = (one.name for one in self._workers if partition in (one.log.partitions or ()))
-        return next(holders, "").removeprefix("worker ")

@@ -15,7 +15,7 @@ def a_book(*, may_fail: bool = False) -> Ledger:
     ledger.acknowledged = 10
     for event_id, value in ledger.published.items():
         if may_fail:
-            ledger.letters.append(Letter(event_id, "attempts_exhausted", 3, value))
+            ledger.letters.append(Letter(event_id, "attempts_exhausted", 3, value, "0/0", {}))
         else:
             ledger.arrivals.append(Arrival(event_id, 200))
     return ledger
@@ -96,7 +96,7 @@ def test_dead_letters_out_of_order_are_detected() -> None:
 
 def test_a_dead_letter_with_other_bytes_is_detected() -> None:
     ledger = a_book(may_fail=True)
-    ledger.letters[0] = Letter("evt_0", "attempts_exhausted", 3, b"other")
+    ledger.letters[0] = Letter("evt_0", "attempts_exhausted", 3, b"other", "0/0", {})
 
     assert list(failed(ledger)) == ["untouched"]
 
@@ -118,7 +118,7 @@ def test_an_event_that_is_accepted_and_dead_lettered_is_detected() -> None:
 def test_a_dead_letter_of_a_tenant_whose_receiver_is_up_is_detected() -> None:
     ledger = a_book()
     ledger.arrivals.pop()
-    ledger.letters.append(Letter("evt_9", "attempts_exhausted", 3, b"9"))
+    ledger.letters.append(Letter("evt_9", "attempts_exhausted", 3, b"9", "0/0", {}))
 
     assert list(failed(ledger)) == ["isolated"]
 
@@ -154,6 +154,6 @@ def test_an_event_that_the_broker_did_not_acknowledge_is_detected() -> None:
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_retries_are_the_attempts_after_the_first(attempts: int) -> None:
     ledger = a_book(may_fail=True)
-    ledger.letters = [Letter("evt_0", "attempts_exhausted", attempts, b"0")]
+    ledger.letters = [Letter("evt_0", "attempts_exhausted", attempts, b"0", "0/0", {})]
 
     assert ledger.retries == attempts - 1
