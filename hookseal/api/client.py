@@ -7,7 +7,7 @@ import time
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import aiohttp
@@ -23,7 +23,7 @@ from hookseal.errors import (
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
 _PAUSE_S = 0.05
@@ -100,6 +100,7 @@ class ApiClient:
         path: str,
         body: Any = None,
         *,
+        query: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
         idempotency_key: str | None = None,
     ) -> Any:
@@ -119,6 +120,8 @@ class ApiClient:
             BrokerError: `api_unreachable`, `api_unexpected` if the answer is not the API's, or the
                 last error when the time is over.
         """
+        if query:
+            path += f"?{urlencode({name: _text(value) for name, value in query.items()})}"
         headers, data = {}, None
         if method != "GET":
             headers["Idempotency-Key"] = idempotency_key or uuid4().hex
@@ -137,6 +140,21 @@ class ApiClient:
                 if self._monotonic() + wait_s > deadline:
                     raise raised.error from None
             await self._sleep(wait_s)
+
+    async def items(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Yield the items of a list, page by page.
+
+        Raises:
+            HooksealError: As `ask`.
+        """
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.ask(
+                "GET", path, query={**query, "cursor": cursor} if cursor else query
+            )
+            for item in page["items"]:
+                yield item
+            cursor = page["next_cursor"]
 
     async def _send(self, method: str, path: str, *, data: bytes | None, **options: Any) -> Any:
         try:
@@ -208,6 +226,10 @@ class _RetryError(Exception):
         super().__init__(error)
         self.error = error
         self.after_s = after_s
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _json(text: bytes) -> Any:

@@ -1,6 +1,7 @@
 """`hookseal dead-letters`: list, count, show and replay dead letters."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import partial, wraps
@@ -181,28 +182,24 @@ def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
 async def _replay(
     query: Json, ids: list[str], limit: int | None, per_s: float | None, *, dry_run: bool
 ) -> Json:
-    total: Json = {}
+    total: Counter[str] = Counter()
     parts = [ids[start : start + _IDS_MAX] for start in range(0, len(ids), _IDS_MAX)] or [[]]
     async with letter_client(query.get("customer_id")) as letters:
         for part in parts:
             wanted = {**query, "ids": part} if part else query
-            left = None if limit is None else limit - total.get("replayed", 0)
             plan = await letters.plan(wanted)
             if dry_run:
-                figures = {"would_replay": plan.pop("to_replay"), **plan}
-            else:
-                with ui.progress() as bar:
-                    on_progress = partial(
-                        bar.advance, bar.add_task("Replaying", total=plan["to_replay"])
-                    )
-                    figures = await letters.replay(
-                        wanted, plan, limit=left, per_s=per_s, on_progress=on_progress
-                    )
-            for name, count in figures.items():
-                total[name] = total.get(name, 0) + count
+                total.update({"would_replay": plan.pop("to_replay"), **plan})
+                continue
+            most = plan["to_replay"]
+            if limit is not None:
+                most = min(most, limit - total["replayed"])
+            with ui.progress() as bar:
+                on_progress = partial(bar.advance, bar.add_task("Replaying", total=most))
+                total.update(await letters.replay(wanted, plan, most, per_s, on_progress))
     if dry_run and limit is not None:
         total["would_replay"] = min(limit, total["would_replay"])
-    return total
+    return dict(total)
 
 
 @app.command(name="list")

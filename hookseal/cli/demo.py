@@ -12,8 +12,7 @@ import typer
 from rich.text import Text
 
 from hookseal.cli import ui
-from hookseal.cli.options import AsJson, missing_extra
-from hookseal.errors import ConfigurationError
+from hookseal.cli.options import AsJson, create_folder, missing_extra
 
 # Seconds for which the demo waits until a worker applied a change to a tenant.
 _READY_S = 90.0
@@ -61,7 +60,7 @@ def demo(
     from hookseal.kafka.broker import start_broker
 
     if logs is not None:
-        _create(logs)
+        create_folder(logs, field=str(logs))
     began_s = time.monotonic()
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -88,17 +87,6 @@ def demo(
         if logs is None:
             ui.err.print("Run the demo again with --logs FOLDER to keep the workers' logs.")
         raise typer.Exit(1)
-
-
-def _create(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigurationError(
-            "folder_not_made",
-            f"Cannot create the folder: {error.strerror}. Name a new one.",
-            field=str(folder),
-        ) from None
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

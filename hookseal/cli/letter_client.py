@@ -6,7 +6,6 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from hookseal.cli import ui
 from hookseal.cli.api_session import client, is_tenant_key
@@ -75,39 +74,31 @@ class LetterClient:
         Raises:
             HooksealError: As `ApiClient.ask`; `unknown_dead_letter`.
         """
-        query = {**self._filter(wanted), "order": order}
-        skip_to = None
-        if self._customer_id is None:
-            query.update({} if after is None else {"after": after})
-        else:
+        query = {**self._filter(wanted), "order": order, "limit": min(_PAGE, limit + 1)}
+        is_skipping = False
+        if after is not None and self._customer_id is None:
+            query["after"] = after
+        elif after is not None:
             # The tenant's route has cursors, but no `after`.
-            skip_to = after
+            is_skipping, query["limit"] = True, _PAGE
         found: list[Json] = []
-        while True:
-            most = _PAGE if skip_to is not None else min(_PAGE, limit - len(found))
-            page = await self._api.ask("GET", f"{self._path}?{_query({**query, 'limit': most})}")
-            items = [self._complete(item) for item in page["items"]]
-            if skip_to is not None:
-                ids = [item["id"] for item in items]
-                if skip_to in ids:
-                    items = items[ids.index(skip_to) + 1 :]
-                    skip_to = None
-                else:
-                    items = []
-            found += items
-            if page["next_cursor"] is None or len(found) >= limit:
-                break
-            query["cursor"] = page["next_cursor"]
-        if skip_to is not None:
+        async for letter in self._api.items(self._path, query):
+            if is_skipping:
+                is_skipping = letter["id"] != after
+            elif len(found) == limit:
+                return found, True
+            else:
+                found.append(self._complete(letter))
+        if is_skipping:
             raise InvalidInputError(
                 "unknown_dead_letter", f"No dead letter has the id {after}.", field=after
             )
-        return found[:limit], page["next_cursor"] is not None or len(found) > limit
+        return found, False
 
     async def stats(self, wanted: Json) -> list[Json]:
         """Return counts by customer, endpoint and reason, the largest first."""
-        query = _query(self._filter(wanted))
-        rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats?{query}"))["items"]
+        query = self._filter(wanted)
+        rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats", query=query))["items"]
         return rows
 
     async def show(self, letter_id: str, *, reveal: bool) -> Json:
@@ -116,8 +107,8 @@ class LetterClient:
         Raises:
             ConflictError: `unknown_dead_letter`.
         """
-        query = _query({"reveal": reveal})
-        return dict(await self._api.ask("GET", f"{self._path}/{letter_id}?{query}"))
+        query = {"reveal": reveal}
+        return dict(await self._api.ask("GET", f"{self._path}/{letter_id}", query=query))
 
     async def plan(self, wanted: Json) -> Json:
         """Return what `replay` would do: `to_replay`, `not_replayable`, `replayed_before`."""
@@ -134,12 +125,11 @@ class LetterClient:
         self,
         wanted: Json,
         plan: Json,
-        *,
-        limit: int | None,
+        most: int,
         per_s: float | None,
         on_progress: Callable[[int], None],
     ) -> Json:
-        """Replay the letters of a `plan`, at most `limit` and `per_s` a second; return the figures.
+        """Replay at most `most` letters of a `plan`, `per_s` a second; return the figures.
 
         `on_progress` gets the number of letters published since its last call.
 
@@ -150,7 +140,6 @@ class LetterClient:
         body = self._filter(wanted)
         at_once = _REPLAY_BATCH if per_s is None else max(1, min(_REPLAY_BATCH, int(per_s)))
         known, done = plan["to_replay"], 0
-        most = known if limit is None else min(limit, known)
         refused: ConflictError | None = None
         while done < most:
             began = time.monotonic()
@@ -203,11 +192,3 @@ class LetterClient:
         partition, offset = map(int, letter["id"].split("/"))
         own = {"customer_id": self._customer_id, "partition": partition, "offset": offset}
         return {**letter, **own}
-
-
-def _query(wanted: Json) -> str:
-    values = {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in wanted.items()
-    }
-    return urlencode(values)

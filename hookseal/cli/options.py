@@ -1,6 +1,9 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the files they name."""
 
-from typing import Annotated
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import IO, Annotated
 
 import typer
 
@@ -18,3 +21,35 @@ def missing_extra(error: ImportError, extra: str) -> ConfigurationError:
     return ConfigurationError(
         "extra_missing", f"{error.name} is not installed; install `hookseal[{extra}]`.", field=extra
     )
+
+
+def open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Open a file for reading; `-` is stdin, which stays open afterwards.
+
+    Raises:
+        ConfigurationError: `file_not_read`.
+    """
+    if str(path) == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(
+            "file_not_read", f"Cannot read the file: {error.strerror}.", field=str(path)
+        ) from None
+
+
+def create_folder(folder: Path, *, field: str, exist_ok: bool = False) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        ConfigurationError: `folder_not_made`, for this field.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        raise ConfigurationError(
+            "folder_not_made",
+            f"Cannot create the folder: {error.strerror}. Name another one.",
+            field=field,
+        ) from None

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import stat
-import sys
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -13,12 +12,11 @@ import typer
 
 from hookseal.cli import ui
 from hookseal.cli.api_session import client, is_tenant_key
-from hookseal.cli.options import AsJson
+from hookseal.cli.options import AsJson, open_file
 from hookseal.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
-    from contextlib import AbstractContextManager
 
     from hookseal.cli.batch_publisher import BatchPublisher
     from hookseal.config import Settings
@@ -150,7 +148,7 @@ async def read_lines(path: Path) -> "AsyncIterator[bytes]":
         ConfigurationError: `file_not_read`.
         InvalidInputError: `line_too_long`.
     """
-    with _opened(path) as file:
+    with open_file(path) as file:
         if not _may_block(file):
             while line := file.readline(LINE_MAX_BYTES + 1):
                 if len(line) > LINE_MAX_BYTES:
@@ -172,17 +170,6 @@ async def read_lines(path: Path) -> "AsyncIterator[bytes]":
             transport.close()
             # The shell needs a blocking terminal afterwards.
             os.set_blocking(file.fileno(), True)
-
-
-def _opened(path: Path) -> "AbstractContextManager[IO[bytes]]":
-    if str(path) == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise ConfigurationError(
-            "file_not_read", f"Cannot read the file: {error.strerror}.", field=str(path)
-        ) from None
 
 
 def _may_block(file: "IO[bytes]") -> bool:

@@ -1,20 +1,28 @@
-"""`hookseal tenants`: create, show, change and delete tenants."""
+"""`hookseal tenants`: create, show, change and delete tenants and their keys."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from hookseal.cli import tenant_endpoints, tenant_keys, ui
+from hookseal.cli import tenant_endpoints, ui
 from hookseal.cli.api_session import READ_S, ask_tenant, client
-from hookseal.cli.options import AsJson, Customer, Timeout
+from hookseal.cli.options import AsJson, Customer, Timeout, open_file
+from hookseal.errors import InvalidInputError
 
 app = typer.Typer(no_args_is_help=True, help="Create, show, change and delete tenants.")
-app.add_typer(tenant_keys.api_keys, name="api-keys")
-app.add_typer(tenant_keys.public_keys, name="keys")
+public_keys = typer.Typer(
+    no_args_is_help=True, help="Public keys, for which a tenant's events are encrypted."
+)
+api_keys = typer.Typer(no_args_is_help=True, help="A tenant's keys for the HTTP API.")
+app.add_typer(api_keys, name="api-keys")
+app.add_typer(public_keys, name="keys")
 app.add_typer(tenant_endpoints.app, name="endpoints")
 
 _PAGE = 1000
+_KEY_MAX_BYTES = 64 * 1024
 
 
 @app.command()
@@ -70,15 +78,8 @@ def list_(*, as_json: AsJson = False) -> None:
     from hookseal.config import load
 
     async def read() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        cursor = ""
         async with client(load(), timeout_s=READ_S) as api:
-            while True:
-                page = await api.ask("GET", f"/v1/tenants?limit={_PAGE}{cursor}")
-                found += page["items"]
-                if page["next_cursor"] is None:
-                    return found
-                cursor = f"&cursor={page['next_cursor']}"
+            return [one async for one in api.items("/v1/tenants", {"limit": _PAGE})]
 
     with ui.working("Reading the tenants"):
         tenants = ui.run(read())
@@ -140,3 +141,78 @@ def _state(item: dict[str, Any]) -> str:
         return "enabled"
     reason = item.get("disabled_reason")
     return f"disabled ({reason})" if reason else "disabled"
+
+
+@public_keys.command(name="add")
+def add_key(
+    customer: Customer,
+    file: Annotated[Path, typer.Argument(help="Public key, PEM or JWK; `-` is stdin.")],
+    timeout: Timeout = 10.0,
+) -> None:
+    """Add a public key and encrypt for it from now on; print its id."""
+    from hookseal.seal.keys import parse_public_key
+
+    with open_file(file) as content:
+        text = content.read(_KEY_MAX_BYTES + 1)
+    if len(text) > _KEY_MAX_BYTES:
+        raise InvalidInputError(
+            "file_too_large",
+            f"The file is too large for a key: at most {_KEY_MAX_BYTES:,} bytes.",
+            field=str(file),
+        )
+    # Parse it before it leaves this machine: it may be a private key.
+    body = {"public_key": parse_public_key(text).jwk}
+    ui.print_line(ask_tenant(customer, "POST", "/public-keys", body, timeout_s=timeout)["kid"])
+
+
+@public_keys.command(name="remove")
+def remove_key(
+    customer: Customer,
+    kid: Annotated[str, typer.Argument(help="Id of the public key.")],
+    timeout: Timeout = 10.0,
+) -> None:
+    """Remove a public key. Without an active key nothing can be encrypted."""
+    ask_tenant(customer, "DELETE", f"/public-keys/{quote(kid, safe='')}", timeout_s=timeout)
+    ui.print_line(f"Removed {kid}")
+
+
+@api_keys.command(name="add")
+def add_api_key(
+    customer: Customer,
+    *,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="Scope of the key; may be repeated. By default all scopes."),
+    ] = None,
+    as_json: AsJson = False,
+    timeout: Timeout = 10.0,
+) -> None:
+    """Create an API key and print it, once. A tenant has at most two."""
+    body = {"scopes": scope} if scope else {}
+    created = ask_tenant(customer, "POST", "/api-keys", body, timeout_s=timeout)
+    text = f"Id: {created['id']}\nAPI key: {created['api_key']}"
+    ui.result(created, text, as_json=as_json)
+
+
+@api_keys.command(name="list")
+def list_api_keys(customer: Customer, *, as_json: AsJson = False) -> None:
+    """List API keys by id, without the keys themselves."""
+    keys = ask_tenant(customer, "GET")["api_keys"]
+    if as_json:
+        ui.json(keys)
+        return
+    ui.table(
+        ("id", "scopes", "created"),
+        [(key["id"], ",".join(key["scopes"]), key["created_at"]) for key in keys],
+    )
+
+
+@api_keys.command(name="revoke")
+def revoke_api_key(
+    customer: Customer,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id, as `list` prints it.")],
+    timeout: Timeout = 10.0,
+) -> None:
+    """Revoke an API key."""
+    ask_tenant(customer, "DELETE", f"/api-keys/{quote(key_id, safe='')}", timeout_s=timeout)
+    ui.print_line(f"Revoked {key_id}")

@@ -53,11 +53,13 @@ def _supervise(count: int, command: list[str], settings: "Settings") -> int:
     import asyncio
     import logging.config
 
+    from hookseal.cli.options import create_folder
     from hookseal.cli.supervisor import Supervisor
     from hookseal.telemetry.logs import logging_config
 
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    create_folder(settings.data_dir)
+    # Faust creates only the last level of each worker's folder.
+    create_folder(settings.data_dir, field="HOOKSEAL_DATA_DIR", exist_ok=True)
     return asyncio.run(Supervisor(command, environments(os.environ, settings, count)).run())
 
 
@@ -97,19 +99,3 @@ def environments(
             own["HOOKSEAL_METRICS_PORT"] = str(settings.metrics_port + number)
         found.append({**shell, **own})
     return found
-
-
-def create_folder(folder: Path) -> None:
-    """Create the parent folder of the workers' folders: Faust creates one level only.
-
-    Raises:
-        ConfigurationError: `folder_not_made`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            "folder_not_made",
-            f"Cannot create the folder: {error.strerror}. Name another one.",
-            field="HOOKSEAL_DATA_DIR",
-        ) from None

@@ -17,11 +17,6 @@ class Claim(NamedTuple):
     text: str
     faults: tuple[str, ...]
 
-    @property
-    def holds(self) -> bool:
-        """Whether no fault was found."""
-        return not self.faults
-
 
 def check_claims(ledgers: Collection[Ledger]) -> list[Claim]:
     """Return every claim with the faults that contradict it."""

@@ -132,7 +132,8 @@ async def run_demo(
             None,
         ),
         "claims": [
-            {**claim._asdict(), "holds": claim.holds} for claim in check_claims(ledgers.values())
+            {**claim._asdict(), "holds": not claim.faults}
+            for claim in check_claims(ledgers.values())
         ],
     }
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.worker import create_folder, environments, process_count
+from hookseal.cli.options import create_folder
+from hookseal.cli.worker import environments, process_count
 from hookseal.config import Settings
 from hookseal.errors import ConfigurationError, InvalidInputError
 
@@ -75,7 +76,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(ConfigurationError) as refusal:
-        create_folder(tmp_path / "file" / "data")
+        create_folder(tmp_path / "file" / "data", field="HOOKSEAL_DATA_DIR")
 
     assert (refusal.value.code, refusal.value.field) == ("folder_not_made", "HOOKSEAL_DATA_DIR")
 
