@@ -147,14 +147,14 @@ class ApiClient:
         Raises:
             HooksealError: As `ask`.
         """
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self.ask(
-                "GET", path, query={**query, "cursor": cursor} if cursor else query
-            )
+        asked = dict(query)
+        while True:
+            page = await self.ask("GET", path, query=asked)
             for item in page["items"]:
                 yield item
-            cursor = page["next_cursor"]
+            if page["next_cursor"] is None:
+                return
+            asked["cursor"] = page["next_cursor"]
 
     async def _send(self, method: str, path: str, *, data: bytes | None, **options: Any) -> Any:
         try:

@@ -2,24 +2,17 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from hookseal.cli import ui
+from hookseal.cli.options import Host, Port
 from hookseal.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
 
 
-def api(
-    *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes any free port.")
-    ] = 8000,
-) -> None:
+def api(*, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C. Several processes may run side by side.
 
     The API starts even if Kafka is down; /readyz reports it. The reference is at /docs.

@@ -89,14 +89,13 @@ async def serve_api(
         ids_max=settings.api_event_ids,
         sealing=settings.sealing(),
     )
+    commands = KafkaCommands(producer, settings.names, codec)
     letters = LetterIndex(cluster, settings.data_dir)
     attempts = AttemptIndex(cluster, settings.data_dir, rows_max=settings.delivery_index_rows)
     tracing = tracing_to(settings.otlp_endpoint, "hookseal-api")
     api = ApiParts(
         model=model,
-        changes=KafkaChanges(
-            model, KafkaCommands(producer, settings.names, codec), timeout_s=timeout_s
-        ),
+        changes=KafkaChanges(model, commands, timeout_s=timeout_s),
         events=events,
         event_max_bytes=settings.event_max_bytes,
         notices=events,
@@ -135,7 +134,5 @@ async def serve_api(
         url = ""
         if socket is None:
             _log.info("api.listening", host=host, port=server.port)
-            url = (
-                f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
-            )
+            url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
         yield RunningApi(url, model, letters)

@@ -80,12 +80,8 @@ async def client(
     """Yield a client of the API at HOOKSEAL_API_URL, or of one in this process.
 
     The API in this process listens on a Unix socket in a folder that only this user can read,
-    with a random admin key.
-
-    Args:
-        parts: What an API in this process reads before the first request.
-        customer_id: The tenant of the command; all tenants if None.
-        timeout_s: Seconds that a change may take.
+    with a random admin key. It reads these `parts` before the first request, and of the tenants
+    only `customer_id` if it is given.
 
     Raises:
         BrokerError: `broker_unreachable`.
@@ -172,9 +168,8 @@ def key_of(settings: Settings) -> str:
     Raises:
         ConfigurationError: `api_key_missing`, `api_key_malformed`.
     """
-    key = (
-        settings.api_key.get_secret_value().strip() or settings.admin_key.get_secret_value().strip()
-    )
+    keys = (settings.api_key, settings.admin_key)
+    key = next(filter(None, (one.get_secret_value().strip() for one in keys)), "")
     if not key:
         raise ConfigurationError(
             "api_key_missing",

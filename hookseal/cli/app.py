@@ -61,7 +61,7 @@ app.command()(doctor.doctor)
 app.command()(settings.settings)
 
 
-def _print_version(asked: bool) -> None:
+def _print(asked: bool) -> None:
     if asked:
         typer.echo(f"hookseal {importlib.metadata.version('hookseal')}")
         raise typer.Exit
@@ -72,9 +72,7 @@ def _hookseal(
     *,
     _version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
+        typer.Option("--version", callback=_print, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Deliver webhooks from Kafka: encrypted for each customer, in order, at least once.

@@ -26,7 +26,7 @@ _IDS_MAX = 1000
 Json = dict[str, Any]
 Customer = Annotated[str | None, typer.Option(help="Only letters of this customer.")]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Failed at this time or later: RFC 3339 or day.")
+    str | None, typer.Option(metavar="TIME", help="Failed since: RFC 3339, or a day.")
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Failed before this time.")]
 
@@ -44,9 +44,7 @@ class _Filter:
     ] = None
     set_aside: Annotated[
         bool,
-        typer.Option(
-            "--set-aside", help="Only events deferred while the endpoint or tenant was disabled."
-        ),
+        typer.Option("--set-aside", help="Only events deferred for a disabled endpoint or tenant."),
     ] = False
     event_type: Annotated[str | None, typer.Option(help="Only events of this exact type.")] = None
     status: Annotated[
@@ -107,11 +105,9 @@ def replay(
     chosen: _Filter,
     *,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, as `list` prints them.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Dead letters.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All dead letters of all customers.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Letters of all customers.")] = False,
     accepted: Annotated[
         bool,
         typer.Option(
@@ -122,17 +118,13 @@ def replay(
     ] = False,
     again: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="With --accepted: a new name repeats a replay that was done."
-        ),
+        typer.Option(metavar="NAME", help="With --accepted: a new name repeats a finished replay."),
     ] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of events.")] = None,
     rate: Annotated[
-        float, typer.Option(min=0, help="Maximum events per second, 1 or more; 0 = no limit.")
+        float, typer.Option(min=0, help="Events per second, from 1; 0 = no limit.")
     ] = _PER_S,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count the events, publish nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish the events of dead letters again, each for the endpoint that failed.
@@ -211,13 +203,9 @@ def list_(
         bool | None,
         typer.Option("--replayed/--not-replayed", help="Only replayed letters, or only others."),
     ] = None,
-    order: Annotated[
-        Literal["newest", "oldest"], typer.Option(help="Which letters come first.")
-    ] = "newest",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of letters.")] = 50,
-    after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Next page: only letters after this one.")
-    ] = None,
+    order: Annotated[Literal["newest", "oldest"], typer.Option(help="Sort order.")] = "newest",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Only letters after it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""
@@ -272,12 +260,8 @@ def stats(
 
 @app.command()
 def show(
-    letter_id: Annotated[
-        str, typer.Argument(metavar="ID", help="PARTITION/OFFSET, as `list` prints it.")
-    ],
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="Also print the event and its own headers.")
-    ] = False,
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="PARTITION/OFFSET.")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the event as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a dead letter and its attempts; the event itself only with --reveal."""

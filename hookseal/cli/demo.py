@@ -33,16 +33,10 @@ _COLUMNS = {
 
 def demo(
     *,
-    events: Annotated[
-        int, typer.Option(min=30, max=1_000_000, help="Number of events to publish.")
-    ] = 300,
-    workers: Annotated[int, typer.Option(min=1, max=6, help="Number of worker processes.")] = 2,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same events and failures.")
-    ] = 1,
-    logs: Annotated[
-        Path | None, typer.Option(help="Keep the workers' logs in this new folder.")
-    ] = None,
+    events: Annotated[int, typer.Option(min=30, max=1_000_000, help="Events to publish.")] = 300,
+    workers: Annotated[int, typer.Option(min=1, max=6, help="Worker processes.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the events and failures.")] = 1,
+    logs: Annotated[Path | None, typer.Option(help="New folder for the workers' logs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Deliver events to six tenants, one down and one flaky, and check the result.
@@ -115,8 +109,8 @@ def _print_result(document: dict[str, Any]) -> None:
         ui.print_line(line.append(claim["text"], "default"))
         for fault in claim["faults"][:_FAULTS_SHOWN]:
             ui.print_line(f"       {ui.printable(fault)}")
-        if len(claim["faults"]) > _FAULTS_SHOWN:
-            ui.print_line(f"       and {len(claim['faults']) - _FAULTS_SHOWN} more")
+        if (more := len(claim["faults"]) - _FAULTS_SHOWN) > 0:
+            ui.print_line(f"       and {more} more")
     failed = ", ".join(claim["code"] for claim in document["claims"] if not claim["holds"])
     ui.print_line(
         f"\n{document['published']} events in {document['seconds']} s, including start and stop, "

@@ -75,6 +75,8 @@ def environment_checks() -> list[Check]:
 
     codecs = readable()
     unreadable = ", ".join(name for name, can_be_read in codecs.items() if not can_be_read)
+    has_faust = Path(sys.executable).with_name("faust").exists()
+    no_faust = "" if has_faust else "There is no `faust` beside this Python."
     hard = hard_limit()
     limits = f"soft limit {soft_limit():,}, hard limit {hard:,} open files"
     return [
@@ -82,13 +84,7 @@ def environment_checks() -> list[Check]:
         _pinned("faust-streaming", _FAUST),
         _pinned("aiokafka", _AIOKAFKA),
         _check("agents", _fault_of_agents(), "hookseal's own"),
-        _check(
-            "faust program",
-            ""
-            if Path(sys.executable).with_name("faust").exists()
-            else "There is no `faust` beside this Python.",
-            "beside this Python",
-        ),
+        _check("faust program", no_faust, "beside this Python"),
         _check(
             "codecs",
             unreadable
@@ -140,14 +136,13 @@ def _fault_of_agents() -> str:
 
 def _settings_checks(settings: "Settings") -> list[Check]:
     is_local = "queue" in settings.model_fields_set
+    where = "without Kafka" if is_local else f"brokers {settings.kafka_bootstrap}"
     fault = ""
     try:
         settings.master_key_bytes()
     except ConfigurationError as error:
         fault = error.message
-    allowed = (
-        settings.egress_allow_cidrs or settings.egress_allow_ports or settings.egress_allow_http
-    )
+    allowed = [value for name, value in settings if name.startswith("egress_allow_")]
     opened = (
         "HOOKSEAL_EGRESS_ALLOW_* allows addresses that are refused otherwise. Use it for "
         "development only."
@@ -158,12 +153,12 @@ def _settings_checks(settings: "Settings") -> list[Check]:
         missing = "" if found else "rocksdict is not installed; install `hookseal[rocksdb]`."
         store = _check("store", missing, f"rocksdb, rocksdict {found}")
     return [
-        Check(
-            "settings", "ok", "without Kafka" if is_local else f"brokers {settings.kafka_bootstrap}"
-        ),
+        Check("settings", "ok", where),
         _check("master key", fault, "set"),
         store,
-        _check("egress", opened if allowed else "", "https to public addresses only", bad="warn"),
+        _check(
+            "egress", opened if any(allowed) else "", "https to public addresses only", bad="warn"
+        ),
     ]
 
 

@@ -29,11 +29,10 @@ Json = dict[str, Any]
 async def letter_client(
     customer_id: str | None = None, *, indexed: bool = True
 ) -> AsyncIterator[LetterClient]:
-    """Yield a client for the dead letters of all tenants, or of one with a tenant's API key.
+    """Yield a client for the dead letters of all tenants.
 
-    Args:
-        customer_id: The tenant that the command names.
-        indexed: The command needs the index. An API in this process reads it first.
+    With a tenant's API key it is for the dead letters of that tenant, `customer_id`. If `indexed`,
+    an API in this process reads its index first.
 
     Raises:
         ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
@@ -91,7 +90,7 @@ class LetterClient:
                 found.append(self._complete(letter))
         if is_skipping:
             raise InvalidInputError(
-                "unknown_dead_letter", f"No dead letter has the id {after}.", field=after
+                "unknown_dead_letter", f"There is no dead letter {after}.", field=after
             )
         return found, False
 
@@ -113,13 +112,9 @@ class LetterClient:
     async def plan(self, wanted: Json) -> Json:
         """Return what `replay` would do: `to_replay`, `not_replayable`, `replayed_before`."""
         answer = await self._replay({**self._filter(wanted), "dry_run": True})
-        plan = {
-            "to_replay": answer["replayed"] + answer["remaining"],
-            "not_replayable": answer["not_replayable"],
-        }
-        if "replayed_before" in answer:
-            plan["replayed_before"] = answer["replayed_before"]
-        return plan
+        names = ("replayed_before", "not_replayable")
+        figures = {name: answer[name] for name in names if name in answer}
+        return {"to_replay": answer["replayed"] + answer["remaining"], **figures}
 
     async def replay(
         self,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.options import Host, Port
 
 
 def local(
@@ -25,16 +26,11 @@ def local(
             show_default="unordered",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the API; 0 takes any free port.")
-    ] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     spool: Annotated[
         Path | None,
-        typer.Option(
-            help="With memory://, write undelivered events to this file at the end, and read them "
-            "at the next start."
-        ),
+        typer.Option(help="With memory://, file that keeps undelivered events between runs."),
     ] = None,
 ) -> None:
     """Serve the API and deliver events in one process, from memory or Redis, without Kafka.

@@ -26,9 +26,7 @@ def _group() -> None:
 
 @app.command()
 def rotate(
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Give up after so many seconds without progress.")
-    ] = 30.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for progress.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Re-encrypt all tenants with the current master key, so that the previous one can go.
@@ -54,7 +52,11 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
     from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
-    now = SystemClock().now
+    clock = SystemClock()
+
+    def rewrite(customer_id: str) -> RewriteTenant:
+        return RewriteTenant(customer_id=customer_id, id=f"cmd_{uuid4().hex}", at=clock.now())
+
     async with (
         TenantsModel(settings.cluster, settings.tenant_codec()) as model,
         Producer(settings.cluster) as producer,
@@ -63,17 +65,12 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
         outdated = sorted(model.outdated)
         for start in range(0, len(outdated), _BATCH):
             batch = outdated[start : start + _BATCH]
-            rewrites = [
-                RewriteTenant(customer_id=one, id=f"cmd_{uuid4().hex}", at=now()) for one in batch
-            ]
-            await asyncio.gather(*map(commands.submit_once, rewrites))
-            await _wait_until_rewritten(model, frozenset(batch), timeout_s)
+            await asyncio.gather(*(commands.submit_once(rewrite(one)) for one in batch))
+            await _wait_for(model, frozenset(batch), timeout_s)
         return len(outdated), model.count
 
 
-async def _wait_until_rewritten(
-    model: "TenantsModel", batch: frozenset[str], timeout_s: float
-) -> None:
+async def _wait_for(model: "TenantsModel", batch: frozenset[str], timeout_s: float) -> None:
     from hookseal.errors import BrokerError
 
     left = batch & model.outdated

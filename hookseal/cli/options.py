@@ -10,9 +10,9 @@ import typer
 from hookseal.errors import ConfigurationError
 
 Customer = Annotated[str, typer.Argument(help="Customer id.", show_default=False)]
-Timeout = Annotated[
-    float, typer.Option(min=0.1, help="Seconds to wait until a worker applied the change.")
-]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a worker.")]
+Host = Annotated[str, typer.Option(help="Address of the API.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API; 0 = any free one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -33,18 +33,14 @@ def publish(
         typer.Argument(help="Events, one JSON object per line; `-` is stdin.", show_default=False),
     ] = None,
     *,
-    customer: Annotated[
-        str | None, typer.Option(help="Customer id of events that have none.")
-    ] = None,
+    customer: Annotated[str | None, typer.Option(help="Customer id, if they have none.")] = None,
     event_type: Annotated[
-        str | None, typer.Option("--type", help="Type of events that have none.")
+        str | None, typer.Option("--type", help="Type, if they have none.")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Publish one event with this JSON as its data.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data of one event, as JSON.")] = None,
     event_id: Annotated[str | None, typer.Option("--id", help="Id of the --data event.")] = None,
     broadcast: Annotated[
-        bool, typer.Option("--broadcast", help="Publish to every tenant that subscribes.")
+        bool, typer.Option("--broadcast", help="For all subscribed tenants.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,9 +55,7 @@ def publish(
     from hookseal.domain.new_event import NewEventReader
 
     if (file is None) == (data is None) or (event_id is not None and data is None):
-        raise InvalidInputError(
-            "arguments_conflict", "Give either a file (`-` is stdin), or --data for one event."
-        )
+        raise InvalidInputError("arguments_conflict", "Give a file (`-` is stdin), or --data.")
     settings = load()
     # The API checks the configured size limit.
     reader = NewEventReader(EVENT_BYTES_MAX, customer, event_type, "every" if broadcast else "none")
@@ -94,7 +88,7 @@ async def _publish(
             _report(events, as_json=as_json)
             return
         try:
-            async with events, aclosing(_events_of(reader, source)) as found:
+            async with events, aclosing(_events(reader, source)) as found:
                 async for number, event in found:
                     await events.put(number, event)
                 await events.drain()
@@ -107,9 +101,7 @@ def _spare_id(reader: "NewEventReader") -> str | None:
     return None if reader.broadcast == "none" else f"evt_{uuid4().hex}"
 
 
-async def _events_of(
-    reader: "NewEventReader", file: Path
-) -> "AsyncGenerator[tuple[int, NewEvent]]":
+async def _events(reader: "NewEventReader", file: Path) -> "AsyncGenerator[tuple[int, NewEvent]]":
     """Yield the events of a file with their line numbers, counted from 1."""
     number = 1
     with ui.progress() as progress:
@@ -191,6 +183,4 @@ def file_size(path: Path) -> int | None:
 
 
 def _too_long() -> InvalidInputError:
-    return InvalidInputError(
-        "line_too_long", f"The line is too long: at most {LINE_MAX_BYTES:,} bytes."
-    )
+    return InvalidInputError("line_too_long", f"A line has at most {LINE_MAX_BYTES:,} bytes.")

@@ -41,9 +41,7 @@ seconds, one that ends in `_BYTES` in bytes.
 
 def settings(
     *,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the page `docs/settings.md`.")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print `docs/settings.md`.")] = False,
 ) -> None:
     """List every setting with its type, default, bounds and meaning."""
     if markdown:

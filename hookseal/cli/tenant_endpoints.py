@@ -25,7 +25,7 @@ _HEADER = "Custom header, `Name: value`; may be repeated."
 Description = Annotated[str | None, typer.Option(help="Description for people.")]
 RetryDelays = Annotated[
     str | None,
-    typer.Option(help="Seconds between attempts, as `1,2,4`. By default the operator's schedule."),
+    typer.Option(help="Seconds between attempts, as `1,2,4`; default: the operator's."),
 ]
 Concurrency = Annotated[int | None, typer.Option(help="Maximum number of concurrent attempts.")]
 Rate = Annotated[float | None, typer.Option(help="Maximum number of attempts per second.")]
@@ -44,9 +44,7 @@ def add(
     concurrency: Concurrency = None,
     rate: Rate = None,
     attempt_timeout: AttemptTimeout = None,
-    endpoint_id: Annotated[
-        str | None, typer.Option("--id", help="Endpoint id; by default a random one.")
-    ] = None,
+    endpoint_id: Annotated[str | None, typer.Option("--id", help="Id; default: random.")] = None,
     as_json: AsJson = False,
     timeout: Timeout = 10.0,
 ) -> None:
@@ -71,12 +69,8 @@ def change(
     *,
     url: Annotated[str | None, typer.Option(help=_URL)] = None,
     event_types: Annotated[str | None, typer.Option(help=_EVENT_TYPES)] = None,
-    header: Annotated[
-        list[str] | None, typer.Option(help=f"{_HEADER} Replaces all custom headers.")
-    ] = None,
-    no_headers: Annotated[
-        bool, typer.Option("--no-headers", help="Remove all custom headers.")
-    ] = False,
+    header: Annotated[list[str] | None, typer.Option(help=f"{_HEADER} Replaces all.")] = None,
+    no_headers: Annotated[bool, typer.Option("--no-headers", help="Remove all headers.")] = False,
     description: Description = None,
     retry_delays: RetryDelays = None,
     operators_schedule: Annotated[
@@ -133,9 +127,7 @@ def send_test(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10
 def rotate_secret(
     customer: Customer,
     endpoint_id: EndpointId,
-    overlap: Annotated[
-        float, typer.Option(min=0, help="Seconds for which the old secret signs too.")
-    ] = 86_400.0,
+    overlap: Annotated[float, typer.Option(min=0, help="Seconds to keep the old one.")] = 86_400.0,
     as_json: AsJson = False,
     timeout: Timeout = 10.0,
 ) -> None:
@@ -191,9 +183,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
-            raise InvalidHeaderError(
-                "header_name", "Write a header as `Name: value`.", field="headers"
-            )
+            raise InvalidHeaderError("header_name", "Write it as `Name: value`.", field="headers")
         if name in headers:
             raise InvalidHeaderError("header_name", f"Give {name} only once.", field="headers")
         headers[name] = value
@@ -210,9 +200,7 @@ def _retry_delays(text: str | None) -> tuple[float, ...] | None:
     return check_retry_delays(delays_s)
 
 
-def _limits(
-    concurrency: int | None, rate: float | None, attempt_timeout: float | None
-) -> dict[str, Any]:
-    check_limits(EndpointLimits(concurrency, rate, attempt_timeout))
-    given = {"concurrency": concurrency, "rate_per_s": rate, "timeout_s": attempt_timeout}
+def _limits(concurrency: int | None, rate: float | None, timeout: float | None) -> dict[str, Any]:
+    check_limits(EndpointLimits(concurrency, rate, timeout))
+    given = {"concurrency": concurrency, "rate_per_s": rate, "timeout_s": timeout}
     return _given(given)

@@ -13,9 +13,7 @@ from hookseal.cli.options import AsJson, Customer, Timeout, open_file
 from hookseal.errors import InvalidInputError
 
 app = typer.Typer(no_args_is_help=True, help="Create, show, change and delete tenants.")
-public_keys = typer.Typer(
-    no_args_is_help=True, help="Public keys, for which a tenant's events are encrypted."
-)
+public_keys = typer.Typer(no_args_is_help=True, help="A tenant's public keys for encryption.")
 api_keys = typer.Typer(no_args_is_help=True, help="A tenant's keys for the HTTP API.")
 app.add_typer(api_keys, name="api-keys")
 app.add_typer(public_keys, name="keys")
@@ -62,7 +60,7 @@ def disable(customer: Customer, timeout: Timeout = 10.0) -> None:
 @app.command()
 def delete(
     customer: Customer,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     timeout: Timeout = 10.0,
 ) -> None:
     """Delete the tenant, its keys and its endpoints."""
@@ -97,9 +95,7 @@ def list_(*, as_json: AsJson = False) -> None:
 def show(
     customer: Customer,
     as_json: AsJson = False,
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="Print the values of custom headers.")
-    ] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the values of headers.")] = False,
 ) -> None:
     """Show a tenant with its keys and endpoints."""
     document = ask_tenant(customer, "GET")
@@ -182,7 +178,7 @@ def add_api_key(
     *,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="Scope of the key; may be repeated. By default all scopes."),
+        typer.Option(help="Scope of the key; may be repeated. Default: all."),
     ] = None,
     as_json: AsJson = False,
     timeout: Timeout = 10.0,

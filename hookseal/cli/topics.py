@@ -15,12 +15,9 @@ def create(*, as_json: AsJson = False) -> None:
     from hookseal.kafka import topics
 
     settings = load()
+    sizes = {"partitions": settings.partitions, "replication": settings.replication}
     with ui.working("Creating topics"):
-        created = ui.run(
-            topics.create(
-                settings.cluster, partitions=settings.partitions, replication=settings.replication
-            )
-        )
+        created = ui.run(topics.create(settings.cluster, **sizes))
     text = "\n".join(f"Created {name}" for name in created) or "All topics exist."
     ui.result({"created": created}, text, as_json=as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-REFUSED = 2
-_FAILED = 1
-# EX_CONFIG of sysexits.h, as for workers: a service manager must not restart the process.
-_EX_CONFIG = 78
-
 _T = TypeVar("_T")
 
 
@@ -47,9 +43,9 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 def exit_code_of(error: HooksealError) -> int:
     """Return 2 for refused input or settings, 1 for a failure, 78 for a wrong master key."""
     if error.code == "master_key_wrong":
-        return _EX_CONFIG
-    refused = isinstance(error, InvalidInputError | ConfigurationError | ConflictError)
-    return REFUSED if refused else _FAILED
+        # As for workers: a service manager must not restart the process.
+        return os.EX_CONFIG
+    return 2 if isinstance(error, InvalidInputError | ConfigurationError | ConflictError) else 1
 
 
 def print_error(error: HooksealError) -> None:

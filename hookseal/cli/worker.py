@@ -19,9 +19,7 @@ def worker(
     context: typer.Context,
     processes: Annotated[
         str,
-        typer.Option(
-            metavar="N|auto", help="Processes on this host; `auto` starts one per usable CPU."
-        ),
+        typer.Option(metavar="N|auto", help="Processes on this host; `auto` = one per usable CPU."),
     ] = "1",
 ) -> None:
     """Deliver events: become `faust -A streams.app worker`, with the same arguments.
@@ -76,7 +74,7 @@ def process_count(processes: str) -> int:
         return os.cpu_count() or 1
     if not (processes.isascii() and processes.isdigit() and int(processes) > 0):
         raise InvalidInputError(
-            "processes_invalid", "Give a number of 1 or more, or `auto`.", field="--processes"
+            "processes_invalid", "Give `auto` or a number from 1.", field="--processes"
         )
     return int(processes)
 

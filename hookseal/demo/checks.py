@@ -15,18 +15,16 @@ class Claim(NamedTuple):
 
     code: str
     text: str
-    faults: tuple[str, ...]
+    faults: list[str]
 
 
 def check_claims(ledgers: Collection[Ledger]) -> list[Claim]:
     """Return every claim with the faults that contradict it."""
     return [
         Claim(
-            code,
-            text,
-            tuple(f"{one.customer_id}: {fault}" for one in ledgers for fault in faults_in(one)),
+            code, text, [f"{one.customer_id}: {fault}" for one in ledgers for fault in check(one)]
         )
-        for code, text, faults_in in _CLAIMS
+        for code, text, check in _CLAIMS
     ]
 
 

@@ -80,9 +80,8 @@ class Ledger:
     def retries(self) -> int:
         """Attempts after the first one, up to acceptance or the dead letter."""
         dead = self.dead
-        seen = sum(
-            count - 1 for event_id, count in self._requests().items() if event_id not in dead
-        )
+        requests = self._requests().items()
+        seen = sum(count - 1 for event_id, count in requests if event_id not in dead)
         return seen + sum(letter.attempts - 1 for letter in self.letters)
 
     def _requests(self) -> dict[str, int]:

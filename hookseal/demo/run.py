@@ -74,20 +74,18 @@ async def run_demo(
         os.environ.clear()
         os.environ.update(env)
         settings = load()
-        await topics.create(
-            settings.cluster, partitions=PARTITIONS, replication=settings.replication
-        )
+        cluster = settings.cluster
+        await topics.create(cluster, partitions=PARTITIONS, replication=settings.replication)
         if broker.kind == "bootstrap":
             # The operator's own cluster: leave no topics behind.
-            stack.push_async_callback(_delete_topics, settings.cluster)
+            stack.push_async_callback(_delete_topics, cluster)
         watch = Watch(tenants, crew, began_s=began_s)
         watch.print(f"{broker.kind} broker at {broker.bootstrap}, {PARTITIONS} partitions")
         for number in range(1, workers + 1):
             worker = Worker(f"worker {number}", env, folder / f"worker-{number}")
             crew.append(await stack.enter_async_context(worker))
-        keys = await asyncio.gather(
-            *(asyncio.to_thread(generate_private_key, one.alg) for one in SCENARIO)
-        )
+        making = (asyncio.to_thread(generate_private_key, one.alg) for one in SCENARIO)
+        keys = await asyncio.gather(*making)
         await _wait_until_ready(crew)
         shares = "; ".join(
             f"{worker.name} has {', '.join(map(str, worker.log.partitions or ()))}"
@@ -95,12 +93,11 @@ async def run_demo(
         )
         watch.print(f"workers share the partitions: {shares}")
         async with open_api(settings) as api:
-            await asyncio.gather(
-                *(tenant.register(api, *pair) for tenant, pair in zip(tenants, keys, strict=True))
-            )
+            pairs = zip(tenants, keys, strict=True)
+            await asyncio.gather(*(tenant.register(api, *pair) for tenant, pair in pairs))
         watch.print(f"{len(tenants)} tenants, each with its own key and endpoint")
         ledgers = {tenant.customer_id: tenant.ledger for tenant in tenants}
-        read_rest = await stack.enter_async_context(follow_letters(settings.cluster, ledgers))
+        read_rest = await stack.enter_async_context(follow_letters(cluster, ledgers))
         with watch:
             publishing = asyncio.create_task(_publish(settings, ledgers, events, seed))
             try:
@@ -123,14 +120,7 @@ async def run_demo(
             for one in crew
         ],
         "sealed": next((one.request for one in tenants if one.request), None),
-        "dead_letter": next(
-            (
-                {"id": letter.id, "headers": letter.headers, "value": letter.value.decode()}
-                for tenant in tenants
-                for letter in tenant.ledger.letters
-            ),
-            None,
-        ),
+        "dead_letter": next((one.first_letter for one in tenants if one.ledger.letters), None),
         "claims": [
             {**claim._asdict(), "holds": not claim.faults}
             for claim in check_claims(ledgers.values())
@@ -187,9 +177,8 @@ async def _publish(settings: Settings, ledgers: dict[str, Ledger], count: int, s
             draft = reader.draft(**event._asdict())
             ledger.published[event.event_id] = draft.value
             # Waits while the batch of the partition is full, so memory is bounded.
-            sent = await producer.send(
-                topic, value=draft.value, key=draft.key, headers=list(draft.headers)
-            )
+            headers = list(draft.headers)
+            sent = await producer.send(topic, draft.value, draft.key, headers=headers)
             sent.add_done_callback(partial(acknowledge, ledger))
             if failures:
                 break
@@ -199,9 +188,8 @@ async def _publish(settings: Settings, ledgers: dict[str, Ledger], count: int, s
     finally:
         await producer.stop()
     if failures:
-        raise BrokerError(
-            "publish_failed", f"Writing to {topic} failed: {type(failures[0]).__name__}."
-        )
+        name = type(failures[0]).__name__
+        raise BrokerError("publish_failed", f"Writing to {topic} failed: {name}.")
 
 
 async def _wait_until_complete(

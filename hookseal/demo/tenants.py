@@ -76,6 +76,12 @@ class DemoTenant:
             secrets=[created["signing_secret"]], keys=[private_pem], endpoint_id=created["id"]
         )
 
+    @property
+    def first_letter(self) -> dict[str, Any]:
+        """The tenant's first dead letter."""
+        letter = self.ledger.letters[0]
+        return {"id": letter.id, "headers": letter.headers, "value": letter.value.decode()}
+
     def figures(self) -> dict[str, Any]:
         """Return the tenant's row of the result."""
         ledger = self.ledger

@@ -35,9 +35,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._live = Live(
-                self._table(), console=self._console, transient=True, auto_refresh=False
-            )
+            table = self._table()
+            self._live = Live(table, console=self._console, transient=True, auto_refresh=False)
             self._live.start()
         return self
 
