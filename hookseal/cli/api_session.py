@@ -173,8 +173,7 @@ def key_of(settings: Settings) -> str:
     if not key:
         raise ConfigurationError(
             "api_key_missing",
-            "The API needs a key. Set HOOKSEAL_API_KEY to an API key, or HOOKSEAL_ADMIN_KEY to the "
-            "operator's.",
+            "Set HOOKSEAL_API_KEY to an API key, or HOOKSEAL_ADMIN_KEY to the operator's.",
             field="HOOKSEAL_API_KEY",
         )
     if not key.isascii() or not key.isprintable():

@@ -60,22 +60,20 @@ class _Filter:
             InvalidInputError: `reason_unknown`, `category_unknown`, `time_invalid`,
                 `place_invalid`.
         """
-        from hookseal.domain.letter_filter import (
-            LetterFilter,
-            parse_moment,
-            parse_place,
-            reasons_of,
-        )
+        from hookseal.domain import letter_filter as letters
 
-        return LetterFilter(
+        def moment(field: str, text: str | None) -> int | None:
+            return None if text is None else letters.parse_moment(text, field=field)
+
+        return letters.LetterFilter(
             customer_id=self.customer,
             endpoint_id=self.endpoint,
-            reasons=reasons_of(self.reason, self.category, set_aside=self.set_aside),
+            reasons=letters.reasons_of(self.reason, self.category, set_aside=self.set_aside),
             event_type=self.event_type,
             status=self.status,
-            since_ms=None if self.since is None else parse_moment(self.since, field="since"),
-            until_ms=None if self.until is None else parse_moment(self.until, field="until"),
-            places=tuple(map(parse_place, ids)) if ids else None,
+            since_ms=moment("since", self.since),
+            until_ms=moment("until", self.until),
+            places=tuple(map(letters.parse_place, ids)) if ids else None,
         )
 
     def query(self) -> Json:

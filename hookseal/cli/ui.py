@@ -33,6 +33,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 _T = TypeVar("_T")
+_COLUMN_MIN = 12
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -85,28 +86,36 @@ def printable(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on a terminal, and aligned columns of full width elsewhere."""
+    """Print a table on a terminal, and aligned columns of full width elsewhere.
+
+    A terminal too narrow for that many columns gets one line per cell.
+    """
     cells = [[printable("" if cell is None else str(cell)) for cell in row] for row in rows]
     numeric = [
         bool(rows) and all(row[at] is None or isinstance(row[at], int | float) for row in rows)
         for at in range(len(columns))
     ]
-    if out.is_terminal:
+    lines = [list(columns), *cells]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    if not out.is_terminal:
+        for line in lines:
+            padded = (
+                cell.rjust(width) if is_numeric else cell.ljust(width)
+                for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
+            )
+            print_line("  ".join(padded).rstrip())
+    elif out.width < min(sum(widths) + len(widths), _COLUMN_MIN * len(widths)):
+        for row in cells:
+            for name, cell in zip(columns, row, strict=True):
+                print_line(f"{name:<{max(map(len, columns))}}  {cell}")
+            print_line()
+    else:
         drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         for column, is_numeric in zip(columns, numeric, strict=True):
             drawn.add_column(column, overflow="fold", justify="right" if is_numeric else "left")
         for row in cells:
             drawn.add_row(*map(Text, row))
         out.print(drawn)
-        return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    for line in lines:
-        padded = (
-            cell.rjust(width) if is_numeric else cell.ljust(width)
-            for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
-        )
-        print_line("  ".join(padded).rstrip())
 
 
 def working(text: str) -> AbstractContextManager[object]:

@@ -82,10 +82,7 @@ def process_count(processes: str) -> int:
 def environments(
     shell: "Mapping[str, str]", settings: "Settings", count: int
 ) -> list[dict[str, str]]:
-    """Return the environments of `count` workers on one host; `shell` is that of the command.
-
-    Only these settings must differ between the workers of a host.
-    """
+    """Return the environments of `count` workers on one host, from that of the command."""
     found = []
     for number in range(count):
         # RocksDB locks its files.

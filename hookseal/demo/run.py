@@ -53,12 +53,8 @@ async def run_demo(
 ) -> dict[str, Any]:
     """Run the demo with `events` events and `workers` worker processes; return the result as JSON.
 
-    Args:
-        broker: Gets the demo's topics.
-        open_api: Returns a client of the API over these settings.
-        folder: For the logs and data of the workers.
-        seed: Decides the events, and which requests fail.
-        began_s: Start of the demo, monotonic seconds.
+    `folder` gets the logs and data of the workers. `seed` decides the events, and which requests
+    fail. `began_s` is the start of the demo in monotonic seconds.
 
     Raises:
         HooksealError: `workers_not_ready`, `worker_ended`, `publish_failed`.

@@ -22,11 +22,7 @@ _BANNER = ("|", "+")
 
 
 class Worker:
-    """One worker process; an asynchronous context manager, which stops the process.
-
-    Attributes:
-        log: What its log said at the last `poll`.
-    """
+    """One worker process; an asynchronous context manager, which stops the process."""
 
     def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
         """Create `folder` for the log and the data; `env` is the whole environment."""
