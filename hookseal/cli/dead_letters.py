@@ -103,7 +103,7 @@ def replay(
     chosen: _Filter,
     *,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Dead letters.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, as listed.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Letters of all customers.")] = False,
     accepted: Annotated[
@@ -203,7 +203,7 @@ def list_(
     ] = None,
     order: Annotated[Literal["newest", "oldest"], typer.Option(help="Sort order.")] = "newest",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number.")] = 50,
-    after: Annotated[str | None, typer.Option(metavar="ID", help="Only letters after it.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Letters after this id.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""

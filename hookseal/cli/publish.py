@@ -33,10 +33,8 @@ def publish(
         typer.Argument(help="Events, one JSON object per line; `-` is stdin.", show_default=False),
     ] = None,
     *,
-    customer: Annotated[str | None, typer.Option(help="Customer id, if they have none.")] = None,
-    event_type: Annotated[
-        str | None, typer.Option("--type", help="Type, if they have none.")
-    ] = None,
+    customer: Annotated[str | None, typer.Option(help="Default customer id.")] = None,
+    event_type: Annotated[str | None, typer.Option("--type", help="Default event type.")] = None,
     data: Annotated[str | None, typer.Option(help="Data of one event, as JSON.")] = None,
     event_id: Annotated[str | None, typer.Option("--id", help="Id of the --data event.")] = None,
     broadcast: Annotated[
