@@ -1,8 +1,4 @@
-"""The command line: one file per command."""
-
-from __future__ import annotations
-
-__all__ = ["main"]
+"""The command line: one file per command, one back end (HTTP)."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Where the commands ask: the API at HOOKSEAL_API_URL, or one of their own over Kafka."""
+"""API sessions of the commands: with the API at HOOKSEAL_API_URL, or with one in this process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from hookseal.cli import ui
-from hookseal.cli.api_client import ApiClient, tenant_path
-from hookseal.config import load
 from hookseal.errors import BrokerError, ConfigurationError, ConflictError
 
 if TYPE_CHECKING:
@@ -22,49 +18,40 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from hookseal.api.client import ApiClient
     from hookseal.cli.api_service import Part
     from hookseal.config import Settings
 
-_READ_S = 10.0
-_PAGE = 1000
+# Seconds for a request that changes nothing.
+READ_S = 10.0
 # Enough to recognize the events of a batch that is sent again.
 _EVENT_IDS = 2000
-_QUIET_S = 2.0
-TENANTS: frozenset[Part] = frozenset({"tenants", "events"})
+_BAR_AFTER_S = 2.0
+_TENANTS: frozenset[Part] = frozenset({"tenants", "events"})
 
 
 def ask_tenant(
-    customer_id: str, method: str, path: str = "", body: Any = None, *, timeout_s: float = _READ_S
+    customer_id: str,
+    method: str,
+    path: str | None = "",
+    body: Any = None,
+    *,
+    timeout_s: float = READ_S,
 ) -> Any:
-    """Ask about, or for a change of, one tenant; return the answer.
+    """Send a request about one tenant and return the answer.
 
-    Args:
-        customer_id: Whose.
-        method: HTTP method.
-        path: Behind the tenant's.
-        body: Sent as JSON.
-        timeout_s: Seconds that a change may take.
+    `path` is relative to the tenant; None is the collection `/v1/tenants`.
 
     Raises:
-        HooksealError: As `ApiClient.ask`, and as `client`.
+        HooksealError: As `ApiClient.ask` and `client`.
     """
-    return _ask(customer_id, method, tenant_path(customer_id) + path, body, timeout_s)
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
 
-
-def create_tenant(customer_id: str, name: str, *, timeout_s: float) -> str:
-    """Make a tenant; return its first API key.
-
-    Raises:
-        HooksealError: As `ask_tenant`.
-    """
-    body = {"customer_id": customer_id, "name": name}
-    return str(_ask(customer_id, "POST", "/v1/tenants", body, timeout_s)["api_key"])
-
-
-def _ask(customer_id: str, method: str, path: str, body: Any, timeout_s: float) -> Any:
     async def ask() -> Any:
+        where = "/v1/tenants" if path is None else tenant_path(customer_id) + path
         async with client(load(), customer_id=customer_id, timeout_s=timeout_s) as api:
-            return await api.ask(method, path, body)
+            return await api.ask(method, where, body)
 
     try:
         with ui.working("Waiting for a worker"):
@@ -74,83 +61,58 @@ def _ask(customer_id: str, method: str, path: str, body: Any, timeout_s: float) 
     except BrokerError as error:
         if error.code != "no_worker_answered":
             raise
-        # The API's own words are for programs, which can repeat the request under its key.
+        # The API's text advises to repeat the request with its key, which a person cannot do.
         raise BrokerError(
             error.code,
-            f"No worker applied the change within {timeout_s:g} s. It stands on "
-            "`tenant-commands` and takes effect once a worker runs.",
+            f"No worker applied the change within {timeout_s:g} s. It is stored on "
+            "`tenant-commands` and takes effect when a worker runs. Do not repeat it.",
         ) from None
-
-
-def every_tenant() -> list[dict[str, Any]]:
-    """Return a summary of each tenant, by customer id.
-
-    Raises:
-        HooksealError: As `ask_tenant`.
-    """
-
-    async def ask() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        async with client(load(), timeout_s=_READ_S) as api:
-            cursor = ""
-            while True:
-                page = await api.ask("GET", f"/v1/tenants?limit={_PAGE}{cursor}")
-                found += page["items"]
-                if page["next_cursor"] is None:
-                    return found
-                cursor = f"&cursor={page['next_cursor']}"
-
-    with ui.working("Reading the tenants"):
-        return ui.run(ask())
 
 
 @asynccontextmanager
 async def client(
     settings: Settings,
     *,
-    parts: frozenset[Part] = TENANTS,
+    parts: frozenset[Part] = _TENANTS,
     customer_id: str | None = None,
     timeout_s: float,
 ) -> AsyncIterator[ApiClient]:
     """Yield a client of the API at HOOKSEAL_API_URL, or of one in this process.
 
-    The API in this process listens on a Unix socket in a folder of this user alone, under an
-    admin key that nobody knows. It ends with the block.
-
-    Args:
-        settings: Where.
-        parts: What an API in this process reads before the first request.
-        customer_id: The one tenant that the command is about; all when None.
-        timeout_s: Seconds that a change may take.
+    The API in this process listens on a Unix socket in a folder that only this user can read,
+    with a random admin key. It reads these `parts` before the first request, and of the tenants
+    only `customer_id` if it is given.
 
     Raises:
         BrokerError: `broker_unreachable`.
         ConfigurationError: `topic_missing`, `partitions_differ`, `master_key_missing`,
-            `socket_unavailable`, `index_unusable`, and as `named_api`.
+            `socket_unavailable`, `index_unusable`, and as `key_of`.
     """
+    from hookseal.api.client import ApiClient
+
     if settings.api_url:
-        async with named_api(settings, timeout_s=timeout_s) as remote:
+        async with ApiClient(settings.api_url, key_of(settings), timeout_s=timeout_s) as remote:
             yield remote
         return
-    from hookseal.cli.api_service import ApiService
+    from hookseal.cli.api_service import serve_api
     from hookseal.kafka.partitioner import partition_of
     from hookseal.kafka.topics import partition_count
 
     own = _own_settings(settings, parts, timeout_s)
-    # Asked here, so that the operator is told which broker or topic it is about.
+    # Before the API starts, so that the error names the broker or topic.
     count = await partition_count(settings.cluster)
+    partitions = None if customer_id is None else [partition_of(customer_id, count)]
     with tempfile.TemporaryDirectory(prefix="hookseal-") as folder:
         socket = Path(folder) / "api"
-        partitions = None if customer_id is None else [partition_of(customer_id, count)]
         async with AsyncExitStack() as stack:
-            service = ApiService(own, socket=socket, partitions=partitions, parts=parts)
+            serving = serve_api(own, socket=socket, partitions=partitions, parts=parts)
             try:
-                await stack.enter_async_context(service)
+                running = await stack.enter_async_context(serving)
             except OSError as error:
                 raise ConfigurationError(
                     "socket_unavailable",
-                    f"No socket can be made there, {error.strerror or error}; choose a folder with "
-                    "a shorter name.",
+                    f"Cannot create a Unix socket: {error.strerror or error}. Set TMPDIR to a "
+                    "folder with a shorter name.",
                     field="TMPDIR",
                 ) from None
             key = own.admin_key.get_secret_value()
@@ -158,14 +120,16 @@ async def client(
                 ApiClient("http://localhost", key, timeout_s=timeout_s, socket=socket)
             )
             if "tenants" in parts:
-                await service.known()
+                await running.model.first()
             if "dead_letters" in parts:
                 with ui.progress() as bar:
-                    await service.letters_known(ReadingBar(bar))
+                    await running.letters.catch_up(on_progress=ReadingBar(bar))
             yield local
 
 
 def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) -> Settings:
+    from pydantic import SecretStr
+
     from hookseal.seal.api_keys import new_admin_key
 
     changed: dict[str, Any] = {
@@ -176,13 +140,13 @@ def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) 
     if "tenants" in parts or settings.seal_at_rest or settings.master_key.get_secret_value():
         settings.master_key_bytes()
     else:
-        # Without tenants nothing is encrypted or signed. An API cannot be built without a key.
+        # The API needs a master key to start. Without tenants it encrypts and signs nothing.
         changed["master_key"] = SecretStr(b64encode(token_bytes(32)).decode())
     return settings.model_copy(update=changed)
 
 
 class ReadingBar:
-    """Draws a bar once reading has taken longer than a moment."""
+    """Shows a progress bar once reading takes longer than two seconds."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -190,47 +154,44 @@ class ReadingBar:
         self._task: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Show how many records are read, and of how many."""
+        """Show that `done` of `total` records are read."""
         if self._task is None:
-            if time.monotonic() - self._began < _QUIET_S:
+            if time.monotonic() - self._began < _BAR_AFTER_S:
                 return
             self._task = self._bar.add_task("Reading the dead letters", total=total)
         self._bar.update(self._task, completed=done, total=total)
 
 
-def named_api(settings: Settings, *, timeout_s: float) -> ApiClient:
-    """Return a client, to be entered, of the API that the settings name.
-
-    Args:
-        settings: With a URL and a key.
-        timeout_s: As in `ApiClient`.
-
-    Raises:
-        ConfigurationError: As `key_of`.
-    """
-    return ApiClient(settings.api_url, key_of(settings), timeout_s=timeout_s)
-
-
 def key_of(settings: Settings) -> str:
-    """Return the key for the API that the settings name.
+    """Return the key for the API at HOOKSEAL_API_URL.
 
     Raises:
         ConfigurationError: `api_key_missing`, `api_key_malformed`.
     """
-    key = (
-        settings.api_key.get_secret_value().strip() or settings.admin_key.get_secret_value().strip()
-    )
+    keys = (settings.api_key, settings.admin_key)
+    key = next(filter(None, (one.get_secret_value().strip() for one in keys)), "")
     if not key:
         raise ConfigurationError(
             "api_key_missing",
-            "Set it to an API key, or HOOKSEAL_ADMIN_KEY to the operator's.",
+            "Set HOOKSEAL_API_KEY to an API key, or HOOKSEAL_ADMIN_KEY to the operator's.",
             field="HOOKSEAL_API_KEY",
         )
     if not key.isascii() or not key.isprintable():
-        # It stands in a header.
+        # The key is sent in a header.
         raise ConfigurationError(
             "api_key_malformed",
-            "Set it to a key as it was printed: it is of visible ASCII.",
+            "The key has characters that are not visible ASCII. Set the key as it was printed.",
             field="HOOKSEAL_API_KEY",
         )
     return key
+
+
+def is_tenant_key(settings: Settings) -> bool:
+    """Return whether the key for the API at HOOKSEAL_API_URL is a tenant's.
+
+    Raises:
+        ConfigurationError: As `key_of`.
+    """
+    from hookseal.seal.api_keys import TENANT_PREFIX
+
+    return bool(settings.api_url) and key_of(settings).startswith(TENANT_PREFIX)

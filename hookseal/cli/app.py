@@ -1,4 +1,4 @@
-"""The commands, put together; the one place that turns our errors into exit codes."""
+"""The `hookseal` program: all commands, and the exit codes of errors."""
 
 import importlib.metadata
 import logging
@@ -25,12 +25,10 @@ from hookseal.cli import (
 )
 from hookseal.errors import HooksealError
 
-__all__ = ["app"]
-
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error raised on purpose is one line, never a traceback."""
+        """Run the command; an error of ours is one line, never a traceback."""
         try:
             return super().invoke(ctx)
         except HooksealError as error:
@@ -53,17 +51,17 @@ app.add_typer(master_key.app, name="master-key")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(demo.demo)
 app.command()(publish.publish)
-_AS_THEY_ARE = {"allow_extra_args": True, "ignore_unknown_options": True}
-# Its own `--help` is that of the receiver, which has the options.
-app.command(context_settings={**_AS_THEY_ARE, "help_option_names": []})(receive.receive)
-app.command(context_settings=_AS_THEY_ARE)(worker.worker)
+_FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True}
+# The receiver prints its own `--help`, with its options.
+app.command(context_settings={**_FORWARDED, "help_option_names": []})(receive.receive)
+app.command(context_settings=_FORWARDED)(worker.worker)
 app.command()(api.api)
 app.command()(local.local)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 
 
-def _say_version(asked: bool) -> None:
+def _print(asked: bool) -> None:
     if asked:
         typer.echo(f"hookseal {importlib.metadata.version('hookseal')}")
         raise typer.Exit
@@ -73,13 +71,14 @@ def _say_version(asked: bool) -> None:
 def _hookseal(
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_print, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Sealed webhooks from Kafka: in order, at least once, to each customer's own key.
+    """Deliver webhooks from Kafka: encrypted for each customer, in order, at least once.
 
-    Settings are taken from HOOKSEAL_* variables; `hookseal settings` lists them.
+    Settings come from HOOKSEAL_* environment variables; `hookseal settings` lists them.
     """
-    # The clients log what we say in one line of our own.
+    # We print the errors of these clients in one line of our own.
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).addHandler(logging.NullHandler())

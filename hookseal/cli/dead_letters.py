@@ -1,162 +1,155 @@
-"""`hookseal dead-letters`: what was given up, why, and doing it again."""
+"""`hookseal dead-letters`: list, count, show and replay dead letters."""
 
-from dataclasses import replace
-from functools import partial
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.letter_client import letter_client
 from hookseal.cli.options import AsJson
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from hookseal.domain.letter_filter import LetterFilter
 
-    from hookseal.domain.letter_filter import LetterFilter, Order
+app = typer.Typer(no_args_is_help=True, help="List, count, show and replay dead letters.")
 
-app = typer.Typer(no_args_is_help=True, help="What was given up, why, and doing it again.")
-
-_COLUMNS = ("id", "failed_at", "customer_id", "endpoint_id", "reason", "category", "event_type")
-_MORE = ("event_id", "attempts", "status", "replayed_at")
 _PER_S = 200.0
-_IDS = 1000
+# One request of the API names at most so many ids.
+_IDS_MAX = 1000
 
-Customer = Annotated[str | None, typer.Option(help="Only this customer's.")]
-Endpoint = Annotated[str | None, typer.Option(help="Only those of this endpoint.")]
-Reason = Annotated[str | None, typer.Option(help="Only those of this reason.")]
-Category = Annotated[
-    str | None,
-    typer.Option(help="Only these: `receiver`, `configuration`, `event` or `platform`."),
-]
-SetAside = Annotated[
-    bool,
-    typer.Option(
-        "--set-aside", help="Only what was set aside since endpoint or tenant were disabled."
-    ),
-]
-EventType = Annotated[str | None, typer.Option(help="Only events of exactly this type.")]
-Status = Annotated[
-    int | None, typer.Option(min=100, max=599, help="Only those whose last HTTP status was this.")
-]
+Json = dict[str, Any]
+Customer = Annotated[str | None, typer.Option(help="Only letters of this customer.")]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Given up then or later: RFC 3339, or a day.")
+    str | None, typer.Option(metavar="TIME", help="Failed since: RFC 3339, or a day.")
 ]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Given up before then.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Failed before this time.")]
 
 
-def letter_filter(
-    *,
-    customer: str | None,
-    endpoint: str | None,
-    reason: str | None,
-    category: str | None,
-    set_aside: bool,
-    event_type: str | None,
-    status: int | None,
-    since: str | None,
-    until: str | None,
-    **more: Any,
-) -> "LetterFilter":
-    """Return the filter.
+@dataclass(frozen=True)
+class _Filter:
+    """The filter options of `list` and `replay`."""
 
-    Raises:
-        InvalidInputError: `reason_unknown`, `category_unknown`, `time_invalid`.
-    """
-    from hookseal.domain.letter_filter import LetterFilter, parse_moment, reasons_of
+    customer: Customer = None
+    endpoint: Annotated[str | None, typer.Option(help="Only letters of this endpoint.")] = None
+    reason: Annotated[str | None, typer.Option(help="Only letters with this reason.")] = None
+    category: Annotated[
+        str | None,
+        typer.Option(help="Only these: `receiver`, `configuration`, `event` or `platform`."),
+    ] = None
+    set_aside: Annotated[
+        bool,
+        typer.Option("--set-aside", help="Only events deferred for a disabled endpoint or tenant."),
+    ] = False
+    event_type: Annotated[str | None, typer.Option(help="Only events of this exact type.")] = None
+    status: Annotated[
+        int | None, typer.Option(min=100, max=599, help="Only letters with this last HTTP status.")
+    ] = None
+    since: Since = None
+    until: Until = None
 
-    return LetterFilter(
-        customer_id=customer,
-        endpoint_id=endpoint,
-        reasons=reasons_of(reason, category, set_aside=set_aside),
-        event_type=event_type,
-        status=status,
-        since_ms=None if since is None else parse_moment(since, field="since"),
-        until_ms=None if until is None else parse_moment(until, field="until"),
-        **more,
-    )
+    def checked(self, ids: list[str] | None = None) -> "LetterFilter":
+        """Return the filter.
+
+        Raises:
+            InvalidInputError: `reason_unknown`, `category_unknown`, `time_invalid`,
+                `place_invalid`.
+        """
+        from hookseal.domain import letter_filter as letters
+
+        def moment(field: str, text: str | None) -> int | None:
+            return None if text is None else letters.parse_moment(text, field=field)
+
+        return letters.LetterFilter(
+            customer_id=self.customer,
+            endpoint_id=self.endpoint,
+            reasons=letters.reasons_of(self.reason, self.category, set_aside=self.set_aside),
+            event_type=self.event_type,
+            status=self.status,
+            since_ms=moment("since", self.since),
+            until_ms=moment("until", self.until),
+            places=tuple(map(letters.parse_place, ids)) if ids else None,
+        )
+
+    def query(self) -> Json:
+        """Return the given options by their names in the API."""
+        names = {"customer": "customer_id", "endpoint": "endpoint_id"}
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {names.get(name, name): value for name, value in given.items()}
 
 
-def asked_of(options: "Mapping[str, Any]") -> dict[str, Any]:
-    """Return the options, those that were given, by the names that the API has for them."""
-    names = {"customer": "customer_id", "endpoint": "endpoint_id"}
-    return {names.get(name, name): value for name, value in options.items() if value is not None}
+def _with_filter(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the filter options to a command, which gets them as its first argument."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        chosen = _Filter(**{one.name: given.pop(one.name) for one in fields(_Filter)})
+        command(chosen, **given)
+
+    _, *own = inspect.signature(command).parameters.values()
+    shared = inspect.signature(_Filter).parameters.values()
+    run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    return run
 
 
 @app.command()
+@_with_filter
 def replay(
+    chosen: _Filter,
     *,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="These ones, as listed.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, as listed.")
     ] = None,
-    customer: Customer = None,
-    endpoint: Endpoint = None,
-    reason: Reason = None,
-    category: Category = None,
-    set_aside: SetAside = False,
-    event_type: EventType = None,
-    status: Status = None,
-    since: Since = None,
-    until: Until = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All of them, of all customers.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Letters of all customers.")] = False,
     accepted: Annotated[
         bool,
         typer.Option(
             "--accepted",
-            help="Not dead letters: all events of --endpoint since --since, as they stand on "
-            "`events`, accepted ones included.",
+            help="Replay all events of --endpoint since --since from `events`, also accepted ones, "
+            "instead of dead letters.",
         ),
     ] = False,
     again: Annotated[
-        str, typer.Option(metavar="NAME", help="With --accepted: once more, after it was done.")
+        str,
+        typer.Option(metavar="NAME", help="With --accepted: a new name repeats a finished replay."),
     ] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of events.")] = None,
     rate: Annotated[
-        float, typer.Option(min=0, help="At most so many a second, from 1 on; 0 = no bound.")
+        float, typer.Option(min=0, help="Events per second, from 1; 0 = no limit.")
     ] = _PER_S,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count what would be replayed.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish dead letters' events again, each aimed at the endpoint that gave up.
+    """Publish the events of dead letters again, each for the endpoint that failed.
 
-    Each letter is replayed once, however often this is interrupted, repeated, or run twice
-    at once. They are sealed to the key, and go to the URL, that the tenant has by then.
+    Each letter is replayed once, even if the command is interrupted, repeated, or run twice at the
+    same time. The events use the key and the URL that the tenant has by then.
     """
-    from hookseal.domain.letter_filter import parse_place
-
-    options: dict[str, Any] = {
-        "customer": customer,
-        "endpoint": endpoint,
-        "reason": reason,
-        "category": category,
-        "set_aside": set_aside,
-        "event_type": event_type,
-        "status": status,
-        "since": since,
-        "until": until,
-    }
-    wanted = letter_filter(**options)
-    if ids:
-        wanted = replace(wanted, places=tuple(parse_place(one) for one in ids))
-    if not (ids or everything or any(options.values())):
+    ids = ids or []
+    wanted = chosen.checked(ids)
+    if not (ids or everything or any(asdict(chosen).values())):
         raise InvalidInputError(
-            "filter_missing", "Say which: ids, a filter, or --all for everything.", field="filter"
+            "filter_missing",
+            "Give ids, a filter, or --all to replay every dead letter.",
+            field="filter",
         )
     per_s = None if rate == 0 else max(1.0, rate)
     if accepted:
         from hookseal.cli.accepted_replay import replay_accepted
 
         _check_accepted(wanted, dry_run=dry_run)
-        done = ui.run(replay_accepted(wanted, again, per_s))
-        _report({"replayed": done}, as_json=as_json)
-        return
-    # Each id once, as the API counts them.
-    chosen = list(dict.fromkeys(ids or ()))
-    _report(ui.run(_replay(asked_of(options), chosen, limit, per_s, dry_run)), as_json=as_json)
+        figures: Json = {"replayed": ui.run(replay_accepted(wanted, again, per_s))}
+    else:
+        # The API counts each id once.
+        unique = list(dict.fromkeys(ids))
+        figures = ui.run(_replay(chosen.query(), unique, limit, per_s, dry_run=dry_run))
+    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in figures.items()]
+    ui.result(figures, "\n".join(lines), as_json=as_json)
 
 
 def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
@@ -166,80 +159,75 @@ def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
         ("since", wanted.since_ms),
     ):
         if value is None:
-            raise InvalidInputError(
-                "option_missing", f"--accepted needs --{name} as well.", field=name
-            )
+            raise InvalidInputError("option_missing", f"--accepted needs --{name}.", field=name)
     others = (wanted.reasons, wanted.event_type, wanted.status, wanted.places, dry_run or None)
     if any(other is not None for other in others):
         raise InvalidInputError(
             "options_conflict",
-            "--accepted goes with --customer, --endpoint, --since, --until, --again and --rate.",
+            "--accepted allows only --customer, --endpoint, --since, --until, --again and --rate.",
             field="accepted",
         )
 
 
-def _report(figures: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        ui.json(figures)
-        return
-    for name, count in figures.items():
-        ui.print_line(f"{name.replace('_', ' ')}: {count}")
+async def _replay(
+    query: Json, ids: list[str], limit: int | None, per_s: float | None, *, dry_run: bool
+) -> Json:
+    total: Counter[str] = Counter()
+    parts = [ids[start : start + _IDS_MAX] for start in range(0, len(ids), _IDS_MAX)] or [[]]
+    async with letter_client(query.get("customer_id")) as letters:
+        for part in parts:
+            wanted = {**query, "ids": part} if part else query
+            plan = await letters.plan(wanted)
+            if dry_run:
+                total.update({"would_replay": plan.pop("to_replay"), **plan})
+                continue
+            most = plan["to_replay"]
+            if limit is not None:
+                most = min(most, limit - total["replayed"])
+            with ui.progress() as bar:
+                on_progress = partial(bar.advance, bar.add_task("Replaying", total=most))
+                total.update(await letters.replay(wanted, plan, most, per_s, on_progress))
+    if dry_run and limit is not None:
+        total["would_replay"] = min(limit, total["would_replay"])
+    return dict(total)
 
 
 @app.command(name="list")
+@_with_filter
 def list_(
+    chosen: _Filter,
     *,
-    customer: Customer = None,
-    endpoint: Endpoint = None,
-    reason: Reason = None,
-    category: Category = None,
-    set_aside: SetAside = False,
-    event_type: EventType = None,
-    status: Status = None,
-    since: Since = None,
-    until: Until = None,
     replayed: Annotated[
         bool | None,
-        typer.Option("--replayed/--not-replayed", help="Only those that were, or were not."),
+        typer.Option("--replayed/--not-replayed", help="Only replayed letters, or only others."),
     ] = None,
-    order: Annotated[
-        Literal["newest", "oldest"], typer.Option(help="Which come first.")
-    ] = "newest",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
-    after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Go on behind this one: the next page.")
-    ] = None,
+    order: Annotated[Literal["newest", "oldest"], typer.Option(help="Sort order.")] = "newest",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Letters after this id.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters."""
     from hookseal.domain.letter_filter import parse_place
 
-    options: dict[str, Any] = {
-        "customer": customer,
-        "endpoint": endpoint,
-        "reason": reason,
-        "category": category,
-        "set_aside": set_aside,
-        "event_type": event_type,
-        "status": status,
-        "since": since,
-        "until": until,
-        "replayed": replayed,
-    }
-    letter_filter(**options)
+    chosen.checked()
     if after is not None:
         parse_place(after, field="after")
-    letters, are_more = ui.run(_page(asked_of(options), order, limit, after))
+    query = chosen.query()
+    if replayed is not None:
+        query["replayed"] = replayed
+
+    async def page() -> tuple[list[Json], bool]:
+        async with letter_client(chosen.customer) as letters:
+            return await letters.page(query, order=order, limit=limit, after=after)
+
+    found, has_more = ui.run(page())
     if as_json:
-        ui.json(letters)
+        ui.json(found)
         return
-    columns = (*_COLUMNS, *_MORE)
-    ui.table(
-        [column.replace("_", " ") for column in columns],
-        [[letter[column] for column in columns] for letter in letters],
-    )
-    if are_more:
-        ui.err.print(f"There are more: --after {letters[-1]['id']}", style="dim")
+    columns = ("id", "failed_at", "customer_id", "endpoint_id", "reason", "category", "event_type")
+    _print_rows((*columns, "event_id", "attempts", "status", "replayed_at"), found)
+    if has_more:
+        ui.err.print(f"There are more: --after {found[-1]['id']}", style="dim")
 
 
 @app.command()
@@ -250,37 +238,45 @@ def stats(
     until: Until = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count dead letters by customer, endpoint and reason; most first."""
-    from hookseal.domain.letter_filter import parse_moment
+    """Count dead letters by customer, endpoint and reason, the largest count first."""
+    chosen = _Filter(customer=customer, since=since, until=until)
+    chosen.checked()
+    query = chosen.query()
+    del query["set_aside"]
 
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None:
-            parse_moment(moment, field=name)
-    found = ui.run(_stats(asked_of({"customer": customer, "since": since, "until": until})))
+    async def count() -> list[Json]:
+        async with letter_client(customer) as letters:
+            return await letters.stats(query)
+
+    found = ui.run(count())
     if as_json:
         ui.json(found)
         return
     columns = ("count", "replayed", "category", "reason", "customer_id", "endpoint_id")
-    ui.table(
-        [*(column.replace("_", " ") for column in columns), "last failed at"],
-        [[*(row[column] for column in columns), row["last_failed_at"]] for row in found],
-    )
+    _print_rows((*columns, "last_failed_at"), found)
 
 
 @app.command()
 def show(
-    place: Annotated[str, typer.Argument(metavar="ID", help="PARTITION/OFFSET, as listed.")],
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="Print the event and its own headers as well.")
-    ] = False,
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="PARTITION/OFFSET.")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the event as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one dead letter, and the attempts before it; the event itself only when asked."""
+    """Show a dead letter and its attempts; the event itself only with --reveal."""
     from hookseal.domain.letter_filter import parse_place
 
-    parse_place(place)
+    parse_place(letter_id)
+
+    async def read() -> Json:
+        async with letter_client(indexed=False) as letters:
+            return await letters.show(letter_id, reveal=reveal)
+
     with ui.working("Reading the dead letter"):
-        document = ui.run(_document(place, reveal=reveal))
+        document = ui.run(read())
+    document["headers"] = [
+        (header["name"], _masked(header["value"], header["size"])) for header in document["headers"]
+    ]
+    document["event"] = _masked(document["event"], document.pop("size"))
     if as_json:
         ui.json(document)
         return
@@ -289,76 +285,17 @@ def show(
     ui.print_line()
     if document["history"]:
         columns = ("at", "attempt", "code", "status", "duration_s", "worker", "kid")
-        rows = [[attempt[column] for column in columns] for attempt in document["history"]]
-        ui.table([column.replace("_", " ") for column in columns], rows)
+        _print_rows(columns, document["history"])
         ui.print_line()
     ui.print_line(ui.printable(document["event"]))
 
 
-async def _page(
-    asked: dict[str, Any], order: "Order", limit: int, after: str | None
-) -> tuple[list[dict[str, Any]], bool]:
-    from hookseal.cli.letter_client import letter_client
-
-    async with letter_client(asked.get("customer_id")) as letters:
-        return await letters.page(asked, order=order, limit=limit, after=after)
+def _masked(value: str | None, size: int) -> str:
+    return f"({size} bytes; --reveal prints them)" if value is None else value
 
 
-async def _stats(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    from hookseal.cli.letter_client import letter_client
-
-    async with letter_client(asked.get("customer_id")) as letters:
-        return await letters.stats(asked)
-
-
-async def _document(place: str, *, reveal: bool) -> dict[str, Any]:
-    from hookseal.cli.letter_client import letter_client
-
-    async with letter_client(indexed=False) as letters:
-        found = await letters.show(place, reveal=reveal)
-    size, event = found.pop("size"), found["event"]
-    return {
-        **found,
-        "headers": [
-            (one["name"], _masked(one["size"]) if one["value"] is None else one["value"])
-            for one in found["headers"]
-        ],
-        "event": _masked(size) if event is None else event,
-    }
-
-
-def _masked(size: int) -> str:
-    return f"({size} bytes; --reveal prints them)"
-
-
-async def _replay(
-    asked: dict[str, Any], ids: list[str], limit: int | None, per_s: float | None, dry_run: bool
-) -> dict[str, Any]:
-    from hookseal.cli.letter_client import letter_client
-
-    total: dict[str, Any] = {}
-    # One request names at most so many ids.
-    parts = [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)] or [[]]
-    async with letter_client(asked.get("customer_id")) as letters:
-        for part in parts:
-            wanted = {**asked, "ids": part} if part else asked
-            left = None if limit is None else limit - total.get("replayed", 0)
-            plan = await letters.plan(wanted)
-            if dry_run:
-                most = plan.pop("to_replay")
-                figures = {"would_replay": most, **plan}
-            else:
-                with ui.progress() as bar:
-                    task = bar.add_task("Replaying", total=plan["to_replay"])
-                    figures = await letters.replay(
-                        wanted,
-                        plan,
-                        limit=left,
-                        per_s=per_s,
-                        on_progress=partial(bar.advance, task),
-                    )
-            for name, count in figures.items():
-                total[name] = total.get(name, 0) + count
-    if dry_run and limit is not None:
-        total["would_replay"] = min(limit, total["would_replay"])
-    return total
+def _print_rows(columns: tuple[str, ...], rows: list[Json]) -> None:
+    ui.table(
+        [column.replace("_", " ") for column in columns],
+        [[row[column] for column in columns] for row in rows],
+    )

@@ -1,4 +1,4 @@
-"""`hookseal keys`: make a key pair, as a tenant would; make an admin key."""
+"""`hookseal keys`: generate key pairs and admin keys."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,7 @@ import typer
 from hookseal.cli import ui
 from hookseal.errors import ConfigurationError, ConflictError
 
-__all__ = ["app", "write_private"]
-
-app = typer.Typer(no_args_is_help=True, help="Make keys.")
+app = typer.Typer(no_args_is_help=True, help="Generate key pairs and admin keys.")
 
 
 @app.command()
@@ -21,16 +19,16 @@ def generate(
         typer.Option(help="Kind of key."),
     ] = "rsa-4096",
     out: Annotated[
-        Path, typer.Option(help="File of the private key; it must not exist yet.")
+        Path, typer.Option(help="New file for the private key. It must not exist.")
     ] = Path("hookseal-private-key.pem"),
 ) -> None:
-    """Make a key pair; the private key goes to a file, the public one to stdout.
+    """Generate a key pair; write the private key to a file and the public key to stdout.
 
-    Register the public key; keep the private key where the events are received.
+    Register the public key with the tenant. Keep the private key with the receiver.
     """
     from hookseal.seal.keys import generate_private_key
 
-    with ui.working(f"Making a key ({alg})"):
+    with ui.working(f"Generating a key ({alg})"):
         private_pem, public_pem = generate_private_key(alg)
     write_private(out, private_pem)
     ui.err.print(f"Private key: {out}", markup=False, soft_wrap=True)
@@ -39,29 +37,31 @@ def generate(
 
 @app.command()
 def admin() -> None:
-    """Make an admin key for the API, to be given as HOOKSEAL_ADMIN_KEY."""
+    """Generate an admin key for the API. Set it as HOOKSEAL_ADMIN_KEY."""
     from hookseal.seal.api_keys import new_admin_key
 
     ui.print_line(new_admin_key())
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read.
+    """Write a new file that only its owner can read.
 
     Raises:
         ConflictError: `file_exists`.
         ConfigurationError: `file_not_written`.
     """
     try:
-        # O_EXCL: made by this very call, with this mode, or not at all.
+        # O_EXCL: this call creates the file with this mode, or fails.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConflictError(
-            "file_exists", "A key is never overwritten; give another file.", field=str(path)
+            "file_exists",
+            "The file exists, and keys are never overwritten. Name another --out.",
+            field=str(path),
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            "file_not_written", f"The file cannot be written: {error.strerror}.", field=str(path)
+            "file_not_written", f"Cannot write the file: {error.strerror}.", field=str(path)
         ) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

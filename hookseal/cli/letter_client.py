@@ -6,25 +6,21 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from hookseal.cli import ui
-from hookseal.cli.api_client import tenant_path
-from hookseal.cli.api_session import client, key_of
-from hookseal.config import load
+from hookseal.cli.api_session import client, is_tenant_key
 from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
-from hookseal.seal.api_keys import TENANT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from hookseal.cli.api_client import ApiClient
+    from hookseal.api.client import ApiClient
     from hookseal.cli.api_service import Part
 
-# Seconds that one request may take: a replay waits up to 10 s for another one.
+# Seconds for one request: a replay waits up to 10 s for another one.
 _TIMEOUT_S = 30.0
 _PAGE = 1000
-_REPLAYED_AT_ONCE = 1000
+_REPLAY_BATCH = 1000
 
 Json = dict[str, Any]
 
@@ -35,131 +31,110 @@ async def letter_client(
 ) -> AsyncIterator[LetterClient]:
     """Yield a client for the dead letters of all tenants.
 
-    With a tenant's API key it is a client for that tenant's dead letters.
-
-    Args:
-        customer_id: The tenant that the command names.
-        indexed: Whether lists are asked for; an API in this process then reads its topics first.
+    With a tenant's API key it is for the dead letters of that tenant, `customer_id`. If `indexed`,
+    an API in this process reads its index first.
 
     Raises:
-        ConfigurationError: `option_missing`: a tenant's key goes with the tenant's id.
+        ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
         HooksealError: As `api_session.client`.
     """
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
+
     settings = load()
-    of_tenant: str | None = None
-    if settings.api_url and key_of(settings).startswith(TENANT_PREFIX) and indexed:
+    path, of_tenant = "/v1", None
+    if is_tenant_key(settings) and indexed:
         if customer_id is None:
             raise ConfigurationError(
                 "admin_only",
-                "A tenant's API key sees its own dead letters: name the tenant with --customer, "
-                "or use the operator's admin key.",
+                "A tenant's API key gives access to its own dead letters only. Name the tenant "
+                "with --customer, or use the operator's admin key.",
                 field="HOOKSEAL_API_KEY",
             )
-        of_tenant = customer_id
-    parts: frozenset[Part] = frozenset({"dead_letters"}) if indexed else frozenset()
+        path, of_tenant = tenant_path(customer_id), customer_id
+    parts: frozenset[Part] = frozenset({"dead_letters"} if indexed else ())
     async with client(settings, parts=parts, timeout_s=_TIMEOUT_S) as api:
-        yield LetterClient(api, of_tenant)
+        yield LetterClient(api, f"{path}/dead-letters", of_tenant)
 
 
 class LetterClient:
-    """The operator's routes of dead letters, or those of one tenant."""
+    """Uses the routes of one tenant, or those of the operator if `customer_id` is None."""
 
-    def __init__(self, api: ApiClient, customer_id: str | None) -> None:
-        """Use the routes of this tenant, or the operator's where it is None."""
+    def __init__(self, api: ApiClient, path: str, customer_id: str | None) -> None:
         self._api = api
+        self._path = path
         self._customer_id = customer_id
-        tenant = "/v1" if customer_id is None else tenant_path(customer_id)
-        self._path = f"{tenant}/dead-letters"
 
     async def page(
         self, wanted: Json, *, order: str, limit: int, after: str | None
     ) -> tuple[list[Json], bool]:
-        """Return up to `limit` letters behind the id `after`, and whether there are more.
+        """Return up to `limit` letters after the id `after`, and whether there are more.
 
         Raises:
             HooksealError: As `ApiClient.ask`; `unknown_dead_letter`.
         """
-        asked = {**self._filter(wanted), "order": order}
-        skip_to = None
-        if after is not None:
-            if self._customer_id is None:
-                asked["after"] = after
-            else:
-                skip_to = after
+        query = {**self._filter(wanted), "order": order, "limit": min(_PAGE, limit + 1)}
+        is_skipping = False
+        if after is not None and self._customer_id is None:
+            query["after"] = after
+        elif after is not None:
+            # The tenant's route has cursors, but no `after`.
+            is_skipping, query["limit"] = True, _PAGE
         found: list[Json] = []
-        while True:
-            most = _PAGE if skip_to is not None else min(_PAGE, limit - len(found))
-            page = await self._api.ask("GET", f"{self._path}?{_query({**asked, 'limit': most})}")
-            items = [self._complete(item) for item in page["items"]]
-            if skip_to is not None:
-                ids = [item["id"] for item in items]
-                if skip_to in ids:
-                    items = items[ids.index(skip_to) + 1 :]
-                    skip_to = None
-                else:
-                    items = []
-            found += items
-            if page["next_cursor"] is None or len(found) >= limit:
-                break
-            asked["cursor"] = page["next_cursor"]
-        if skip_to is not None:
+        async for letter in self._api.items(self._path, query):
+            if is_skipping:
+                is_skipping = letter["id"] != after
+            elif len(found) == limit:
+                return found, True
+            else:
+                found.append(self._complete(letter))
+        if is_skipping:
             raise InvalidInputError(
                 "unknown_dead_letter", f"There is no dead letter {after}.", field=after
             )
-        return found[:limit], page["next_cursor"] is not None or len(found) > limit
+        return found, False
 
     async def stats(self, wanted: Json) -> list[Json]:
         """Return counts by customer, endpoint and reason, the largest first."""
-        query = _query(self._filter(wanted))
-        rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats?{query}"))["items"]
+        query = self._filter(wanted)
+        rows: list[Json] = (await self._api.ask("GET", f"{self._path}/stats", query=query))["items"]
         return rows
 
-    async def show(self, place: str, *, reveal: bool) -> Json:
-        """Return one letter with its headers and the attempts before it.
+    async def show(self, letter_id: str, *, reveal: bool) -> Json:
+        """Return one letter with its headers and attempts.
 
         Raises:
             ConflictError: `unknown_dead_letter`.
         """
-        path = f"{self._path}/{place}?{_query({'reveal': reveal})}"
-        return dict(await self._api.ask("GET", path))
+        query = {"reveal": reveal}
+        return dict(await self._api.ask("GET", f"{self._path}/{letter_id}", query=query))
 
     async def plan(self, wanted: Json) -> Json:
         """Return what `replay` would do: `to_replay`, `not_replayable`, `replayed_before`."""
         answer = await self._replay({**self._filter(wanted), "dry_run": True})
-        plan = {
-            "to_replay": answer["replayed"] + answer["remaining"],
-            "not_replayable": answer["not_replayable"],
-        }
-        if "replayed_before" in answer:
-            plan["replayed_before"] = answer["replayed_before"]
-        return plan
+        names = ("replayed_before", "not_replayable")
+        figures = {name: answer[name] for name in names if name in answer}
+        return {"to_replay": answer["replayed"] + answer["remaining"], **figures}
 
     async def replay(
         self,
         wanted: Json,
         plan: Json,
-        *,
-        limit: int | None,
+        most: int,
         per_s: float | None,
         on_progress: Callable[[int], None],
     ) -> Json:
-        """Replay what matches, as many letters as the plan has; return the figures.
+        """Replay at most `most` letters of a `plan`, `per_s` a second; return the figures.
 
-        Args:
-            wanted: The filter, or `ids`.
-            plan: From `plan`.
-            limit: At most so many.
-            per_s: At most so many a second; None = no bound.
-            on_progress: Called with the number of letters that were published since.
+        `on_progress` gets the number of letters published since its last call.
 
         Raises:
-            ConflictError: `replay_refused` names the first letter that Kafka does not take;
-                all others are published.
+            ConflictError: `replay_refused` with the id of the first letter that Kafka refuses. All
+                other letters are published.
         """
         body = self._filter(wanted)
-        at_once = _REPLAYED_AT_ONCE if per_s is None else max(1, min(_REPLAYED_AT_ONCE, int(per_s)))
+        at_once = _REPLAY_BATCH if per_s is None else max(1, min(_REPLAY_BATCH, int(per_s)))
         known, done = plan["to_replay"], 0
-        most = known if limit is None else min(limit, known)
         refused: ConflictError | None = None
         while done < most:
             began = time.monotonic()
@@ -170,7 +145,7 @@ class LetterClient:
             except ConflictError as error:
                 if error.code != "replay_refused":
                     raise
-                # The others of this request are published. How many says the next plan.
+                # The other letters of the request are published; the next plan says how many.
                 refused = refused or error
                 left = (await self.plan(wanted))["to_replay"]
                 count, known = known - left, left
@@ -184,7 +159,7 @@ class LetterClient:
             raise refused
         figures = {"replayed": done}
         if "replayed_before" in plan:
-            # The last answer knows what a replay that was cut off had done.
+            # The last answer includes what an interrupted replay had published.
             published = plan.get("replayed", 0)
             figures["replayed_before"] = plan["replayed_before"] + published - done
         return {**figures, "not_replayable": plan["not_replayable"]}
@@ -199,15 +174,12 @@ class LetterClient:
                     raise
             if not is_told:
                 is_told = True
-                ui.err.print("Another replay is under way; waiting for it.")
+                ui.err.print("Another replay is running; waiting for it.")
 
     def _filter(self, wanted: Json) -> Json:
-        is_own = self._customer_id is not None
-        return {
-            name: value
-            for name, value in wanted.items()
-            if value is not None and not (is_own and name == "customer_id")
-        }
+        if self._customer_id is None:
+            return wanted
+        return {name: value for name, value in wanted.items() if name != "customer_id"}
 
     def _complete(self, letter: Json) -> Json:
         if self._customer_id is None:
@@ -215,12 +187,3 @@ class LetterClient:
         partition, offset = map(int, letter["id"].split("/"))
         own = {"customer_id": self._customer_id, "partition": partition, "offset": offset}
         return {**letter, **own}
-
-
-def _query(asked: Json) -> str:
-    return urlencode(
-        {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in asked.items()
-        }
-    )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from hookseal.cli import ui
+from hookseal.cli.options import Host, Port
 
 
 def local(
@@ -15,32 +16,29 @@ def local(
         str | None,
         typer.Option(
             metavar="URL",
-            help="`memory://`, or `redis://host:6379/0`; HOOKSEAL_QUEUE_URL when not given.",
+            help="`memory://` or `redis://host:6379/0`; by default HOOKSEAL_QUEUE_URL.",
         ),
     ] = None,
     ordering: Annotated[
         Literal["unordered", "customer", "sequential"] | None,
         typer.Option(
-            help="Who waits for whom: nobody, a customer's events, or all of them.",
+            help="Ordering mode: no order, per customer, or over all customers.",
             show_default="unordered",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address the API listens on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 is any that is free.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     spool: Annotated[
         Path | None,
-        typer.Option(
-            help="With memory://: write what is left to this file at the end, and read it when "
-            "started again."
-        ),
+        typer.Option(help="With memory://, file that keeps undelivered events between runs."),
     ] = None,
 ) -> None:
-    """Serve the API and deliver in one process, from memory or a Redis; no Kafka.
+    """Serve the API and deliver events in one process, from memory or Redis, without Kafka.
 
     For a laptop or a small installation. Several processes may share one Redis.
     """
     if queue is not None:
-        # Not as an argument: a password in it would be in every list of processes.
+        # Not as an argument: the process list would show a password in it.
         os.environ["HOOKSEAL_QUEUE_URL"] = queue
     from hookseal.local.runtime.run import run
 

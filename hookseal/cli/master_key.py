@@ -1,4 +1,4 @@
-"""`hookseal master-key`: exchanging the master key."""
+"""`hookseal master-key`: replace the master key."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -12,42 +12,35 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.tenants.model import TenantsModel
 
-__all__ = ["app"]
+app = typer.Typer(no_args_is_help=True, help="Replace the master key.")
 
-app = typer.Typer(no_args_is_help=True, help="Exchange the master key.")
-
-_AT_ONCE = 500
-_LOOK_EVERY_S = 0.05
+_BATCH = 500
+_POLL_S = 0.05
 
 
 @app.callback()
-def _secrets() -> None:
+def _group() -> None:
+    # Without a callback Typer turns the only command into the group itself.
     pass
 
 
 @app.command()
 def rotate(
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without progress after which to give up.")
-    ] = 30.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for progress.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Have all tenants written under the current master key, so that the one before may go.
+    """Re-encrypt all tenants with the current master key, so that the previous one can go.
 
-    All workers and API processes must have both keys by then: the new one as
-    HOOKSEAL_MASTER_KEY, the one before as HOOKSEAL_MASTER_KEY_PREVIOUS. May be given again.
+    First give both keys to all workers and API processes: the new one as HOOKSEAL_MASTER_KEY, the
+    old one as HOOKSEAL_MASTER_KEY_PREVIOUS. The command can be repeated.
     """
     from hookseal.config import load
 
     settings = load()
-    with ui.working("Having tenants rewritten"):
+    with ui.working("Re-encrypting the tenants"):
         rewritten, tenants = ui.run(_rotate(settings, timeout))
-    if as_json:
-        ui.json({"rewritten": rewritten, "tenants": tenants})
-        return
-    ui.print_line(
-        f"Rewritten: {rewritten} of {tenants} tenants; all are under the current master key."
-    )
+    text = f"Rewritten: {rewritten} of {tenants} tenants; all use the current master key."
+    ui.result({"rewritten": rewritten, "tenants": tenants}, text, as_json=as_json)
 
 
 async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
@@ -60,29 +53,24 @@ async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
     from hookseal.tenants.model import TenantsModel
 
     clock = SystemClock()
+
+    def rewrite(customer_id: str) -> RewriteTenant:
+        return RewriteTenant(customer_id=customer_id, id=f"cmd_{uuid4().hex}", at=clock.now())
+
     async with (
         TenantsModel(settings.cluster, settings.tenant_codec()) as model,
         Producer(settings.cluster) as producer,
     ):
         commands = KafkaCommands(producer, settings.names, settings.tenant_codec())
         outdated = sorted(model.outdated)
-        for start in range(0, len(outdated), _AT_ONCE):
-            batch = outdated[start : start + _AT_ONCE]
-            await asyncio.gather(
-                *(
-                    commands.submit_once(
-                        RewriteTenant(
-                            customer_id=customer_id, id=f"cmd_{uuid4().hex}", at=clock.now()
-                        )
-                    )
-                    for customer_id in batch
-                )
-            )
-            await _rewritten(model, frozenset(batch), timeout_s)
+        for start in range(0, len(outdated), _BATCH):
+            batch = outdated[start : start + _BATCH]
+            await asyncio.gather(*(commands.submit_once(rewrite(one)) for one in batch))
+            await _wait_for(model, frozenset(batch), timeout_s)
         return len(outdated), model.count
 
 
-async def _rewritten(model: "TenantsModel", batch: frozenset[str], timeout_s: float) -> None:
+async def _wait_for(model: "TenantsModel", batch: frozenset[str], timeout_s: float) -> None:
     from hookseal.errors import BrokerError
 
     left = batch & model.outdated
@@ -90,11 +78,12 @@ async def _rewritten(model: "TenantsModel", batch: frozenset[str], timeout_s: fl
         try:
             async with asyncio.timeout(timeout_s):
                 while len(now := batch & model.outdated) == len(left):  # noqa: ASYNC110
-                    await asyncio.sleep(_LOOK_EVERY_S)
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise BrokerError(
                 "no_worker_answered",
-                f"{len(left)} tenants are still under the master key before: no worker rewrote "
-                "them. See that workers run, and that they have both keys; then give it again.",
+                f"No worker re-encrypted a tenant within {timeout_s:g} s. {len(left)} tenants "
+                "still use the previous master key. Check that workers run and have both keys, "
+                "then repeat the command.",
             ) from None
         left = now

@@ -1,17 +1,14 @@
-"""`hookseal receive`: a small receiver to try things with."""
+"""`hookseal receive`: a small receiver for tests."""
 
 import typer
 
 from hookseal.cli.options import missing_extra
 
-__all__ = ["receive"]
-
 
 def receive(context: typer.Context) -> None:
-    """Receive events as a tenant would: verify, open, print, until Ctrl-C.
+    """Receive events as a tenant would: verify, decrypt and print them until Ctrl-C.
 
-    It is `hookseal-receiver listen`, with the same options, and shares no code with the
-    sender.
+    This is `hookseal-receiver listen` with the same options. It shares no code with the sender.
     """
     try:
         from hookseal_receiver.cli.listen import listen

@@ -1,7 +1,7 @@
-"""Several workers behind one command: started, told to end, and started again.
+"""Supervises several worker processes: starts them, stops them, restarts those that end.
 
-A service manager does that for one process and not for a number of them; what there is for
-Python (honcho, circus) either ends all when one ends, or brings a server to be talked to.
+Process managers for Python do not fit: honcho stops all processes when one ends, and circus needs
+a server of its own.
 """
 
 from __future__ import annotations
@@ -22,95 +22,87 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Mapping, Sequence
 
-__all__ = ["RestartPolicy", "Supervisor"]
-
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """What is done about a worker that ends by itself.
+    """When a worker that ends by itself is restarted.
 
     Attributes:
-        backoff: The waits before it is started again, by how often it ended in a row.
-        settled_s: Seconds from its start after which an end is the first one again.
-        quick_s: An end sooner than that after the start looks like a fault that starting
-            again does not mend: a setting, a topic that is missing.
-        quick_max: So many of these in a row are enough.
+        backoff: Waits before the restarts, by the number of ends in a row.
+        stable_s: A worker that ran for so many seconds starts to count from one again.
+        quick_s: An end within so many seconds looks like a wrong setting or a missing topic,
+            which a restart does not fix.
+        quick_max: The supervisor gives up after so many quick ends in a row.
     """
 
     backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=30.0, jitter=0.0))
-    settled_s: float = 60.0
+    stable_s: float = 60.0
     quick_s: float = 10.0
     quick_max: int = 3
 
 
 class Supervisor:
-    """Workers that are there as long as this process is, and no longer."""
+    """Runs one worker per environment; no worker outlives this process."""
 
     def __init__(
         self,
         command: Sequence[str],
         environments: Sequence[Mapping[str, str]],
-        patience: RestartPolicy | None = None,
+        policy: RestartPolicy | None = None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            command: What each of them runs, an absolute path and its arguments.
-            environments: The whole environment of each.
-            patience: What is done about one that ends by itself.
-        """
+        """Run `command`, an absolute path with arguments, in each of these whole environments."""
         self._command = list(command)
         self._environments = environments
-        self._patience = patience or RestartPolicy()
+        self._policy = policy or RestartPolicy()
         self._running: dict[int, Process] = {}
         self._stopping = asyncio.Event()
         self._given_up: int | None = None
 
     async def run(self) -> int:
-        """Run them until they are told to end, or one cannot be kept running.
+        """Run the workers until SIGTERM or SIGINT, or until the supervisor gives up on one.
 
-        SIGTERM and SIGINT tell each of them to end, each time they come. From then on none
-        is started again; how long they may take is for the sender to say, whose SIGKILL ends
-        them with this process.
+        Each signal is forwarded to each worker. Workers may take as long as they need: a SIGKILL
+        of this process kills them too.
 
         Returns:
-            0 if all ended as they were told; otherwise the exit status of one that did not,
-            as a shell has it.
+            0 if all workers stopped as told, otherwise the exit status of one that did not, as in
+            a shell.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._tell_all)
-        statuses = await asyncio.gather(*map(self._keep, range(len(self._environments))))
+            loop.add_signal_handler(number, self._stop_all)
+        statuses = await asyncio.gather(*map(self._supervise, range(len(self._environments))))
         if self._given_up is not None:
             return self._given_up
         return next((status for status in statuses if status), 0)
 
-    def _tell_all(self) -> None:
+    def _stop_all(self) -> None:
         self._stopping.set()
         for process in self._running.values():
-            _tell(process)
+            _terminate(process)
 
-    async def _keep(self, worker: int) -> int:
-        """Keep one running; return the exit status of its last run."""
-        loop, patience = asyncio.get_running_loop(), self._patience
+    async def _supervise(self, worker: int) -> int:
+        """Restart one worker until the end; return the exit status of its last run."""
+        loop, policy = asyncio.get_running_loop(), self._policy
         ends = quick = 0
         while not self._stopping.is_set():
             began = loop.time()
             status = await self._run(worker)
             if self._stopping.is_set():
-                return _status_of_a_stop(status)
+                # SIGTERM kills a worker that has no handler yet, and no event either.
+                return 0 if status == -signal.SIGTERM else _exit_status(status)
             ran_s = loop.time() - began
-            ends = ends + 1 if ran_s < patience.settled_s else 1
-            quick = quick + 1 if ran_s < patience.quick_s else 0
+            ends = ends + 1 if ran_s < policy.stable_s else 1
+            quick = quick + 1 if ran_s < policy.quick_s else 0
             ended = {"worker": worker, "code": _code_of(status), "ran_s": round(ran_s, 3)}
-            if quick >= patience.quick_max:
+            if quick >= policy.quick_max:
                 _log.critical("worker.given_up", **ended, ends=quick)
                 self._given_up = _exit_status(status)
-                self._tell_all()
+                self._stop_all()
                 return self._given_up
-            wait_s = patience.backoff.delay_after(ends, draw=0.5)
+            wait_s = policy.backoff.delay_after(ends, draw=0.5)
             _log.warning("worker.child_ended", **ended, again_in_s=wait_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -123,36 +115,31 @@ class Supervisor:
                 *bound_to_us(self._command),
                 env=self._environments[worker],
                 stdin=asyncio.subprocess.DEVNULL,
-                # Ctrl-C goes to all of a terminal's group: they would get it twice.
+                # Ctrl-C reaches the whole process group: workers would get it twice.
                 start_new_session=True,
             )
         except OSError:
-            # No memory for it, for instance: the next time there may be some.
+            # For example no memory: a later attempt may succeed.
             return os.EX_OSERR
         _log.info("worker.child_started", worker=worker, pid=process.pid)
         self._running[worker] = process
         if self._stopping.is_set():
-            # Told while it was started.
-            _tell(process)
+            # The signal came while the worker started.
+            _terminate(process)
         try:
             return await process.wait()
         finally:
             del self._running[worker]
 
 
-def _tell(process: Process) -> None:
+def _terminate(process: Process) -> None:
     with suppress(ProcessLookupError):
-        # Whatever came: SIGINT would end one that does not listen yet with a traceback.
+        # SIGTERM for SIGINT too: without a handler yet, SIGINT ends Python with a traceback.
         process.terminate()
 
 
-def _status_of_a_stop(returncode: int) -> int:
-    # One that did not listen yet is ended by the signal itself, with nothing in hand.
-    return 0 if returncode == -signal.SIGTERM else _exit_status(returncode)
-
-
 def _exit_status(returncode: int) -> int:
-    """Return what a shell makes of it: 128 and the number of a signal."""
+    """Return the exit status as in a shell: 128 plus the number of a signal."""
     return 128 - returncode if returncode < 0 else returncode
 
 

@@ -1,44 +1,34 @@
-"""`hookseal topics`: create the topics, check them."""
+"""`hookseal topics`: create and check the Kafka topics."""
 
 import typer
 
 from hookseal.cli import ui
 from hookseal.cli.options import AsJson
 
-__all__ = ["app"]
-
-app = typer.Typer(no_args_is_help=True, help="Create the topics, check them.")
+app = typer.Typer(no_args_is_help=True, help="Create and check the Kafka topics.")
 
 
 @app.command()
 def create(*, as_json: AsJson = False) -> None:
-    """Create the topics that are missing, with HOOKSEAL_PARTITIONS partitions each."""
+    """Create missing topics, each with HOOKSEAL_PARTITIONS partitions."""
     from hookseal.config import load
     from hookseal.kafka import topics
 
     settings = load()
+    sizes = {"partitions": settings.partitions, "replication": settings.replication}
     with ui.working("Creating topics"):
-        created = ui.run(
-            topics.create(
-                settings.cluster, partitions=settings.partitions, replication=settings.replication
-            )
-        )
-    if as_json:
-        ui.json({"created": created})
-    elif created:
-        for name in created:
-            ui.print_line(f"Created {name}")
-    else:
-        ui.print_line("All topics exist already.")
+        created = ui.run(topics.create(settings.cluster, **sizes))
+    text = "\n".join(f"Created {name}" for name in created) or "All topics exist."
+    ui.result({"created": created}, text, as_json=as_json)
 
 
 @app.command()
 def check(*, as_json: AsJson = False) -> None:
-    """Verify that all topics exist and have the same number of partitions."""
+    """Check that all topics exist and have the same number of partitions."""
     from hookseal.config import load
     from hookseal.kafka import topics
 
-    with ui.working("Asking the broker"):
+    with ui.working("Checking topics"):
         found = ui.run(topics.states(load().cluster))
     if as_json:
         ui.json({state.name: state.partitions for state in found})

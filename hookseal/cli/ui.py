@@ -1,9 +1,10 @@
-"""What the commands share: consoles, tables, errors, a sign of life."""
+"""Output of the commands: consoles, tables, errors, progress, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -23,35 +24,16 @@ from rich.text import Text
 from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from hookseal.errors import HooksealError
 
-__all__ = [
-    "REFUSED",
-    "err",
-    "exit_code_of",
-    "json",
-    "out",
-    "print_error",
-    "print_line",
-    "printable",
-    "progress",
-    "run",
-    "table",
-    "working",
-]
-
-# No file is given: the streams are looked up at each write, so that tests can catch them.
+# Without a file, Rich looks up the stream at each write, so tests can capture it.
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-REFUSED = 2
-_FAILED = 1
-# Of sysexits.h, as workers end: nothing may be tried again before an operator changes a setting.
-_EX_CONFIG = 78
-
 _T = TypeVar("_T")
+_COLUMN_MIN = 12
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -60,11 +42,11 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def exit_code_of(error: HooksealError) -> int:
-    """Return 2 for what was refused, 1 for what failed, 78 for a wrong master key."""
+    """Return 2 for refused input or settings, 1 for a failure, 78 for a wrong master key."""
     if error.code == "master_key_wrong":
-        return _EX_CONFIG
-    refused = isinstance(error, InvalidInputError | ConfigurationError | ConflictError)
-    return REFUSED if refused else _FAILED
+        # As for workers: a service manager must not restart the process.
+        return os.EX_CONFIG
+    return 2 if isinstance(error, InvalidInputError | ConfigurationError | ConflictError) else 1
 
 
 def print_error(error: HooksealError) -> None:
@@ -75,7 +57,7 @@ def print_error(error: HooksealError) -> None:
 
 
 def print_line(text: str | Text = "") -> None:
-    """Print a line on stdout as it is: no markup, no wrapping."""
+    """Print a line on stdout without markup and wrapping."""
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
@@ -85,8 +67,16 @@ def json(data: Any) -> None:
     out.file.flush()
 
 
+def result(data: Any, text: str, *, as_json: bool) -> None:
+    """Print the result of a command, as JSON or as text."""
+    if as_json:
+        json(data)
+    else:
+        print_line(text)
+
+
 def printable(text: str) -> str:
-    """Return the text with what would steer a terminal made visible."""
+    """Return the text with control characters escaped, as they could steer a terminal."""
     return "".join(
         character
         if character.isprintable()
@@ -96,42 +86,45 @@ def printable(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows: a table on a terminal, aligned columns anywhere else."""
+    """Print a table on a terminal, and aligned columns of full width elsewhere.
+
+    A terminal too narrow for that many columns gets one line per cell.
+    """
     cells = [[printable("" if cell is None else str(cell)) for cell in row] for row in rows]
     numeric = [
         bool(rows) and all(row[at] is None or isinstance(row[at], int | float) for row in rows)
         for at in range(len(columns))
     ]
-    if out.is_terminal:
+    lines = [list(columns), *cells]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    if not out.is_terminal:
+        for line in lines:
+            padded = (
+                cell.rjust(width) if is_numeric else cell.ljust(width)
+                for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
+            )
+            print_line("  ".join(padded).rstrip())
+    elif out.width < min(sum(widths) + len(widths), _COLUMN_MIN * len(widths)):
+        for row in cells:
+            for name, cell in zip(columns, row, strict=True):
+                print_line(f"{name:<{max(map(len, columns))}}  {cell}")
+            print_line()
+    else:
         drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         for column, is_numeric in zip(columns, numeric, strict=True):
             drawn.add_column(column, overflow="fold", justify="right" if is_numeric else "left")
         for row in cells:
             drawn.add_row(*map(Text, row))
         out.print(drawn)
-        return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    for line in lines:
-        padded = (
-            cell.rjust(width) if is_numeric else cell.ljust(width)
-            for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
-        )
-        print_line("  ".join(padded).rstrip())
 
 
-@contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show that something is under way, on a terminal."""
-    if not err.is_terminal:
-        yield
-        return
-    with err.status(text):
-        yield
+def working(text: str) -> AbstractContextManager[object]:
+    """Show a spinner on a terminal."""
+    return err.status(text) if err.is_terminal else nullcontext()
 
 
 def progress() -> Progress:
-    """Return a progress bar on stderr; it draws nothing where that is no terminal."""
+    """Return a progress bar on stderr, which draws only on a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""`hookseal worker`: become a Faust worker, or look after several."""
+"""`hookseal worker`: become a Faust worker, or supervise several."""
 
 import os
 import sys
@@ -10,76 +10,87 @@ import typer
 from hookseal.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
-    from hookseal.config import Settings
+    from collections.abc import Mapping
 
-__all__ = ["how_many", "worker"]
+    from hookseal.config import Settings
 
 
 def worker(
     context: typer.Context,
     processes: Annotated[
         str,
-        typer.Option(
-            metavar="N|auto",
-            help="Processes on this host; `auto` is one for each CPU that this one may use.",
-        ),
+        typer.Option(metavar="N|auto", help="Processes on this host; `auto` = one per usable CPU."),
     ] = "1",
 ) -> None:
-    """Deliver: become `faust -A streams.app worker`, with the same arguments.
+    """Deliver events: become `faust -A streams.app worker`, with the same arguments.
 
-    Start as many as there is work for; they share the partitions among themselves. With
-    `--processes` one command starts several, ends them, and starts again what ends by itself.
+    Workers share the partitions among themselves. With `--processes` one command starts several
+    workers, stops them, and restarts those that end by themselves.
     """
     from hookseal.config import load
 
-    count = how_many(processes)
+    count = process_count(processes)
     settings = load()
     settings.master_key_bytes()
-    # Of this very environment: another one's would bring another Faust.
+    # The `faust` of this environment: another one would import another Faust.
     faust = Path(sys.executable).with_name("faust")
     if not faust.exists():
         raise ConfigurationError(
             "faust_missing",
-            "There is no `faust` beside this Python; install hookseal into this environment.",
+            "There is no `faust` beside this Python. Install hookseal into this environment.",
         )
     command = [str(faust), "-A", "streams.app", "worker", *context.args]
     if count > 1:
-        raise typer.Exit(_look_after(count, command, settings))
+        raise typer.Exit(_supervise(count, command, settings))
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(faust, command)  # noqa: S606
 
 
-def _look_after(count: int, command: list[str], settings: "Settings") -> int:
+def _supervise(count: int, command: list[str], settings: "Settings") -> int:
     import asyncio
     import logging.config
 
+    from hookseal.cli.options import create_folder
     from hookseal.cli.supervisor import Supervisor
-    from hookseal.cli.worker_env import environments, make_folder
     from hookseal.telemetry.logs import logging_config
 
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    make_folder(settings.data_dir)
+    # Faust creates only the last level of each worker's folder.
+    create_folder(settings.data_dir, field="HOOKSEAL_DATA_DIR", exist_ok=True)
     return asyncio.run(Supervisor(command, environments(os.environ, settings, count)).run())
 
 
-def how_many(processes: str) -> int:
+def process_count(processes: str) -> int:
     """Return the number of processes that `--processes` asks for.
 
     Raises:
         InvalidInputError: `processes_invalid`.
     """
     if processes == "auto":
-        return _usable_cpus()
+        # Python cannot see the CPU limit of a container.
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
     if not (processes.isascii() and processes.isdigit() and int(processes) > 0):
         raise InvalidInputError(
-            "processes_invalid", "Give a number from 1 on, or `auto`.", field="--processes"
+            "processes_invalid", "Give `auto` or a number from 1.", field="--processes"
         )
     return int(processes)
 
 
-def _usable_cpus() -> int:
-    # What a container's CPU limit leaves of them is not told here, or anywhere.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def environments(
+    shell: "Mapping[str, str]", settings: "Settings", count: int
+) -> list[dict[str, str]]:
+    """Return the environments of `count` workers on one host, from that of the command."""
+    found = []
+    for number in range(count):
+        # RocksDB locks its files.
+        own = {"HOOKSEAL_DATA_DIR": str(settings.data_dir / f"worker-{number}")}
+        if settings.group_instance_id:
+            # Kafka fences a member whose name another member takes.
+            own["HOOKSEAL_GROUP_INSTANCE_ID"] = f"{settings.group_instance_id}-{number}"
+        if settings.metrics_port is not None:
+            own["HOOKSEAL_METRICS_PORT"] = str(settings.metrics_port + number)
+        found.append({**shell, **own})
+    return found

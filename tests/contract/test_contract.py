@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.openapi import document_of
-from hookseal.cli import settings_table
+from hookseal.cli import settings as settings_command
 from hookseal.cli.app import app
 from hookseal.domain import attempt_record, command, replay_entry
 from hookseal.domain.api_key import ApiKey
@@ -154,7 +154,7 @@ def test_http_api() -> None:
 
 
 def test_settings() -> None:
-    check("settings.json", [list(row[:4]) for row in settings_table.rows()])
+    check("settings.json", [list(row[:4]) for row in settings_command.rows()])
 
 
 def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_both_limits_are_those_of_the_process() -> None:
 def test_the_doctor_warns_of_a_low_limit(hard: int, status: str) -> None:
     start = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (512, {hard}))"
     show = (
-        "from hookseal.cli.checks import environment_checks\n"
+        "from hookseal.cli.doctor import environment_checks\n"
         "(check,) = [c for c in environment_checks() if c.name == 'descriptors']\n"
         "print(check.status, check.message)"
     )

@@ -221,7 +221,7 @@ class TestRestart:
         assert set(codes(crew)) == {"exit_1"}
 
     async def test_the_waits_begin_anew_for_one_that_had_settled(self, start: Start) -> None:
-        crew = await start({"STATUS": "1"}, program=ENDS, quick_s=0.0, settled_s=0.0)
+        crew = await start({"STATUS": "1"}, program=ENDS, quick_s=0.0, stable_s=0.0)
 
         await crew.until(lambda: len(codes(crew)) >= 3)
 

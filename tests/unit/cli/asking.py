@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from hookseal.cli.api_client import ApiClient
+from hookseal.api.client import ApiClient
 from hookseal.errors import HooksealError
 from tests.unit.api.conftest import ADMIN_KEY, Api
 

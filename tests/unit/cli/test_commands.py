@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from hookseal.cli import ui
 from hookseal.errors import BrokerError, ConflictError, InvalidInputError
@@ -162,6 +164,22 @@ def test_what_is_refused_exits_2_and_what_fails_exits_1(error: BrokerError, code
 
 def test_what_would_steer_a_terminal_is_made_visible() -> None:
     assert ui.printable("a\x1b[31mb\n\u202e") == "a\\x1b[31mb\\n\\u202e"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 12), (300, 3)])
+def test_a_table_of_many_columns_fits_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, lines: int
+) -> None:
+    text = StringIO()
+    monkeypatch.setattr(
+        ui, "out", Console(file=text, force_terminal=True, color_system=None, width=width)
+    )
+
+    ui.table([f"column {n}" for n in range(11)], [["value of a cell"] * 11])
+
+    found = text.getvalue().splitlines()
+    assert len(found) == lines
+    assert max(map(len, found)) <= width
 
 
 def test_the_version_is_said(run: Run) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hookseal.cli.lines import LINE_MAX_BYTES, lines_of, size_of
+from hookseal.cli.publish import LINE_MAX_BYTES, file_size, read_lines
 from hookseal.errors import HooksealError
 
 
@@ -15,8 +15,8 @@ async def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.write_bytes(b"one\n\ntwo")
 
-    assert [line async for line in lines_of(file)] == [b"one\n", b"\n", b"two"]
-    assert size_of(file) == 8
+    assert [line async for line in read_lines(file)] == [b"one\n", b"\n", b"two"]
+    assert file_size(file) == 8
 
 
 async def test_a_pipe_does_not_hold_up_what_else_is_under_way(
@@ -25,7 +25,7 @@ async def test_a_pipe_does_not_hold_up_what_else_is_under_way(
     reading, writing = os.pipe()
     with open(reading, "rb") as stdin, open(writing, "wb", 0) as stdout:  # noqa: ASYNC230, PTH123
         monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": stdin}))
-        lines = lines_of(Path("-"))
+        lines = read_lines(Path("-"))
         first = asyncio.ensure_future(anext(lines))
         # Were the loop blocked by the read, this would never be written.
         await asyncio.sleep(0)
@@ -45,14 +45,14 @@ async def test_a_line_without_end_is_refused(tmp_path: Path, extra: int) -> None
     file.write_bytes(b"x" * (LINE_MAX_BYTES + extra))
 
     with pytest.raises(HooksealError) as caught:
-        [line async for line in lines_of(file)]
+        [line async for line in read_lines(file)]
 
     assert caught.value.code == "line_too_long"
 
 
 async def test_a_file_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(HooksealError) as caught:
-        [line async for line in lines_of(tmp_path / "none")]
+        [line async for line in read_lines(tmp_path / "none")]
 
     assert caught.value.code == "file_not_read"
-    assert size_of(tmp_path / "none") is None
+    assert file_size(tmp_path / "none") is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.checks import reached
+from hookseal.cli.doctor import api_ready
 from hookseal.domain.suspension import Suspension
 from hookseal.errors import BrokerError, ConflictError
 from tests.builders import an_endpoint
@@ -122,7 +122,7 @@ class TestTenants:
         said = await shell.run("tenants", "endpoints", "resume", "acme", "ep_1")
 
         assert shown["endpoints"][0]["state"] == "suspended"
-        assert said.stdout.strip() == "Trying ep_1"
+        assert said.stdout.strip() == "Probing ep_1"
 
     async def test_the_id_and_the_overlap_are_taken_along(self, shell: Shell) -> None:
         shell.api.tenant("acme", endpoints=())
@@ -313,7 +313,7 @@ class TestDeadLetters:
         done = await shell.run("dead-letters", "replay", "--all")
 
         assert done.stdout.splitlines()[0] == "replayed: 1"
-        assert done.stderr.count("Another replay is under way") == 1
+        assert done.stderr.count("Another replay is running") == 1
 
 
 COMMANDS = [
@@ -379,11 +379,11 @@ class TestDoctor:
 
         assert await self.found(shell) == {
             "api": ("ok", f"ready at {shell.api.url}"),
-            "api key": ("ok", "taken, as the operator's"),
+            "api key": ("ok", "accepted, as the operator's"),
         }
         assert (await self.found(shell, HOOKSEAL_API_KEY=key))["api key"] == (
             "ok",
-            "taken, as a tenant's",
+            "accepted, as a tenant's",
         )
 
     async def test_names_what_is_wrong(self, shell: Shell) -> None:
@@ -431,4 +431,4 @@ def test_keys_in_the_clear_are_warned_of() -> None:
         ("http://api.provider.com", "warn"),
         ("http://10.0.0.1:8000", "warn"),
     ):
-        assert reached(url).status == status, url
+        assert api_ready(url).status == status, url

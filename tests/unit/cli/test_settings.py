@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookseal.cli.settings_table import page, rows
+from hookseal.cli.settings import page, rows
 from hookseal.config import Settings
 
 if TYPE_CHECKING:

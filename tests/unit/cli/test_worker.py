@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.worker import how_many
-from hookseal.cli.worker_env import environments, make_folder
+from hookseal.cli.options import create_folder
+from hookseal.cli.worker import environments, process_count
 from hookseal.config import Settings
 from hookseal.errors import ConfigurationError, InvalidInputError
 
@@ -25,14 +25,14 @@ def settings(**changes: Any) -> Settings:
 
 class TestHowMany:
     def test_a_number_is_that_many(self) -> None:
-        assert how_many("4") == 4
+        assert process_count("4") == 4
 
     def test_auto_is_one_for_each_cpu_that_may_be_used(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
 
-        assert how_many("auto") == 3
+        assert process_count("auto") == 3
 
     def test_auto_is_one_for_each_cpu_where_nothing_is_said_of_their_use(
         self, monkeypatch: pytest.MonkeyPatch
@@ -40,12 +40,12 @@ class TestHowMany:
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: 5)
 
-        assert how_many("auto") == 5
+        assert process_count("auto") == 5
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "all", "", "²"])
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidInputError) as refusal:
-            how_many(text)
+            process_count(text)
 
         assert (refusal.value.code, refusal.value.field) == ("processes_invalid", "--processes")
 
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(ConfigurationError) as refusal:
-        make_folder(tmp_path / "file" / "data")
+        create_folder(tmp_path / "file" / "data", field="HOOKSEAL_DATA_DIR")
 
     assert (refusal.value.code, refusal.value.field) == ("folder_not_made", "HOOKSEAL_DATA_DIR")
 

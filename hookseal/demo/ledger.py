@@ -1,20 +1,17 @@
-"""What the demo wrote down itself: what it published, and what came of it."""
+"""What the demo records itself, per tenant: published events, requests and dead letters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Arrival", "Ledger", "Letter"]
 
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request that a receiver verified and opened.
+class Arrival(NamedTuple):
+    """One request that a receiver verified and decrypted.
 
     Attributes:
-        event_id: From the opened event.
-        status: What the receiver answered.
-        at_s: Seconds since the demo began.
+        status: The receiver's answer.
+        at_s: Seconds since the start of the demo.
     """
 
     event_id: str
@@ -27,38 +24,27 @@ class Arrival:
         return 200 <= self.status < 300  # noqa: PLR2004 - 2xx
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One record of `dead-letters`.
-
-    Attributes:
-        event_id: As its header says.
-        reason: As its header says.
-        attempts: As its header says.
-        value: The record's value.
-        place: `PARTITION/OFFSET`.
-        headers: What hookseal added, by name.
-    """
+class Letter(NamedTuple):
+    """One record of `dead-letters`; `headers` are those that hookseal added, by name."""
 
     event_id: str
     reason: str
     attempts: int
-    value: bytes = field(repr=False)
-    place: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    value: bytes
+    id: str
+    headers: dict[str, str]
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One tenant's account.
+    """The records of one tenant.
 
     Attributes:
-        customer_id: Whose.
-        may_fail: Whether dead letters are expected: its receiver is down.
-        published: The value of each event, by event id, in the order of publication.
-        acknowledged: How many of them the broker has acknowledged.
-        arrivals: Requests in the order of their arrival.
-        refused: Codes of requests that could not be verified and opened.
+        may_fail: Dead letters are expected, because the receiver is down.
+        published: The value of each event by event id, in the order of publication.
+        acknowledged: Number of events that the broker acknowledged.
+        arrivals: Requests in the order of arrival.
+        refused: Codes of requests that could not be verified and decrypted.
         letters: Dead letters in the order of the topic.
     """
 
@@ -81,24 +67,25 @@ class Ledger:
         return {letter.event_id for letter in self.letters}
 
     @property
-    def is_settled(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether each published event is accepted or dead-lettered."""
         return self.published.keys() <= self.accepted | self.dead
 
     @property
     def repeats(self) -> int:
-        """Requests for events that had been accepted already."""
-        return len(self.arrivals) - sum(self._needed().values())
+        """Requests for events that had been accepted before."""
+        return len(self.arrivals) - sum(self._requests().values())
 
     @property
     def retries(self) -> int:
-        """Attempts after the first, up to acceptance or the dead letter."""
+        """Attempts after the first one, up to acceptance or the dead letter."""
         dead = self.dead
-        seen = sum(count - 1 for event_id, count in self._needed().items() if event_id not in dead)
+        requests = self._requests().items()
+        seen = sum(count - 1 for event_id, count in requests if event_id not in dead)
         return seen + sum(letter.attempts - 1 for letter in self.letters)
 
-    def _needed(self) -> dict[str, int]:
-        """Return each event's requests, up to the first that was accepted."""
+    def _requests(self) -> dict[str, int]:
+        """Return the number of requests of each event, up to the first accepted one."""
         counts: dict[str, int] = {}
         accepted: set[str] = set()
         for arrival in self.arrivals:

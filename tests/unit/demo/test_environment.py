@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.cli.demo.environment import demo_environment
 from hookseal.config import Settings
+from hookseal.demo.plan import demo_environment
 from hookseal.kafka.broker import Broker
 
 SHELL = {

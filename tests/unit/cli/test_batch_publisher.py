@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from hookseal.cli.api_client import ApiClient
-from hookseal.cli.publish_batches import BatchPublisher
+from hookseal.api.client import ApiClient
+from hookseal.cli.batch_publisher import BatchPublisher
 from hookseal.domain.new_event import NewEventReader
 from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, ConflictError, HooksealError

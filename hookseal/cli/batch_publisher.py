@@ -1,4 +1,4 @@
-"""Publishing over the API: in batches, one after the other, while the next one is read."""
+"""Publishes many events over the API in batches, in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, HooksealError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hookseal.cli.api_client import ApiClient
+    from hookseal.api.client import ApiClient
     from hookseal.domain.new_event import NewEvent
 
 _PATH = "/v1/events"
-_LINES = "application/x-ndjson"
-# Each is a record on each partition, of which the API writes 20,000 at once.
+# A broadcast is one record per partition, and the API writes at most 20,000 records at once.
 _BROADCASTS_MAX = 20
 _REFUSED = re.compile(r"events\[(?P<index>\d{1,9})\](?:\.(?P<field>.+))?", re.ASCII | re.DOTALL)
 
@@ -33,20 +30,19 @@ class _Line(NamedTuple):
 
 
 class BatchPublisher:
-    """Publishes events over an API, in order; an asynchronous context manager.
+    """Publishes events over an entered client; an asynchronous context manager.
 
-    While a batch is under way the next one fills up. So a file goes in full batches, a
-    pipe without delay, and two batches at most are held. One after the other, since of two
-    at a time the later one might be written first.
+    One batch is in flight while the next one fills up. A file is sent in full batches, a pipe
+    without delay, and memory holds at most two batches. With two batches in flight, the later one
+    could be written first.
 
     Attributes:
-        acknowledged: Events that the API has put on the log, by partition; one that it
-            knew already counts where it stands.
-        last: Where the latest of them stands, unless it was a broadcast.
+        acknowledged: Events that the API wrote, by partition. A duplicate counts where its
+            first copy is.
+        last: Position of the last event; None after a broadcast.
     """
 
     def __init__(self, api: ApiClient) -> None:
-        """Prepare; the client is entered already."""
         self.acknowledged: Counter[int] = Counter()
         self.last: Position | None = None
         self._api = api
@@ -63,28 +59,22 @@ class BatchPublisher:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not issubclass(kind, HooksealError):
-            # Whoever interrupts does not wait for what may take a minute.
+            # An interrupt must not wait for a request, which may take a minute.
             self._sending.cancel()
-        async with self._changed:
-            self._is_all = True
-            self._changed.notify_all()
-        # A failure was raised by `put` or `drain`, or there is another one before it.
+        await self._finish()
+        # `put` or `drain` raised the failure already, unless an earlier error came first.
         await asyncio.gather(self._sending, return_exceptions=True)
 
-    async def put(self, number: int, draft: NewEvent) -> None:
-        """Hand over one event; wait while a batch is under way and the next one is full.
-
-        Args:
-            number: Of its line, from 1.
-            draft: The event.
+    async def put(self, number: int, event: NewEvent) -> None:
+        """Add the event of line `number`; wait while both batches are full.
 
         Raises:
-            HooksealError: As `ApiClient.ask`, for this event or an older one. Of a batch
-                in which one is refused, those before it are published.
+            HooksealError: As `ApiClient.ask`, for this event or an earlier one. The events before
+                a refused one are published.
         """
-        line = _Line(number, _text(draft))
+        line = _Line(number, _text(event))
         size = len(line.text) + 1
-        if draft.is_broadcast:
+        if event.is_broadcast:
             self._events_max = _BROADCASTS_MAX
         async with self._changed:
             await self._changed.wait_for(lambda: self._is_over or self._has_room(size))
@@ -95,43 +85,44 @@ class BatchPublisher:
                 return
         await self._sending
 
-    async def put_alone(self, draft: NewEvent) -> None:
-        """Publish the one event that there is; return when it is acknowledged.
+    async def put_alone(self, event: NewEvent) -> None:
+        """Publish one event; return when it is acknowledged. Needs no `async with`.
 
         Raises:
             HooksealError: As `ApiClient.ask`.
         """
-        # Not as a line: its data may have some of their own.
-        self._count(await self._api.ask("POST", _PATH, _text(draft)))
+        # Not as NDJSON: the data may contain line breaks.
+        self._count(await self._api.ask("POST", _PATH, _text(event)))
 
     async def drain(self) -> None:
-        """Wait until every event is acknowledged; nothing can be put any more.
+        """Wait until every event is acknowledged; `put` is not allowed afterwards.
 
         Raises:
             HooksealError: As `put`.
         """
+        await self._finish()
+        await self._sending
+
+    async def _finish(self) -> None:
         async with self._changed:
             self._is_all = True
             self._changed.notify_all()
-        await self._sending
 
     def _has_room(self, size: int) -> bool:
-        if not self._waiting:
-            return True
-        return (
+        return not self._waiting or (
             len(self._waiting) < self._events_max and self._waiting_bytes + size <= BATCH_MAX_BYTES
         )
 
     async def _send_all(self) -> None:
         try:
-            while batch := await self._batch():
+            while batch := await self._next_batch():
                 await self._send(batch)
         finally:
             async with self._changed:
                 self._is_over = True
                 self._changed.notify_all()
 
-    async def _batch(self) -> list[_Line]:
+    async def _next_batch(self) -> list[_Line]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting or self._is_all)
             batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -140,33 +131,29 @@ class BatchPublisher:
 
     async def _send(self, batch: list[_Line]) -> None:
         refused: HooksealError | None = None
-        # An attempt that nobody knows the end of may come before the refusal: ids follow from
-        # the key and the place in the batch, so that what was written is known again.
+        # The first attempt may have been written although its answer was lost. The same key gives
+        # the events the same ids, so that the API recognizes them.
         key = uuid4().hex
         while batch:
             body = b"\n".join(line.text for line in batch)
             try:
                 answer = await self._api.ask(
-                    "POST", _PATH, body, content_type=_LINES, idempotency_key=key
+                    "POST", _PATH, body, content_type="application/x-ndjson", idempotency_key=key
                 )
             except HooksealError as error:
-                # Without a line it is about all of the batch.
-                index = _index(error, batch)
-                refused = _at(error, batch, index)
+                index, refused = _locate(error, batch)
                 if index is None:
                     break
                 batch = batch[:index]
                 continue
-            self._count_all(answer["items"], batch)
+            items = answer["items"]
+            if not isinstance(items, list) or len(items) != len(batch):
+                raise _unexpected()
+            for item in items:
+                self._count(item)
             break
         if refused is not None:
             raise refused
-
-    def _count_all(self, items: Any, batch: Sequence[_Line]) -> None:
-        if not isinstance(items, list) or len(items) != len(batch):
-            raise _unexpected()
-        for item in items:
-            self._count(item)
 
     def _count(self, item: Any) -> None:
         match item:
@@ -180,37 +167,32 @@ class BatchPublisher:
                 raise _unexpected()
 
 
-def _text(draft: NewEvent) -> bytes:
-    """Return the event as the API takes it, its data byte for byte."""
-    if draft.is_broadcast:
-        return draft.value
-    return b'{"customer_id":' + orjson.dumps(draft.customer_id) + b"," + draft.value[1:]
+def _text(event: NewEvent) -> bytes:
+    """Return the event as the API reads it, with the bytes of its data unchanged."""
+    if event.is_broadcast:
+        return event.value
+    return b'{"customer_id":' + orjson.dumps(event.customer_id) + b"," + event.value[1:]
 
 
-def _index(error: HooksealError, batch: Sequence[_Line]) -> int | None:
+def _locate(error: HooksealError, batch: list[_Line]) -> tuple[int | None, HooksealError]:
+    """Return the index of the refused event, None if it is the batch, and the error with lines."""
     match = _REFUSED.fullmatch(error.field or "")
-    if match is None or int(match["index"]) >= len(batch):
-        return None
-    return int(match["index"])
-
-
-def _at(error: HooksealError, batch: Sequence[_Line], index: int | None) -> HooksealError:
-    """Return the error with its line as its field, or with all lines of the batch."""
-    match = _REFUSED.fullmatch(error.field or "")
-    if index is not None and match is not None:
-        place = f"line {batch[index].number}"
-        field = place if match["field"] is None else f"{place}, {match['field']}"
+    index = None if match is None else int(match["index"])
+    if match is not None and index is not None and index < len(batch):
+        field = f"line {batch[index].number}"
+        if match["field"] is not None:
+            field += f", {match['field']}"
     elif isinstance(error, BrokerError | InvalidInputError) and error.field is None:
         first, last = batch[0].number, batch[-1].number
-        field = f"line {first}" if first == last else f"lines {first} to {last}"
+        index, field = None, f"line {first}" if first == last else f"lines {first} to {last}"
     else:
-        return error
-    return type(error)(error.code, error.message, field=field)
+        return None, error
+    return index, type(error)(error.code, error.message, field=field)
 
 
 def _unexpected() -> BrokerError:
     return BrokerError(
         "api_unexpected",
-        "What answers is not the API of this release: it does not say where the events are.",
+        "The server is not the API of this release: it does not return the positions of events.",
         field="HOOKSEAL_API_URL",
     )

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookseal.cli.demo.workers import share_all
-from hookseal.cli.demo.worklog import WorkLog
+from hookseal.demo.workers import WorkLog, share_all
 
 
 def a_log(*entries: dict[str, Any]) -> WorkLog:

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from hookseal.api.client import ApiClient, tenant_path
 from hookseal.api.factory import build
-from hookseal.cli.api_client import ApiClient, tenant_path
 from hookseal.cli.api_session import key_of
 from hookseal.config import Settings
 from hookseal.errors import (

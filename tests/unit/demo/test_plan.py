@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from hookseal.cli.demo.plan import (
+from hookseal.demo.plan import (
     PARTITIONS,
     SCENARIO,
     ReceiverBehaviour,
@@ -21,7 +21,7 @@ def test_each_partition_has_a_tenant_of_its_own() -> None:
 
 def test_every_kind_of_key_and_of_receiver_is_on_stage() -> None:
     assert {role.alg for role in SCENARIO} == {"rsa-2048", "rsa-3072", "rsa-4096", "p256", "x25519"}
-    assert {role.behaviour for role in SCENARIO} == set(ReceiverBehaviour)
+    assert {role.receiver for role in SCENARIO} == set(ReceiverBehaviour)
 
 
 def test_the_same_seed_plans_the_same_events() -> None:
