@@ -151,7 +151,7 @@ def replay(
         from hookseal.cli.accepted_replay import replay_accepted
 
         _check_accepted(wanted, dry_run=dry_run)
-        done = ui.run(replay_accepted(wanted, again, per_s))
+        done = ui.run(replay_accepted(asked_of(options), again, per_s))
         _report({"replayed": done}, as_json=as_json)
         return
     # Each id once, as the API counts them.

@@ -1,7 +1,7 @@
-"""Turns of tenants: which replay of this process is next on a partition.
+"""Fairness between tenants: which replay of this process is next on a partition.
 
-On Kafka one replay at a time holds a partition (`lease.py`). The first process that looks after a
-release gets it, so a tenant with eight replay loops would get it eight times of nine. Therefore
+On Kafka one replay at a time holds a partition (`lease.py`). After a release, the first process
+that looks gets it. A tenant with eight replay loops would get it eight times out of nine. Therefore
 tenants take turns within a process, before the process competes with others.
 """
 
@@ -21,45 +21,37 @@ if TYPE_CHECKING:
 
 
 def replay_busy() -> ConflictError:
-    """Return the error for a replay that waited for another one for too long."""
+    """Return the error for a replay that waited too long for another one."""
     return ConflictError(
-        "replay_busy",
-        "Another replay is under way on this partition; ask again when it is done.",
+        "replay_busy", "Another replay runs on this partition. Retry when it has ended."
     )
 
 
-def _one_at_a_time() -> FairSemaphore:
-    return FairSemaphore(1, None)
-
-
 class ReplayTurns:
-    """Lets one replay of each partition run at a time, tenants in turns."""
+    """Runs one replay per partition at a time; tenants take turns."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._rooms: dict[int, FairSemaphore] = defaultdict(_one_at_a_time)
+        self._permits: dict[int, FairSemaphore] = defaultdict(lambda: FairSemaphore(1, None))
 
     @asynccontextmanager
     async def turn(
         self, partition: int, customer_id: str, wait_s: float | None
     ) -> AsyncIterator[float | None]:
-        """Wait for the turn and hold it; yield the seconds that are left of `wait_s`.
+        """Hold the turn of a tenant; yield the seconds that are left of `wait_s`.
 
-        Args:
-            partition: Counted from 0.
-            customer_id: Whose replay; one tenant's replays run in the order they came.
-            wait_s: Seconds to wait at most; None = as long as it takes.
+        `wait_s` None = no limit. Replays of one tenant run in the order of their calls.
 
         Raises:
             ConflictError: `replay_busy`, after `wait_s` seconds.
         """
-        room, began = self._rooms[partition], self._now()
+        permit, began = self._permits[partition], self._now()
         try:
             async with asyncio.timeout(wait_s):
-                await room.acquire(customer_id)
+                await permit.acquire(customer_id)
         except TimeoutError:
             raise replay_busy() from None
         try:
             yield None if wait_s is None else max(0.0, wait_s - (self._now() - began))
         finally:
-            room.release(customer_id)
+            permit.release(customer_id)
