@@ -24,13 +24,12 @@ class TenantsTable(Protocol):
 
     def get(self, customer_id: str) -> Tenant | None:
         """Return the tenant as it is now, or None."""
-        ...
 
     def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> Future[str]:
-        """Store the tenant, or delete it (None).
+        """Store the tenant, or delete it (None); takes effect at once.
 
-        Takes effect at once. The future's result is `ok` once the changelog has the change, or the
-        code with which the change was refused and undone.
+        The future's result is `ok` once the changelog has the change, or the code with which Kafka
+        refused the change, which is then undone.
         """
         ...
 
@@ -39,32 +38,24 @@ class Notices(Protocol):
     """Publishes hookseal's own events to a tenant."""
 
     async def publish(self, notice: Notice) -> None:
-        """Write the notice; return only once it is safe."""
-        ...
+        """Write the notice; return once it is written."""
 
 
 class TenantsWatcher(Protocol):
     """Counts commands; must neither raise nor wait."""
 
     def command_applied(self, command_type: str, code: str, customer_id: str) -> None:
-        """A command took effect (`ok`) or was refused."""
-        ...
+        """A command was applied (`ok`) or refused."""
 
     def command_invalid(self, record: Record, code: str) -> None:
         """A record is no command and was skipped."""
-        ...
 
 
 class ApplyCommand:
     """Applies records of `tenant-commands`; the only writer of the tenants table."""
 
     def __init__(
-        self,
-        *,
-        codec: TenantCodec,
-        table: TenantsTable,
-        watcher: TenantsWatcher,
-        notices: Notices,
+        self, *, codec: TenantCodec, table: TenantsTable, watcher: TenantsWatcher, notices: Notices
     ) -> None:
         self._codec = codec
         self._table = table
@@ -72,7 +63,7 @@ class ApplyCommand:
         self._notices = notices
 
     def __call__(self, record: Record) -> Future[Any] | None:
-        """Apply the command; return what to wait for before its offset may move."""
+        """Apply the command; return a future to await before its offset is committed."""
         try:
             command = self._codec.command_in(record.key, record.value)
         except InvalidCommandError as error:
@@ -84,14 +75,14 @@ class ApplyCommand:
         if before is None and after is None:
             code = "unknown_tenant"
         self._watcher.command_applied(type(command).__name__, code, command.customer_id)
-        is_news = after != before or (after is not None and isinstance(command, RewriteTenant))
-        written = self._table.put(command.customer_id, after, command) if is_news else None
-        # Also for a command that Kafka brings again: the notice may not have been written
-        # when its worker ended. It has the same id, so that a receiver drops a repeat.
+        is_change = after != before or (after is not None and isinstance(command, RewriteTenant))
+        written = self._table.put(command.customer_id, after, command) if is_change else None
+        # Also for a repeated command: its worker may have stopped before it wrote the notice. A
+        # repeated notice has the same id, so a receiver drops it.
         notice = key_changed(command, before, after)
-        return written if notice is None else asyncio.ensure_future(self._tell(written, notice))
+        return written if notice is None else asyncio.ensure_future(self._notify(written, notice))
 
-    async def _tell(self, written: Future[str] | None, notice: Notice) -> None:
-        # Only of a key that the changelog has: the write may be refused.
+    async def _notify(self, written: Future[str] | None, notice: Notice) -> None:
+        # Only after the changelog has the key: Kafka may refuse the write.
         if written is None or await written == "ok":
             await self._notices.publish(notice)

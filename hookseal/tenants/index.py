@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from hookseal.domain.tenant import decode
 from hookseal.errors import InvalidInputError
+from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hookseal.domain.tenant import Tenant
 
-# Wrapped around the standard logger, since structlog alone prints on stdout where nobody has
-# set it up, and there is what a command prints.
-_log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-    logging.getLogger(__name__), wrapper_class=structlog.stdlib.BoundLogger
-)
+_log = logger(__name__)
 
 
 class _KeyId(msgspec.Struct, gc=False):
@@ -55,18 +50,23 @@ class TenantIndex:
     def put(self, customer_id: str, document: bytes) -> Tenant:
         """Replace a tenant's document; return the tenant.
 
-        If the document is unreadable, the tenant is absent: its earlier document no longer holds,
-        and an API key that may be revoked must not pass.
+        An unreadable document removes the tenant: an API key in its earlier document may have been
+        revoked since, and must not be accepted.
 
         Raises:
             InvalidInputError: `tenant_document_invalid`, `tenant_document_version`,
                 `tenant_document_misplaced`.
         """
         try:
-            tenant = _placed(self._read(document), customer_id)
+            tenant = self._read(document)
         except InvalidInputError:
             self.remove(customer_id)
             raise
+        if tenant.customer_id != customer_id:
+            self.remove(customer_id)
+            raise InvalidInputError(
+                "tenant_document_misplaced", "The document belongs to another tenant."
+            )
         before = self._documents.get(customer_id)
         if before is not None:
             self._release(customer_id, before)
@@ -95,11 +95,9 @@ class TenantIndex:
         return self._holders.get(key_id)
 
     def page(self, after: str | None, limit: int) -> list[Tenant]:
-        """Return up to `limit` tenants after a customer id, ordered by id.
+        """Return up to `limit` tenants behind a customer id, ordered by id.
 
-        Args:
-            after: A customer id, not necessarily a tenant's; None = from the first.
-            limit: At least 0.
+        `after` need not be the id of a tenant; None = from the first tenant.
         """
         ordered = self.sort()
         start = 0 if after is None else bisect_right(ordered, after)
@@ -122,8 +120,8 @@ class TenantIndex:
         for key_id in key_ids:
             holder = self._holders.setdefault(key_id, customer_id)
             if holder != customer_id:
-                # Ids are drawn at random: this is a fault or an attack. Who had it first
-                # keeps it; the key of the other one does not pass.
+                # Ids are random: this is a defect or an attack. The first owner keeps the id. The
+                # key of the other tenant is not accepted.
                 _log.error(
                     "tenants.key_taken", key_id=key_id, holder=holder, customer_id=customer_id
                 )
@@ -132,9 +130,3 @@ class TenantIndex:
         for key in _key_ids.decode(document).api_keys:
             if self._holders.get(key.id) == customer_id:
                 del self._holders[key.id]
-
-
-def _placed(tenant: Tenant, customer_id: str) -> Tenant:
-    if tenant.customer_id != customer_id:
-        raise InvalidInputError("tenant_document_misplaced", "The document is another tenant's.")
-    return tenant

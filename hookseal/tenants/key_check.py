@@ -18,19 +18,14 @@ _LATEST = 200
 
 
 class KeyFit(NamedTuple):
-    """How many documents have a MAC of a current or previous master key.
-
-    Attributes:
-        fits: So many do.
-        documents: So many were looked at.
-    """
+    """How many of the checked documents have a MAC of a current or previous master key."""
 
     fits: int
     documents: int
 
     @property
     def is_wrong(self) -> bool:
-        """Whether there are documents, and the key fits none of them."""
+        """Whether documents exist, and the key fits none of them."""
         return self.documents > 0 and self.fits == 0
 
 
@@ -38,22 +33,17 @@ def master_key_wrong(documents: int) -> ConfigurationError:
     """Return the error for a master key that fits none of the documents."""
     return ConfigurationError(
         "master_key_wrong",
-        f"The master key fits none of the {documents:,} tenant documents that are stored. Set "
-        "HOOKSEAL_MASTER_KEY to the key they were written under, or add that key to "
+        f"The master key fits none of the {documents:,} tenant documents. Set "
+        "HOOKSEAL_MASTER_KEY to the key that they were written with, or add that key to "
         "HOOKSEAL_MASTER_KEY_PREVIOUS. `hookseal doctor` checks it.",
         field="HOOKSEAL_MASTER_KEY",
     )
 
 
 async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST) -> KeyFit:
-    """Check the latest records of each partition of the changelog.
+    """Check the `latest` offsets of each partition of the changelog.
 
-    Of several records of one tenant the last one counts. Deleted tenants do not count.
-
-    Args:
-        cluster: Where to read.
-        codec: Knows the master keys.
-        latest: Offsets of each partition to look at, from its end.
+    The last record of each tenant counts. Deleted tenants do not count.
 
     Raises:
         BrokerError: `broker_unreachable`, `topic_missing`.
@@ -68,19 +58,16 @@ async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST
                 place: (max(starts[place], ends[place] - latest), ends[place]) for place in places
             }
             async for record in read_ranges(consumer, ranges):
-                _take(codec, record.key or b"", record.value, found)
+                key, value = record.key or b"", record.value
+                if value is None:
+                    found.pop(key, None)
+                    continue
+                try:
+                    codec.checked_document(key, value)
+                except InvalidInputError:
+                    found[key] = False
+                else:
+                    found[key] = True
     except (KafkaError, OSError) as error:
         raise cluster.unreachable() from error
     return KeyFit(sum(found.values()), len(found))
-
-
-def _take(codec: TenantCodec, key: bytes, value: bytes | None, found: dict[bytes, bool]) -> None:
-    if value is None:
-        found.pop(key, None)
-        return
-    try:
-        codec.checked_document(key, value)
-    except InvalidInputError:
-        found[key] = False
-    else:
-        found[key] = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,20 +10,14 @@ if TYPE_CHECKING:
 
     from hookseal.domain.tenant import Tenant
 
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    holds: Callable[[Tenant | None], bool]
-    answer: asyncio.Future[Tenant | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    Predicate = Callable[[Tenant | None], bool]
 
 
 class TenantWaiters:
     """Waiting callers by customer id: a change wakes only the callers of its tenant."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[_Waiter]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[Tenant | None], Predicate]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -33,38 +26,32 @@ class TenantWaiters:
         return iter(tuple(self._waiting))
 
     async def wait(
-        self, customer_id: str, holds: Callable[[Tenant | None], bool], *, timeout_s: float
+        self, customer_id: str, predicate: Predicate, *, timeout_s: float
     ) -> Tenant | None:
         """Return the first state of the tenant, from now on, for which the predicate holds.
 
-        Args:
-            customer_id: Whose tenant.
-            holds: Asked for every state; what it raises is raised here.
-            timeout_s: Seconds to wait.
+        Errors of the predicate are raised.
 
         Raises:
-            TimeoutError: It held for none.
+            TimeoutError: It held for none within `timeout_s` seconds.
         """
-        waiter = _Waiter(holds)
-        self._waiting.setdefault(customer_id, set()).add(waiter)
+        answer: asyncio.Future[Tenant | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(customer_id, {})[answer] = predicate
         try:
             async with asyncio.timeout(timeout_s):
-                return await waiter.answer
+                return await answer
         finally:
-            others = self._waiting[customer_id]
-            others.discard(waiter)
-            if not others:
+            del self._waiting[customer_id][answer]
+            if not self._waiting[customer_id]:
                 del self._waiting[customer_id]
 
-    def tell(self, customer_id: str, tenant: Tenant | None) -> None:
-        """Tell the callers of a tenant its new state; None = deleted."""
-        for waiter in self._waiting.get(customer_id, ()):
-            if waiter.answer.done():
+    def notify(self, customer_id: str, tenant: Tenant | None) -> None:
+        """Pass the new state of a tenant to its callers; None = deleted."""
+        for answer, predicate in self._waiting.get(customer_id, {}).items():
+            if answer.done():
                 continue
             try:
-                held = waiter.holds(tenant)
-            except Exception as error:  # noqa: BLE001 - the asker's fault, told to the asker
-                waiter.answer.set_exception(error)
-            else:
-                if held:
-                    waiter.answer.set_result(tenant)
+                if predicate(tenant):
+                    answer.set_result(tenant)
+            except Exception as error:  # noqa: BLE001 - raised to the caller whose predicate failed
+                answer.set_exception(error)
