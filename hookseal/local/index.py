@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiokafka import TopicPartition
 
-from hookseal.dead_letters.index.attempts import Attempts
-from hookseal.dead_letters.index.file import Batch
-from hookseal.dead_letters.index.letters import Letters
+from hookseal.dead_letters.index.attempts import AttemptQueries, AttemptSource
+from hookseal.dead_letters.index.file import Batch, IndexFile
+from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
+from hookseal.dead_letters.index.letters import LetterQueries
 from hookseal.errors import BrokerError
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.attempts import ATTEMPTS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from hookseal.dead_letters.index.file import IndexFile
+    from hookseal.dead_letters.index.file import Source
     from hookseal.domain.record import Headers, Record
     from hookseal.local.store import Log, Store
 
@@ -30,29 +30,6 @@ _NAMES = TopicNames()
 _AT_A_TIME = 1_000
 _PAUSE_S = 0.5
 _TIDY_EVERY = 60
-
-
-class LocalLetters(Letters):
-    """`LetterPages` of a store.
-
-    Args:
-        folder: For the index file of this process, rebuilt at each start.
-    """
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
-
-
-class LocalAttempts(Attempts):
-    """`AttemptPages` of a store.
-
-    See `LocalLetters`.
-    """
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        super().__init__(
-            folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
-        )
 
 
 class _Entry(NamedTuple):
@@ -66,19 +43,19 @@ class _Entry(NamedTuple):
     headers: Headers
 
 
-class _Follower:
-    """Follows the logs of a store: on request and periodically."""
+class _StoreIndex:
+    """An index file that follows the logs of a store: on request and periodically."""
 
-    def __init__(self, store: Store, file: IndexFile) -> None:
+    def __init__(self, store: Store, path: Path, sources: Iterable[Source]) -> None:
+        self.file = IndexFile(path, sources)
         self._store = store
-        self._file = file
-        self._logs = [cast("Log", topic) for topic in file.sources]
+        self._logs = [cast("Log", topic) for topic in self.file.sources]
         self._at: dict[TopicPartition, int] = {}
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        await self._file.create()
+        await self.file.create()
         if not patient:
             await self._read_on()
         self._task = asyncio.create_task(self._follow())
@@ -87,6 +64,7 @@ class _Follower:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        self.file.close()
 
     async def catch_up(
         self,
@@ -141,7 +119,7 @@ class _Follower:
                 if at is None or at > end:
                     # New, or the store was emptied under us.
                     at = (await self._store.bounds(cast("Log", place.topic), place.partition))[0]
-                    await self._file.restart(place, at)
+                    await self.file.restart(place, at)
                     self._at[place] = at
                 while self._at[place] < end:
                     await self._take_some(place)
@@ -156,7 +134,7 @@ class _Follower:
             _, behind = await self._store.bounds(log, place.partition)
         entries = cast("Any", [_entry(record) for record in found])
         batch = Batch(place.topic, place.partition, at, behind, entries)
-        await self._file.insert([batch])
+        await self.file.insert([batch])
         self._at[place] = behind
 
     async def _tidy(self) -> None:
@@ -165,7 +143,23 @@ class _Follower:
                 one: (await self._store.bounds(log, one))[0]
                 for one in range(self._store.partitions)
             }
-            await self._file.drop_below(log, starts)
+            await self.file.drop_below(log, starts)
+
+
+class LocalLetters(_StoreIndex, LetterQueries):
+    """`LetterPages` of a store. The file in `folder` is built again at each start."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        sources = (LetterSource(_NAMES.dead_letters), ReplaySource(_NAMES.replays))
+        super().__init__(store, folder / "dead-letters.sqlite", sources)
+
+
+class LocalAttempts(_StoreIndex, AttemptQueries):
+    """`AttemptPages` of a store. The file in `folder` is built again at each start."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        source = AttemptSource(_NAMES.deliveries, ATTEMPTS_MAX)
+        super().__init__(store, folder / "deliveries.sqlite", (source,))
 
 
 def _entry(record: Record) -> _Entry:

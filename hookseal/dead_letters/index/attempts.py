@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hookseal.dead_letters.index.file import Source, known_text_ids
-from hookseal.dead_letters.index.follower import Follower, TopicIndex, file_name
+from hookseal.dead_letters.index.file import IndexFile, Source, known_text_ids
+from hookseal.dead_letters.index.follower import KafkaIndex, file_name
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.letter import Attempted, AttemptsListed
 from hookseal.kafka.topics import TopicNames
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from hookseal.dead_letters.index.follower import Follow
     from hookseal.domain.letter import LogCursor
     from hookseal.kafka.cluster import Cluster
 
@@ -101,12 +100,10 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
         )
 
 
-class Attempts(TopicIndex):
-    """The latest attempts."""
+class AttemptQueries:
+    """Queries of an index with an `AttemptSource`."""
 
-    def __init__(self, path: Path, names: TopicNames, follow: Follow, *, rows_max: int) -> None:
-        """Keep the latest `rows_max` attempts in the file at `path`."""
-        super().__init__(path, (AttemptSource(names.deliveries, rows_max),), follow)
+    file: IndexFile
 
     async def page(
         self,
@@ -167,11 +164,10 @@ class Attempts(TopicIndex):
         return await self.file.read(read)
 
 
-class AttemptIndex(Attempts):
-    """Follows the topic `deliveries`."""
+class AttemptIndex(KafkaIndex, AttemptQueries):
+    """The latest attempts on the topic `deliveries`."""
 
     def __init__(self, cluster: Cluster, folder: Path, *, rows_max: int) -> None:
         """Keep the latest `rows_max` attempts in `folder`, which processes may share."""
-        path = folder / file_name("deliveries", cluster)
-        names = TopicNames(cluster.topic_prefix)
-        super().__init__(path, names, partial(Follower, cluster), rows_max=rows_max)
+        source = AttemptSource(TopicNames(cluster.topic_prefix).deliveries, rows_max)
+        super().__init__(cluster, folder / file_name("deliveries", cluster), (source,))

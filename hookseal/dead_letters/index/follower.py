@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.index.file import ReadPosition, Source
     from hookseal.kafka.cluster import Cluster
 
-    Follow = Callable[[IndexFile], "Following"]
-
 _log = logging.getLogger(__name__)
 
 _POLL_MS = 200
@@ -36,38 +34,21 @@ _RECONNECT_S = 1.0
 _RECONNECT_CAP_S = 15.0
 
 
-class Following(Protocol):
-    """Keeps an index file up to date: `Follower` for Kafka, another one for a local store."""
+class KafkaIndex:
+    """An index file that follows its topics from `start` to `close`. Start it once."""
 
-    async def start(self, *, patient: bool = False) -> None:
-        """See `TopicIndex.start`."""
-
-    async def close(self) -> None:
-        """Stop, and leave the file open."""
-
-    async def catch_up(
-        self,
-        *,
-        timeout_s: float | None = None,
-        on_progress: Callable[[int, int], None] = lambda *_: None,
-        at_least: Mapping[TopicPartition, int] | None = None,
-    ) -> None:
-        """See `TopicIndex.catch_up`."""
-
-    async def ends(self) -> dict[TopicPartition, int]:
-        """Return the end offset of each partition."""
-        ...
-
-
-class TopicIndex:
-    """An SQLite file that follows its topics from `start` to `close`. Start it once."""
-
-    def __init__(self, path: Path, sources: Iterable[Source], follow: Follow) -> None:
+    def __init__(self, cluster: Cluster, path: Path, sources: Iterable[Source]) -> None:
         self.file = IndexFile(path, sources)
-        self.follower = follow(self.file)
+        self._cluster = cluster
+        self._reached: dict[TopicPartition, int] = {}
+        self._progress = asyncio.Condition()
+        # Asks for end offsets: on the reading client the answer would wait behind a fetch.
+        self._offsets_client: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        """Begin to follow.
+        """Open the file, connect, and follow in the background.
 
         Args:
             patient: Return at once. Errors are retried, and queries raise them meanwhile.
@@ -76,11 +57,33 @@ class TopicIndex:
             BrokerError: `broker_unreachable`, `topic_missing`; not if patient.
             ConfigurationError: `index_unusable`; not if patient.
         """
-        await self.follower.start(patient=patient)
+        if not patient:
+            await self._open()
+        self._task = asyncio.create_task(self._follow())
+
+    async def _open(self) -> None:
+        await self.file.create()
+        client = await connect(self._cluster, committed=True)
+        try:
+            self._partitions = [
+                tp
+                for topic in self.file.sources
+                for tp in await topic_partitions(self._cluster, topic)
+            ]
+        except BaseException:
+            await client.stop()
+            raise
+        self._offsets_client = client
 
     async def close(self) -> None:
         """Stop following and close the file."""
-        await self.follower.close()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._task = None
+        if self._offsets_client is not None:
+            await self._offsets_client.stop()
+            self._offsets_client = None
         self.file.close()
 
     async def catch_up(
@@ -100,68 +103,6 @@ class TopicIndex:
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
         """
-        await self.follower.catch_up(
-            timeout_s=timeout_s, on_progress=on_progress, at_least=at_least
-        )
-
-
-def file_name(kind: str, cluster: Cluster) -> str:
-    """Return the index's file name, which is different for each cluster and prefix."""
-    where = f"{cluster.bootstrap}\n{cluster.topic_prefix}"
-    return f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:16]}.sqlite"
-
-
-class Follower:
-    """Reads the topics of an index from Kafka."""
-
-    def __init__(self, cluster: Cluster, file: IndexFile) -> None:
-        self._cluster = cluster
-        self._file = file
-        self._reached: dict[TopicPartition, int] = {}
-        self._progress = asyncio.Condition()
-        # Asks for end offsets: on the reading client the answer would wait behind a fetch.
-        self._offsets_client: AIOKafkaConsumer | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._failure: Exception | None = None
-
-    async def start(self, *, patient: bool = False) -> None:
-        """Open the file, connect, and follow in the background."""
-        if not patient:
-            await self._open()
-        self._task = asyncio.create_task(self._follow())
-
-    async def _open(self) -> None:
-        await self._file.create()
-        client = await connect(self._cluster, committed=True)
-        try:
-            self._partitions = [
-                tp
-                for topic in self._file.sources
-                for tp in await topic_partitions(self._cluster, topic)
-            ]
-        except BaseException:
-            await client.stop()
-            raise
-        self._offsets_client = client
-
-    async def close(self) -> None:
-        """Stop, and leave the file open."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
-        if self._offsets_client is not None:
-            await self._offsets_client.stop()
-            self._offsets_client = None
-
-    async def catch_up(
-        self,
-        *,
-        timeout_s: float | None = None,
-        on_progress: Callable[[int, int], None] = lambda *_: None,
-        at_least: Mapping[TopicPartition, int] | None = None,
-    ) -> None:
-        """Wait until the index has every record that the topics have now."""
         try:
             async with asyncio.timeout(timeout_s):
                 ends = await self.ends()
@@ -243,7 +184,7 @@ class Follower:
                 if after > position:
                     batches.append(Batch(tp.topic, tp.partition, position, after, records))
             if batches:
-                await self._file.insert(batches)
+                await self.file.insert(batches)
                 at |= {TopicPartition(b.topic, b.partition): b.next for b in batches}
             await self._report(at, unverified)
             if time.monotonic() - cleaned_up > _CLEAN_UP_EVERY_S:
@@ -257,7 +198,7 @@ class Follower:
         bounds = {}
         for tp in self._partitions:
             start, end = starts[tp], ends[tp]
-            if (rows_max := self._file.sources[tp.topic].rows_max) is not None:
+            if (rows_max := self.file.sources[tp.topic].rows_max) is not None:
                 count = sum(other.topic == tp.topic for other in self._partitions)
                 start = max(start, end - rows_max // count)
             bounds[tp] = start, end
@@ -269,11 +210,11 @@ class Follower:
         """Return the offset to read from, and the record that must be there, by partition."""
         positions: dict[TopicPartition, int] = {}
         unverified: dict[TopicPartition, ReadPosition] = {}
-        known = {topic: await self._file.positions(topic) for topic in self._file.sources}
+        known = {topic: await self.file.positions(topic) for topic in self.file.sources}
         for tp, (start, end) in (await self._bounds(client)).items():
             at = known[tp.topic].get(tp.partition)
             if at is None or at.next > end or at.next < start:
-                await self._file.restart(tp, start)
+                await self.file.restart(tp, start)
                 positions[tp] = start
             elif at.last is None or at.last < start:
                 positions[tp] = at.next
@@ -288,7 +229,7 @@ class Follower:
     ) -> None:
         if (known.last, known.fingerprint) != (record.offset, fingerprint(record)):
             _log.warning("The topic %s was recreated. Its index is rebuilt.", tp.topic)
-            await self._file.restart(tp, 0)
+            await self.file.restart(tp, 0)
             raise IndexChangedError
 
     async def _report(
@@ -304,6 +245,12 @@ class Follower:
         bounds = await self._bounds(client)
         if any(bounds[tp][1] < offset for tp, offset in at.items()):
             raise IndexChangedError
-        for topic in self._file.sources:
+        for topic in self.file.sources:
             starts = {tp.partition: start for tp, (start, _) in bounds.items() if tp.topic == topic}
-            await self._file.drop_below(topic, starts)
+            await self.file.drop_below(topic, starts)
+
+
+def file_name(kind: str, cluster: Cluster) -> str:
+    """Return the index's file name, which is different for each cluster and prefix."""
+    where = f"{cluster.bootstrap}\n{cluster.topic_prefix}"
+    return f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:16]}.sqlite"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hookseal.dead_letters.index.file import known_text_ids
-from hookseal.dead_letters.index.follower import Follower, TopicIndex, file_name
+from hookseal.dead_letters.index.file import IndexFile, known_text_ids
+from hookseal.dead_letters.index.follower import KafkaIndex, file_name
 from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.letter import Letter, LettersListed, LogCursor
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from hookseal.dead_letters.index.follower import Follow
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.kafka.cluster import Cluster
 
@@ -33,14 +31,10 @@ _CUSTOMER, _ENDPOINT, _REASON, _ERROR, _TYPE = (
 )
 
 
-class Letters(TopicIndex):
-    """Dead letters, and the ledger of their replays."""
+class LetterQueries:
+    """Queries of an index with a `LetterSource` and a `ReplaySource`."""
 
-    def __init__(self, path: Path, names: TopicNames, follow: Follow) -> None:
-        super().__init__(
-            path, (LetterSource(names.dead_letters), ReplaySource(names.replays)), follow
-        )
-        self._topic = names.dead_letters
+    file: IndexFile
 
     async def page(
         self,
@@ -156,15 +150,6 @@ class Letters(TopicIndex):
         )
         return (-1, -1) if found is None else (int(found[0]), int(found[1]))
 
-    async def letter_ends(self) -> dict[int, int]:
-        """Return the end offset of each partition of `dead-letters`.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
-        ends = await self.follower.ends()
-        return {tp.partition: end for tp, end in ends.items() if tp.topic == self._topic}
-
     async def _select(self, wanted: LetterFilter, statement: str, *values: object) -> list[Any]:
         """Return the rows of a statement with the filter as `{where}`; values are bound."""
 
@@ -179,13 +164,14 @@ class Letters(TopicIndex):
         return await self.file.read(read)
 
 
-class LetterIndex(Letters):
-    """Follows the topics `dead-letters` and `replays`."""
+class LetterIndex(KafkaIndex, LetterQueries):
+    """Dead letters on the topic `dead-letters`, and the ledger of their replays on `replays`."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         """Keep the index in a file in `folder`, which processes may share."""
-        path = folder / file_name("dead-letters", cluster)
-        super().__init__(path, TopicNames(cluster.topic_prefix), partial(Follower, cluster))
+        names = TopicNames(cluster.topic_prefix)
+        sources = (LetterSource(names.dead_letters), ReplaySource(names.replays))
+        super().__init__(cluster, folder / file_name("dead-letters", cluster), sources)
 
 
 class _Condition(NamedTuple):

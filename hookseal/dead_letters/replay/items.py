@@ -16,7 +16,7 @@ from hookseal.errors import InvalidEventError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from hookseal.dead_letters.index.letters import Letters
+    from hookseal.dead_letters.index.letters import LetterQueries
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.domain.record import Headers, Record
 
@@ -64,7 +64,7 @@ class EventsWanted:
         return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
 
 
-async def plan_of(index: Letters, wanted: LetterFilter) -> ReplayPlan:
+async def plan_of(index: LetterQueries, wanted: LetterFilter) -> ReplayPlan:
     """Return what a replay would do. Replayed letters are counted whatever the filter says."""
     reasons = _included_reasons(wanted)
 

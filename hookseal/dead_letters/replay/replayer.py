@@ -28,7 +28,7 @@ from hookseal.kafka.topics import TopicNames, partition_count
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from hookseal.dead_letters.index.letters import LetterIndex
     from hookseal.dead_letters.replay.items import EventsWanted
@@ -84,13 +84,13 @@ class Replayer:
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
-        ends = await self._index.letter_ends()
+        ends = await self._index.ends()
         run = _Run(limit)
         permits = asyncio.Semaphore(_PARALLEL_PARTITIONS)
 
         async def replay_partition(partition: int) -> None:
             async def publish(lease: ReplayLease) -> None:
-                await self._letters(lease, todo, ends[partition], run)
+                await self._letters(lease, todo, ends, run)
 
             async with permits:
                 if run.left != 0:
@@ -173,7 +173,13 @@ class Replayer:
                 finally:
                     await lease.release()
 
-    async def _letters(self, lease: ReplayLease, todo: LetterFilter, end: int, run: _Run) -> None:
+    async def _letters(
+        self,
+        lease: ReplayLease,
+        todo: LetterFilter,
+        ends: Mapping[TopicPartition, int],
+        run: _Run,
+    ) -> None:
         # Read the ledger first: it has what an earlier holder published.
         await self._index.catch_up(at_least=lease.ledger_end)
         partition = lease.events.partition
@@ -183,7 +189,7 @@ class Replayer:
             while count := run.reserve():
                 try:
                     expected = await self._index.offsets(
-                        todo, partition, after=after, before=end, limit=count
+                        todo, partition, after=after, before=ends[tp], limit=count
                     )
                     if not expected:
                         break
