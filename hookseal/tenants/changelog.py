@@ -12,10 +12,8 @@ from hookseal.kafka.topics import TopicNames
 from hookseal.retry import RetryDelay
 from hookseal.telemetry.logs import logger
 from hookseal.tenants.freshness_probe import FreshnessProbe
-from hookseal.tenants.index import TenantIndex
-from hookseal.tenants.key_check import master_key_wrong
-from hookseal.tenants.unauthenticated import UnauthenticatedRecords
-from hookseal.tenants.waiters import TenantWaiters
+from hookseal.tenants.index import TenantIndex, TenantWaiters
+from hookseal.tenants.key_check import UnauthenticatedRecords, master_key_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

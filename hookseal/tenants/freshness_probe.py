@@ -23,14 +23,6 @@ _GAP_AFTER_FAILURE_S = 0.5
 _REACH_S = 5.0
 
 
-class _Request:
-    """One request, and the callers that wait for its answer."""
-
-    def __init__(self) -> None:
-        self.done = asyncio.Event()
-        self.reached = False
-
-
 class FreshnessProbe:
     """Asks for the end of the log about once a second, and at once for a caller of `settle`.
 
@@ -63,7 +55,8 @@ class FreshnessProbe:
         self._advanced = asyncio.Event()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._next = _Request()
+        # Of the next request: whether the reader reached the end of the log.
+        self._next: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     @property
     def age_s(self) -> float | None:
@@ -80,14 +73,9 @@ class FreshnessProbe:
         A call during a request waits for the next one: the answer to the current one may be older
         than the call.
         """
-        awaited = self._next
         self._wanted.set()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await awaited.done.wait()
-        except TimeoutError:
-            return False
-        return awaited.reached
+        done, _ = await asyncio.wait((self._next,), timeout=timeout_s)
+        return any(result.result() for result in done)
 
     async def run(self) -> None:
         """Ask until cancelled.
@@ -112,22 +100,23 @@ class FreshnessProbe:
                 else:
                     gap_s = _GAP_S
         finally:
-            self._next.done.set()
+            self._next.set_result(False)
 
     async def _ask_once(self) -> None:
-        this, self._next = self._next, _Request()
+        result, self._next = self._next, asyncio.get_running_loop().create_future()
         self._wanted.clear()
+        reached = False
         try:
             self._asked_at = asked_at = self._now()
             self.ends = await self._ask()
             self._on_asked(None)
-            this.reached = await self._reach(self.ends)
-            if this.reached:
+            reached = await self._reach(self.ends)
+            if reached:
                 # Records that were written after the request may not be read yet.
                 self._caught_up_at = asked_at
                 self._on_caught_up()
         finally:
-            this.done.set()
+            result.set_result(reached)
 
     async def _reach(self, ends: Mapping[int, int]) -> bool:
         deadline = self._now() + _REACH_S

@@ -1,7 +1,8 @@
-"""Tenants in memory: documents, owners of API keys, and their order."""
+"""Tenants in memory: documents, owners of API keys, their order, and waits for their changes."""
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from hookseal.errors import InvalidInputError
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hookseal.domain.tenant import Tenant
+
+    Predicate = Callable[[Tenant | None], bool]
 
 _log = logger(__name__)
 
@@ -130,3 +133,47 @@ class TenantIndex:
         for key in _key_ids.decode(document).api_keys:
             if self._holders.get(key.id) == customer_id:
                 del self._holders[key.id]
+
+
+class TenantWaiters:
+    """Waiting callers by customer id: a change wakes only the callers of its tenant."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[asyncio.Future[Tenant | None], Predicate]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._waiting))
+
+    async def wait(
+        self, customer_id: str, predicate: Predicate, *, timeout_s: float
+    ) -> Tenant | None:
+        """Return the first state of the tenant, from now on, for which the predicate holds.
+
+        Errors of the predicate are raised.
+
+        Raises:
+            TimeoutError: It held for none within `timeout_s` seconds.
+        """
+        answer: asyncio.Future[Tenant | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(customer_id, {})[answer] = predicate
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        finally:
+            del self._waiting[customer_id][answer]
+            if not self._waiting[customer_id]:
+                del self._waiting[customer_id]
+
+    def notify(self, customer_id: str, tenant: Tenant | None) -> None:
+        """Pass the new state of a tenant to its callers; None = deleted."""
+        for answer, predicate in self._waiting.get(customer_id, {}).items():
+            if answer.done():
+                continue
+            try:
+                if predicate(tenant):
+                    answer.set_result(tenant)
+            except Exception as error:  # noqa: BLE001 - raised to the caller whose predicate failed
+                answer.set_exception(error)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.tenants.waiters import TenantWaiters
+from hookseal.tenants.index import TenantWaiters
 from tests.builders import a_tenant
 
 if TYPE_CHECKING:
