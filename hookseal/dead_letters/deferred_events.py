@@ -117,14 +117,8 @@ class KafkaDeferredEvents:
                     self._ledger, key=None, value=encode(entry), partition=partition
                 )
             except RecordRefusedError as error:
-                _log.error(
-                    "The ledger lacks %d dead letters of partition %d, %d to %d: %s",
-                    len(some),
-                    partition,
-                    some[0].offset,
-                    some[-1].offset,
-                    error.message,
-                )
+                part = (partition, some[0].offset, some[-1].offset)
+                _log.error("The ledger lacks letters %d/%d to %d: %s", *part, error.message)
 
     @asynccontextmanager
     async def _locked_client(self) -> AsyncIterator[AIOKafkaConsumer]:

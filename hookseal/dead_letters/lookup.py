@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
 
-# The clocks of workers and brokers differ, and the log is written a moment later.
+# Clocks of workers and brokers differ, and workers write the log with a delay.
 _MARGIN_MS = 10_000
 
 
@@ -47,7 +47,7 @@ class DeadLetterLookup:
         return None
 
     async def attempts(self, letter: Record) -> list[AttemptRecord]:
-        """Return the attempts before a letter, as far as the delivery log has them.
+        """Return the attempts before a letter that the delivery log still has.
 
         Reads only the letter's partition of `deliveries`, and only the time that the letter names.
 
@@ -76,7 +76,7 @@ class DeadLetterLookup:
 
 
 def is_attempt_before(attempt: AttemptRecord, letter: Record) -> bool:
-    """Return whether this attempt is one of those that led to the letter."""
+    """Return whether this attempt led to the letter."""
     added = added_headers(letter.headers)
     began, ended = _attempted_between(added)
     if began is None or ended is None:

@@ -133,17 +133,17 @@ class _StoreIndex:
         else:
             _, behind = await self._store.bounds(log, place.partition)
         entries = cast("Any", [_entry(record) for record in found])
-        batch = Batch(place.topic, place.partition, at, behind, entries)
+        batch = Batch(place, at, behind, entries)
         await self.file.insert([batch])
         self._at[place] = behind
 
     async def _tidy(self) -> None:
-        for log in self._logs:
-            starts = {
-                one: (await self._store.bounds(log, one))[0]
-                for one in range(self._store.partitions)
-            }
-            await self.file.drop_below(log, starts)
+        starts = {
+            TopicPartition(log, one): (await self._store.bounds(log, one))[0]
+            for log in self._logs
+            for one in range(self._store.partitions)
+        }
+        await self.file.drop_below(starts)
 
 
 class LocalLetters(_StoreIndex, LetterQueries):

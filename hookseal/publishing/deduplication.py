@@ -14,12 +14,7 @@ _FINGERPRINT_BYTES = 8
 
 
 class Published(NamedTuple):
-    """A record that was published under a chosen id.
-
-    Attributes:
-        fingerprint: Of its value.
-        at: Unix seconds.
-    """
+    """A record with a chosen id: the fingerprint of its value, and its Unix time of publication."""
 
     fingerprint: bytes
     partition: int
@@ -28,13 +23,9 @@ class Published(NamedTuple):
 
 
 def mark_of(customer_id: bytes, event_id: bytes, copy: int | None = None) -> bytes:
-    """Return the key of an event id, which has the same size for ids of any length.
+    """Return the key of an event id, of the same size for all ids. Broadcasts have no customer id.
 
-    Args:
-        customer_id: Empty for a broadcast.
-        event_id: Unique within the customer.
-        copy: The partition of a broadcast's copy. Each copy is remembered on its own, so that a
-            repeat writes the missing ones.
+    Each copy of a broadcast is remembered by its partition, so that a repeat writes missing ones.
     """
     partition = b"" if copy is None else b"%d" % copy
     # No id contains a line break.

@@ -60,7 +60,7 @@ class EventLog:
         )
 
     async def start(self) -> None:
-        """Connect in the background; returns at once, also while Kafka is down."""
+        """Connect in the background; return at once."""
         await self._writer.start()
         await self._follower.start()
 
@@ -84,15 +84,7 @@ class EventLog:
         """Publish events, in this order for each customer; return the positions of their records.
 
         A broadcast has a record on each partition, in order. An event whose id was published within
-        the window is not written again.
-
-        Raises:
-            EventIdReusedError: One of the ids belongs to another event; no event was written.
-            InvalidInputError: `batch_too_large`: no event was written; `record_too_large`: one of
-                them is over the limit of the topic, the others may have been written.
-            BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: no event was
-                written; `publish_failed`: each may have been written, or may yet be;
-                `record_refused`: one of them cannot be written, the others may have been.
+        the window is not written again. Errors: see `hookseal.api.ports.Events`.
         """
         partitions = self._writer.known_partitions()
         records = sum(partitions if draft.is_broadcast else 1 for draft in drafts)
@@ -130,11 +122,7 @@ class EventLog:
         ]
 
     async def publish_once(self, notice: Notice) -> None:
-        """Write the notice; a failure is raised and not retried.
-
-        Raises:
-            BrokerError: As `publish_many`.
-        """
+        """Write the notice; a failure is raised and not retried."""
         customer_id = notice.customer_id
         partition = partition_of(customer_id, self._writer.known_partitions())
         write = PendingRecord(partition, customer_id.encode(), notice.value, notice.headers)

@@ -92,7 +92,7 @@ class EventFollower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Follow in the background; returns at once, also while Kafka is down."""
+        """Follow in the background; return at once."""
         self._task = asyncio.create_task(self._keep_following())
 
     async def close(self) -> None:

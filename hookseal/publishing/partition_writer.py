@@ -57,14 +57,7 @@ class PendingAck:
 
 @dataclass(eq=False, slots=True)
 class PendingRecord:
-    """A record that waits to be written.
-
-    Attributes:
-        mark: Key of its event id, if the caller chose one.
-        fingerprint: Of its value, if the caller chose its id.
-        offset: -1 until it is written.
-        pending_acks: The requests that wait for it.
-    """
+    """A record that waits to be written; with mark and fingerprint if its id was chosen."""
 
     partition: int
     key: bytes | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import InvalidTimestampError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.event import Event
     from hookseal.domain.notice import Notice
-    from hookseal.domain.record import Headers, Record
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 
@@ -70,6 +70,13 @@ class KafkaRouter:
                 record too large.
         """
         record = event.record
+        write = partial(
+            self._producer.publish_surely,
+            self._topic,
+            key=record.key,
+            value=record.value,
+            partition=partition,
+        )
         headers = (
             *record.headers,
             # The id may be derived from the record's old position.
@@ -77,22 +84,10 @@ class KafkaRouter:
             (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
         )
         try:
-            await self._produce(record, headers, partition, record.timestamp_ms)
+            await write(headers=headers, timestamp_ms=record.timestamp_ms)
         except RecordRefusedError as error:
             if not isinstance(error.__cause__, (InvalidTimestampError, OverflowError)):
                 raise
             # The topic may refuse the producer's timestamp. A header keeps the event's time.
             timestamp = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
-            await self._produce(record, (*headers, timestamp), partition, None)
-
-    async def _produce(
-        self, record: Record, headers: Headers, partition: int, timestamp_ms: int | None
-    ) -> None:
-        await self._producer.publish_surely(
-            self._topic,
-            key=record.key,
-            value=record.value,
-            headers=headers,
-            partition=partition,
-            timestamp_ms=timestamp_ms,
-        )
+            await write(headers=(*headers, timestamp))

@@ -73,7 +73,7 @@ class EventWriter:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
-        """Connect in the background; returns at once, also while Kafka is down."""
+        """Connect in the background; return at once."""
         self._lost.set()
         self._tasks = (
             asyncio.create_task(self._keep_connected()),
@@ -104,21 +104,13 @@ class EventWriter:
         return None
 
     def known_partitions(self) -> int:
-        """Return how many partitions the topic has.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`, if the number was never known.
-        """
+        """Return how many partitions the topic has; raise a `BrokerError` if it is unknown."""
         if not self._writers:
             raise self._reason or self._cluster.unreachable()
         return len(self._writers)
 
     def check_room(self, writes: Sequence[PendingRecord]) -> None:
-        """Raise if these records cannot be accepted.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`; `overloaded`: the queue is full.
-        """
+        """Raise `broker_unreachable`, `topic_missing`, or `overloaded` if the queue is full."""
         if not writes:
             return
         if self._client is None and self._reason is not None:
@@ -229,11 +221,22 @@ class EventWriter:
             write.pending_acks = []
 
     async def _keep_connected(self) -> None:
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             await self._lost.wait()
+            try:
+                client = await self._connect()
+            except BrokerError as error:
+                self._reason, pause_s = error, delay.next_s()
+                _log.warning("%s Retrying in %.1f s.", error.message, pause_s)
+                for writer in self._writers:
+                    # A part of an earlier request may wait here. New requests are refused at once.
+                    self._finish(writer.drop_all(), _failed("no broker answers"))
+                await asyncio.sleep(pause_s)
+                continue
+            delay.reset()
             self._lost.clear()
-            self._client = await self._connect()
-            self._reason = None
+            self._client, self._reason = client, None
             self._wake.set()
             old, self._failed = self._failed, None
             if old is not None:
@@ -242,19 +245,6 @@ class EventWriter:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _connect(self) -> AIOKafkaProducer:
-        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
-        while True:
-            try:
-                return await self._connected()
-            except BrokerError as error:
-                self._reason, pause_s = error, delay.next_s()
-                _log.warning("%s Retrying in %.1f s.", error.message, pause_s)
-            for writer in self._writers:
-                # A part of an earlier request may wait here. New requests are refused at once.
-                self._finish(writer.drop_all(), _failed("no broker answers"))
-            await asyncio.sleep(pause_s)
-
-    async def _connected(self) -> AIOKafkaProducer:
         # Check first: a broker may create a topic that a producer asks about.
         try:
             found = await partitions_of(self._cluster, [self._topic])

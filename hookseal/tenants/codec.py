@@ -108,11 +108,7 @@ class TenantCodec:
         return _converted_tenant(tenants.decode(document), self._decrypt)
 
     def tenant_in(self, key: bytes, value: bytes) -> Tenant:
-        """Read a tenant's record.
-
-        Raises:
-            InvalidInputError: `tenant_document_forged`, and as `tenant_of`.
-        """
+        """Read a tenant's record; raise as `checked_document` and `tenant_of`."""
         return self.tenant_of(self.checked_document(key, value).document)
 
     def _decrypt(self, value: str, customer_id: str, endpoint_id: str, name: str) -> str:

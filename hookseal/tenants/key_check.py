@@ -46,8 +46,8 @@ def master_key_wrong(documents: int) -> ConfigurationError:
     )
 
 
-async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST) -> KeyFit:
-    """Check the `latest` offsets of each partition of the changelog.
+async def key_fit(cluster: Cluster, codec: TenantCodec) -> KeyFit:
+    """Check the last 200 offsets of each partition of the changelog.
 
     The last record of each tenant counts. Deleted tenants do not count.
 
@@ -61,7 +61,7 @@ async def key_fit(cluster: Cluster, codec: TenantCodec, *, latest: int = _LATEST
             starts = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
             ranges = {
-                place: (max(starts[place], ends[place] - latest), ends[place]) for place in places
+                place: (max(starts[place], ends[place] - _LATEST), ends[place]) for place in places
             }
             async for record in read_ranges(consumer, ranges):
                 key, value = record.key or b"", record.value

@@ -56,11 +56,7 @@ class TenantsModel(TenantChangelogConsumer):
         return self.recovered and self.age_s is not None and self.age_s <= self._max_staleness_s
 
     def why_not_ready(self) -> BrokerError | ConfigurationError | None:
-        """Return why the model is not ready, or None.
-
-        `master_key_wrong`, `broker_unreachable`, `topic_missing`, `topic_unreadable`,
-        `topic_replaced`, `tenants_failed`, `tenants_recovering`, `tenants_stale`.
-        """
+        """Return an error of `first`, `tenants_recovering` or `tenants_stale`; None if ready."""
         if self.ready:
             return None
         if error := self.wrong_key or self.error:
@@ -88,10 +84,7 @@ class TenantsModel(TenantChangelogConsumer):
         return self.index.customer_of(key_id)
 
     def page(self, after: str | None = None, limit: int | None = None) -> list[Tenant]:
-        """Return up to `limit` tenants (None = all) behind a customer id, ordered by id.
-
-        `after` need not be the id of a tenant.
-        """
+        """Return up to `limit` tenants (None = all) behind a customer id, ordered by id."""
         return self.index.page(after, self.count if limit is None else limit)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hookseal.dead_letters.index.file import IndexFile, Source, known_text_ids
+from hookseal.dead_letters.index.file import ID_OF, IndexFile, Source
 from hookseal.dead_letters.index.follower import KafkaIndex, file_name
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.letter import Attempted, AttemptsListed
@@ -115,53 +115,36 @@ class AttemptQueries:
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
         """Return a page of a tenant's attempts, newest first, and the cursor of the next page."""
-
-        def read(connection: sqlite3.Connection) -> list[Attempted]:
-            conditions = ["a.customer = ?"]
-            values: list[object] = [*known_text_ids(connection, (customer_id,))]
-            if endpoint_id is not None:
-                conditions.append("a.endpoint = ?")
-                values += known_text_ids(connection, (endpoint_id,))
-            if len(values) != len(conditions):
-                return []
-            if event_id is not None:
-                conditions.append("a.event_id = ?")
-                values.append(event_id)
-            if cursor is not None:
-                conditions.append("(a.at, a.partition, a.offset) < (?, ?, ?)")
-                values += cursor
-            rows = connection.execute(
-                f"{_SELECT} {' AND '.join(conditions)} "
-                "ORDER BY a.at DESC, a.partition DESC, a.offset DESC LIMIT ?",
-                (*values, limit + 1),
-            )
-            return [Attempted(*row) for row in rows]
-
-        found = await self.file.read(read)
-        attempts = found[:limit]
-        return AttemptsListed(attempts, attempts[-1].cursor if len(found) > limit else None)
+        conditions, values = [f"a.customer = {ID_OF}"], [customer_id]
+        if endpoint_id is not None:
+            conditions.append(f"a.endpoint = {ID_OF}")
+            values.append(endpoint_id)
+        if event_id is not None:
+            conditions.append("a.event_id = ?")
+            values.append(event_id)
+        if cursor is not None:
+            conditions.append("(a.at, a.partition, a.offset) < (?, ?, ?)")
+        rows = await self.file.fetch(
+            f"{_SELECT} {' AND '.join(conditions)} "
+            "ORDER BY a.at DESC, a.partition DESC, a.offset DESC LIMIT ?",
+            (*values, *(cursor or ()), limit + 1),
+        )
+        attempts = [Attempted(*row) for row in rows[:limit]]
+        return AttemptsListed(attempts, attempts[-1].cursor if len(rows) > limit else None)
 
     async def latest(self, since_ms: int, each: int) -> list[Attempted]:
-        """Return the attempts of all tenants since `since_ms`, in order within a partition.
-
-        Args:
-            since_ms: Milliseconds since the Unix epoch.
-            each: Limit per partition; the latest attempts are returned.
-        """
-
-        def read(connection: sqlite3.Connection) -> list[Attempted]:
+        """Return attempts since a Unix time (ms), in order: the latest `each` per partition."""
+        found: list[Attempted] = []
+        for (partition,) in await self.file.fetch(
+            "SELECT partition FROM positions ORDER BY partition"
+        ):
             # The primary key finds the last rows without a scan of the table.
-            partitions = connection.execute("SELECT partition FROM positions ORDER BY partition")
-            found: list[Attempted] = []
-            for (partition,) in partitions.fetchall():
-                rows = connection.execute(
-                    f"{_SELECT} a.partition = ? ORDER BY a.offset DESC LIMIT ?", (partition, each)
-                )
-                latest = [attempt for row in rows if (attempt := Attempted(*row)).at_ms >= since_ms]
-                found += reversed(latest)
-            return found
-
-        return await self.file.read(read)
+            rows = await self.file.fetch(
+                f"{_SELECT} a.partition = ? ORDER BY a.offset DESC LIMIT ?", (partition, each)
+            )
+            latest = [attempt for row in rows if (attempt := Attempted(*row)).at_ms >= since_ms]
+            found += reversed(latest)
+        return found
 
 
 class AttemptIndex(KafkaIndex, AttemptQueries):

@@ -10,7 +10,9 @@ import zlib
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from aiokafka import TopicPartition
 
 from hookseal.errors import ConfigurationError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from aiokafka import ConsumerRecord, TopicPartition
+    from aiokafka import ConsumerRecord
 
 _log = logging.getLogger(__name__)
 
@@ -56,17 +58,18 @@ CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNI
 """
 
 
+ID_OF = "(SELECT id FROM texts WHERE text = ?)"
+"""SQL: the id of a bound string; NULL if no row has the string."""
+
+
 class IndexChangedError(Exception):
     """Another process reset the index. Read on from its new position."""
 
 
 class ReadPosition(NamedTuple):
-    """Read position of one partition.
+    """The offset to read next; offset and fingerprint of the last record, if there was one.
 
-    Attributes:
-        next: The offset to read next.
-        last: Offset of the last record that was read; None = no record was read.
-        fingerprint: Of that record. A recreated topic has another record at this offset.
+    A recreated topic has another record at the last offset.
     """
 
     next: int
@@ -75,15 +78,9 @@ class ReadPosition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Records of one partition, in order.
+    """Records of one partition, and the read positions before and after them."""
 
-    Attributes:
-        start: Read position before the records.
-        next: Read position after the records, and after transaction markers behind them.
-    """
-
-    topic: str
-    partition: int
+    tp: TopicPartition
     start: int
     next: int
     records: Sequence[ConsumerRecord]
@@ -132,15 +129,6 @@ class Source(ABC):
         return found
 
 
-def known_text_ids(connection: sqlite3.Connection, texts: Iterable[str]) -> list[int]:
-    """Return the ids of those strings that have one."""
-    found = (
-        connection.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()
-        for text in texts
-    )
-    return [row[0] for row in found if row is not None]
-
-
 class IndexFile:
     """Rows and read positions of topics. Processes on one disk may share the file.
 
@@ -173,15 +161,14 @@ class IndexFile:
         self._threads.shutdown(wait=True)
         self._disconnect()
 
-    async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run a query in a thread."""
-        return await self._run(lambda: query(self._connection()))
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return the rows of a query."""
+        return await self._run(lambda: self._connection().execute(statement, values).fetchall())
 
-    async def positions(self, topic: str) -> dict[int, ReadPosition]:
-        """Return the read position of each partition of the topic."""
-        statement = "SELECT partition, next, last, fingerprint FROM positions WHERE topic = ?"
-        rows = await self.read(lambda it: it.execute(statement, (topic,)).fetchall())
-        return {partition: ReadPosition(*position) for partition, *position in rows}
+    async def positions(self) -> dict[TopicPartition, ReadPosition]:
+        """Return the read position of each partition."""
+        rows = await self.fetch("SELECT topic, partition, next, last, fingerprint FROM positions")
+        return {TopicPartition(*row[:2]): ReadPosition(*row[2:]) for row in rows}
 
     async def restart(self, tp: TopicPartition, offset: int) -> None:
         """Delete the rows of this partition, and read it from the offset."""
@@ -189,8 +176,7 @@ class IndexFile:
         def write(connection: sqlite3.Connection) -> None:
             self.sources[tp.topic].drop_below(connection, tp.partition, None)
             connection.execute(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, NULL, NULL)",
-                (tp.topic, tp.partition, offset),
+                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, NULL, NULL)", (*tp, offset)
             )
 
         await self._write(write)
@@ -208,12 +194,12 @@ class IndexFile:
 
         await self._write(write)
 
-    async def drop_below(self, topic: str, offsets: Mapping[int, int]) -> None:
+    async def drop_below(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Delete the rows of records below the offset of their partition."""
 
         def write(connection: sqlite3.Connection) -> None:
-            for partition, offset in offsets.items():
-                self.sources[topic].drop_below(connection, partition, offset)
+            for tp, offset in offsets.items():
+                self.sources[tp.topic].drop_below(connection, tp.partition, offset)
 
         await self._write(write)
 
@@ -268,24 +254,24 @@ class IndexFile:
         connection.execute("COMMIT")
 
     def _insert(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        at = (batch.topic, batch.partition)
+        tp = batch.tp
         found = connection.execute(
-            "SELECT next FROM positions WHERE topic = ? AND partition = ?", at
+            "SELECT next FROM positions WHERE topic = ? AND partition = ?", tp
         ).fetchone()
         if found is None or found[0] < batch.start:
             raise IndexChangedError
         if found[0] >= batch.next:
             return
         connection.execute(
-            "UPDATE positions SET next = ? WHERE topic = ? AND partition = ?", (batch.next, *at)
+            "UPDATE positions SET next = ? WHERE topic = ? AND partition = ?", (batch.next, *tp)
         )
         records = [record for record in batch.records if record.offset >= found[0]]
         if records:
-            self._insert_records(connection, batch.topic, records)
+            self._insert_records(connection, tp.topic, records)
             last = (records[-1].offset, fingerprint(records[-1]))
             connection.execute(
                 "UPDATE positions SET last = ?, fingerprint = ? WHERE topic = ? AND partition = ?",
-                (*last, *at),
+                (*last, *tp),
             )
 
     def _insert_records(

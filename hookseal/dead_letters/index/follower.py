@@ -8,7 +8,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hookseal.dead_letters.index.file import Batch, IndexChangedError, IndexFile, fingerprint
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from aiokafka import AIOKafkaConsumer, ConsumerRecord
+    from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
     from hookseal.dead_letters.index.file import ReadPosition, Source
     from hookseal.kafka.cluster import Cluster
@@ -50,12 +49,11 @@ class KafkaIndex:
     async def start(self, *, patient: bool = False) -> None:
         """Open the file, connect, and follow in the background.
 
-        Args:
-            patient: Return at once. Errors are retried, and queries raise them meanwhile.
+        If `patient`, return at once. Errors are retried, and queries raise them meanwhile.
 
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`; not if patient.
-            ConfigurationError: `index_unusable`; not if patient.
+            BrokerError: `broker_unreachable`, `topic_missing`.
+            ConfigurationError: `index_unusable`.
         """
         if not patient:
             await self._open()
@@ -182,10 +180,10 @@ class KafkaIndex:
                 if tp in unverified and records:
                     await self._verify(tp, unverified.pop(tp), records[0])
                 if after > position:
-                    batches.append(Batch(tp.topic, tp.partition, position, after, records))
+                    batches.append(Batch(tp, position, after, records))
             if batches:
                 await self.file.insert(batches)
-                at |= {TopicPartition(b.topic, b.partition): b.next for b in batches}
+                at |= {batch.tp: batch.next for batch in batches}
             await self._report(at, unverified)
             if time.monotonic() - cleaned_up > _CLEAN_UP_EVERY_S:
                 await self._clean_up(client, at)
@@ -210,9 +208,9 @@ class KafkaIndex:
         """Return the offset to read from, and the record that must be there, by partition."""
         positions: dict[TopicPartition, int] = {}
         unverified: dict[TopicPartition, ReadPosition] = {}
-        known = {topic: await self.file.positions(topic) for topic in self.file.sources}
+        known = await self.file.positions()
         for tp, (start, end) in (await self._bounds(client)).items():
-            at = known[tp.topic].get(tp.partition)
+            at = known.get(tp)
             if at is None or at.next > end or at.next < start:
                 await self.file.restart(tp, start)
                 positions[tp] = start
@@ -245,9 +243,7 @@ class KafkaIndex:
         bounds = await self._bounds(client)
         if any(bounds[tp][1] < offset for tp, offset in at.items()):
             raise IndexChangedError
-        for topic in self.file.sources:
-            starts = {tp.partition: start for tp, (start, _) in bounds.items() if tp.topic == topic}
-            await self.file.drop_below(topic, starts)
+        await self.file.drop_below({tp: start for tp, (start, _) in bounds.items()})
 
 
 def file_name(kind: str, cluster: Cluster) -> str:

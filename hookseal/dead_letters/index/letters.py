@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from hookseal.dead_letters.index.file import IndexFile, known_text_ids
+from hookseal.dead_letters.index.file import ID_OF, IndexFile
 from hookseal.dead_letters.index.follower import KafkaIndex, file_name
 from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
 from hookseal.domain.dead_letter import category_of
@@ -14,7 +14,6 @@ from hookseal.errors import InvalidInputError
 from hookseal.kafka.topics import TopicNames
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
     from hookseal.domain.letter_filter import LetterFilter, Order
@@ -73,17 +72,16 @@ class LetterQueries:
         Raises:
             InvalidInputError: `unknown_dead_letter`.
         """
-        statement = "SELECT at FROM letters WHERE partition = ? AND offset = ?"
-        found = await self.file.read(
-            lambda connection: connection.execute(statement, (partition, offset)).fetchone()
+        found = await self.file.fetch(
+            "SELECT at FROM letters WHERE partition = ? AND offset = ?", (partition, offset)
         )
-        if found is None:
+        if not found:
             raise InvalidInputError(
                 "unknown_dead_letter",
                 f"No dead letter exists at partition {partition}, offset {offset}.",
                 field=f"{partition}/{offset}",
             )
-        return LogCursor(found[0], partition, offset)
+        return LogCursor(found[0][0], partition, offset)
 
     async def counts(self, wanted: LetterFilter) -> dict[int, int]:
         """Return the number of letters, by partition."""
@@ -122,10 +120,7 @@ class LetterQueries:
     async def offsets(
         self, wanted: LetterFilter, partition: int, *, after: int, before: int, limit: int
     ) -> dict[int, int]:
-        """Return the timestamps (ms) of letters by offset, ascending.
-
-        Letters of this partition, with offsets between `after` and `before`, at most `limit`.
-        """
+        """Return the timestamps (ms) of letters between two offsets, by offset, ascending."""
         return dict(
             await self._select(
                 wanted,
@@ -139,29 +134,16 @@ class LetterQueries:
         )
 
     async def job(self, job: str, partition: int) -> tuple[int, int]:
-        """Return the progress of a job and its end, both offsets on `events`.
-
-        The first is the offset of the last replayed event. The second is behind the last event of
-        the job. -1 = unknown.
-        """
-        statement = "SELECT upto, goes_to FROM jobs WHERE job = ? AND partition = ?"
-        found = await self.file.read(
-            lambda connection: connection.execute(statement, (job, partition)).fetchone()
+        """Return the offset of a job's last replayed event, and its end offset; -1 = unknown."""
+        found: list[tuple[int, int]] = await self.file.fetch(
+            "SELECT upto, goes_to FROM jobs WHERE job = ? AND partition = ?", (job, partition)
         )
-        return (-1, -1) if found is None else (int(found[0]), int(found[1]))
+        return found[0] if found else (-1, -1)
 
     async def _select(self, wanted: LetterFilter, statement: str, *values: object) -> list[Any]:
         """Return the rows of a statement with the filter as `{where}`; values are bound."""
-
-        def read(connection: sqlite3.Connection) -> list[Any]:
-            condition = _condition(connection, wanted)
-            if condition is None:
-                return []
-            return connection.execute(
-                statement.format(where=condition.where), (*condition.values, *values)
-            ).fetchall()
-
-        return await self.file.read(read)
+        where, bound = _condition(wanted)
+        return await self.file.fetch(statement.format(where=where), (*bound, *values))
 
 
 class LetterIndex(KafkaIndex, LetterQueries):
@@ -174,31 +156,14 @@ class LetterIndex(KafkaIndex, LetterQueries):
         super().__init__(cluster, folder / file_name("dead-letters", cluster), sources)
 
 
-class _Condition(NamedTuple):
-    """A condition on `letters l`, and its bound values."""
-
-    where: str
-    values: list[object]
-
-
-def _condition(connection: sqlite3.Connection, wanted: LetterFilter) -> _Condition | None:
-    """Return the condition; None if no letter can match."""
+def _condition(wanted: LetterFilter) -> tuple[str, list[object]]:
+    """Return the condition on `letters l`, and its bound values."""
     parts: list[str] = ["1"]
     values: list[object] = []
-    for column, texts in (
-        ("customer", wanted.customer_id),
-        ("endpoint", wanted.endpoint_id),
-        ("reason", wanted.reasons),
-        ("type", wanted.event_type),
-    ):
-        if texts is None:
-            continue
-        ids = known_text_ids(connection, {texts} if isinstance(texts, str) else texts)
-        if not ids:
-            return None
-        parts.append(f"l.{column} IN ({', '.join('?' * len(ids))})")
-        values += ids
     for comparison, value in (
+        (f"l.customer = {ID_OF}", wanted.customer_id),
+        (f"l.endpoint = {ID_OF}", wanted.endpoint_id),
+        (f"l.type = {ID_OF}", wanted.event_type),
         ("l.status = ?", wanted.status),
         ("l.at >= ?", wanted.since_ms),
         ("l.at < ?", wanted.until_ms),
@@ -206,14 +171,16 @@ def _condition(connection: sqlite3.Connection, wanted: LetterFilter) -> _Conditi
         if value is not None:
             parts.append(comparison)
             values.append(value)
+    if wanted.reasons is not None:
+        texts = ", ".join("?" * len(wanted.reasons))
+        parts.append(f"l.reason IN (SELECT id FROM texts WHERE text IN ({texts}))")  # noqa: S608
+        values += wanted.reasons
     if wanted.places is not None:
-        if not wanted.places:
-            return None
         rows = ", ".join(["(?, ?)"] * len(wanted.places))
-        parts.append(f"(l.partition, l.offset) IN (VALUES {rows})")
+        parts.append(f"(l.partition, l.offset) IN (VALUES {rows})" if rows else "0")
         values += [number for position in wanted.places for number in position]
     if wanted.has_customer:
         parts.append("l.customer IS NOT NULL")
     if wanted.replayed is not None:
         parts.append(f"{_REPLAYED} IS {'NOT ' if wanted.replayed else ''}NULL")
-    return _Condition(" AND ".join(parts), values)
+    return " AND ".join(parts), values

@@ -25,12 +25,7 @@ _BATCH_MAX_BYTES = 4 * 1024 * 1024
 
 
 class Item(NamedTuple):
-    """One record to publish, with the offset and the timestamp of the letter or event it repeats.
-
-    Attributes:
-        key: The customer id.
-        headers: Contain the mark of the replay.
-    """
+    """One record to publish, with offset and timestamp of the letter or event that it repeats."""
 
     offset: int
     timestamp_ms: int
@@ -41,12 +36,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventsWanted:
-    """Events of one endpoint from a time on, including accepted events.
+    """Events of one endpoint from a time (ms) on, including accepted events.
 
     Attributes:
-        since_ms: Written at this time or later; milliseconds since the Unix epoch.
         wants: Whether the endpoint subscribes to an event type.
-        until_ms: Written before this time; None = up to the end when the replay begins.
+        until_ms: None = up to the end when the replay begins.
         again: A new name replays the same events once more.
     """
 

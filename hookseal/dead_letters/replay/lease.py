@@ -22,14 +22,12 @@ import secrets
 import socket
 import time
 from contextlib import asynccontextmanager, suppress
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from msgspec.structs import replace
 
-from hookseal.dead_letters.replay.turns import replay_busy
 from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
 from hookseal.domain.replay import parse_mark
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-    from aiokafka.structs import RecordMetadata
 
     from hookseal.dead_letters.replay.items import Item
     from hookseal.domain.record import Headers
@@ -73,13 +70,12 @@ class ReplayFencedError(Exception):
 class ItemRefusedError(ConflictError):
     """`replay_refused`: Kafka refuses one item; nothing of its batch was committed."""
 
-    def __init__(self, topic: str, partition: int, offset: int, cause: BaseException) -> None:
-        super().__init__(
-            "replay_refused",
-            f"Kafka refuses to publish the record {partition}/{offset} of {topic} again: "
-            f"{type(cause).__name__}. Raise max.message.bytes of `events`, or leave it out.",
-            field=f"{partition}/{offset}",
-        )
+
+def replay_busy() -> ConflictError:
+    """Return the error for a replay that waited too long for another one."""
+    return ConflictError(
+        "replay_busy", "Another replay runs on this partition. Retry when it has ended."
+    )
 
 
 class ReplayLease:
@@ -113,8 +109,6 @@ class ReplayLease:
     async def claim(self, *, wait_s: float | None = None) -> None:
         """Claim the partition; enter in the ledger what an earlier holder wrote and did not enter.
 
-        `wait_s` limits the wait for another holder; None = no limit.
-
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: `replay_busy`, after `wait_s` seconds.
@@ -130,10 +124,7 @@ class ReplayLease:
     async def publish(self, items: Sequence[Item], *, job: str = "", job_to: int = -1) -> None:
         """Publish in this order; return once all items are committed with their ledger entry.
 
-        Args:
-            items: If empty, only the ledger entry is written.
-            job: Empty for dead letters.
-            job_to: Offset on `events` up to which the job goes.
+        `job` is empty for dead letters; `job_to` is the offset on `events` up to which it goes.
 
         Raises:
             BrokerError: `publish_failed`. Some items may have been written: the next claim of the
@@ -283,21 +274,7 @@ class ReplayLease:
             raise self._failed(None)
         if self._cluster.idempotence:
             await client.begin_transaction()
-        sent = [await self._enqueue(client, item) for item in items]
-        results = await asyncio.gather(*sent, return_exceptions=True)
-        refused = [
-            (len(item.value), item, result)
-            for item, result in zip(items, results, strict=True)
-            if isinstance(result, BaseException) and is_permanent(result)
-        ]
-        if refused:
-            # The broker refuses a whole batch. Its largest record is the most likely cause.
-            _, item, error = max(refused, key=itemgetter(0))
-            raise self._refused(item, error) from error
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            self._events_to = max(self._events_to, result.offset + 1)
+        await self._publish_items(client, items)
         for entry in entries:
             written = await client.send_and_wait(
                 self._ledger.topic,
@@ -308,28 +285,50 @@ class ReplayLease:
         if self._cluster.idempotence:
             await client.commit_transaction()
 
-    async def _enqueue(
-        self, client: AIOKafkaProducer, item: Item
-    ) -> asyncio.Future[RecordMetadata]:
-        try:
-            return await enqueue(
-                client,
-                self.events.topic,
-                partition=self.events.partition,
-                key=item.key,
-                value=item.value,
-                headers=item.headers,
-                is_transactional=self._cluster.idempotence,
-            )
-        except Exception as error:
-            if is_permanent(error):
-                raise self._refused(item, error) from error
-            raise
+    async def _publish_items(self, client: AIOKafkaProducer, items: Sequence[Item]) -> None:
+        sent = []
+        for item in items:
+            try:
+                sent.append(
+                    await enqueue(
+                        client,
+                        self.events.topic,
+                        partition=self.events.partition,
+                        key=item.key,
+                        value=item.value,
+                        headers=item.headers,
+                        is_transactional=self._cluster.idempotence,
+                    )
+                )
+            except Exception as error:
+                if is_permanent(error):
+                    raise self._refused(item, error) from error
+                raise
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        refused = {
+            item: result
+            for item, result in zip(items, results, strict=True)
+            if isinstance(result, BaseException) and is_permanent(result)
+        }
+        if refused:
+            # The broker refuses a whole batch. Its largest record is the most likely cause.
+            item = max(refused, key=lambda item: len(item.value))
+            raise self._refused(item, refused[item]) from refused[item]
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            self._events_to = max(self._events_to, result.offset + 1)
 
     def _refused(self, item: Item, error: BaseException) -> ItemRefusedError:
         mark = parse_mark(last_header(item.headers, REPLAY_HEADER) or b"")
         topic = self._letters_topic if mark is None else mark.topic
-        refused = ItemRefusedError(topic, self.events.partition, item.offset, error)
+        record = f"{self.events.partition}/{item.offset}"
+        refused = ItemRefusedError(
+            "replay_refused",
+            f"Kafka refuses to publish the record {record} of {topic} again: "
+            f"{type(error).__name__}. Raise max.message.bytes of `events`, or leave it out.",
+            field=record,
+        )
         return self.refused.setdefault(item.offset, refused)
 
     def _entry(self, **what: Any) -> ReplayEntry:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +21,13 @@ from hookseal.dead_letters.replay.items import (
     plan_of,
     to_replay,
 )
-from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
-from hookseal.dead_letters.replay.turns import ReplayTurns
+from hookseal.dead_letters.replay.lease import (
+    ItemRefusedError,
+    ReplayFencedError,
+    ReplayLease,
+    replay_busy,
+)
+from hookseal.delivery.limits.concurrency import FairSemaphore
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.consumer import consume, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
@@ -28,7 +35,7 @@ from hookseal.kafka.topics import TopicNames, partition_count
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from hookseal.dead_letters.index.letters import LetterIndex
     from hookseal.dead_letters.replay.items import EventsWanted
@@ -89,8 +96,10 @@ class Replayer:
         permits = asyncio.Semaphore(_PARALLEL_PARTITIONS)
 
         async def replay_partition(partition: int) -> None:
+            end = ends[TopicPartition(self._names.dead_letters, partition)]
+
             async def publish(lease: ReplayLease) -> None:
-                await self._letters(lease, todo, ends, run)
+                await self._letters(lease, todo, end, run)
 
             async with permits:
                 if run.left != 0:
@@ -116,12 +125,8 @@ class Replayer:
 
         Return how many were published, and the offset to go on from; None = all are published.
         Each event is published once for equal `wanted`, in order, up to the end of the topic when
-        the first replay of `wanted` began. Replays among the events are skipped.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`.
-            ConfigurationError: As `topics.partition_count`.
-            ConflictError: `replay_busy`; `replay_refused`, as for `replay`.
+        the first replay of `wanted` began. Replays among the events are skipped. Errors: as
+        `replay`.
         """
         partition = partition_of(wanted.customer_id, await partition_count(self._cluster))
         run = _Run(limit)
@@ -173,13 +178,7 @@ class Replayer:
                 finally:
                     await lease.release()
 
-    async def _letters(
-        self,
-        lease: ReplayLease,
-        todo: LetterFilter,
-        ends: Mapping[TopicPartition, int],
-        run: _Run,
-    ) -> None:
+    async def _letters(self, lease: ReplayLease, todo: LetterFilter, end: int, run: _Run) -> None:
         # Read the ledger first: it has what an earlier holder published.
         await self._index.catch_up(at_least=lease.ledger_end)
         partition = lease.events.partition
@@ -189,7 +188,7 @@ class Replayer:
             while count := run.reserve():
                 try:
                     expected = await self._index.offsets(
-                        todo, partition, after=after, before=ends[tp], limit=count
+                        todo, partition, after=after, before=end, limit=count
                     )
                     if not expected:
                         break
@@ -265,3 +264,38 @@ class _Run:
         """Return unused reservations."""
         if self.left is not None:
             self.left += count
+
+
+class ReplayTurns:
+    """Runs one replay per partition at a time in this process; tenants take turns.
+
+    On Kafka, the first process that looks after a release gets the lease. A tenant with eight
+    replay loops would get it eight times out of nine, so tenants take turns before the process
+    competes with others.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._permits: dict[int, FairSemaphore] = defaultdict(lambda: FairSemaphore(1, None))
+
+    @asynccontextmanager
+    async def turn(
+        self, partition: int, customer_id: str, wait_s: float | None
+    ) -> AsyncIterator[float | None]:
+        """Hold the turn of a tenant; yield the seconds that are left of `wait_s`.
+
+        `wait_s` None = no limit. Replays of one tenant run in the order of their calls.
+
+        Raises:
+            ConflictError: `replay_busy`, after `wait_s` seconds.
+        """
+        permit, began = self._permits[partition], self._now()
+        try:
+            async with asyncio.timeout(wait_s):
+                await permit.acquire(customer_id)
+        except TimeoutError:
+            raise replay_busy() from None
+        try:
+            yield None if wait_s is None else max(0.0, wait_s - (self._now() - began))
+        finally:
+            permit.release(customer_id)
