@@ -38,8 +38,7 @@ _ENTRY_MAX_LETTERS = 500
 class KafkaDeferredEvents:
     """`DeferredEventStore` on the topics `dead-letters` and `replays`.
 
-    All backlogs of a worker share one consumer, which connects at the first use: reading a page
-    takes far less time than its deliveries.
+    All backlogs share one consumer: reading a page takes far less time than its deliveries.
     """
 
     def __init__(self, cluster: Cluster, names: TopicNames, producer: Producer) -> None:

@@ -36,10 +36,7 @@ class KafkaDeadLetters:
         held_after_s: float = _HELD_AFTER_S,
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """Count `held_after_s` seconds without an acknowledgement as a failure.
-
-        A refused letter is retried after `pause_s` seconds, then twice as long, up to 10 s.
-        """
+        """Count `held_after_s` seconds without an acknowledgement as a failure."""
         self._producer = producer
         self._topic = names.dead_letters
         self._observer = observer

@@ -71,8 +71,6 @@ class RecentIds:
         # Remove an expired entry first, so that the new one goes to the end of the order.
         self._found.pop(mark, None)
         self._found[mark] = published
-        while len(self._found) > self._ids_max or self._oldest_is_expired(published.at):
+        oldest_at = published.at - self._window_s
+        while len(self._found) > self._ids_max or next(iter(self._found.values())).at < oldest_at:
             self._found.popitem(last=False)
-
-    def _oldest_is_expired(self, now: float) -> bool:
-        return now - next(iter(self._found.values())).at > self._window_s

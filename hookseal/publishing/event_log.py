@@ -28,11 +28,7 @@ _WRITES_MAX = 20_000
 
 
 class EventLog:
-    """Publishes events; a duplicate gets the position of its first copy.
-
-    It remembers the ids that it wrote, and follows `events` for ids of other processes and of
-    earlier runs.
-    """
+    """Publishes events. A duplicate, also of another process, gets the first copy's position."""
 
     def __init__(
         self,
@@ -44,9 +40,8 @@ class EventLog:
         window_s: float = _WINDOW_S,
         sealing: Callable[[NewEvent], NewEvent] = lambda draft: draft,
     ) -> None:
-        """Remember at most `ids_max` ids, each for `window_s` seconds.
+        """Remember at most `ids_max` ids, each for `window_s` seconds; `now` is in Unix seconds.
 
-        An event must be acknowledged within `timeout_s` seconds. `now` returns Unix seconds.
         `sealing` transforms an event before it is written; it is deterministic.
         """
         self._sealing = sealing

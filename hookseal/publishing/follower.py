@@ -76,11 +76,7 @@ class EventFollower:
         window_s: float,
         now: Callable[[], float],
     ) -> None:
-        """Remember ids in `recent`, at first those of the last `window_s` seconds.
-
-        At most `records_max` records are read at a time over all partitions; older ones are
-        skipped.
-        """
+        """Remember ids of the last `window_s` seconds; read at most `records_max` at a time."""
         self._cluster = cluster
         self._topic = topic
         self._recent = recent

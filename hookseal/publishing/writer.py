@@ -38,9 +38,8 @@ _STOP_TIMEOUT_S = 5.0
 class EventWriter:
     """Writes records. Each is acknowledged by all in-sync replicas, or reported as failed.
 
-    An idempotent producer retries while Kafka is down. A batch in progress is written once Kafka
-    is back, although its requests timed out. Records that were not yet in a batch are dropped.
-    While a partition's batch is overdue, new records for it are refused at once.
+    While Kafka is down, the idempotent producer retries the batch in progress, although its
+    requests time out. Waiting records are dropped, and new ones are refused at once.
     """
 
     def __init__(
@@ -119,10 +118,9 @@ class EventWriter:
             if self._writers[partition].is_overdue(self._timeout_s):
                 raise self._cluster.unreachable()
         if self._queued_bytes + sum(write.size for write in writes) > self._queued_max_bytes:
+            limit = f"{self._queued_max_bytes:,} bytes"
             raise BrokerError(
-                "overloaded",
-                f"The queue of records for Kafka is full ({self._queued_max_bytes:,} bytes). Retry "
-                "later.",
+                "overloaded", f"The Kafka write queue is full ({limit}). Retry later."
             )
 
     def put(self, writes: Sequence[PendingRecord]) -> None:

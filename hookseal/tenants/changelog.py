@@ -32,10 +32,9 @@ _log = logger(__name__)
 
 
 class TenantChangelogConsumer:
-    """Reads the changelog from its start and follows it.
+    """Reads the changelog from its start and follows it. While the broker is down, tenants stay.
 
-    While the broker is away, the tenants stay as they were last read. A topic that is missing,
-    recreated or forbidden is read from its start once that is possible.
+    A topic that is missing, recreated or forbidden is read from its start once that is possible.
 
     Attributes:
         index: The tenants; incomplete or of a deleted topic unless `recovered`.
@@ -54,10 +53,7 @@ class TenantChangelogConsumer:
         partitions: Iterable[int] | None = None,
         on_forged: Callable[[], None] = lambda: None,
     ) -> None:
-        """Follow these partitions; None = all.
-
-        `on_forged` is called for each record without a MAC of ours. The record is skipped.
-        """
+        """Follow these partitions; None = all. Call `on_forged` for each record without our MAC."""
         self.index = TenantIndex(codec.tenant_of)
         self.outdated: set[str] = set()
         self.waiters = TenantWaiters()
@@ -116,8 +112,7 @@ class TenantChangelogConsumer:
     async def settle(self, timeout_s: float) -> bool:
         """Wait until all records that the changelog has now are read; return whether they are.
 
-        Afterwards a tenant or key that is not here does not exist, even if another process created
-        it just before. Many callers share one request to the broker.
+        Afterwards a missing tenant or key does not exist. Callers share requests to the broker.
         """
         return self.recovered and self._probe is not None and await self._probe.settle(timeout_s)
 

@@ -32,10 +32,7 @@ _NO_MAC = "The record has no MAC of a known master key: it was not written by th
 
 
 class TenantCodec:
-    """The codec of `tenant-commands` and of the tenants' changelog.
-
-    Values of custom headers are encrypted, because they are secrets of the tenants.
-    """
+    """The codec of `tenant-commands` and of the tenants' changelog; encrypts custom headers."""
 
     def __init__(self, names: TopicNames, master_keys: Sequence[bytes]) -> None:
         """Give the current master key first; records of the other keys are still read."""
@@ -73,9 +70,7 @@ class TenantCodec:
         command = commands.decode(genuine.document)
         if key != command.customer_id.encode():
             raise InvalidCommandError(
-                "command_key",
-                "The record's key differs from the command's customer id.",
-                field="key",
+                "command_key", "The record's key is not the command's customer id.", field="key"
             )
         try:
             return _converted_command(command, self._decrypt)

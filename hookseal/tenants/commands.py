@@ -92,10 +92,9 @@ class TenantsTable(Protocol):
         """Return the tenant as it is now, or None."""
 
     def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> Future[str]:
-        """Store the tenant, or delete it (None); takes effect at once.
+        """Store the tenant, or delete it (None), at once.
 
-        The future's result is `ok` once the changelog has the change, or the code with which Kafka
-        refused the change, which is then undone.
+        The future's result is `ok` once it is in the changelog, or the code of its refusal.
         """
         ...
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiokafka.errors import KafkaError
-
 from hookseal.errors import ConfigurationError, InvalidInputError
-from hookseal.kafka.consumer import consume, read_ranges, topic_partitions
+from hookseal.kafka.consumer import read_from, read_ranges, topic_partitions
 from hookseal.kafka.topics import TopicNames
 from hookseal.telemetry.logs import logger
 
@@ -54,40 +52,33 @@ async def key_fit(cluster: Cluster, codec: TenantCodec) -> KeyFit:
     Raises:
         BrokerError: `broker_unreachable`, `topic_missing`.
     """
-    places = await topic_partitions(cluster, TopicNames(cluster.topic_prefix).tenants_changelog)
+    partitions = await topic_partitions(cluster, TopicNames(cluster.topic_prefix).tenants_changelog)
     found: dict[bytes, bool] = {}
-    try:
-        async with consume(cluster, from_earliest=True) as consumer:
-            starts = await consumer.beginning_offsets(places)
-            ends = await consumer.end_offsets(places)
-            ranges = {
-                place: (max(starts[place], ends[place] - _LATEST), ends[place]) for place in places
-            }
-            async for record in read_ranges(consumer, ranges):
-                key, value = record.key or b"", record.value
-                if value is None:
-                    found.pop(key, None)
-                    continue
-                try:
-                    codec.checked_document(key, value)
-                except InvalidInputError:
-                    found[key] = False
-                else:
-                    found[key] = True
-    except (KafkaError, OSError) as error:
-        raise cluster.unreachable() from error
+    async with read_from(cluster, from_earliest=True) as consumer:
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        ranges = {tp: (max(starts[tp], ends[tp] - _LATEST), ends[tp]) for tp in partitions}
+        async for record in read_ranges(consumer, ranges):
+            key, value = record.key or b"", record.value
+            if value is None:
+                found.pop(key, None)
+                continue
+            try:
+                codec.checked_document(key, value)
+            except InvalidInputError:
+                found[key] = False
+            else:
+                found[key] = True
     return KeyFit(sum(found.values()), len(found))
 
 
 class UnauthenticatedRecords:
-    """Skipped records of the changelog, by key.
+    """Changelog records without our MAC: reported by `on_forged`, unless a record of ours follows.
 
-    A record that one of ours follows has no effect. Most of those have a MAC of the previous master
-    key and stay until the topic is compacted.
+    Most of those that are followed have a MAC of a previous master key, until compaction.
     """
 
     def __init__(self, on_forged: Callable[[], None]) -> None:
-        """Call `on_forged` for each record that is reported."""
         self._on_forged = on_forged
         self._skipped: dict[bytes, tuple[str, int, int]] = {}
 
@@ -113,10 +104,5 @@ class UnauthenticatedRecords:
         skipped, self._skipped = self._skipped, {}
         for topic, partition, offset in skipped.values():
             self._on_forged()
-            _log.error(
-                "registry.forged",
-                code="tenant_document_forged",
-                topic=topic,
-                partition=partition,
-                offset=offset,
-            )
+            position = {"topic": topic, "partition": partition, "offset": offset}
+            _log.error("registry.forged", code="tenant_document_forged", **position)

@@ -17,19 +17,15 @@ if TYPE_CHECKING:
 
 
 class TenantsModel(TenantChangelogConsumer):
-    """The tenants as of some milliseconds ago. Staleness is measured; see `ready`.
+    """The tenants as of some milliseconds ago; staleness is measured, see `ready`.
 
-    A long-lived process calls `start`, which returns at once and needs no broker, and `close`. A
-    short-lived one uses an asynchronous context manager, which waits until the changelog is read.
+    `start` needs no broker. The asynchronous context manager waits until the changelog is read.
     """
 
     def __init__(
         self, cluster: Cluster, codec: TenantCodec, *, max_staleness_s: float = 10.0, **more: Any
     ) -> None:
-        """Follow the changelog as `TenantChangelogConsumer` does.
-
-        The model is stale if the end of the log was not reached for `max_staleness_s` seconds.
-        """
+        """Be stale if the end of the log was not reached for `max_staleness_s` seconds."""
         super().__init__(cluster, codec, **more)
         self._max_staleness_s = max_staleness_s
 
@@ -50,8 +46,7 @@ class TenantsModel(TenantChangelogConsumer):
     def ready(self) -> bool:
         """Whether the changelog is read, and the model was up to date recently enough.
 
-        A revoked key is usually refused within milliseconds. A caller that checks `ready` refuses
-        it after `max_staleness_s` seconds at most.
+        A caller that checks it refuses a revoked key after `max_staleness_s` seconds at most.
         """
         return self.recovered and self.age_s is not None and self.age_s <= self._max_staleness_s
 
@@ -95,10 +90,9 @@ class TenantsModel(TenantChangelogConsumer):
     async def changed(
         self, customer_id: str, predicate: Callable[[Tenant | None], bool], *, timeout_s: float
     ) -> Tenant | None:
-        """Wait until a predicate holds for a tenant; return the state for which it held.
+        """Wait until a predicate holds for a state of a tenant; return that state; None = deleted.
 
-        The predicate gets the present state, then each state that the changelog brings; None = no
-        tenant. It is not called while the changelog is read for the first time.
+        The predicate is not called while the changelog is read for the first time.
 
         Raises:
             BrokerError: `no_worker_answered`, after `timeout_s` seconds.

@@ -42,20 +42,11 @@ class AttemptSource(Source):
     table = "attempts"
     schema = """
 CREATE TABLE IF NOT EXISTS attempts (
-    partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    customer INTEGER NOT NULL,
-    event_id TEXT NOT NULL,
-    type INTEGER NOT NULL,
-    endpoint INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    attempt_max INTEGER NOT NULL,
-    code INTEGER NOT NULL,
-    status INTEGER,
-    duration_us INTEGER NOT NULL,
-    kid INTEGER NOT NULL,
-    worker INTEGER NOT NULL,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, at INTEGER NOT NULL,
+    customer INTEGER NOT NULL, event_id TEXT NOT NULL, type INTEGER NOT NULL,
+    endpoint INTEGER NOT NULL, attempt INTEGER NOT NULL, attempt_max INTEGER NOT NULL,
+    code INTEGER NOT NULL, status INTEGER, duration_us INTEGER NOT NULL,
+    kid INTEGER NOT NULL, worker INTEGER NOT NULL,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS attempts_by_event ON attempts (customer, event_id);

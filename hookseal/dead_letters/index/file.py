@@ -47,11 +47,8 @@ _VERSION = 1001
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (
-    topic TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next INTEGER NOT NULL,
-    last INTEGER,
-    fingerprint INTEGER,
+    topic TEXT NOT NULL, partition INTEGER NOT NULL,
+    next INTEGER NOT NULL, last INTEGER, fingerprint INTEGER,
     PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);

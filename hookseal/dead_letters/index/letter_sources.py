@@ -36,18 +36,9 @@ class LetterSource(Source):
     # index alone, which takes 0.1 s instead of some seconds.
     schema = """
 CREATE TABLE IF NOT EXISTS letters (
-    partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    customer INTEGER,
-    endpoint INTEGER,
-    reason INTEGER,
-    type INTEGER,
-    status INTEGER,
-    attempts INTEGER,
-    event_id TEXT,
-    error INTEGER,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, ts INTEGER NOT NULL, at INTEGER NOT NULL,
+    customer INTEGER, endpoint INTEGER, reason INTEGER, type INTEGER,
+    status INTEGER, attempts INTEGER, event_id TEXT, error INTEGER,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS letters_by_customer ON letters
@@ -107,17 +98,11 @@ class ReplaySource(Source):
 
     schema = """
 CREATE TABLE IF NOT EXISTS replayed (
-    partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    at INTEGER NOT NULL,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, ts INTEGER NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (partition, offset, ts)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (
-    job TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    upto INTEGER NOT NULL,
-    goes_to INTEGER NOT NULL,
+    job TEXT NOT NULL, partition INTEGER NOT NULL, upto INTEGER NOT NULL, goes_to INTEGER NOT NULL,
     PRIMARY KEY (job, partition)
 ) WITHOUT ROWID;
 """

@@ -85,12 +85,8 @@ class LetterQueries:
 
     async def counts(self, wanted: LetterFilter) -> dict[int, int]:
         """Return the number of letters, by partition."""
-        return dict(
-            await self._select(
-                wanted,
-                "SELECT l.partition, count(*) FROM letters l WHERE {where} GROUP BY l.partition",
-            )
-        )
+        statement = "SELECT l.partition, count(*) FROM letters l WHERE {where} GROUP BY 1"
+        return dict(await self._select(wanted, statement))
 
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
         """Return the number of letters by customer, endpoint and reason, highest first."""

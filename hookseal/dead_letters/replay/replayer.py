@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from hookseal.dead_letters.replay.items import (
     batches,
@@ -29,7 +28,7 @@ from hookseal.dead_letters.replay.lease import (
 )
 from hookseal.delivery.limits.concurrency import FairSemaphore
 from hookseal.errors import BrokerError, ConflictError
-from hookseal.kafka.consumer import consume, record_from, records_at
+from hookseal.kafka.consumer import read_from, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames, partition_count
 from hookseal.retry import RetryDelay
@@ -184,7 +183,7 @@ class Replayer:
         partition = lease.events.partition
         tp = TopicPartition(self._names.dead_letters, partition)
         after = -1
-        async with consume(self._cluster) as client:
+        async with read_from(self._cluster) as client:
             while count := run.reserve():
                 try:
                     expected = await self._index.offsets(
@@ -198,8 +197,6 @@ class Replayer:
                         await lease.publish(batch)
                         run.done += len(batch)
                         count -= len(batch)
-                except KafkaError as error:
-                    raise self._cluster.unreachable() from error
                 finally:
                     run.give_back(count)
                 after = max(expected)
@@ -213,37 +210,34 @@ class Replayer:
         tp = lease.events
         upto, end = await self._index.job(wanted.job, tp.partition)
         deadline = time.monotonic() + _EVENTS_READ_S
-        async with consume(self._cluster) as client:
+        async with read_from(self._cluster) as client:
             client.assign([tp])
-            try:
-                if end < 0:
-                    end = (await client.end_offsets([tp]))[tp]
-                    await lease.publish((), job=wanted.job, job_to=end)
-                found = (await client.offsets_for_times({tp: wanted.since_ms}))[tp]
-                if found is None:
-                    return None
-                first = (await client.beginning_offsets([tp]))[tp]
-                position: int = max(found.offset, upto + 1, first, start)
-                client.seek(tp, position)
-                while position < end:
-                    if not run.left or time.monotonic() > deadline:
-                        return position
-                    fetched = await client.getmany(timeout_ms=1000, max_records=_BATCH_MAX_RECORDS)
-                    records = [
-                        record_from(record)
-                        for record in fetched.get(tp, ())
-                        if record.offset < end and record.offset not in lease.refused
-                    ]
-                    items = list(event_items(records, wanted, self._event_max_bytes))
-                    for batch in batches(items[: run.left]):
-                        await lease.publish(batch, job=wanted.job, job_to=end)
-                        run.done += len(batch)
-                        run.give_back(-len(batch))
-                        position = batch[-1].offset + 1
-                    if run.left or position > items[-1].offset:
-                        position = await client.position(tp)
-            except KafkaError as error:
-                raise self._cluster.unreachable() from error
+            if end < 0:
+                end = (await client.end_offsets([tp]))[tp]
+                await lease.publish((), job=wanted.job, job_to=end)
+            found = (await client.offsets_for_times({tp: wanted.since_ms}))[tp]
+            if found is None:
+                return None
+            first = (await client.beginning_offsets([tp]))[tp]
+            position: int = max(found.offset, upto + 1, first, start)
+            client.seek(tp, position)
+            while position < end:
+                if not run.left or time.monotonic() > deadline:
+                    return position
+                fetched = await client.getmany(timeout_ms=1000, max_records=_BATCH_MAX_RECORDS)
+                records = [
+                    record_from(record)
+                    for record in fetched.get(tp, ())
+                    if record.offset < end and record.offset not in lease.refused
+                ]
+                items = list(event_items(records, wanted, self._event_max_bytes))
+                for batch in batches(items[: run.left]):
+                    await lease.publish(batch, job=wanted.job, job_to=end)
+                    run.done += len(batch)
+                    run.give_back(-len(batch))
+                    position = batch[-1].offset + 1
+                if run.left or position > items[-1].offset:
+                    position = await client.position(tp)
         return None
 
 
@@ -269,9 +263,7 @@ class _Run:
 class ReplayTurns:
     """Runs one replay per partition at a time in this process; tenants take turns.
 
-    On Kafka, the first process that looks after a release gets the lease. A tenant with eight
-    replay loops would get it eight times out of nine, so tenants take turns before the process
-    competes with others.
+    Otherwise a tenant with eight replay loops would get the lease eight times out of nine.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
