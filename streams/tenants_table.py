@@ -15,8 +15,7 @@ from hookseal.domain.command import refused
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import is_permanent
-from hookseal.tenants.key_check import master_key_wrong
-from hookseal.tenants.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.key_check import UnauthenticatedRecords, master_key_wrong
 from streams.changelog import ChangelogTable
 
 if TYPE_CHECKING:

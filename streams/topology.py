@@ -24,8 +24,7 @@ from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
 from hookseal.telemetry.traces import tracing_to
-from hookseal.tenants.apply_command import ApplyCommand
-from hookseal.tenants.commands import KafkaCommands
+from hookseal.tenants.commands import ApplyCommand, KafkaCommands
 from hookseal.tenants.key_check import key_fit
 from streams.faust_app import HooksealApp
 from streams.faust_patches.actor_restarts import RebalanceSafeSupervisor

@@ -26,6 +26,7 @@ from hookseal.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from hookseal.dead_letters.replay import EventsWanted
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
@@ -311,6 +312,9 @@ class FakeLetters:
         self.refusals: list[HooksealError] = []
         self.records: dict[tuple[int, int], Record] = {}
         self.history: list[AttemptRecord] = []
+        self.events = 0
+        self.events_asked: list[tuple[int, int]] = []
+        self.events_wanted: EventsWanted | None = None
 
     async def catch_up(self, *, timeout_s: float | None = None) -> None:
         if self.error is not None:
@@ -382,6 +386,16 @@ class FakeLetters:
             # All others are published.
             raise refusal
         return len(todo)
+
+    async def replay_events(
+        self, wanted: EventsWanted, *, start: int = 0, limit: int, wait_s: float | None = None
+    ) -> tuple[int, int | None]:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.events_wanted = wanted
+        self.events_asked.append((start, limit))
+        end = min(self.events, start + limit)
+        return end - start, end if end < self.events else None
 
     def _todo(self, wanted: LetterFilter) -> list[Letter]:
         return [one for one in self._matching(wanted) if one not in self.replayed]

@@ -13,6 +13,7 @@ from hookseal.api.console import add_console
 from hookseal.api.dead_letters import DeadLetterOperations
 from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
+from hookseal.api.event_replay import EventReplayOperations
 from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
@@ -109,6 +110,7 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             event_max_bytes=parts.event_max_bytes,
             trace=parts.trace,
         ),
+        EventReplayOperations(changes=changes, replays=parts.replays),
         DeliveryOperations(changes=changes, attempts=parts.attempts),
         DeadLetterOperations(
             changes=changes,

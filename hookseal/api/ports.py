@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.dead_letters.replay import EventsWanted
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
     from hookseal.domain.letter import (
@@ -214,5 +215,18 @@ class Replays(Protocol):
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: `replay_refused`; `replay_busy`, after `wait_s` seconds.
+        """
+        ...
+
+    async def replay_events(
+        self, wanted: EventsWanted, *, start: int = 0, limit: int, wait_s: float | None = None
+    ) -> tuple[int, int | None]:
+        """Publish at most `limit` events again, from offset `start` on.
+
+        Return how many were published, and the offset to go on from; None = all are published.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `publish_failed`.
+            ConflictError: As `replay`; `replay_unsupported`, without a log of events.
         """
         ...

@@ -1,92 +1,63 @@
-"""`hookseal dead-letters replay --accepted`: the events of an endpoint, read from Kafka itself."""
+"""`hookseal dead-letters replay --accepted`: the events of an endpoint, over the HTTP API."""
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
 
 from hookseal.cli import ui
-from hookseal.cli.api_session import ReadingBar
+from hookseal.cli.api_session import client
 from hookseal.config import load
-from hookseal.dead_letters.index import LetterIndex
-from hookseal.dead_letters.replay import EventsWanted, Replayer
-from hookseal.domain.conflicts import conflict
-from hookseal.errors import InvalidInputError
-from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.topics import partition_count
-from hookseal.tenants.model import TenantsModel
+from hookseal.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from hookseal.cli.api_service import Part
 
-    from hookseal.config import Settings
-    from hookseal.domain.letter_filter import LetterFilter
+_PARTS: "frozenset[Part]" = frozenset({"tenants", "dead_letters"})
+# A request waits up to 10 s for another replay, and reads events for up to 10 s.
+_TIMEOUT_S = 40.0
+_REQUEST_MAX_EVENTS = 1000
 
 
-async def replay_accepted(wanted: "LetterFilter", again: str, per_s: float | None) -> int:
-    """Publish an endpoint's events again; return how many.
+async def replay_accepted(asked: dict[str, Any], again: str, per_s: float | None) -> int:
+    """Publish the events of an endpoint again, at most `per_s` per second; return how many.
 
     Raises:
-        InvalidInputError: `options_conflict` where HOOKSEAL_API_URL is set.
-        ConflictError: `unknown_tenant`, `unknown_endpoint`.
+        ConflictError: `unknown_tenant`, `unknown_endpoint`; `replay_refused` names the first event
+            that Kafka refuses, once all others are published.
+        HooksealError: As `api_session.client` and `ApiClient.ask`.
     """
-    settings = load()
-    if settings.api_url:
-        raise InvalidInputError(
-            "options_conflict",
-            "--accepted reads `events` on Kafka itself; leave HOOKSEAL_API_URL unset for it.",
-            field="accepted",
-        )
-    partitions = await partition_count(settings.cluster)
-    events = await _events_wanted(settings, wanted, partitions, again)
-    async with _letter_index(settings) as index:
-        replayer = Replayer(settings.cluster, index, event_max_bytes=settings.event_max_bytes)
+    limit = _REQUEST_MAX_EVENTS if per_s is None else min(_REQUEST_MAX_EVENTS, int(per_s))
+    names = ("customer_id", "endpoint_id", "since", "until")
+    body = {name: asked[name] for name in names if name in asked} | {"again": again, "limit": limit}
+    refused: ConflictError | None = None
+    replayed, offset, is_waiting = 0, 0, False
+    async with client(
+        load(), parts=_PARTS, customer_id=asked["customer_id"], timeout_s=_TIMEOUT_S
+    ) as api:
         with ui.progress() as bar:
             task = bar.add_task("Replaying", total=None)
-            return await replayer.replay_events(
-                events,
-                partitions=partitions,
-                per_s=per_s,
-                on_progress=lambda count: bar.advance(task, count),
-                on_wait=_waiting(),
-            )
-
-
-@asynccontextmanager
-async def _letter_index(settings: "Settings") -> "AsyncIterator[LetterIndex]":
-    index = LetterIndex(settings.cluster, settings.data_dir)
-    try:
-        await index.start()
-        with ui.progress() as bar:
-            await index.catch_up(on_progress=ReadingBar(bar))
-        yield index
-    finally:
-        await index.close()
-
-
-async def _events_wanted(
-    settings: "Settings", wanted: "LetterFilter", partitions: int, again: str
-) -> "EventsWanted":
-    customer_id, endpoint_id = wanted.customer_id or "", wanted.endpoint_id or ""
-    followed_partitions = (partition_of(customer_id, partitions),)
-    async with TenantsModel(
-        settings.cluster, settings.tenant_codec(), partitions=followed_partitions
-    ) as tenants:
-        tenant = tenants.get(customer_id)
-    if tenant is None:
-        raise conflict("unknown_tenant", field=customer_id)
-    endpoint = tenant.endpoint(endpoint_id)
-    if endpoint is None:
-        raise conflict("unknown_endpoint", field=endpoint_id)
-    return EventsWanted(
-        customer_id, endpoint_id, wanted.since_ms or 0, endpoint.wants, wanted.until_ms, again
-    )
-
-
-def _waiting() -> "Callable[[int], None]":
-    told: set[int] = set()
-
-    def tell(partition: int) -> None:
-        if partition not in told:
-            told.add(partition)
-            ui.err.print(f"Another replay is under way on partition {partition}; waiting for it.")
-
-    return tell
+            while offset is not None:
+                began = time.monotonic()
+                try:
+                    answer = await api.ask(
+                        "POST", "/v1/events/replay", {**body, "start_offset": offset}
+                    )
+                except ConflictError as error:
+                    if error.code == "replay_refused":
+                        # The other events of this request are published. Go on behind this one.
+                        refused = refused or error
+                        offset = int((error.field or "").partition("/")[2]) + 1
+                    elif error.code != "replay_busy":
+                        raise
+                    elif not is_waiting:
+                        is_waiting = True
+                        ui.err.print("Another replay runs on this partition; waiting for it.")
+                    continue
+                offset, count = answer["next_offset"], answer["replayed"]
+                replayed += count
+                bar.advance(task, count)
+                if per_s is not None and offset is not None:
+                    await asyncio.sleep(max(0.0, count / per_s - (time.monotonic() - began)))
+    if refused is not None:
+        raise refused
+    return replayed

@@ -22,8 +22,7 @@ from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import write_failure_counter
 from hookseal.telemetry.traces import tracing_to
-from hookseal.tenants.changes import KafkaChanges
-from hookseal.tenants.commands import KafkaCommands
+from hookseal.tenants.commands import KafkaChanges, KafkaCommands
 from hookseal.tenants.model import TenantsModel
 
 if TYPE_CHECKING:

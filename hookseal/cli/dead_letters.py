@@ -143,7 +143,7 @@ def replay(
         from hookseal.cli.accepted_replay import replay_accepted
 
         _check_accepted(wanted, dry_run=dry_run)
-        figures: Json = {"replayed": ui.run(replay_accepted(wanted, again, per_s))}
+        figures: Json = {"replayed": ui.run(replay_accepted(chosen.query(), again, per_s))}
     else:
         # The API counts each id once.
         unique = list(dict.fromkeys(ids))

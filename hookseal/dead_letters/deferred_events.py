@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -12,10 +13,10 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.replay_entry import DrainedEntry, encode
 from hookseal.errors import RecordRefusedError
-from hookseal.kafka.consumer import connect, record_from
+from hookseal.kafka.consumer import connect, read_ranges, record_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from aiokafka import AIOKafkaConsumer
 
@@ -26,21 +27,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POLL_MS = 500
-# What one drain takes at a time: others wait for the one reader, and letters are held in
-# memory until they are delivered.
-_LETTERS_MAX = 100
-_BYTES_MAX = 1024 * 1024
-_RECORDS_MAX = 5_000
+# Limits of one page: backlogs share one consumer, and letters stay in memory until delivered.
+_PAGE_MAX_LETTERS = 100
+_PAGE_MAX_BYTES = 1024 * 1024
+_PAGE_MAX_READ = 5_000
 # An entry has some 40 bytes for each letter: far below every limit of a topic.
-_ENTRY_LETTERS_MAX = 500
+_ENTRY_MAX_LETTERS = 500
 
 
 class KafkaDeferredEvents:
     """`DeferredEventStore` on the topics `dead-letters` and `replays`.
 
-    All backlogs of a worker share one consumer, which connects when the first one needs it: reading
-    a page takes far less time than its deliveries.
+    All backlogs share one consumer: reading a page takes far less time than its deliveries.
     """
 
     def __init__(self, cluster: Cluster, names: TopicNames, producer: Producer) -> None:
@@ -49,7 +47,7 @@ class KafkaDeferredEvents:
         self._ledger = names.replays
         self._producer = producer
         self._client: AIOKafkaConsumer | None = None
-        self._reading = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -63,13 +61,9 @@ class KafkaDeferredEvents:
         Raises:
             BrokerError: `broker_unreachable`.
         """
-        place = TopicPartition(self._topic, partition)
-        async with self._reading:
-            try:
-                ends = await (await self._reader()).end_offsets([place])
-            except (KafkaError, OSError) as error:
-                raise self._cluster.unreachable() from error
-            return int(ends[place])
+        tp = TopicPartition(self._topic, partition)
+        async with self._locked_client() as client:
+            return int((await client.end_offsets([tp]))[tp])
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
@@ -79,11 +73,34 @@ class KafkaDeferredEvents:
         Raises:
             BrokerError: `broker_unreachable`.
         """
-        async with self._reading:
+        tp = TopicPartition(self._topic, partition)
+        letters: list[Record] = []
+        size = 0
+        async with self._locked_client() as client:
             try:
-                return await self._read(TopicPartition(self._topic, partition), start, end, wanted)
-            except (KafkaError, OSError) as error:
-                raise self._cluster.unreachable() from error
+                async for found in read_ranges(client, {tp: (start, end)}):
+                    record = record_from(found)
+                    if wanted(record):
+                        letters.append(record)
+                        size += len(record.value or b"")
+                    if (
+                        len(letters) >= _PAGE_MAX_LETTERS
+                        or size >= _PAGE_MAX_BYTES
+                        or record.offset - start >= _PAGE_MAX_READ
+                    ):
+                        return DeferredPage(letters, record.offset + 1)
+            except OffsetOutOfRangeError:
+                first = int((await client.beginning_offsets([tp]))[tp])
+                _log.error(
+                    "Dead letters of partition %d from offset %d to %d are gone before they could "
+                    "be delivered. Increase the retention of %s.",
+                    partition,
+                    start,
+                    first,
+                    self._topic,
+                )
+                end = min(first, end)
+        return DeferredPage(letters, end)
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
         """Enter the letters in the ledger; retry temporary errors until it is written.
@@ -91,69 +108,23 @@ class KafkaDeferredEvents:
         An entry that Kafka refuses is dropped: the letters are delivered, and lists show them as
         deferred until they expire.
         """
-        for start in range(0, len(letters), _ENTRY_LETTERS_MAX):
-            some = letters[start : start + _ENTRY_LETTERS_MAX]
+        for start in range(0, len(letters), _ENTRY_MAX_LETTERS):
+            some = letters[start : start + _ENTRY_MAX_LETTERS]
             entry = DrainedEntry([(letter.offset, letter.timestamp_ms) for letter in some])
             try:
                 await self._producer.publish_surely(
                     self._ledger, key=None, value=encode(entry), partition=partition
                 )
             except RecordRefusedError as error:
-                _log.error(
-                    "The ledger lacks %d dead letters of partition %d, %d to %d: %s",
-                    len(some),
-                    partition,
-                    some[0].offset,
-                    some[-1].offset,
-                    error.message,
-                )
+                part = (partition, some[0].offset, some[-1].offset)
+                _log.error("The ledger lacks letters %d/%d to %d: %s", *part, error.message)
 
-    async def _read(
-        self, place: TopicPartition, start: int, end: int, wanted: Callable[[Record], bool]
-    ) -> DeferredPage:
-        reader = await self._reader()
-        reader.assign([place])
-        reader.seek(place, start)
-        letters: list[Record] = []
-        position = start
-        records = size = 0
-        while position < end and records < _RECORDS_MAX:
+    @asynccontextmanager
+    async def _locked_client(self) -> AsyncIterator[AIOKafkaConsumer]:
+        async with self._lock:
             try:
-                batch = (await reader.getmany(place, timeout_ms=_POLL_MS)).get(place, [])
-            except OffsetOutOfRangeError:
-                position = await self._after_retention(reader, place, position)
-                continue
-            for found in batch:
-                if found.offset >= end:
-                    return DeferredPage(letters, end)
-                record = record_from(found)
-                position = record.offset + 1
-                records += 1
-                if wanted(record):
-                    letters.append(record)
-                    size += len(record.value or b"")
-                    if len(letters) >= _LETTERS_MAX or size >= _BYTES_MAX:
-                        return DeferredPage(letters, position)
-            # Beyond what is no record: the marker of a transaction.
-            position = max(position, await reader.position(place))
-        return DeferredPage(letters, min(position, end))
-
-    async def _after_retention(
-        self, reader: AIOKafkaConsumer, place: TopicPartition, position: int
-    ) -> int:
-        first = int((await reader.beginning_offsets([place]))[place])
-        _log.error(
-            "Dead letters of partition %d from offset %d to %d are gone before they could be "
-            "delivered: give %s a longer retention.",
-            place.partition,
-            position,
-            first,
-            place.topic,
-        )
-        reader.seek(place, first)
-        return first
-
-    async def _reader(self) -> AIOKafkaConsumer:
-        if self._client is None:
-            self._client = await connect(self._cluster)
-        return self._client
+                if self._client is None:
+                    self._client = await connect(self._cluster)
+                yield self._client
+            except (KafkaError, OSError) as error:
+                raise self._cluster.unreachable() from error

@@ -6,18 +6,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from hookseal.domain.attempt_record import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.kafka.consumer import consume, read_ranges, record_from, records_at
+from hookseal.kafka.consumer import read_from, read_ranges, record_from, records_at
 from hookseal.kafka.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.kafka.cluster import Cluster
 
-# The clocks of workers and brokers differ, and the log is written a moment later.
+# Clocks of workers and brokers differ, and workers write the log with a delay.
 _MARGIN_MS = 10_000
 
 
@@ -33,50 +32,40 @@ class DeadLetterLookup:
 
         Raises:
             BrokerError: `broker_unreachable`.
-            ConfigurationError: As `topics.check`.
+            ConfigurationError: As `topics.partition_count`.
         """
         if partition >= await partition_count(self._cluster):
             return None
-        place = TopicPartition(self._names.dead_letters, partition)
-        try:
-            async with consume(self._cluster) as consumer:
-                for record in await records_at(consumer, place, [offset]):
-                    return record_from(record)
-        except KafkaError as error:
-            raise self._cluster.unreachable() from error
-        return None
+        tp = TopicPartition(self._names.dead_letters, partition)
+        async with read_from(self._cluster) as consumer:
+            found = await records_at(consumer, tp, [offset])
+        return record_from(found[0]) if found else None
 
     async def attempts(self, letter: Record) -> list[AttemptRecord]:
-        """Return the attempts before a letter, as far as the delivery log has them.
+        """Return the attempts before a letter that the delivery log still has.
 
         Reads only the letter's partition of `deliveries`, and only the time that the letter names.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
         """
         began, ended = _attempted_between(added_headers(letter.headers))
         if began is None or ended is None:
             return []
-        place = TopicPartition(self._names.deliveries, letter.partition)
+        tp = TopicPartition(self._names.deliveries, letter.partition)
         found: list[AttemptRecord] = []
-        try:
-            async with consume(self._cluster) as consumer:
-                first = (await consumer.offsets_for_times({place: began - _MARGIN_MS}))[place]
-                if first is None:
-                    return []
-                last = (await consumer.offsets_for_times({place: ended + _MARGIN_MS}))[place]
-                end = (await consumer.end_offsets([place]))[place] if last is None else last.offset
-                async for record in read_ranges(consumer, {place: (first.offset, end)}):
-                    attempt = decode(record.value or b"")
-                    if attempt is not None and is_attempt_before(attempt, letter):
-                        found.append(attempt)
-        except KafkaError as error:
-            raise self._cluster.unreachable() from error
+        async with read_from(self._cluster) as consumer:
+            first = (await consumer.offsets_for_times({tp: began - _MARGIN_MS}))[tp]
+            if first is None:
+                return []
+            last = (await consumer.offsets_for_times({tp: ended + _MARGIN_MS}))[tp]
+            end = (await consumer.end_offsets([tp]))[tp] if last is None else last.offset
+            async for record in read_ranges(consumer, {tp: (first.offset, end)}):
+                attempt = decode(record.value or b"")
+                if attempt is not None and is_attempt_before(attempt, letter):
+                    found.append(attempt)
         return found
 
 
 def is_attempt_before(attempt: AttemptRecord, letter: Record) -> bool:
-    """Return whether this attempt is one of those that led to the letter."""
+    """Return whether this attempt led to the letter."""
     added = added_headers(letter.headers)
     began, ended = _attempted_between(added)
     if began is None or ended is None:

@@ -11,11 +11,9 @@ from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hookseal.delivery.ports import Observer
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.kafka.producer import NewRecord, Producer
+    from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 
 _HELD_AFTER_S = 5.0
@@ -23,7 +21,7 @@ _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
 _LETTER_MAX_BYTES = REQUEST_MAX_BYTES - 1024
 # Each refusal for size costs a new connection. An operator may raise the limit of the topic.
-_BUDGET_KEPT_S = 600.0
+_LIMIT_KEPT_S = 600.0
 
 
 class KafkaDeadLetters:
@@ -38,10 +36,7 @@ class KafkaDeadLetters:
         held_after_s: float = _HELD_AFTER_S,
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """Count `held_after_s` seconds without an acknowledgement as a failure.
-
-        A refused letter is retried after `pause_s` seconds, then twice as long, up to 10 s.
-        """
+        """Count `held_after_s` seconds without an acknowledgement as a failure."""
         self._producer = producer
         self._topic = names.dead_letters
         self._observer = observer
@@ -60,90 +55,60 @@ class KafkaDeadLetters:
         """Write the letter on its event's partition number, with the event's bytes unchanged.
 
         A letter that is too large is cut until it fits (`DeadLetter.fitted`). Every other error is
-        retried until the write succeeds. The partition is blocked meanwhile, and nothing is lost.
+        retried until the write succeeds. The partition is blocked meanwhile, and no event is lost.
         """
-        hold = _Hold(self._hold_changed, self._held_after_s)
-        try:
-            await self._write(letter, hold)
-        finally:
-            hold.end()
-        self._observer.buried(letter)
+        loop = asyncio.get_running_loop()
+        failures = 0
+        timer: asyncio.TimerHandle
 
-    async def _write(self, letter: DeadLetter, hold: _Hold) -> None:
-        delay = RetryDelay(self._pause_s, _PAUSE_CAP_S)
-        while True:
-            max_bytes = self._budget()
-            try:
-                await self._producer.publish_surely(
-                    self._topic,
-                    on_failure=hold.failed,
-                    **_letter_record(letter, max_bytes),
-                )
-            except RecordRefusedError as error:
-                if is_too_large(error) and max_bytes > LETTER_MIN_BYTES:
-                    self._max_bytes = min(self._max_bytes, max(LETTER_MIN_BYTES, max_bytes // 2))
-                    self._lowered_at = asyncio.get_running_loop().time()
-                    continue
-                hold.failed()
-            except Exception as error:  # noqa: BLE001
-                # The last resort: an error that nobody expected must not lose the letter, nor
-                # end the partition without an alarm.
-                if hold.failures == 0:
-                    self._observer.crashed(letter.event_id, error)
-                hold.failed()
-            else:
-                return
-            # An operator can restore the topic or the rights while the worker runs.
-            await asyncio.sleep(delay.next_s())
-
-    def _budget(self) -> int:
-        """Return the size limit of a letter in bytes; lower while the broker refuses more."""
-        if asyncio.get_running_loop().time() - self._lowered_at > _BUDGET_KEPT_S:
-            self._max_bytes = _LETTER_MAX_BYTES
-        return self._max_bytes
-
-    def _hold_changed(self, failures: int) -> None:
-        if failures:
+        def failed() -> None:
+            nonlocal failures
+            failures += 1
             self._held += failures == 1
             self._observer.bury_failed(failures)
-        else:
-            self._held -= 1
-            self._observer.bury_ended()
 
+        def late() -> None:
+            # The client retries without a report, so a timer counts.
+            nonlocal timer
+            failed()
+            timer = loop.call_later(self._held_after_s, late)
 
-def _letter_record(letter: DeadLetter, max_bytes: int) -> NewRecord:
-    key, value, headers = letter.fitted(max_bytes)
-    return {
-        "key": key,
-        "value": value,
-        "headers": headers,
-        "partition": letter.record.partition,
-    }
-
-
-class _Hold:
-    """Counts the failures of one letter; calls `changed` with each number, and with 0 at the end.
-
-    The client retries on its own and reports nothing, hence a timer.
-    """
-
-    def __init__(self, changed: Callable[[int], None], after_s: float) -> None:
-        self._changed = changed
-        self._after_s = after_s
-        self.failures = 0
-        self._timer = asyncio.get_running_loop().call_later(after_s, self._late)
-
-    def failed(self) -> None:
-        """Count a refused or late write."""
-        self.failures += 1
-        self._changed(self.failures)
-
-    def end(self) -> None:
-        """The letter is written, or its partition was revoked."""
-        self._timer.cancel()
-        if self.failures:
-            self._changed(0)
-
-    def _late(self) -> None:
-        self.failed()
-        self._timer = asyncio.get_running_loop().call_later(self._after_s, self._late)
+        timer = loop.call_later(self._held_after_s, late)
+        delay = RetryDelay(self._pause_s, _PAUSE_CAP_S)
+        try:
+            while True:
+                if loop.time() - self._lowered_at > _LIMIT_KEPT_S:
+                    self._max_bytes = _LETTER_MAX_BYTES
+                max_bytes = self._max_bytes
+                try:
+                    key, value, headers = letter.fitted(max_bytes)
+                    await self._producer.publish_surely(
+                        self._topic,
+                        on_failure=failed,
+                        key=key,
+                        value=value,
+                        headers=headers,
+                        partition=letter.record.partition,
+                    )
+                    break
+                except RecordRefusedError as error:
+                    if is_too_large(error) and max_bytes > LETTER_MIN_BYTES:
+                        smaller = max(LETTER_MIN_BYTES, max_bytes // 2)
+                        self._max_bytes = min(self._max_bytes, smaller)
+                        self._lowered_at = loop.time()
+                        continue
+                    failed()
+                except Exception as error:  # noqa: BLE001
+                    # An unexpected error must neither lose the letter nor stop the partition
+                    # without an alarm.
+                    if failures == 0:
+                        self._observer.crashed(letter.event_id, error)
+                    failed()
+                # An operator can restore the topic or the rights while the worker runs.
+                await asyncio.sleep(delay.next_s())
+        finally:
+            timer.cancel()
+            if failures:
+                self._held -= 1
+                self._observer.bury_ended()
+        self._observer.buried(letter)

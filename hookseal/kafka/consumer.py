@@ -77,6 +77,16 @@ async def consume(
         await consumer.stop()
 
 
+@asynccontextmanager
+async def read_from(cluster: Cluster, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Yield a consumer as `consume` does; raise errors of Kafka as `broker_unreachable`."""
+    try:
+        async with consume(cluster, **options) as consumer:
+            yield consumer
+    except (KafkaError, OSError) as error:
+        raise cluster.unreachable() from error
+
+
 async def topic_partitions(
     cluster: Cluster, topic: str, partitions: Sequence[int] | None = None
 ) -> list[TopicPartition]:

@@ -9,7 +9,7 @@ from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
-from hookseal.publishing.deduplication import fingerprint_of, mark_of
+from hookseal.publishing.deduplication import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -88,7 +88,7 @@ class LocalEvents:
         if not draft.is_broadcast:
             homes = (partition_of(draft.customer_id, self._store.partitions),)
         return [
-            Write(home, draft.key, draft.value, draft.headers, *_mark_of(draft, home))
+            Write(home, draft.key, draft.value, draft.headers, *identity_of(draft, home))
             for home in homes
         ]
 
@@ -126,14 +126,3 @@ def notice_of(notice: Notice, partitions: int) -> Write:
     """Return the notice as it is written."""
     home = partition_of(notice.customer_id, partitions)
     return Write(home, notice.customer_id.encode(), notice.value, notice.headers)
-
-
-def _mark_of(draft: NewEvent, home: int) -> tuple[bytes | None, bytes]:
-    if not draft.has_chosen_id:
-        return None, b""
-    mark = mark_of(
-        draft.customer_id.encode(),
-        (draft.event_id or "").encode(),
-        home if draft.is_broadcast else None,
-    )
-    return mark, fingerprint_of(draft.value)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiokafka import TopicPartition
 
-from hookseal.dead_letters.index.attempts import Attempts
-from hookseal.dead_letters.index.file import Batch
-from hookseal.dead_letters.index.letters import Letters
+from hookseal.dead_letters.index.attempts import AttemptQueries, AttemptSource
+from hookseal.dead_letters.index.file import Batch, IndexFile
+from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
+from hookseal.dead_letters.index.letters import LetterQueries
 from hookseal.errors import BrokerError
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.attempts import ATTEMPTS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from hookseal.dead_letters.index.file import IndexFile, Source
+    from hookseal.dead_letters.index.file import Source
     from hookseal.domain.record import Headers, Record
     from hookseal.local.store import Log, Store
 
@@ -32,31 +30,6 @@ _NAMES = TopicNames()
 _AT_A_TIME = 1_000
 _PAUSE_S = 0.5
 _TIDY_EVERY = 60
-
-_T = TypeVar("_T")
-
-
-class LocalLetters(Letters):
-    """`LetterPages` of a store.
-
-    Args:
-        folder: For the index file of this process, rebuilt at each start.
-    """
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
-
-
-class LocalAttempts(Attempts):
-    """`AttemptPages` of a store.
-
-    See `LocalLetters`.
-    """
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        super().__init__(
-            folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
-        )
 
 
 class _Entry(NamedTuple):
@@ -70,20 +43,19 @@ class _Entry(NamedTuple):
     headers: Headers
 
 
-class _Follower:
-    """Follows the logs of a store: on request and periodically."""
+class _StoreIndex:
+    """An index file that follows the logs of a store: on request and periodically."""
 
-    def __init__(self, store: Store, file: IndexFile, sources: Sequence[Source]) -> None:
+    def __init__(self, store: Store, path: Path, sources: Iterable[Source]) -> None:
+        self.file = IndexFile(path, sources)
         self._store = store
-        self._file = file
-        self._logs = [cast("Log", source.topic) for source in sources]
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hookseal-index")
+        self._logs = [cast("Log", topic) for topic in self.file.sources]
         self._at: dict[TopicPartition, int] = {}
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, *, patient: bool = False) -> None:
-        await self.run(self._file.make)
+        await self.file.create()
         if not patient:
             await self._read_on()
         self._task = asyncio.create_task(self._follow())
@@ -92,19 +64,7 @@ class _Follower:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
-        self._threads.shutdown(wait=True)
-        self._file.close()
-
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread.
-
-        Raises:
-            ConfigurationError: `index_unusable`.
-        """
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except sqlite3.Error as error:
-            raise self._file.unusable(error) from error
+        self.file.close()
 
     async def catch_up(
         self,
@@ -159,7 +119,7 @@ class _Follower:
                 if at is None or at > end:
                     # New, or the store was emptied under us.
                     at = (await self._store.bounds(cast("Log", place.topic), place.partition))[0]
-                    await self.run(partial(self._file.begin, place.topic, place.partition, at))
+                    await self.file.restart(place, at)
                     self._at[place] = at
                 while self._at[place] < end:
                     await self._take_some(place)
@@ -173,17 +133,33 @@ class _Follower:
         else:
             _, behind = await self._store.bounds(log, place.partition)
         entries = cast("Any", [_entry(record) for record in found])
-        batch = Batch(place.topic, place.partition, at, behind, entries)
-        await self.run(partial(self._file.take, [batch]))
+        batch = Batch(place, at, behind, entries)
+        await self.file.insert([batch])
         self._at[place] = behind
 
     async def _tidy(self) -> None:
-        for log in self._logs:
-            starts = {
-                one: (await self._store.bounds(log, one))[0]
-                for one in range(self._store.partitions)
-            }
-            await self.run(partial(self._file.drop_below, log, starts))
+        starts = {
+            TopicPartition(log, one): (await self._store.bounds(log, one))[0]
+            for log in self._logs
+            for one in range(self._store.partitions)
+        }
+        await self.file.drop_below(starts)
+
+
+class LocalLetters(_StoreIndex, LetterQueries):
+    """`LetterPages` of a store. The file in `folder` is built again at each start."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        sources = (LetterSource(_NAMES.dead_letters), ReplaySource(_NAMES.replays))
+        super().__init__(store, folder / "dead-letters.sqlite", sources)
+
+
+class LocalAttempts(_StoreIndex, AttemptQueries):
+    """`AttemptPages` of a store. The file in `folder` is built again at each start."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        source = AttemptSource(_NAMES.deliveries, ATTEMPTS_MAX)
+        super().__init__(store, folder / "deliveries.sqlite", (source,))
 
 
 def _entry(record: Record) -> _Entry:

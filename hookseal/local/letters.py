@@ -6,14 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from hookseal.dead_letters.lookup import is_attempt_before
-from hookseal.dead_letters.replay.items import letter_items
-from hookseal.dead_letters.replay.pace import Pace
-from hookseal.dead_letters.replay.plan import plan_of, to_replay
+from hookseal.dead_letters.replay.items import batches, letter_items, plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.attempt_record import decode
 from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
 from hookseal.local.retry import retry_forever
 from hookseal.local.store import Write
@@ -21,6 +19,7 @@ from hookseal.local.store import Write
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hookseal.dead_letters.replay import EventsWanted
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
@@ -176,39 +175,34 @@ class LocalReplays:
         wanted: LetterFilter,
         *,
         limit: int | None = None,
-        per_s: float | None = None,
         wait_s: float | None = None,  # noqa: ARG002 - there is no lease to wait for
-        on_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Publish the letters' events again; return how many were published.
 
         Args:
             wanted: Which letters; those that were replayed already are passed over.
-            per_s: Rate limit in events/s; None = no limit.
 
         Raises:
             BrokerError: `redis_unreachable`.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
-        pace, done = Pace(per_s), 0
-        most = _REPLAYED_AT_A_TIME if per_s is None else max(1, min(int(per_s), 200))
+        most, done = _REPLAYED_AT_A_TIME, 0
         for partition in sorted(await self._index.counts(todo)):
             after = -1
             _, end = await self._store.bounds("dead-letters", partition)
             while room := most if limit is None else min(most, limit - done):
-                places = await self._index.places(
+                expected = await self._index.offsets(
                     todo, partition, after=after, before=end, limit=room
                 )
-                if not places:
+                if not expected:
                     break
-                records = [await self._at(partition, offset) for offset, _ in places]
-                items = letter_items([one for one in records if one is not None], dict(places))
-                for batch in items.batches():
-                    await pace.take(len(batch))
+                records = [await self._at(partition, offset) for offset in expected]
+                items = letter_items([one for one in records if one is not None], expected)
+                for batch in batches(items):
                     now_ms = round(time.time() * 1000)
                     replayed = [(item.offset, item.timestamp_ms) for item in batch]
-                    published = await self._store.replay(
+                    done += await self._store.replay(
                         partition,
                         [
                             (item.offset, Write(partition, item.key, item.value, item.headers))
@@ -216,11 +210,23 @@ class LocalReplays:
                         ],
                         encode(ReplayEntry("", now_ms, 0, released=True, replayed=replayed)),
                     )
-                    done += published
-                    on_progress(published)
-                after = places[-1][0]
+                after = max(expected)
         await self._index.catch_up()
         return done
+
+    async def replay_events(
+        self,
+        wanted: EventsWanted,  # noqa: ARG002
+        *,
+        start: int = 0,  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+        wait_s: float | None = None,  # noqa: ARG002
+    ) -> tuple[int, int | None]:
+        """Raise `replay_unsupported`."""
+        raise ConflictError(
+            "replay_unsupported",
+            "A runtime without Kafka does not keep accepted events. Replay dead letters instead.",
+        )
 
     async def _at(self, partition: int, offset: int) -> Record | None:
         found = await self._store.read("dead-letters", partition, offset, 1)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from hookseal.domain.new_event import NewEvent
 
 _MARK_BYTES = 16
 _FINGERPRINT_BYTES = 8
 
 
 class Published(NamedTuple):
-    """A record that was published under a chosen id.
-
-    Attributes:
-        fingerprint: Of its value.
-        partition: Counted from 0.
-        offset: Counted from 0.
-        at: Unix seconds.
-    """
+    """A record with a chosen id: the fingerprint of its value, and its Unix time of publication."""
 
     fingerprint: bytes
     partition: int
@@ -27,23 +23,28 @@ class Published(NamedTuple):
 
 
 def mark_of(customer_id: bytes, event_id: bytes, copy: int | None = None) -> bytes:
-    """Return the key of a customer's event id.
+    """Return the key of an event id, of the same size for all ids. Broadcasts have no customer id.
 
-    Args:
-        customer_id: Empty for a broadcast.
-        event_id: Unique within the customer.
-        copy: The partition of a broadcast's copy: each is remembered for itself, so that
-            a repeat writes those that are missing.
+    Each copy of a broadcast is remembered by its partition, so that a repeat writes missing ones.
     """
-    # A digest, so that what is remembered takes the same memory whatever the ids are.
-    place = b"" if copy is None else b"%d" % copy
-    # No id has a line break in it.
-    return blake2b(b"%b\n%b\n%b" % (customer_id, event_id, place), digest_size=_MARK_BYTES).digest()
+    partition = b"" if copy is None else b"%d" % copy
+    # No id contains a line break.
+    content = b"%b\n%b\n%b" % (customer_id, event_id, partition)
+    return blake2b(content, digest_size=_MARK_BYTES).digest()
 
 
 def fingerprint_of(value: bytes) -> bytes:
     """Return a fingerprint that differs for another value under the same id."""
     return blake2b(value, digest_size=_FINGERPRINT_BYTES).digest()
+
+
+def identity_of(event: NewEvent, partition: int) -> tuple[bytes | None, bytes]:
+    """Return mark and fingerprint of an event's record; None and empty if no id was chosen."""
+    if not event.has_chosen_id:
+        return None, b""
+    copy = partition if event.is_broadcast else None
+    mark = mark_of(event.customer_id.encode(), (event.event_id or "").encode(), copy)
+    return mark, fingerprint_of(event.value)
 
 
 class RecentIds:
@@ -67,11 +68,9 @@ class RecentIds:
         """Remember a record; within the window, the first record of an id counts."""
         if self.get(mark, now=published.at) is not None:
             return
-        # To the end of the line, also where an older one is forgotten for it.
+        # Remove an expired entry first, so that the new one goes to the end of the order.
         self._found.pop(mark, None)
         self._found[mark] = published
-        while len(self._found) > self._ids_max or self._oldest_is_over(published.at):
+        oldest_at = published.at - self._window_s
+        while len(self._found) > self._ids_max or next(iter(self._found.values())).at < oldest_at:
             self._found.popitem(last=False)
-
-    def _oldest_is_over(self, now: float) -> bool:
-        return now - next(iter(self._found.values())).at > self._window_s

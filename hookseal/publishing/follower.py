@@ -1,8 +1,7 @@
 """Follows event ids that other processes write to `events`.
 
-Reading the whole topic would cost a process as much as it writes, since its own records come back.
-So it asks four times a second for the end offsets, and reads only records that this process did not
-write. Where no other process writes, it reads nothing.
+A reader of the whole topic would also read what its own process wrote. So the follower asks for the
+end offsets four times a second, and reads only the records of other processes.
 """
 
 from __future__ import annotations
@@ -30,21 +29,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 0.25
-# For acknowledgements that are on their way when an end is asked for.
+# For acknowledgements that arrive just after the answer.
 _GRACE_S = 0.05
-_ANSWER_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 _PAUSE_S = 1.0
 _POLL_MS = 200
 _RECORDS = 500
 
 
 class ReadPosition:
-    """Offset below which a partition is known, by reading or by writing."""
+    """Offset below which all records of a partition are known, read or written here."""
 
     __slots__ = ("_ahead", "offset")
 
     def __init__(self, offset: int) -> None:
-        """Everything below the offset is known."""
         self.offset = offset
         self._ahead = (offset, offset)
 
@@ -55,7 +53,7 @@ class ReadPosition:
         self._join()
 
     def read_to(self, offset: int) -> None:
-        """Everything below the offset was read."""
+        """All records below the offset are read."""
         self.offset = max(self.offset, offset)
         self._join()
 
@@ -78,10 +76,7 @@ class EventFollower:
         window_s: float,
         now: Callable[[], float],
     ) -> None:
-        """Remember ids in `recent`, at first those of the last `window_s` seconds.
-
-        A read takes at most `records_max` records over all partitions and skips older ones.
-        """
+        """Remember ids of the last `window_s` seconds; read at most `records_max` at a time."""
         self._cluster = cluster
         self._topic = topic
         self._recent = recent
@@ -93,7 +88,7 @@ class EventFollower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Follow in the background; returns at once, also while Kafka is away."""
+        """Follow in the background; return at once."""
         self._task = asyncio.create_task(self._keep_following())
 
     async def close(self) -> None:
@@ -119,29 +114,27 @@ class EventFollower:
                 self._reason = error
             except (KafkaError, OSError):
                 self._reason = self._cluster.unreachable()
-            except Exception:  # noqa: BLE001 - following goes on, whatever a record holds
+            except Exception:  # noqa: BLE001 - a record must not stop the follower
                 _log.exception("Following %s failed.", self._topic)
                 self._reason = _recovering()
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self) -> None:
-        places = {
-            place.partition: place for place in await topic_partitions(self._cluster, self._topic)
-        }
+        partitions = {tp.partition: tp for tp in await topic_partitions(self._cluster, self._topic)}
         ends = LogEnds(self._cluster)
         try:
             await ends.start()
             async with consume(self._cluster, from_earliest=True) as consumer:
-                consumer.assign(list(places.values()))
-                consumer.pause(*places.values())
-                await self._begin(consumer, places)
+                consumer.assign(list(partitions.values()))
+                consumer.pause(*partitions.values())
+                await self._begin(consumer, partitions)
                 while True:
-                    # The client would ask brokers that do not answer for a long time.
-                    async with asyncio.timeout(_ANSWER_S):
-                        found = await ends.of(self._topic, places)
+                    # The client itself waits long for brokers that do not answer.
+                    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                        found = await ends.of(self._topic, partitions)
                     await asyncio.sleep(_GRACE_S)
                     behind = {
-                        places[partition]: end
+                        partitions[partition]: end
                         for partition, end in found.items()
                         if end > self._seen[partition].offset
                     }
@@ -153,25 +146,23 @@ class EventFollower:
             await ends.close()
 
     async def _begin(
-        self, consumer: AIOKafkaConsumer, places: Mapping[int, TopicPartition]
+        self, consumer: AIOKafkaConsumer, partitions: Mapping[int, TopicPartition]
     ) -> None:
         """Seek new partitions to the start of the window."""
-        new = [place for partition, place in places.items() if partition not in self._seen]
+        new = [tp for partition, tp in partitions.items() if partition not in self._seen]
         if not new:
             return
         since_ms = int((self._now() - self._window_s) * 1000)
         starts = await consumer.offsets_for_times(dict.fromkeys(new, since_ms))
         ends = await consumer.end_offsets(new)
-        for place in new:
-            start = starts[place]
-            self._seen[place.partition] = ReadPosition(
-                ends[place] if start is None else start.offset
-            )
+        for tp in new:
+            start = starts[tp]
+            self._seen[tp.partition] = ReadPosition(ends[tp] if start is None else start.offset)
 
     async def _read(self, consumer: AIOKafkaConsumer, behind: dict[TopicPartition, int]) -> None:
         share = max(_RECORDS, self._records_max // len(self._seen))
-        for place, end in behind.items():
-            consumer.seek(place, max(self._seen[place.partition].offset, end - share))
+        for tp, end in behind.items():
+            consumer.seek(tp, max(self._seen[tp.partition].offset, end - share))
         consumer.resume(*behind)
         try:
             while behind:
@@ -179,13 +170,13 @@ class EventFollower:
                 for records in batches.values():
                     for record in records:
                         self._note(record)
-                # Requests go on meanwhile.
+                # Yield to requests.
                 await asyncio.sleep(0)
-                for place, end in tuple(behind.items()):
-                    if await consumer.position(place) >= end:
-                        self._seen[place.partition].read_to(await consumer.position(place))
-                        consumer.pause(place)
-                        del behind[place]
+                for tp, end in tuple(behind.items()):
+                    if (position := await consumer.position(tp)) >= end:
+                        self._seen[tp.partition].read_to(position)
+                        consumer.pause(tp)
+                        del behind[tp]
         finally:
             consumer.pause(*behind)
 
@@ -194,12 +185,12 @@ class EventFollower:
             return
         record = record_from(found)
         event_id = last_header(record.headers, EVENT_ID_HEADER)
-        # A replay is for one endpoint alone, so that it publishes nothing for the others.
+        # A replay is for one endpoint. It does not make a new event of this id a duplicate.
         if event_id is None or last_header(record.headers, REPLAY_HEADER) is not None:
             return
         copy = record.partition if is_broadcast(record) else None
         mark = mark_of(b"" if copy is not None else record.key or b"", event_id, copy)
-        # A producer may write any time it likes.
+        # A producer may choose any timestamp.
         at = min(self._now(), record.timestamp_ms / 1000)
         self._recent.remember(
             mark,
@@ -208,4 +199,4 @@ class EventFollower:
 
 
 def _recovering() -> BrokerError:
-    return BrokerError("event_ids_recovering", "The latest event ids are still being read.")
+    return BrokerError("event_ids_recovering", "The latest event ids are still being read. Retry.")

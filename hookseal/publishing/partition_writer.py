@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import UnknownError
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Headers
     from hookseal.errors import HooksealError
 
-# What a record takes besides its value, about: the objects that stand for it.
-OVERHEAD_BYTES = 512
+    # Gets each batch that ended, with its client and its error, if any.
+    OnEnded = Callable[[AIOKafkaProducer, Sequence["PendingRecord"], BaseException | None], None]
+
+# Approximate memory of a record's objects.
+_OVERHEAD_BYTES = 512
 
 
 class PendingAck:
@@ -51,73 +55,33 @@ class PendingAck:
             self.future.set_exception(error)
 
 
+@dataclass(eq=False, slots=True)
 class PendingRecord:
-    """A record that waits to be written.
+    """A record that waits to be written; with mark and fingerprint if its id was chosen."""
 
-    Attributes:
-        partition: Counted from 0.
-        key: Or None.
-        value: Its value.
-        headers: In this order.
-        mark: Key of its event id, if the caller chose one.
-        fingerprint: Of its value, where its id was chosen.
-        offset: Its offset, once it is written.
-        waiters: The requests that wait for it.
-    """
-
-    __slots__ = (
-        "fingerprint",
-        "headers",
-        "key",
-        "mark",
-        "offset",
-        "partition",
-        "pending_acks",
-        "value",
-    )
-
-    def __init__(
-        self,
-        partition: int,
-        key: bytes | None,
-        value: bytes,
-        headers: Headers,
-        *,
-        mark: bytes | None = None,
-        fingerprint: bytes = b"",
-    ) -> None:
-        self.partition = partition
-        self.key = key
-        self.value = value
-        self.headers = headers
-        self.mark = mark
-        self.fingerprint = fingerprint
-        self.offset = -1
-        self.pending_acks: list[PendingAck] = []
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    mark: bytes | None = None
+    fingerprint: bytes = b""
+    offset: int = -1
+    pending_acks: list[PendingAck] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Approximate bytes in memory."""
-        return len(self.value) + OVERHEAD_BYTES
+        return len(self.value) + _OVERHEAD_BYTES
 
 
 class PartitionWriter:
     """Writes to one partition."""
 
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        ended: Callable[[AIOKafkaProducer, Sequence[PendingRecord], BaseException | None], None],
-    ) -> None:
-        """Call `ended` for each batch that ended, with its client and its error, if any.
-
-        The batch is empty if its records are written again one by one.
-        """
+    def __init__(self, topic: str, partition: int, *, on_ended: OnEnded) -> None:
+        """Call `on_ended` for each batch; it is empty if its records are written one by one."""
         self.partition = partition
         self._topic = topic
-        self._ended = ended
+        self._on_ended = on_ended
         self._waiting: deque[PendingRecord] = deque()
         self._is_busy = False
         self._since = 0.0
@@ -128,9 +92,9 @@ class PartitionWriter:
         """Whether records wait and no batch is in progress."""
         return bool(self._waiting) and not self._is_busy
 
-    def has_waited(self, patience_s: float) -> bool:
+    def is_overdue(self, timeout_s: float) -> bool:
         """Return whether a batch has been in progress for longer than this."""
-        return self._is_busy and asyncio.get_running_loop().time() - self._since > patience_s
+        return self._is_busy and asyncio.get_running_loop().time() - self._since > timeout_s
 
     def put(self, write: PendingRecord) -> None:
         """Append a record to the queue."""
@@ -145,7 +109,7 @@ class PartitionWriter:
             while self._waiting and not (batch and self._singly):
                 write = self._waiting[0]
                 try:
-                    taken = builder.append(
+                    added = builder.append(
                         timestamp=None,
                         key=write.key,
                         value=write.value,
@@ -155,9 +119,9 @@ class PartitionWriter:
                     if not batch:
                         batch.append(self._waiting.popleft())
                         raise
-                    # It fails alone, with the next batch, and not these with it.
+                    # It fails alone in the next batch, and these records are written.
                     break
-                if taken is None:
+                if added is None:
                     break
                 batch.append(self._waiting.popleft())
             self._singly = max(0, self._singly - 1)
@@ -165,9 +129,9 @@ class PartitionWriter:
         except Exception as error:  # noqa: BLE001 - every error belongs to the batch's requests
             self._end(client, batch, error)
         else:
-            sent.add_done_callback(lambda done: self._landed(client, batch, done))
+            sent.add_done_callback(lambda done: self._acknowledged(client, batch, done))
 
-    def _landed(
+    def _acknowledged(
         self,
         client: AIOKafkaProducer,
         batch: list[PendingRecord],
@@ -177,7 +141,7 @@ class PartitionWriter:
         if error is None:
             first = sent.result().offset
             if first < 0:
-                # The broker knows that it has the batch, but not where.
+                # The broker knows that it has the batch, but not its offset.
                 error = UnknownError()
             for offset, write in enumerate(batch, first):
                 write.offset = offset
@@ -188,15 +152,15 @@ class PartitionWriter:
     ) -> None:
         self._is_busy = False
         if error is not None and is_permanent(error) and len(batch) > 1:
-            # The broker refuses a batch as a whole. Each record is written alone, so that only
-            # the one that it objects to fails.
+            # The broker refuses a whole batch. Each record is written alone, so that only the
+            # refused one fails.
             self._waiting.extendleft(reversed(batch))
             self._singly = len(batch)
             batch = []
-        self._ended(client, batch, error)
+        self._on_ended(client, batch, error)
 
     def drop_abandoned(self) -> Sequence[PendingRecord]:
-        """Remove and return the records at the queue's head for which nothing waits any more."""
+        """Remove and return the records at the head of the queue that no request waits for."""
         dropped = []
         while self._waiting and not self._waiting[0].pending_acks:
             dropped.append(self._waiting.popleft())

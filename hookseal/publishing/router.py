@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import InvalidTimestampError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from hookseal.domain.event import Event
     from hookseal.domain.notice import Notice
-    from hookseal.domain.record import Headers, Record
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 
@@ -33,7 +33,7 @@ class KafkaNotices:
     async def publish(self, notice: Notice) -> None:
         """Write the notice; retry temporary errors until it is written.
 
-        A notice that Kafka refuses is dropped: the key change stands, and the worker goes on.
+        A notice that Kafka refuses is dropped. The key change stays in force.
         """
         try:
             await self._producer.publish_surely(
@@ -63,37 +63,31 @@ class KafkaRouter:
         return partition_of(customer_id, self._partitions())
 
     async def reroute(self, event: Event, partition: int) -> None:
-        """Produce the event's record once more, on its right partition.
+        """Write the event's record again, to its partition.
 
         Raises:
-            RecordRefusedError: `record_refused`, for example because its two more headers make it
-                too large.
+            RecordRefusedError: `record_refused`, for example because two more headers make the
+                record too large.
         """
         record = event.record
+        write = partial(
+            self._producer.publish_surely,
+            self._topic,
+            key=record.key,
+            value=record.value,
+            partition=partition,
+        )
         headers = (
             *record.headers,
-            # An id derived from the record's position must survive the move.
+            # The id may be derived from the record's old position.
             (EVENT_ID_HEADER, event.id.encode()),
             (REROUTED_HEADER, f"{record.partition}/{record.offset}".encode()),
         )
         try:
-            await self._produce(record, headers, partition, record.timestamp_ms)
+            await write(headers=headers, timestamp_ms=record.timestamp_ms)
         except RecordRefusedError as error:
             if not isinstance(error.__cause__, (InvalidTimestampError, OverflowError)):
                 raise
-            # Producers write any 64 bits; the topic's limits may be stricter today. The event
-            # keeps its time in a header.
-            moment = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
-            await self._produce(record, (*headers, moment), partition, None)
-
-    async def _produce(
-        self, record: Record, headers: Headers, partition: int, timestamp_ms: int | None
-    ) -> None:
-        await self._producer.publish_surely(
-            self._topic,
-            key=record.key,
-            value=record.value,
-            headers=headers,
-            partition=partition,
-            timestamp_ms=timestamp_ms,
-        )
+            # The topic may refuse the producer's timestamp. A header keeps the event's time.
+            timestamp = (EVENT_TIMESTAMP_HEADER, event.timestamp.encode())
+            await write(headers=(*headers, timestamp))

@@ -26,7 +26,7 @@ _head = msgspec.json.Decoder(_Head)
 
 
 def sealed(draft: NewEvent, vault: EventVault) -> NewEvent:
-    """Return the draft with encrypted data; type, id and time stay readable."""
+    """Return the event with encrypted data; type, id and time stay readable."""
     data = data_member(draft.value) or b"null"
     head = draft.value[: -len(_DATA) - len(data) - 1]
     event = _head.decode(head + b"}")

@@ -26,21 +26,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Under the 1 MiB that a broker takes at once, unless it was told otherwise.
+# A broker accepts 1 MiB by default.
 _BATCH_MAX_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000
-_HELD_MAX_BYTES = 64 * 1024 * 1024
+_QUEUED_MAX_BYTES = 64 * 1024 * 1024
 _PAUSE_S = 0.25
 _PAUSE_CAP_S = 5.0
-_STOP_S = 5.0
+_STOP_TIMEOUT_S = 5.0
 
 
 class EventWriter:
     """Writes records. Each is acknowledged by all in-sync replicas, or reported as failed.
 
-    An idempotent producer retries for as long as Kafka is away, so a batch in progress is written
-    once Kafka is back, although its requests timed out. Records that were not yet in a batch are
-    dropped. While a partition's batch is overdue, new records for it are refused at once.
+    While Kafka is down, the idempotent producer retries the batch in progress, although its
+    requests time out. Waiting records are dropped, and new ones are refused at once.
     """
 
     def __init__(
@@ -49,23 +48,23 @@ class EventWriter:
         topic: str,
         *,
         timeout_s: float,
-        held_max_bytes: int = _HELD_MAX_BYTES,
-        ended: Callable[[Sequence[PendingRecord], bool], None] = lambda *_: None,
+        queued_max_bytes: int = _QUEUED_MAX_BYTES,
+        on_ended: Callable[[Sequence[PendingRecord], bool], None] = lambda *_: None,
     ) -> None:
-        """Let a request wait at most `timeout_s` seconds; hold about `held_max_bytes` in memory.
+        """Let a request wait at most `timeout_s` seconds; queue about `queued_max_bytes`.
 
-        `ended` is called with consecutive records, and with whether they were written.
+        `on_ended` gets consecutive records, and whether they were written.
         """
         self._cluster = cluster
         self._topic = topic
         self._timeout_s = timeout_s
-        self._held_max_bytes = held_max_bytes
-        self._ended = ended
+        self._queued_max_bytes = queued_max_bytes
+        self._on_ended = on_ended
         self._writers: list[PartitionWriter] = []
         self._client: AIOKafkaProducer | None = None
         self._failed: AIOKafkaProducer | None = None
         self._reason: BrokerError | None = None
-        self._held_bytes = 0
+        self._queued_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._wake = asyncio.Event()
@@ -73,7 +72,7 @@ class EventWriter:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
-        """Connect in the background; returns at once, also while Kafka is away."""
+        """Connect in the background; return at once."""
         self._lost.set()
         self._tasks = (
             asyncio.create_task(self._keep_connected()),
@@ -83,7 +82,7 @@ class EventWriter:
     async def close(self) -> None:
         """Wait for records in progress, then disconnect; takes some seconds at most."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._idle.wait()
         for task in self._tasks:
             task.cancel()
@@ -96,38 +95,33 @@ class EventWriter:
             self._finish(writer.drop_all(), _failed("ProducerClosed"))
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why nothing can be written now, or None."""
+        """Return why no record can be written now, or None."""
         if self._client is None:
             return self._reason or self._cluster.unreachable()
-        if any(writer.has_waited(self._timeout_s) for writer in self._writers):
+        if any(writer.is_overdue(self._timeout_s) for writer in self._writers):
             return self._cluster.unreachable()
         return None
 
     def known_partitions(self) -> int:
-        """Return how many partitions the topic has.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`: it was never known.
-        """
+        """Return how many partitions the topic has; raise a `BrokerError` if it is unknown."""
         if not self._writers:
             raise self._reason or self._cluster.unreachable()
         return len(self._writers)
 
     def check_room(self, writes: Sequence[PendingRecord]) -> None:
-        """Raise if these records cannot be accepted.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`; `overloaded`, too much waits.
-        """
+        """Raise `broker_unreachable`, `topic_missing`, or `overloaded` if the queue is full."""
         if not writes:
             return
         if self._client is None and self._reason is not None:
             raise self._reason
         for partition in {write.partition for write in writes}:
-            if self._writers[partition].has_waited(self._timeout_s):
+            if self._writers[partition].is_overdue(self._timeout_s):
                 raise self._cluster.unreachable()
-        if self._held_bytes + sum(write.size for write in writes) > self._held_max_bytes:
-            raise BrokerError("overloaded", "Too much waits to be written to Kafka.")
+        if self._queued_bytes + sum(write.size for write in writes) > self._queued_max_bytes:
+            limit = f"{self._queued_max_bytes:,} bytes"
+            raise BrokerError(
+                "overloaded", f"The Kafka write queue is full ({limit}). Retry later."
+            )
 
     def put(self, writes: Sequence[PendingRecord]) -> None:
         """Queue records, in this order within each partition."""
@@ -135,7 +129,7 @@ class EventWriter:
             return
         self._idle.clear()
         for write in writes:
-            self._held_bytes += write.size
+            self._queued_bytes += write.size
             self._writers[write.partition].put(write)
         self._wake.set()
 
@@ -144,23 +138,23 @@ class EventWriter:
 
         Raises:
             BrokerError: `publish_failed`: each may still have been written, or may yet be.
-            RecordRefusedError: `record_refused`: Kafka does not take one of them.
+            RecordRefusedError: `record_refused`: Kafka refuses one of them.
             InvalidInputError: `record_too_large`: one of them is over the topic's limit.
         """
-        waiter = PendingAck(writes)
+        ack = PendingAck(writes)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await waiter.future
+                await ack.future
         except TimeoutError:
             raise _failed("no acknowledgement in time") from None
         finally:
-            if not waiter.future.done() or waiter.future.cancelled():
-                self._abandon(waiter, writes)
+            if not ack.future.done() or ack.future.cancelled():
+                self._abandon(ack, writes)
 
-    def _abandon(self, waiter: PendingAck, writes: Sequence[PendingRecord]) -> None:
+    def _abandon(self, ack: PendingAck, writes: Sequence[PendingRecord]) -> None:
         for write in writes:
-            if waiter in write.pending_acks:
-                write.pending_acks.remove(waiter)
+            if ack in write.pending_acks:
+                write.pending_acks.remove(ack)
         for partition in {write.partition for write in writes}:
             dropped = self._writers[partition].drop_abandoned()
             self._finish(dropped, _failed("no acknowledgement in time"))
@@ -174,7 +168,7 @@ class EventWriter:
                 if client is not None and writer.is_ready:
                     await writer.send(client)
 
-    def _batch_ended(
+    def _on_batch_ended(
         self, client: AIOKafkaProducer, batch: Sequence[PendingRecord], error: BaseException | None
     ) -> None:
         if error is None:
@@ -182,11 +176,11 @@ class EventWriter:
         else:
             _log.error("Writing to %s failed: %s.", self._topic, type(error).__name__)
             self._finish(batch, self._error_of(error))
-            # A batch that failed leaves a gap in the idempotent producer's sequence numbers,
-            # after which the broker refuses everything: a new client starts a new sequence.
-            # What the client itself refuses never had a number.
-            is_ours = is_permanent(error) and not isinstance(error, BrokerResponseError)
-            if client is self._client and not is_ours:
+            # A failed batch leaves a gap in the idempotent producer's sequence numbers, and the
+            # broker refuses every batch behind it. A new client starts a new sequence. A record
+            # that the client itself refuses never had a number.
+            was_sent = not is_permanent(error) or isinstance(error, BrokerResponseError)
+            if client is self._client and was_sent:
                 self._client, self._failed = None, client
                 self._lost.set()
         self._wake.set()
@@ -196,13 +190,13 @@ class EventWriter:
         if is_too_large(error):
             return InvalidInputError(
                 "record_too_large",
-                "The event is larger than the topic takes. Send less data, or have the operator "
+                "The event is larger than the topic accepts. Send less data, or have the operator "
                 f"raise max.message.bytes of {self._topic}.",
             )
         if is_permanent(error):
             refused = RecordRefusedError(
-                f"{self._topic} does not take the event: {cause}. Check the topic and the rights "
-                "of this client.",
+                f"{self._topic} refuses the event: {cause}. Check the topic and the rights of this "
+                "client.",
                 field=self._topic,
             )
             refused.__cause__ = error
@@ -212,47 +206,44 @@ class EventWriter:
     def _finish(self, writes: Sequence[PendingRecord], error: HooksealError | None) -> None:
         if not writes:
             return
-        self._held_bytes -= sum(write.size for write in writes)
-        if not self._held_bytes:
+        self._queued_bytes -= sum(write.size for write in writes)
+        if not self._queued_bytes:
             self._idle.set()
-        self._ended(writes, error is None)
+        self._on_ended(writes, error is None)
         for write in writes:
-            for waiter in write.pending_acks:
+            for ack in write.pending_acks:
                 if error is None:
-                    waiter.one_less()
+                    ack.one_less()
                 else:
-                    waiter.failed(error)
+                    ack.failed(error)
             write.pending_acks = []
 
     async def _keep_connected(self) -> None:
+        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
             await self._lost.wait()
+            try:
+                client = await self._connect()
+            except BrokerError as error:
+                self._reason, pause_s = error, delay.next_s()
+                _log.warning("%s Retrying in %.1f s.", error.message, pause_s)
+                for writer in self._writers:
+                    # A part of an earlier request may wait here. New requests are refused at once.
+                    self._finish(writer.drop_all(), _failed("no broker answers"))
+                await asyncio.sleep(pause_s)
+                continue
+            delay.reset()
             self._lost.clear()
-            self._client = await self._connect()
-            self._reason = None
+            self._client, self._reason = client, None
             self._wake.set()
             old, self._failed = self._failed, None
             if old is not None:
                 await self._discard(old)
-                # Not again at once: what failed may go on failing.
+                # The next write may fail as well: do not reconnect without a pause.
                 await asyncio.sleep(_PAUSE_S)
 
     async def _connect(self) -> AIOKafkaProducer:
-        delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
-        while True:
-            try:
-                return await self._connected()
-            except BrokerError as error:
-                self._reason, pause_s = error, delay.next_s()
-                _log.warning("%s Trying again in %.1f s.", error.message, pause_s)
-            for writer in self._writers:
-                # New requests are refused at once. A part of an earlier request may still be
-                # in progress.
-                self._finish(writer.drop_all(), _failed("no broker answers"))
-            await asyncio.sleep(pause_s)
-
-    async def _connected(self) -> AIOKafkaProducer:
-        # A broker may make a topic that it is asked about, its own way: asked first.
+        # Check first: a broker may create a topic that a producer asks about.
         try:
             found = await partitions_of(self._cluster, [self._topic])
         except (KafkaError, OSError) as error:
@@ -273,16 +264,18 @@ class EventWriter:
             await client.stop()
             raise
         for partition in range(len(self._writers), found[self._topic]):
-            self._writers.append(PartitionWriter(self._topic, partition, ended=self._batch_ended))
+            self._writers.append(
+                PartitionWriter(self._topic, partition, on_ended=self._on_batch_ended)
+            )
         return client
 
     async def _discard(self, client: AIOKafkaProducer) -> None:
         try:
-            # It would wait for what is under way for as long as Kafka is away.
-            async with asyncio.timeout(_STOP_S):
+            # Without a limit it would wait for batches in progress while Kafka is down.
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await client.stop()
         except BaseException as error:
-            # stop() cannot be called twice. Fail its batches for those that wait for them.
+            # stop() cannot be called twice. Fail its batches for the requests that wait.
             client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001
             if (task := client._sender.sender_task) is not None:  # noqa: SLF001
                 task.cancel()
@@ -292,4 +285,6 @@ class EventWriter:
 
 
 def _failed(why: str) -> BrokerError:
-    return BrokerError("publish_failed", f"Writing events failed: {why}.")
+    return BrokerError(
+        "publish_failed", f"The write may have failed: {why}. Send the events again with their ids."
+    )

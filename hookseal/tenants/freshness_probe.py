@@ -1,8 +1,7 @@
 """Measures whether a reader of a log is up to date.
 
-A consumer gets no records both if none exist and if the broker is gone. So the broker is asked for
-the log's end offset. Once the reader reaches it, the reader was up to date when the question was
-sent.
+A consumer gets no records if none exist, and also if the broker is down. So the probe asks the
+broker for the end offset. A reader that reaches this offset was up to date at the request.
 """
 
 from __future__ import annotations
@@ -17,26 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 _EVERY_S = 1.0
-# Callers may come by the thousand; the broker is asked no oftener than this.
+# Thousands of callers may wait. They share requests, with at least this gap between two.
 _GAP_S = 0.02
 _GAP_AFTER_FAILURE_S = 0.5
-# After that, ask again: the log of a slow reader may have grown.
+# Then ask again: the log of a slow reader may have grown.
 _REACH_S = 5.0
 
 
-class _Round:
-    """One question, and the callers that wait for its answer."""
-
-    def __init__(self) -> None:
-        self.over = asyncio.Event()
-        self.reached = False
-
-
 class FreshnessProbe:
-    """Asks for the log's end about once a second, and at once for a caller of `settle`.
+    """Asks for the end of the log about once a second, and at once for a caller of `settle`.
 
     Attributes:
-        ends: Where the log ended when it was asked last, by partition; empty before that.
+        ends: The end offsets of the last answer, by partition; empty before the first one.
     """
 
     def __init__(
@@ -44,31 +35,28 @@ class FreshnessProbe:
         ask: Callable[[], Awaitable[Mapping[int, int]]],
         positions: Mapping[int, int],
         *,
-        heard: Callable[[BrokerError | None], None],
-        caught_up: Callable[[], None],
+        on_asked: Callable[[BrokerError | None], None],
+        on_caught_up: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ask about one reader.
+        """Probe one reader, whose `positions` change as it reads.
 
-        Args:
-            ask: Returns the end offset of each partition.
-            positions: The reader's positions by partition; they change as it reads.
-            heard: Called with the error of each question, or None if it was answered.
-            caught_up: Called each time the reader is up to date.
-            now: Monotonic clock, in seconds.
+        `ask` returns the end offset of each partition. `on_asked` gets the error of each request,
+        or None. `on_caught_up` is called each time the reader is up to date.
         """
         self.ends: Mapping[int, int] = {}
         self._ask = ask
         self._positions = positions
-        self._heard = heard
-        self._on_caught_up = caught_up
+        self._on_asked = on_asked
+        self._on_caught_up = on_caught_up
         self._now = now
         self._asked_at = now()
         self._caught_up_at: float | None = None
         self._advanced = asyncio.Event()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._next = _Round()
+        # Of the next request: whether the reader reached the end of the log.
+        self._next: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     @property
     def age_s(self) -> float | None:
@@ -80,62 +68,55 @@ class FreshnessProbe:
         self._advanced.set()
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until everything that the log has now is read; return whether that succeeded.
+        """Wait until the reader reaches the present end of the log; return whether it does.
 
-        A call during a question waits for the next one: the answer to the current one may be older
+        A call during a request waits for the next one: the answer to the current one may be older
         than the call.
-
-        Args:
-            timeout_s: Seconds to wait at most.
         """
-        awaited = self._next
         self._wanted.set()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await awaited.over.wait()
-        except TimeoutError:
-            return False
-        return awaited.reached
+        done, _ = await asyncio.wait((self._next,), timeout=timeout_s)
+        return any(result.result() for result in done)
 
     async def run(self) -> None:
         """Ask until cancelled.
 
         Raises:
-            BrokerError: The log cannot be followed any further. With `broker_unreachable`
-                it goes on asking.
+            BrokerError: The log cannot be followed any more. `broker_unreachable` is not raised
+                but retried.
         """
         gap_s = 0.0
         try:
             while True:
                 await self._until(self._wanted, _EVERY_S)
-                # Callers that arrive until then share the question.
+                # Callers that arrive until then share the request.
                 await asyncio.sleep(max(0.0, self._asked_at + gap_s - self._now()))
                 try:
-                    await self._round()
+                    await self._ask_once()
                 except BrokerError as error:
                     if error.code != "broker_unreachable":
                         raise
-                    self._heard(error)
+                    self._on_asked(error)
                     gap_s = _GAP_AFTER_FAILURE_S
                 else:
                     gap_s = _GAP_S
         finally:
-            self._next.over.set()
+            self._next.set_result(False)
 
-    async def _round(self) -> None:
-        this, self._next = self._next, _Round()
+    async def _ask_once(self) -> None:
+        result, self._next = self._next, asyncio.get_running_loop().create_future()
         self._wanted.clear()
+        reached = False
         try:
             self._asked_at = asked_at = self._now()
             self.ends = await self._ask()
-            self._heard(None)
-            this.reached = await self._reach(self.ends)
-            if this.reached:
-                # What was written after the question may not be read yet.
+            self._on_asked(None)
+            reached = await self._reach(self.ends)
+            if reached:
+                # Records that were written after the request may not be read yet.
                 self._caught_up_at = asked_at
                 self._on_caught_up()
         finally:
-            this.over.set()
+            result.set_result(reached)
 
     async def _reach(self, ends: Mapping[int, int]) -> bool:
         deadline = self._now() + _REACH_S

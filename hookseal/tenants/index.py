@@ -1,27 +1,25 @@
-"""Tenants in memory: documents, owners of API keys, and their order."""
+"""Tenants in memory: documents, owners of API keys, their order, and waits for their changes."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from hookseal.domain.tenant import decode
 from hookseal.errors import InvalidInputError
+from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hookseal.domain.tenant import Tenant
 
-# Wrapped around the standard logger, since structlog alone prints on stdout where nobody has
-# set it up, and there is what a command prints.
-_log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-    logging.getLogger(__name__), wrapper_class=structlog.stdlib.BoundLogger
-)
+    Predicate = Callable[[Tenant | None], bool]
+
+_log = logger(__name__)
 
 
 class _KeyId(msgspec.Struct, gc=False):
@@ -36,10 +34,9 @@ _key_ids = msgspec.json.Decoder(_KeyIds)
 
 
 class TenantIndex:
-    """The latest document of each tenant, as bytes.
+    """The latest document of each tenant, as bytes: decoded tenants take several times the memory.
 
-    Decoded, 200,000 tenants would take several times the memory. Decoding one takes microseconds,
-    so each caller gets a new object.
+    Decoding takes microseconds, so each caller gets a new object.
     """
 
     def __init__(self, read: Callable[[bytes], Tenant] = decode) -> None:
@@ -55,18 +52,23 @@ class TenantIndex:
     def put(self, customer_id: str, document: bytes) -> Tenant:
         """Replace a tenant's document; return the tenant.
 
-        If the document is unreadable, the tenant is absent: its earlier document no longer holds,
-        and an API key that may be revoked must not pass.
+        An unreadable document removes the tenant: an API key in its earlier document may have been
+        revoked since, and must not be accepted.
 
         Raises:
             InvalidInputError: `tenant_document_invalid`, `tenant_document_version`,
                 `tenant_document_misplaced`.
         """
         try:
-            tenant = _placed(self._read(document), customer_id)
+            tenant = self._read(document)
         except InvalidInputError:
             self.remove(customer_id)
             raise
+        if tenant.customer_id != customer_id:
+            self.remove(customer_id)
+            raise InvalidInputError(
+                "tenant_document_misplaced", "The document belongs to another tenant."
+            )
         before = self._documents.get(customer_id)
         if before is not None:
             self._release(customer_id, before)
@@ -95,12 +97,7 @@ class TenantIndex:
         return self._holders.get(key_id)
 
     def page(self, after: str | None, limit: int) -> list[Tenant]:
-        """Return up to `limit` tenants after a customer id, ordered by id.
-
-        Args:
-            after: A customer id, not necessarily a tenant's; None = from the first.
-            limit: At least 0.
-        """
+        """Return up to `limit` tenants behind a customer id (None = from the first), by id."""
         ordered = self.sort()
         start = 0 if after is None else bisect_right(ordered, after)
         return [
@@ -122,8 +119,8 @@ class TenantIndex:
         for key_id in key_ids:
             holder = self._holders.setdefault(key_id, customer_id)
             if holder != customer_id:
-                # Ids are drawn at random: this is a fault or an attack. Who had it first
-                # keeps it; the key of the other one does not pass.
+                # Ids are random: this is a defect or an attack. The first owner keeps the id. The
+                # key of the other tenant is not accepted.
                 _log.error(
                     "tenants.key_taken", key_id=key_id, holder=holder, customer_id=customer_id
                 )
@@ -134,7 +131,45 @@ class TenantIndex:
                 del self._holders[key.id]
 
 
-def _placed(tenant: Tenant, customer_id: str) -> Tenant:
-    if tenant.customer_id != customer_id:
-        raise InvalidInputError("tenant_document_misplaced", "The document is another tenant's.")
-    return tenant
+class TenantWaiters:
+    """Waiting callers by customer id: a change wakes only the callers of its tenant."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[asyncio.Future[Tenant | None], Predicate]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._waiting))
+
+    async def wait(
+        self, customer_id: str, predicate: Predicate, *, timeout_s: float
+    ) -> Tenant | None:
+        """Return the first state of the tenant, from now on, for which the predicate holds.
+
+        Errors of the predicate are raised.
+
+        Raises:
+            TimeoutError: It held for none within `timeout_s` seconds.
+        """
+        answer: asyncio.Future[Tenant | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(customer_id, {})[answer] = predicate
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        finally:
+            del self._waiting[customer_id][answer]
+            if not self._waiting[customer_id]:
+                del self._waiting[customer_id]
+
+    def notify(self, customer_id: str, tenant: Tenant | None) -> None:
+        """Pass the new state of a tenant to its callers; None = deleted."""
+        for answer, predicate in self._waiting.get(customer_id, {}).items():
+            if answer.done():
+                continue
+            try:
+                if predicate(tenant):
+                    answer.set_result(tenant)
+            except Exception as error:  # noqa: BLE001 - raised to the caller whose predicate failed
+                answer.set_exception(error)

@@ -39,8 +39,7 @@ from hookseal.local.redis_link import RedisLink
 from hookseal.local.redis_store import RedisStore
 from hookseal.local.tenants import LocalChanges, LocalCommands, LocalTenants
 from hookseal.publishing.event_log import EventLog
-from hookseal.tenants.changes import KafkaChanges
-from hookseal.tenants.commands import KafkaCommands
+from hookseal.tenants.commands import KafkaChanges, KafkaCommands
 from hookseal.tenants.model import TenantsModel
 from tests.builders import a_record, a_registry, public_key
 from tests.conditions import until

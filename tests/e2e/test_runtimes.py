@@ -205,6 +205,28 @@ async def test_what_is_given_up_is_listed_and_replayed_once(runtime: Runtime) ->
     assert await attempts(acme, "acme-3", 3) == ["accepted", "http_503", "http_503"]
 
 
+async def test_accepted_events_are_replayed_where_a_log_keeps_them(runtime: Runtime) -> None:
+    api = await runtime.start("customer")
+    acme = await runtime.customer(api, "acme")
+    await publish(api, "acme", range(5))
+    await acme.until(lambda: len(acme.events) == 5)
+    (endpoint,) = (await acme.do("GET", "/endpoints"))["items"]
+    body = {"customer_id": "acme", "endpoint_id": endpoint["id"], "since": "2020-01-01"}
+
+    status, first = await api.ask("POST", "/v1/events/replay", {**body, "limit": 3})
+
+    if runtime.kind != "kafka":
+        assert (status, first["code"]) == (409, "replay_unsupported")
+        return
+    start = first["next_offset"]
+    _, rest = await api.ask("POST", "/v1/events/replay", {**body, "start_offset": start})
+    _, again = await api.ask("POST", "/v1/events/replay", body)
+    assert [first["replayed"], rest["replayed"], again["replayed"]] == [3, 2, 0]
+    assert [rest["next_offset"], again["next_offset"]] == [None, None]
+    await acme.until(lambda: len(acme.events) == 10)
+    assert [event.id for event in acme.events] == 2 * [f"acme-{number}" for number in range(5)]
+
+
 async def test_a_suspended_endpoint_misses_nothing(runtime: Runtime) -> None:
     api = await runtime.start("customer", **SOON)
     acme = await runtime.customer(api, "acme")

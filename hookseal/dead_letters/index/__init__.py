@@ -1,8 +1,4 @@
-"""SQLite indexes of topics, for queries that a log cannot answer.
-
-An index is derived data. It can be deleted at any time and is read from its topics again. Each
-process has its own, or shares one with other processes on the same disk.
-"""
+"""SQLite indexes of topics: derived data, which is read again if the file is deleted."""
 
 from hookseal.dead_letters.index.attempts import AttemptIndex
 from hookseal.dead_letters.index.letters import LetterIndex

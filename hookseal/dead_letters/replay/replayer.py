@@ -1,78 +1,66 @@
-"""Replays dead letters by a filter, or an endpoint's events from a time on."""
+"""Replays dead letters by a filter, or the events of an endpoint from a time on."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import random
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
-from hookseal.dead_letters.replay.items import event_items, letter_items
-from hookseal.dead_letters.replay.lease import ItemRefusedError, ReplayFencedError, ReplayLease
-from hookseal.dead_letters.replay.pace import Pace
-from hookseal.dead_letters.replay.plan import plan_of, to_replay
-from hookseal.dead_letters.replay.turns import ReplayTurns
+from hookseal.dead_letters.replay.items import (
+    batches,
+    event_items,
+    letter_items,
+    plan_of,
+    to_replay,
+)
+from hookseal.dead_letters.replay.lease import (
+    ItemRefusedError,
+    ReplayFencedError,
+    ReplayLease,
+    replay_busy,
+)
+from hookseal.delivery.limits.concurrency import FairSemaphore
 from hookseal.errors import BrokerError, ConflictError
-from hookseal.kafka.consumer import consume, record_from, records_at
+from hookseal.kafka.consumer import read_from, record_from, records_at
 from hookseal.kafka.partitioner import partition_of
-from hookseal.kafka.topics import TopicNames
+from hookseal.kafka.topics import TopicNames, partition_count
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from hookseal.dead_letters.index.letters import LetterIndex
+    from hookseal.dead_letters.replay.items import EventsWanted
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter
     from hookseal.kafka.cluster import Cluster
 
 _log = logging.getLogger(__name__)
 
-_AT_A_TIME = 500
-_PARTITIONS_AT_A_TIME = 6
+_T = TypeVar("_T")
+
+_BATCH_MAX_RECORDS = 500
+_PARALLEL_PARTITIONS = 6
+# A replay of events may read far more than it publishes.
+_EVENTS_READ_S = 10.0
 _TRIES = 6
-# Each refused item costs a claim of its partition. That many have one cause.
+# Each refused item costs a claim of its partition. So many have one cause.
 _REFUSED_MAX = 20
 _PAUSE_S = 1.0
 _PAUSE_CAP_S = 16.0
-_ASIDE_S = 0.5
-_chance = random.SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class EventsWanted:
-    """An endpoint's events, accepted ones included, from a time on.
-
-    Attributes:
-        customer_id: Whose.
-        endpoint_id: Where to, whether they came there before or not.
-        since_ms: Written at this moment or later; milliseconds since the Unix epoch.
-        until_ms: Written before this moment; None = up to the end when the replay begins.
-        wants: Whether the endpoint subscribes to an event type.
-        again: Any name: another replay of the same, after one that is done.
-    """
-
-    customer_id: str
-    endpoint_id: str
-    since_ms: int
-    wants: Callable[[str], bool]
-    until_ms: int | None = None
-    again: str = ""
-
-    @property
-    def job(self) -> str:
-        """Id under which an interrupted replay continues."""
-        asked = (self.customer_id, self.endpoint_id, self.since_ms, self.until_ms, self.again)
-        return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]
+_FENCED_PAUSE_S = 0.5
+_random = random.SystemRandom()
 
 
 class Replayer:
-    """Replays on a cluster. Holds no connection between two replays."""
+    """Replays on a cluster. Has no connection between two replays."""
 
     def __init__(self, cluster: Cluster, index: LetterIndex, *, event_max_bytes: int) -> None:
         """Use a started index. Events above `event_max_bytes` are skipped, as workers do."""
@@ -83,63 +71,45 @@ class Replayer:
         self._turns = ReplayTurns()
 
     async def plan(self, wanted: LetterFilter) -> ReplayPlan:
-        """Return what `replay` would do; does not wait for the index.
-
-        Replayed letters are counted separately, whatever the filter says of them.
-        """
+        """Return what `replay` would do; does not wait for the index."""
         return await plan_of(self._index, wanted)
 
     async def replay(
-        self,
-        wanted: LetterFilter,
-        *,
-        limit: int | None = None,
-        per_s: float | None = None,
-        wait_s: float | None = None,
-        on_progress: Callable[[int], None] = lambda _: None,
-        on_wait: Callable[[int], None] = lambda _: None,
+        self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
     ) -> int:
-        """Publish the letters' events again; return how many were published.
+        """Publish the events of at most `limit` letters again; return how many were published.
 
         Each letter is published once, ever, in the order of its partition, for the endpoint that it
-        names. Letters that are written meanwhile are not included.
-
-        Args:
-            wanted: Which letters; replayed ones are skipped.
-            limit: At most so many.
-            per_s: At most so many a second, over all partitions; None = no bound.
-            wait_s: Seconds to wait where another replay is under way; None = until it ends.
-            on_progress: Told how many more were published.
-            on_wait: Told a partition on which another replay is under way.
+        names. Letters that were replayed before, or are written meanwhile, are not included.
+        `wait_s` limits the wait for another replay of the partition; None = no limit.
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`, if nothing was published.
             ConflictError: `replay_busy`, if nothing was published; `replay_refused` names the
-                first dead letter that Kafka does not take. All others are published.
+                first dead letter that Kafka refuses. All other letters are published.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
-        ends = await self._index.letter_ends()
-        run = _Run(limit, Pace(per_s), on_progress)
-        room = asyncio.Semaphore(_PARTITIONS_AT_A_TIME)
+        ends = await self._index.ends()
+        run = _Run(limit)
+        permits = asyncio.Semaphore(_PARALLEL_PARTITIONS)
 
-        async def letters_of(partition: int) -> None:
+        async def replay_partition(partition: int) -> None:
+            end = ends[TopicPartition(self._names.dead_letters, partition)]
+
             async def publish(lease: ReplayLease) -> None:
-                await self._letters(lease, todo, partition, ends[partition], run)
+                await self._letters(lease, todo, end, run)
 
-            async with room:
+            async with permits:
                 if run.left != 0:
-                    async with self._turns.turn(
-                        partition, wanted.customer_id or "", wait_s
-                    ) as left_s:
-                        await self._holding(partition, publish, left_s, on_wait)
+                    await self._leased(partition, wanted.customer_id or "", wait_s, publish)
 
-        # Each to its end: one partition's trouble is no reason to cut another one off.
+        # An error of one partition does not cancel the others.
         partitions = sorted(await self._index.counts(todo))
-        results = await asyncio.gather(*map(letters_of, partitions), return_exceptions=True)
+        results = await asyncio.gather(*map(replay_partition, partitions), return_exceptions=True)
         for result in results:
-            # What may succeed later is an error only if nothing was published: the count of the
-            # other partitions would be lost. Whoever asks again tries this one again.
+            # A temporary error is raised only if nothing was published: the caller would not get
+            # the count of the other partitions. Its next request includes this partition.
             is_temporary = isinstance(result, BrokerError) or (
                 isinstance(result, ConflictError) and result.code == "replay_busy"
             )
@@ -148,169 +118,176 @@ class Replayer:
         return run.done
 
     async def replay_events(
-        self,
-        wanted: EventsWanted,
-        *,
-        partitions: int,
-        per_s: float | None = None,
-        wait_s: float | None = None,
-        on_progress: Callable[[int], None] = lambda _: None,
-        on_wait: Callable[[int], None] = lambda _: None,
-    ) -> int:
-        """Publish an endpoint's events again; return how many were published.
+        self, wanted: EventsWanted, *, start: int = 0, limit: int, wait_s: float | None = None
+    ) -> tuple[int, int | None]:
+        """Publish at most `limit` events of an endpoint again, from offset `start` on.
 
-        Each event is published once for equal `EventsWanted`, in order, up to the topic's end when
-        the replay began. Replays among the events are skipped.
-
-        Args:
-            wanted: Which.
-            partitions: Of the topic `events`.
-            per_s: As for `replay`.
-            wait_s: As for `replay`.
-            on_progress: As for `replay`.
-            on_wait: As for `replay`.
-
-        Raises:
-            BrokerError: `broker_unreachable`, `publish_failed`.
-            ConflictError: `replay_busy`; `replay_refused`, as for `replay`.
+        Return how many were published, and the offset to go on from; None = all are published.
+        Each event is published once for equal `wanted`, in order, up to the end of the topic when
+        the first replay of `wanted` began. Replays among the events are skipped. Errors: as
+        `replay`.
         """
-        partition = partition_of(wanted.customer_id, partitions)
-        run = _Run(None, Pace(per_s), on_progress)
+        partition = partition_of(wanted.customer_id, await partition_count(self._cluster))
+        run = _Run(limit)
 
-        async def publish(lease: ReplayLease) -> None:
-            await self._events(lease, wanted, partition, run)
+        async def publish(lease: ReplayLease) -> int | None:
+            return await self._events(lease, wanted, start, run)
 
-        async with self._turns.turn(partition, wanted.customer_id, wait_s) as left_s:
-            await self._holding(partition, publish, left_s, on_wait)
-        return run.done
+        goes_on = await self._leased(partition, wanted.customer_id, wait_s, publish)
+        return run.done, goes_on
 
-    async def _holding(
+    async def _leased(
         self,
         partition: int,
-        publish: Callable[[ReplayLease], Awaitable[None]],
+        customer_id: str,
         wait_s: float | None,
-        on_wait: Callable[[int], None],
-    ) -> None:
-        """Claim the partition and publish; start again if Kafka or the claim was lost.
+        publish: Callable[[ReplayLease], Awaitable[_T]],
+    ) -> _T:
+        """Claim the partition and publish; retry if Kafka fails or the lease is lost.
 
         An item that Kafka refuses is left out. Its error is raised once the others are published.
         """
         tries = 0
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         lease = ReplayLease(self._cluster, self._names, partition)
-        while True:
-            try:
-                await lease.claim(wait_s=wait_s, on_wait=on_wait)
-                await publish(lease)
-            except ItemRefusedError as error:
-                _log.error("%s", error.message)
-                if len(lease.refused) >= _REFUSED_MAX:
-                    raise
-            except ReplayFencedError:
-                _log.info("Another process took partition %d over.", partition)
-                # Two that claim at once fence each other; a moment that differs ends that,
-                # and whoever is second finds the other one's sign of life.
-                await asyncio.sleep(_ASIDE_S * (1 + _chance.random()))
-            except BrokerError as error:
-                tries += 1
-                if tries >= _TRIES:
-                    raise
-                _log.warning("%s", error.message)
-                await asyncio.sleep(delay.next_s())
-            else:
-                if lease.refused:
-                    raise next(iter(lease.refused.values()))
-                return
-            finally:
-                await lease.release()
-
-    async def _letters(
-        self, lease: ReplayLease, todo: LetterFilter, partition: int, end: int, run: _Run
-    ) -> None:
-        # Only now does the ledger have what an earlier holder published.
-        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
-        place = TopicPartition(self._names.dead_letters, partition)
-        after = -1
-        async with consume(self._cluster) as letters:
-            while room := run.reserve():
+        async with self._turns.turn(partition, customer_id, wait_s) as left_s:
+            while True:
                 try:
-                    places = await self._index.places(
-                        todo, partition, after=after, before=end, limit=room
-                    )
-                    if not places:
-                        break
-                    offsets = [offset for offset, _ in places if offset not in lease.refused]
-                    records = await records_at(letters, place, offsets)
-                    for batch in letter_items(map(record_from, records), dict(places)).batches():
-                        await run.pace.take(len(batch))
-                        await lease.publish(batch)
-                        run.published(len(batch))
-                        room -= len(batch)
-                except KafkaError as error:
-                    raise self._cluster.unreachable() from error
+                    await lease.claim(wait_s=left_s)
+                    result = await publish(lease)
+                except ItemRefusedError as error:
+                    _log.error("%s", error.message)
+                    if len(lease.refused) >= _REFUSED_MAX:
+                        raise
+                except ReplayFencedError:
+                    _log.info("Another process replays on partition %d.", partition)
+                    # Two processes that claim at once fence each other. A random pause ends that:
+                    # the second one then sees the heartbeat of the first.
+                    await asyncio.sleep(_FENCED_PAUSE_S * (1 + _random.random()))
+                except BrokerError as error:
+                    tries += 1
+                    if tries >= _TRIES:
+                        raise
+                    _log.warning("%s", error.message)
+                    await asyncio.sleep(delay.next_s())
+                else:
+                    if lease.refused:
+                        raise next(iter(lease.refused.values()))
+                    return result
                 finally:
-                    run.give_back(room)
-                after = places[-1][0]
-        # So that the next query sees the replays.
-        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
+                    await lease.release()
+
+    async def _letters(self, lease: ReplayLease, todo: LetterFilter, end: int, run: _Run) -> None:
+        # Read the ledger first: it has what an earlier holder published.
+        await self._index.catch_up(at_least=lease.ledger_end)
+        partition = lease.events.partition
+        tp = TopicPartition(self._names.dead_letters, partition)
+        after = -1
+        async with read_from(self._cluster) as client:
+            while count := run.reserve():
+                try:
+                    expected = await self._index.offsets(
+                        todo, partition, after=after, before=end, limit=count
+                    )
+                    if not expected:
+                        break
+                    offsets = [offset for offset in expected if offset not in lease.refused]
+                    records = map(record_from, await records_at(client, tp, offsets))
+                    for batch in batches(letter_items(records, expected)):
+                        await lease.publish(batch)
+                        run.done += len(batch)
+                        count -= len(batch)
+                finally:
+                    run.give_back(count)
+                after = max(expected)
+        # The next query then sees the replays.
+        await self._index.catch_up(at_least=lease.ledger_end)
 
     async def _events(
-        self, lease: ReplayLease, wanted: EventsWanted, partition: int, run: _Run
-    ) -> None:
-        await self._index.catch_up(ledger_to={partition: lease.ledger_to})
-        place = TopicPartition(self._names.events, partition)
-        async with consume(self._cluster) as events:
-            events.assign([place])
-            upto, to = await self._index.job(wanted.job, partition)
-            try:
-                if to < 0:
-                    to = (await events.end_offsets([place]))[place]
-                    await lease.publish((), job=wanted.job, job_to=to)
-                found = (await events.offsets_for_times({place: wanted.since_ms}))[place]
-                if found is None:
-                    return
-                start = (await events.beginning_offsets([place]))[place]
-                events.seek(place, max(found.offset, upto + 1, start))
-                while await events.position(place) < to:
-                    batches = await events.getmany(timeout_ms=1000, max_records=_AT_A_TIME)
-                    records = [
-                        one
-                        for one in batches.get(place, ())
-                        if one.offset < to and one.offset not in lease.refused
-                    ]
-                    items = event_items(records, wanted, self._event_max_bytes)
-                    for batch in items.batches():
-                        await run.pace.take(len(batch))
-                        await lease.publish(batch, job=wanted.job, job_to=to)
-                        run.published(len(batch))
-            except KafkaError as error:
-                raise self._cluster.unreachable() from error
+        self, lease: ReplayLease, wanted: EventsWanted, start: int, run: _Run
+    ) -> int | None:
+        await self._index.catch_up(at_least=lease.ledger_end)
+        tp = lease.events
+        upto, end = await self._index.job(wanted.job, tp.partition)
+        deadline = time.monotonic() + _EVENTS_READ_S
+        async with read_from(self._cluster) as client:
+            client.assign([tp])
+            if end < 0:
+                end = (await client.end_offsets([tp]))[tp]
+                await lease.publish((), job=wanted.job, job_to=end)
+            found = (await client.offsets_for_times({tp: wanted.since_ms}))[tp]
+            if found is None:
+                return None
+            first = (await client.beginning_offsets([tp]))[tp]
+            position: int = max(found.offset, upto + 1, first, start)
+            client.seek(tp, position)
+            while position < end:
+                if not run.left or time.monotonic() > deadline:
+                    return position
+                fetched = await client.getmany(timeout_ms=1000, max_records=_BATCH_MAX_RECORDS)
+                records = [
+                    record_from(record)
+                    for record in fetched.get(tp, ())
+                    if record.offset < end and record.offset not in lease.refused
+                ]
+                items = list(event_items(records, wanted, self._event_max_bytes))
+                for batch in batches(items[: run.left]):
+                    await lease.publish(batch, job=wanted.job, job_to=end)
+                    run.done += len(batch)
+                    run.give_back(-len(batch))
+                    position = batch[-1].offset + 1
+                if run.left or position > items[-1].offset:
+                    position = await client.position(tp)
+        return None
 
 
+@dataclass(slots=True)
 class _Run:
-    """Progress of one replay over all its partitions."""
+    """Progress of one replay over all its partitions; `left` None = no limit."""
 
-    def __init__(self, limit: int | None, pace: Pace, on_progress: Callable[[int], None]) -> None:
-        self.left = limit
-        self.pace = pace
-        self.done = 0
-        self._on_progress = on_progress
-        # No batch takes longer than about a second, so that the ledger shows a sign of life.
-        slowest = _AT_A_TIME if pace.per_s is None else max(1, int(pace.per_s))
-        self._at_a_time = min(_AT_A_TIME, slowest)
+    left: int | None
+    done: int = 0
 
     def reserve(self) -> int:
-        """Return how many records may be published next; 0 = no more."""
-        room = self._at_a_time if self.left is None else min(self._at_a_time, self.left)
-        self.give_back(-room)
-        return room
+        """Return how many records the caller may publish next; 0 = no more."""
+        count = _BATCH_MAX_RECORDS if self.left is None else min(_BATCH_MAX_RECORDS, self.left)
+        self.give_back(-count)
+        return count
 
     def give_back(self, count: int) -> None:
         """Return unused reservations."""
         if self.left is not None:
             self.left += count
 
-    def published(self, count: int) -> None:
-        """Count published records."""
-        self.done += count
-        self._on_progress(count)
+
+class ReplayTurns:
+    """Runs one replay per partition at a time in this process; tenants take turns.
+
+    Otherwise a tenant with eight replay loops would get the lease eight times out of nine.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._permits: dict[int, FairSemaphore] = defaultdict(lambda: FairSemaphore(1, None))
+
+    @asynccontextmanager
+    async def turn(
+        self, partition: int, customer_id: str, wait_s: float | None
+    ) -> AsyncIterator[float | None]:
+        """Hold the turn of a tenant; yield the seconds that are left of `wait_s`.
+
+        `wait_s` None = no limit. Replays of one tenant run in the order of their calls.
+
+        Raises:
+            ConflictError: `replay_busy`, after `wait_s` seconds.
+        """
+        permit, began = self._permits[partition], self._now()
+        try:
+            async with asyncio.timeout(wait_s):
+                await permit.acquire(customer_id)
+        except TimeoutError:
+            raise replay_busy() from None
+        try:
+            yield None if wait_s is None else max(0.0, wait_s - (self._now() - began))
+        finally:
+            permit.release(customer_id)

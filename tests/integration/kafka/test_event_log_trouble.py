@@ -75,7 +75,7 @@ class TestTrouble:
 
     async def test_more_than_there_is_room_for_is_refused(self, cluster: Cluster) -> None:
         topic = TopicNames(cluster.topic_prefix).events
-        writer = EventWriter(cluster, topic, timeout_s=10, held_max_bytes=2000)
+        writer = EventWriter(cluster, topic, timeout_s=10, queued_max_bytes=2000)
         writes = [PendingRecord(0, b"acme", b"x" * 400, ()) for _ in range(3)]
 
         await writer.start()

@@ -21,9 +21,10 @@ from tests.changelog import code_of, writing
 from tests.conditions import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hookseal.config import Settings
+    from hookseal.domain.tenant import Tenant
     from hookseal.kafka.cluster import Cluster
     from tests.changelog import Changelog
 
@@ -110,18 +111,23 @@ async def test_settling_sees_what_another_process_has_just_written(
             assert tenant.revision == revision
 
 
-async def test_the_result_of_a_command_is_told_whole(
-    cluster: Cluster, changelog: Changelog
-) -> None:
+def has_result(command_id: str) -> Callable[[Tenant | None], bool]:
+    return lambda tenant: tenant is not None and tenant.recent_of(command_id) is not None
+
+
+async def test_the_result_of_a_command_is_awaited(cluster: Cluster, changelog: Changelog) -> None:
     result = CommandResult("cmd_1", "too_many_keys", "f")
     async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
-        waiting = asyncio.create_task(model.result_of("acme", "cmd_1", existed=False, timeout_s=10))
+        waiting = asyncio.create_task(model.changed("acme", has_result("cmd_1"), timeout_s=10))
         await changelog.put(a_tenant("acme"))
         await changelog.put(a_tenant("acme", revision=2, recent=(result,)))
 
-        assert await waiting == result
-        # Another command's of a tenant that is gone by then.
-        waiting = asyncio.create_task(model.result_of("acme", "cmd_2", existed=True, timeout_s=10))
+        found = await waiting
+        assert found is not None
+        assert found.recent == (result,)
+        waiting = asyncio.create_task(
+            model.changed("acme", lambda tenant: tenant is None, timeout_s=10)
+        )
         await changelog.write("acme", None)
         assert await waiting is None
 
@@ -131,13 +137,15 @@ async def test_a_result_is_seen_however_many_others_follow_at_once(
 ) -> None:
     results = [CommandResult(f"cmd_{number}", "ok", str(number)) for number in range(100)]
     async with TenantsModel(cluster, a_registry(cluster.topic_prefix)) as model:
-        waiting = asyncio.create_task(model.result_of("acme", "cmd_7", existed=False, timeout_s=10))
+        waiting = asyncio.create_task(model.changed("acme", has_result("cmd_7"), timeout_s=10))
         await asyncio.sleep(0)
         await asyncio.gather(
             *(changelog.put(a_tenant("acme", recent=(result,))) for result in results)
         )
 
-        assert await waiting == results[7]
+        found = await waiting
+        assert found is not None
+        assert found.recent == (results[7],)
 
 
 async def test_a_topic_that_is_missing_is_awaited(settings: Settings) -> None:

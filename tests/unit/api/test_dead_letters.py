@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -8,12 +8,14 @@ import pytest
 from hookseal.domain.attempt_record import AttemptRecord
 from hookseal.domain.letter import Attempted, Letter
 from hookseal.domain.record import Record
-from hookseal.errors import BrokerError
+from hookseal.errors import BrokerError, ConflictError
+from tests.builders import an_endpoint
 
 if TYPE_CHECKING:
     from tests.unit.api.conftest import Api
 
 ACME = "/v1/tenants/acme/dead-letters"
+EVENTS = "/v1/events/replay"
 LOG = "/v1/tenants/acme/deliveries"
 
 
@@ -320,6 +322,51 @@ class TestDeliveries:
 
         for path in (LOG, ACME):
             assert await api.problem("GET", path, key=key) == (403, "scope_missing")
+
+
+class TestReplayingEvents:
+    BODY: ClassVar = {"customer_id": "acme", "endpoint_id": "ep_1", "since": "2023-11-14"}
+
+    async def test_publishes_a_bounded_part_and_says_where_to_go_on(self, api: Api) -> None:
+        api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+        api.letters.events = 5
+
+        first = await api.json("POST", EVENTS, {**self.BODY, "limit": 3})
+        rest = await api.json("POST", EVENTS, {**self.BODY, "start_offset": 3})
+
+        assert first == {"replayed": 3, "next_offset": 3}
+        assert rest == {"replayed": 2, "next_offset": None}
+        assert api.letters.events_wanted is not None
+        assert api.letters.events_wanted.since_ms == 1_699_920_000_000
+
+    async def test_is_the_operator_s_alone(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+
+        assert await api.problem("POST", EVENTS, self.BODY, key=key) == (403, "admin_only")
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({"customer_id": "other"}, (404, "unknown_tenant")),
+            ({"endpoint_id": "ep_2"}, (404, "unknown_endpoint")),
+            ({"since": "soon"}, (422, "time_invalid")),
+            ({"limit": 1001}, (422, "field_invalid")),
+            ({"start_offset": -1}, (422, "field_invalid")),
+        ],
+    )
+    async def test_refuses_what_does_not_exist_or_has_no_meaning(
+        self, api: Api, changes: dict[str, Any], expected: tuple[int, str]
+    ) -> None:
+        api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+
+        assert await api.problem("POST", EVENTS, {**self.BODY, **changes}) == expected
+        assert api.letters.events_asked == []
+
+    async def test_tells_of_another_replay(self, api: Api) -> None:
+        api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+        api.letters.refusals = [ConflictError("replay_busy", "Another one runs.")]
+
+        assert await api.problem("POST", EVENTS, self.BODY) == (409, "replay_busy")
 
 
 ALL = "/v1/dead-letters"

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Run
 
 URL = "https://hooks.acme.com/in"
+ACCEPTED = (
+    *("dead-letters", "replay", "--accepted", "--customer", "acme", "--endpoint", "ep_1"),
+    *("--since", "2026-11-24", "--rate", "0"),
+)
 PUBLISH = ("publish", "--customer", "acme", "--type", "a.b", "--data")
 
 
@@ -314,6 +318,41 @@ class TestDeadLetters:
 
         assert done.stdout.splitlines()[0] == "replayed: 1"
         assert done.stderr.count("Another replay is running") == 1
+
+    async def test_accepted_events_are_replayed_over_several_requests(self, shell: Shell) -> None:
+        shell.api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+        shell.api.letters.events = 2500
+        shell.api.letters.refusals = [ConflictError("replay_busy", "Another one runs.")]
+
+        done = await shell.json(*ACCEPTED, "--again", "lost", "--until", "2026-11-25")
+
+        assert done == {"replayed": 2500}
+        assert shell.api.letters.events_asked == [(0, 1000), (1000, 1000), (2000, 1000)]
+        wanted = shell.api.letters.events_wanted
+        assert wanted is not None
+        assert (wanted.customer_id, wanted.endpoint_id, wanted.again) == ("acme", "ep_1", "lost")
+        assert (wanted.since_ms, wanted.until_ms) == (1_795_478_400_000, 1_795_564_800_000)
+
+    async def test_a_refused_event_is_named_once_the_others_are_replayed(
+        self, shell: Shell
+    ) -> None:
+        shell.api.tenant("acme", endpoints=(an_endpoint("ep_1"),))
+        shell.api.letters.events = 20
+        shell.api.letters.refusals = [ConflictError("replay_refused", "Too large.", field="3/7")]
+
+        refused = await shell.run(*ACCEPTED, code=2)
+
+        assert refused.stderr.startswith("replay_refused (3/7): ")
+        assert shell.api.letters.events_asked == [(8, 1000)]
+
+    async def test_accepted_events_of_no_endpoint_are_refused(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme", endpoints=())
+
+        unknown = await shell.run(*ACCEPTED, code=2)
+        foreign = await shell.run(*ACCEPTED, code=2, HOOKSEAL_API_KEY=key)
+
+        assert unknown.stderr.startswith("unknown_endpoint")
+        assert foreign.stderr.startswith("admin_only")
 
 
 COMMANDS = [

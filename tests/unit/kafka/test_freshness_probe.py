@@ -33,7 +33,11 @@ class Log:
         self.heard: list[str | None] = []
         self.caught_up = 0
         self.catch_up = FreshnessProbe(
-            self.ask, self.positions, heard=self.hear, caught_up=self.note, now=lambda: self.time
+            self.ask,
+            self.positions,
+            on_asked=self.hear,
+            on_caught_up=self.note,
+            now=lambda: self.time,
         )
 
     async def ask(self) -> dict[int, int]:

@@ -10,8 +10,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from hookseal.dead_letters.index.attempts import AttemptSource
-from hookseal.dead_letters.index.file import Batch
-from hookseal.dead_letters.index.letter_rows import LetterSource, ReplaySource
+from hookseal.dead_letters.index.file import SCHEMA
+from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
 from hookseal.domain import attempt_record, replay_entry
 from hookseal.domain.attempt_record import AttemptRecord
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry
@@ -45,8 +45,8 @@ def a_record(value: bytes) -> ConsumerRecord:
 
 def rows(source: Any, table: str, values: Iterable[bytes]) -> list[Any]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(source.schema)
-    source.take(connection, Batch("topic", 0, 7, 8, [a_record(value) for value in values]))
+    connection.executescript(SCHEMA + source.schema)
+    source.insert(connection, [a_record(value) for value in values])
     return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - ours
 
 

@@ -298,7 +298,7 @@ class TestBatches:
         def ended(_: Any, batch: Any, error: BaseException | None) -> None:
             results.update({id(write): error for write in batch})
 
-        lane = PartitionWriter("events", 0, ended=ended)
+        lane = PartitionWriter("events", 0, on_ended=ended)
         writes = [PendingRecord(0, b"acme", value, ()) for value in values]
         PendingAck(writes)
         for write in writes:

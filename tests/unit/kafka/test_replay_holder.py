@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hookseal.dead_letters.replay.lease import _is_held
+from hookseal.dead_letters.replay.lease import is_held
 from hookseal.domain.replay_entry import ReplayEntry
 
 
@@ -19,8 +19,8 @@ def an_entry(pid: object) -> ReplayEntry:
 
 @pytest.mark.parametrize("pid", ["", "x", "-1", "\u00b2", "9" * 10, "9" * 11, "9" * 10_000])
 def test_a_holder_without_a_process_id_of_this_host_holds_until_its_lease_ends(pid: str) -> None:
-    assert _is_held(an_entry(pid))
+    assert is_held(an_entry(pid))
 
 
 def test_a_process_that_runs_holds() -> None:
-    assert _is_held(an_entry(os.getpid()))
+    assert is_held(an_entry(os.getpid()))

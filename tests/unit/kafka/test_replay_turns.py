@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hookseal.dead_letters.replay.turns import ReplayTurns
+from hookseal.dead_letters.replay.replayer import ReplayTurns
 from hookseal.errors import ConflictError
 
 LOOPS = 8

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.tenants.waiters import TenantWaiters
+from hookseal.tenants.index import TenantWaiters
 from tests.builders import a_tenant
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class TestTenantWaiters:
         await asyncio.sleep(0)
 
         for revision in range(1, 100):
-            waiters.tell("acme", a_tenant("acme", revision=revision))
-        waiters.tell("acme", None)
+            waiters.notify("acme", a_tenant("acme", revision=revision))
+        waiters.notify("acme", None)
 
         held = await waiting
         assert held is not None
@@ -52,7 +52,7 @@ class TestTenantWaiters:
         )
         await asyncio.sleep(0)
 
-        waiters.tell("acme", None)
+        waiters.notify("acme", None)
 
         assert await acme is None
         assert asked == ["acme"]
@@ -69,7 +69,7 @@ class TestTenantWaiters:
             await waiters.wait("acme", is_gone, timeout_s=0)
 
         assert len(waiters) == 1
-        waiters.tell("acme", None)
+        waiters.notify("acme", None)
         assert await patient is None
         assert (len(waiters), list(waiters)) == (0, [])
 
@@ -81,7 +81,7 @@ class TestTenantWaiters:
         sound = asyncio.create_task(waiters.wait("acme", is_gone, timeout_s=PATIENCE_S))
         await asyncio.sleep(0)
 
-        waiters.tell("acme", None)
+        waiters.notify("acme", None)
 
         with pytest.raises(ZeroDivisionError):
             await faulty

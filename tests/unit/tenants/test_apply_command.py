@@ -11,7 +11,7 @@ from hookseal.domain.command import (
 )
 from hookseal.domain.record import Record
 from hookseal.seal.registry import RegistryMac
-from hookseal.tenants.apply_command import ApplyCommand
+from hookseal.tenants.commands import ApplyCommand
 from tests.builders import MASTER_KEY, a_record, a_registry, a_tenant, an_event, public_key
 from tests.fakes import FakeNotices, FakeTenants, RecordingObserver
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from hookseal.dead_letters.index.string_table import TEXTS, StringTable
+from hookseal.dead_letters.index.file import Source
 from hookseal.domain.replay_entry import decode, settled_in
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiokafka import ConsumerRecord
 
-    from hookseal.dead_letters.index.file import Batch
-
 _TYPE_MAX = 255
+_NUMBER_DIGITS_MAX = 9
 
 
 class _Typed(msgspec.Struct):
@@ -28,27 +28,17 @@ class _Typed(msgspec.Struct):
 _typed = msgspec.json.Decoder(_Typed)
 
 
-class LetterSource:
+class LetterSource(Source):
     """The topic `dead-letters`."""
 
-    # Both indexes hold all that is filtered by, so that a scan of a million entries reads
-    # them alone: 0.1 s instead of some seconds.
-    schema = (
-        TEXTS
-        + """
+    table = "letters"
+    # Both indexes contain all columns that filters use. A scan of a million entries then reads the
+    # index alone, which takes 0.1 s instead of some seconds.
+    schema = """
 CREATE TABLE IF NOT EXISTS letters (
-    partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    customer INTEGER,
-    endpoint INTEGER,
-    reason INTEGER,
-    type INTEGER,
-    status INTEGER,
-    attempts INTEGER,
-    event_id TEXT,
-    error INTEGER,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, ts INTEGER NOT NULL, at INTEGER NOT NULL,
+    customer INTEGER, endpoint INTEGER, reason INTEGER, type INTEGER,
+    status INTEGER, attempts INTEGER, event_id TEXT, error INTEGER,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS letters_by_customer ON letters
@@ -56,35 +46,27 @@ CREATE INDEX IF NOT EXISTS letters_by_customer ON letters
 CREATE INDEX IF NOT EXISTS letters_by_time ON letters
     (at, partition, offset, endpoint, reason, type, status, ts, customer);
 """
-    )
-    rows_max: int | None = None
 
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self._texts = StringTable()
-
-    def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
+    def insert(self, connection: sqlite3.Connection, records: Iterable[ConsumerRecord]) -> None:
         """Insert the letters."""
         connection.executemany(
             "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [self._row(connection, record) for record in batch.records],
+            [self._row(connection, record) for record in records],
         )
 
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Delete letters and their replays."""
-        below = (partition, 2**63 - 1 if offset is None else offset)
-        connection.execute("DELETE FROM letters WHERE partition = ? AND offset < ?", below)
+        """Delete letters and, if they expired, their replays."""
+        super().drop_below(connection, partition, offset)
         if offset is not None:
-            connection.execute("DELETE FROM replayed WHERE partition = ? AND offset < ?", below)
-
-    def forget(self) -> None:
-        """Clear the cache of the file's content."""
-        self._texts.forget()
+            connection.execute(
+                "DELETE FROM replayed WHERE partition = ? AND offset < ?", (partition, offset)
+            )
 
     def _row(self, connection: sqlite3.Connection, record: ConsumerRecord) -> tuple[object, ...]:
         headers = dict(record.headers)
+        text_id = partial(self.text_id, connection)
 
         def text(name: str) -> str | None:
             value = headers.get(name)
@@ -92,18 +74,15 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
 
         def number(name: str) -> int | None:
             value = headers.get(name) or b""
-            return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None  # noqa: PLR2004
+            is_number = value.isascii() and value.isdigit() and len(value) <= _NUMBER_DIGITS_MAX
+            return int(value) if is_number else None
 
-        def text_id(value: str | None) -> int | None:
-            return self._texts.id_of(connection, value)
-
-        key = record.key
         return (
             record.partition,
             record.offset,
             record.timestamp,
             _milliseconds(text("hookseal-failed-at"), record.timestamp),
-            text_id(key.decode("utf-8", "replace") if key else None),
+            text_id(record.key.decode("utf-8", "replace") if record.key else None),
             text_id(text("hookseal-endpoint-id")),
             text_id(text("hookseal-reason")),
             text_id(_type_of(record.value, headers)),
@@ -114,33 +93,23 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
         )
 
 
-class ReplaySource:
-    """The topic `replays`: the letters that were replayed, and the progress of jobs."""
+class ReplaySource(Source):
+    """The topic `replays`: replayed letters, and the progress of replays of accepted events."""
 
     schema = """
 CREATE TABLE IF NOT EXISTS replayed (
-    partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    at INTEGER NOT NULL,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, ts INTEGER NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (partition, offset, ts)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (
-    job TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    upto INTEGER NOT NULL,
-    goes_to INTEGER NOT NULL,
+    job TEXT NOT NULL, partition INTEGER NOT NULL, upto INTEGER NOT NULL, goes_to INTEGER NOT NULL,
     PRIMARY KEY (job, partition)
 ) WITHOUT ROWID;
 """
-    rows_max: int | None = None
 
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-
-    def take(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        """Insert replays and progress of jobs."""
-        for record in batch.records:
+    def insert(self, connection: sqlite3.Connection, records: Iterable[ConsumerRecord]) -> None:
+        """Insert the replayed letters, and the progress of jobs."""
+        for record in records:
             value = record.value or b""
             entry = decode(value)
             if entry is not None and entry.job:
@@ -148,13 +117,13 @@ CREATE TABLE IF NOT EXISTS jobs (
                 connection.execute(
                     "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4) ON CONFLICT (job, partition) "
                     "DO UPDATE SET upto = max(upto, ?3), goes_to = max(goes_to, ?4)",
-                    (entry.job, batch.partition, upto, entry.job_to),
+                    (entry.job, record.partition, upto, entry.job_to),
                 )
             else:
                 connection.executemany(
                     "INSERT OR IGNORE INTO replayed VALUES (?, ?, ?, ?)",
                     [
-                        (batch.partition, offset, ts, record.timestamp)
+                        (record.partition, offset, ts, record.timestamp)
                         for offset, ts in settled_in(value)
                     ],
                 )
@@ -162,13 +131,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     def drop_below(
         self, connection: sqlite3.Connection, partition: int, offset: int | None
     ) -> None:
-        """Delete everything if the topic begins again; entries expire with their letters."""
+        """Delete all rows if the topic was recreated. Otherwise they expire with their letters."""
         if offset is None:
             connection.execute("DELETE FROM replayed WHERE partition = ?", (partition,))
             connection.execute("DELETE FROM jobs WHERE partition = ?", (partition,))
-
-    def forget(self) -> None:
-        """Nothing is cached."""
 
 
 def _type_of(value: bytes | None, headers: Mapping[str, bytes | None]) -> str | None:
@@ -183,13 +149,11 @@ def _type_of(value: bytes | None, headers: Mapping[str, bytes | None]) -> str | 
     return found[:_TYPE_MAX] if found else None
 
 
-def _milliseconds(text: str | None, otherwise: int) -> int:
-    if text is not None:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return otherwise
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    return otherwise
+def _milliseconds(text: str | None, default: int) -> int:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return default
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
