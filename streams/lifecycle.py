@@ -10,7 +10,7 @@ from faust.types import TP
 
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka.topics import partition_count
-from hookseal.runtime.egress import warn_of_open_egress
+from hookseal.runtime.engine import warn_of_open_egress
 from streams.gauges import Lag, Recovery
 from streams.probes import Probes
 
@@ -145,9 +145,9 @@ class Lifecycle:
         except BrokerError as error:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
-            _log.warning("worker.ends_unknown", code=error.code)
+            _log.warning("worker.end_offsets_unknown", code=error.code)
         await self.suspended_endpoints.assign(held)
-        _log.info("worker.assigned", partitions=sorted(held))
+        _log.info("worker.partitions_assigned", partitions=sorted(held))
 
     async def on_revoked(self, revoked: set[TP]) -> None:
         """Stop the partitions that were revoked."""

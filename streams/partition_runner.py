@@ -169,7 +169,9 @@ class EventPartitionRunner:
                 await self._end([running])
                 self._running.discard(running)
                 if running.tp is not None:
-                    self._observer.in_hand(running.tp.partition, attempts=0, lines=0, oldest_s=0.0)
+                    self._observer.in_progress(
+                        running.tp.partition, attempts=0, queues=0, oldest_s=0.0
+                    )
 
     async def stop(self, partitions: Iterable[TP] | None = None) -> None:
         """Stop these partitions, or all, in parallel.
@@ -224,10 +226,10 @@ class EventPartitionRunner:
         """Report the events in progress of each partition."""
         for running in self._running:
             if running.tp is not None and running.scheduler is not None:
-                self._observer.in_hand(
+                self._observer.in_progress(
                     running.tp.partition,
                     attempts=running.scheduler.context.in_flight,
-                    lines=running.scheduler.queues,
+                    queues=running.scheduler.queues,
                     oldest_s=running.scheduler.oldest_s,
                 )
 

@@ -12,18 +12,18 @@ from agents.tenants import tenants
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Ports
 from hookseal.kafka import record_batches
 from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
-from hookseal.runtime.egress import build_transport
-from hookseal.runtime.engine import build_engine
+from hookseal.runtime.engine import build_engine, build_transport
+from hookseal.runtime.process import tracing_to
 from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.telemetry import metrics
 from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
-from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.apply_command import ApplyCommand
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
@@ -99,15 +99,17 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     handler, suspensions = build_engine(
         settings,
-        tenants=tenants,
-        transport=transport,
-        commands=KafkaCommands(producer, names, codec),
-        letters=letters,
-        dead_letters=dead_letters,
-        router=KafkaRouter(producer, names, lifecycle.partitions),
-        observer=observer,
-        clock=clock,
-        tracing=tracing,
+        Ports(
+            tenants=tenants,
+            transport=transport,
+            commands=KafkaCommands(producer, names, codec),
+            letters=letters,
+            dead_letters=dead_letters,
+            router=KafkaRouter(producer, names, lifecycle.partitions),
+            observer=observer,
+            clock=clock,
+            tracing=tracing,
+        ),
     )
     tenants.on_change = suspensions.changed
     gap_detector = partial(GapDetector, consumer=consumer, observer=observer, clock=clock)

@@ -628,6 +628,7 @@ class RecordingObserver:
         self.held = asyncio.Event()
         self.suspended_because: dict[str, Why] = {}
         self.suspended_count = 0
+        self.retries: list[tuple[str, int, float]] = []
         self.probes: list[tuple[str, float]] = []
         self.drains: list[tuple[str, str, Outcome]] = []
         self.recoveries: list[str] = []
@@ -645,13 +646,18 @@ class RecordingObserver:
         self.ended.append((event.id, endpoint_id, outcome))
         self._accept(event, outcome)
 
-    def waiting(self, partition: int, seconds: float) -> None:
+    def retry_scheduled(
+        self, event: Event, customer_id: str, endpoint_id: str, attempt: int, delay_s: float
+    ) -> None:
+        self.retries.append((endpoint_id, attempt, delay_s))
+
+    def waiting(self, partition: int) -> None:
         self.in_backoff.add(partition)
 
     def resumed(self, partition: int) -> None:
         self.in_backoff.discard(partition)
 
-    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
+    def in_progress(self, partition: int, *, attempts: int, queues: int, oldest_s: float) -> None:
         pass
 
     def resource_exhausted(self, resource: str) -> None:

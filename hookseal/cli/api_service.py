@@ -15,13 +15,12 @@ from hookseal.delivery.clock import SystemClock
 from hookseal.kafka import record_batches
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
-from hookseal.runtime.serving import say_what_is_open, url_check
+from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import write_failure_counter
-from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.changes import KafkaChanges
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.model import TenantsModel
@@ -110,7 +109,7 @@ class ApiService:
             OSError: The port cannot be listened on.
         """
         if self._socket is None:
-            say_what_is_open(self._settings)
+            warn_of_admin_key(self._settings)
         async with AsyncExitStack() as stack:
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)

@@ -122,7 +122,7 @@ async def _master_key(settings: Settings) -> list[Check]:
                 "master key",
                 "warn",
                 f"{found}. The others are ignored: a holder of another master key wrote them, or "
-                "nobody who holds one (registry.forged in the log).",
+                "nobody who holds one (tenants.unauthenticated_record in the log).",
             )
         ]
     return [Check("master key", "ok", found)]

@@ -1,4 +1,4 @@
-"""The real clock and real chance."""
+"""The system's clock and randomness."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import asyncio
 import random
 import time
 
-__all__ = ["SystemClock"]
-
 
 class SystemClock:
-    """`Clock` over the system's."""
+    """Implements `Clock`."""
 
     def now(self) -> float:
         """Return the seconds since the Unix epoch."""
         return time.time()
 
     def draw(self) -> float:
-        """Return a uniform draw from [0, 1). Jitter needs no secrecy."""
-        return random.random()  # noqa: S311
+        """Return a uniform random number from [0, 1)."""
+        return random.random()  # noqa: S311 - jitter needs no secrecy
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         await asyncio.sleep(seconds)

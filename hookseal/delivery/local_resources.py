@@ -1,4 +1,4 @@
-"""Recognizes a failure that a shortage in this process caused, and no receiver."""
+"""Recognizes failures that a local shortage caused, and no receiver."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import errno
 import re
 import socket
 from typing import Final
-
-__all__ = ["DESCRIPTORS", "PORTS", "exhausted_resource"]
 
 DESCRIPTORS: Final = "descriptors"
 PORTS: Final = "ports"
@@ -28,11 +26,7 @@ _ERRNO_IN_TEXT: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 def exhausted_resource(error: BaseException) -> str | None:
-    """Return the local resource whose shortage caused the error, or None.
-
-    Returns:
-        A value of `LocalResourceError.resource`.
-    """
+    """Return the `LocalResourceError.resource` whose shortage caused the error, or None."""
     if isinstance(error, MemoryError):
         return _MEMORY
     if isinstance(error, RuntimeError):

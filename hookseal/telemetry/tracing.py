@@ -1,7 +1,7 @@
-"""Traces, by OpenTelemetry: from the producer's context to the receiver's own span.
+"""OpenTelemetry spans, from the producer's trace context to the receiver's.
 
-Names and attributes follow OpenTelemetry's semantic conventions for messaging and HTTP where
-they have one. No URL, payload, header or customer's text: ids, codes and times.
+Names and attributes follow OpenTelemetry's semantic conventions for messaging and HTTP. They hold
+ids, codes and times: no URL, payload or header.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hookseal import __version__
-from hookseal.delivery.tracing import TRACEPARENT, traceparent_of
+from hookseal.delivery.attempt import traceparent_of
+from hookseal.delivery.ports import TRACEPARENT
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
-    from hookseal.delivery.tracing import AttemptTrace, Trace
+    from hookseal.delivery.ports import AttemptTrace, Trace
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.event import Event
 
@@ -53,7 +54,7 @@ class OtelTracing:
         self._tracer = self._provider.get_tracer("hookseal", __version__)
 
     def close(self) -> None:
-        """Send the buffered spans and stop; blocks for some seconds at most."""
+        """Send the buffered spans and stop; blocks for a few seconds at most."""
         self._provider.shutdown()
 
     def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:
@@ -80,7 +81,7 @@ class OtelTracing:
             start_time=now,
         )
         if 0 < published < now:
-            # Beside the delivery, in whose trace it is if the producer began none.
+            # A sibling of the delivery, or its child if the producer started no trace.
             context = set_span_in_context(span) if parent is None else parent
             wait = self._tracer.start_span(
                 "hookseal.wait", context, SpanKind.INTERNAL, attributes, start_time=published
@@ -157,7 +158,7 @@ def _context_of(traceparent: str | None) -> Context | None:
     if traceparent is None:
         return None
     context = _propagator.extract({TRACEPARENT: traceparent})
-    # What is not well formed counts as none: the event begins a trace of its own.
+    # A malformed context counts as none: the event starts a new trace.
     return context if get_current_span(context).get_span_context().is_valid else None
 
 

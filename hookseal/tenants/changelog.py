@@ -142,7 +142,7 @@ class TenantChangelogConsumer:
             except BrokerError as error:
                 self._heard(error)
             except Exception:  # noqa: BLE001 - whatever it was, the tenants must go on
-                _log.error("tenants.crashed", exc_info=True)
+                _log.error("tenants.internal_error", exc_info=True)
                 self._heard(
                     BrokerError("tenants_failed", "Reading the tenants failed; see the log.")
                 )
@@ -183,7 +183,7 @@ class TenantChangelogConsumer:
             return
         if trouble is not None and trouble.code != self._said:
             self._said = trouble.code
-            _log.warning("tenants.away", code=trouble.code, reason=trouble.message)
+            _log.warning("tenants.read_failed", code=trouble.code, reason=trouble.message)
 
     def _caught_up(self) -> None:
         if not self.recovered:
@@ -196,7 +196,7 @@ class TenantChangelogConsumer:
                 if self._said != self.wrong_key.code:
                     self._said = self.wrong_key.code
                     _log.critical(
-                        "tenants.refused",
+                        "tenants.load_failed",
                         code=self.wrong_key.code,
                         field=self.wrong_key.field,
                         message=self.wrong_key.message,
@@ -205,12 +205,12 @@ class TenantChangelogConsumer:
             self.index.sort()
             self._forged.report()
             self.recovered = True
-            _log.info("tenants.recovered", tenants=len(self.index), seconds=self._seconds())
+            _log.info("tenants.loaded", tenants=len(self.index), duration_s=self._seconds())
             for customer_id in self.waiters:
                 self.waiters.tell(customer_id, self.index.get(customer_id))
             self._first.set()
         elif self._said is not None:
-            _log.info("tenants.back")
+            _log.info("tenants.read_resumed")
         self._said = None
 
     def _seconds(self) -> float:
@@ -227,7 +227,7 @@ class TenantChangelogConsumer:
                 tell_at += _TELL_EVERY_S
                 read, total = self.progress()
                 percent = 100 * read // total if total else None
-                _log.info("tenants.recovering", read=read, total=total, percent=percent)
+                _log.info("tenants.loading", read=read, total=total, percent=percent)
             # While there are records the consumer hands them over without pausing.
             await asyncio.sleep(0)
 

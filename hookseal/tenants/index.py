@@ -125,7 +125,10 @@ class TenantIndex:
                 # Ids are drawn at random: this is a fault or an attack. Who had it first
                 # keeps it; the key of the other one does not pass.
                 _log.error(
-                    "tenants.key_taken", key_id=key_id, holder=holder, customer_id=customer_id
+                    "tenants.api_key_conflict",
+                    key_id=key_id,
+                    holder=holder,
+                    customer_id=customer_id,
                 )
 
     def _release(self, customer_id: str, document: bytes) -> None:

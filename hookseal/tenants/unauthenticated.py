@@ -57,4 +57,6 @@ class UnauthenticatedRecords:
         left, self._left = self._left, {}
         for place in left.values():
             self._on_forged()
-            _log.error("registry.forged", code="tenant_document_forged", **place._asdict())
+            _log.error(
+                "tenants.unauthenticated_record", code="tenant_document_forged", **place._asdict()
+            )

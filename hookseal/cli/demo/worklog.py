@@ -45,7 +45,7 @@ class WorkLog:
 
     def _take(self, entry: dict[str, Any]) -> None:
         match entry.get("event"):
-            case "worker.assigned":
+            case "worker.partitions_assigned":
                 self.partitions = tuple(entry["partitions"])
             case "delivery.attempted":
                 self.attempts += 1

@@ -93,7 +93,7 @@ class PartitionAssignment:
                 self._running[one] = token
                 self._runner.start(one)
         await self._suspended_endpoints.assign(set(self._running))
-        _log.info("worker.assigned", partitions=sorted(self._running))
+        _log.info("worker.partitions_assigned", partitions=sorted(self._running))
 
     async def _keep_reporting(self) -> None:
         while True:

@@ -104,10 +104,10 @@ class StorePartitionRunner:
     def report(self) -> None:
         for running in self._running.values():
             if running.scheduler is not None:
-                self._observer.in_hand(
+                self._observer.in_progress(
                     running.partition,
                     attempts=running.scheduler.context.in_flight,
-                    lines=running.scheduler.queues,
+                    queues=running.scheduler.queues,
                     oldest_s=running.scheduler.oldest_s,
                 )
 
@@ -205,4 +205,4 @@ class StorePartitionRunner:
             task.cancel()
         await asyncio.wait((run, telling))
         await self._tell(running)
-        self._observer.in_hand(running.partition, attempts=0, lines=0, oldest_s=0.0)
+        self._observer.in_progress(running.partition, attempts=0, queues=0, oldest_s=0.0)

@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 
 from hookseal.domain.attempt import Outcome
 from hookseal.errors import ConfigurationError
-from hookseal.telemetry.traces import tracing_to
+from hookseal.runtime.process import tracing_to
 from hookseal.telemetry.tracing import OtelTracing
 from tests.builders import a_record, an_event
 from tests.engine import Engine
