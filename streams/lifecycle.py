@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
     from hookseal.dead_letters.writer import KafkaDeadLetters
+    from hookseal.delivery.tracing import Tracing
     from hookseal.kafka.consumer import LogEnds
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
     from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
     from hookseal.telemetry.delivery_log import KafkaAttemptLog
-    from hookseal.telemetry.tracing import OtelTracing
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner
     from streams.tenant_commands import TenantCommandProcessor
@@ -57,7 +57,7 @@ class Lifecycle:
         letters: KafkaDeferredEvents,
         dead_letters: KafkaDeadLetters,
         attempts: KafkaAttemptLog | None,
-        tracing: OtelTracing | None,
+        tracing: Tracing | None,
     ) -> None:
         self._settings = settings
         self._names = names

@@ -142,7 +142,7 @@ class EventPartitionRunner:
         self._consumer = consumer
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = ordering_keys_for(ordering, handler)
+        self._ordering_keys = ordering_keys_for(ordering, handler.customers)
         self._limits = limits
         self.is_sequential = limits.events == 1
         self._pressure = pressure

@@ -11,8 +11,7 @@ from agents.deliver import deliver
 from agents.tenants import tenants
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.ports import Ports
+from hookseal.delivery.ports import Clock, Ports
 from hookseal.kafka import record_batches
 from hookseal.kafka.consumer import LogEnds
 from hookseal.kafka.producer import Producer
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> HooksealApp:
     def consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", app.consumer)
 
-    clock = SystemClock()
+    clock = Clock()
     attempts = _attempt_log(settings)
     observer = TelemetryObserver(
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute

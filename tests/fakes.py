@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from hookseal.delivery.ports import Answer, DeferredPage, NotSentError, SealedRequest
+from hookseal.delivery.ports import Answer, Clock, DeferredPage, NotSentError, SealedRequest
 from hookseal.domain.command import apply
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
@@ -48,7 +48,7 @@ def _set(event: asyncio.Event) -> asyncio.Event:
     return event
 
 
-class FakeClock:
+class FakeClock(Clock):
     """Time that passes only while someone sleeps."""
 
     def __init__(self, draw: float = 0.5) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import uvloop
 from aiohttp.resolver import AsyncResolver
 
-from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.ordering.partition import PartitionContext
+from hookseal.delivery.ports import Clock
 from hookseal.domain.backoff import Backoff
 from tests.builders import a_record, a_tenant, an_endpoint, an_event
 from tests.engine import Engine
@@ -45,7 +45,7 @@ async def deliver(
     engine = Engine(
         *(a_tenant(f"c{n}", an_endpoint("ep_1", url=url)) for n, url in enumerate(urls))
     )
-    clock = SystemClock()
+    clock = Clock()
     options: dict[str, Any] = {}
     if dns_port is not None:
         options["make_resolver"] = lambda: AsyncResolver(

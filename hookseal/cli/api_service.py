@@ -11,7 +11,7 @@ from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.dead_letters.lookup import DeadLetterLookup
 from hookseal.dead_letters.replay import Replayer
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock
 from hookseal.kafka import record_batches
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
@@ -87,7 +87,7 @@ class ApiService:
             timeout_s=settings.api_write_timeout_s,
             on_failure=write_failure_counter(settings.names.configs()),
         )
-        self._clock = SystemClock()
+        self._clock = Clock()
         self._events = EventLog(
             settings.cluster,
             now=self._clock.now,

@@ -53,13 +53,13 @@ def rotate(
 async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
     from uuid import uuid4
 
-    from hookseal.delivery.clock import SystemClock
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.command import RewriteTenant
     from hookseal.kafka.producer import Producer
     from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
-    clock = SystemClock()
+    clock = Clock()
     async with (
         TenantsModel(settings.cluster, settings.tenant_codec()) as model,
         Producer(settings.cluster) as producer,

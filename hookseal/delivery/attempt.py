@@ -23,7 +23,6 @@ from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import (
     AttemptError,
     BlockedAddressError,
-    LocalResourceError,
     RecordRefusedError,
     SealError,
 )
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.ports import Answer, AttemptTrace, Clock, Ports, Trace
+    from hookseal.delivery.ports import Clock, Ports
+    from hookseal.delivery.tracing import AttemptTrace, DeliveryTrace
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey
@@ -78,7 +78,7 @@ class Delivery(NamedTuple):
     endpoint_id: str
     context: PartitionContext
     deferred: bool = False
-    trace: Trace | None = None
+    trace: DeliveryTrace | None = None
 
     @property
     def endpoint_ref(self) -> EndpointRef:
@@ -173,7 +173,7 @@ class Attempts:
                     await permit.renew()
                     continue
                 except Exception as error:  # noqa: BLE001 - each gets a verdict
-                    if (resource := _short_resource(error)) is not None:
+                    if (resource := exhausted_resource(error)) is not None:
                         _end(trace, "resource_exhausted")
                         self._observer.resource_exhausted(resource)
                         shortages += 1
@@ -183,7 +183,9 @@ class Attempts:
                         continue
                     judgement, status = self._judge_error(delivery.event, error), None
                 else:
-                    judgement, status = self._judge(answer), answer.status
+                    status, now = answer.status, self._clock.now()
+                    cap_s = self._rules.retry_after_cap_s
+                    judgement = judge(status, answer.retry_after, now=now, cap_s=cap_s)
                 break
             _end(trace, judgement.code, status)
             result = AttemptResult(judgement, target.schedule, started, status)
@@ -252,10 +254,6 @@ class Attempts:
                 return self._vault.open(text, event.customer_id, event_id, event.type)
         return self._vault.open(text, "", event_id, event.type)
 
-    def _judge(self, answer: Answer) -> Judgement:
-        cap_s = self._rules.retry_after_cap_s
-        return judge(answer.status, answer.retry_after, now=self._clock.now(), cap_s=cap_s)
-
     def _judge_error(self, event: Event, error: Exception) -> Judgement:
         if isinstance(error, SealError | BlockedAddressError):
             return Judgement(Verdict.PERMANENT, error.code)
@@ -316,12 +314,6 @@ def traceparent_of(event: Event) -> str | None:
     """Return the unchecked trace context that the producer set, or None."""
     value = last_header(event.record.headers, TRACEPARENT)
     return None if value is None else value.decode("ascii", "replace")
-
-
-def _short_resource(error: Exception) -> str | None:
-    if isinstance(error, LocalResourceError):
-        return error.resource
-    return exhausted_resource(error)
 
 
 def _end(trace: AttemptTrace | None, code: str, status: int | None = None) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.attempt import AttemptResult, Attempts
     from hookseal.delivery.limits.backoff_waits import BackoffWaits
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.ports import Ports, Trace
+    from hookseal.delivery.ports import Ports
+    from hookseal.delivery.tracing import DeliveryTrace
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
 
@@ -84,7 +85,7 @@ class Deliverer:
                 trace.ended(outcome)
         return result
 
-    def _trace(self, event: Event, customer_id: str, endpoint_id: str) -> Trace | None:
+    def _trace(self, event: Event, customer_id: str, endpoint_id: str) -> DeliveryTrace | None:
         tracing = self._ports.tracing
         return None if tracing is None else tracing.delivery(event, customer_id, endpoint_id)
 

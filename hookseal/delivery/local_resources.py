@@ -7,6 +7,8 @@ import re
 import socket
 from typing import Final
 
+from hookseal.errors import LocalResourceError
+
 DESCRIPTORS: Final = "descriptors"
 PORTS: Final = "ports"
 _MEMORY: Final = "memory"
@@ -27,6 +29,8 @@ _ERRNO_IN_TEXT: Final = re.compile(r"\[Errno (\d+)\]")
 
 def exhausted_resource(error: BaseException) -> str | None:
     """Return the `LocalResourceError.resource` whose shortage caused the error, or None."""
+    if isinstance(error, LocalResourceError):
+        return error.resource
     if isinstance(error, MemoryError):
         return _MEMORY
     if isinstance(error, RuntimeError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -11,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hookseal.delivery.tracing import Tracing
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
@@ -75,19 +79,20 @@ class Transport(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Time and randomness."""
+class Clock:
+    """The system's time and randomness. Tests pass one of their own."""
 
     def now(self) -> float:
         """Return the seconds since the Unix epoch."""
-        ...
+        return time.time()
 
     def draw(self) -> float:
         """Return a uniform random number from [0, 1)."""
-        ...
+        return random.random()  # noqa: S311 - jitter needs no secrecy
 
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
+        await asyncio.sleep(seconds)
 
 
 class Tenants(Protocol):
@@ -249,39 +254,6 @@ class Observer(Protocol):
 
     def crashed(self, event_id: str, error: Exception) -> None:
         """An unexpected error, which counts as a failed attempt."""
-
-
-class AttemptTrace(Protocol):
-    """The span of one attempt; must neither raise nor wait."""
-
-    @property
-    def traceparent(self) -> str | None:
-        """The trace context for the request; None = no context."""
-
-    def sealed(self, seconds: float) -> None:
-        """The request was encrypted and signed just now, in this time."""
-
-    def ended(self, code: str, status: int | None) -> None:
-        """The attempt ended."""
-
-
-class Trace(Protocol):
-    """The span of one delivery; must neither raise nor wait."""
-
-    def attempt(self, number: int) -> AttemptTrace:
-        """Start the span of attempt `number`, counted from 1."""
-        ...
-
-    def ended(self, outcome: Outcome | None) -> None:
-        """The delivery ended; None = it was cut off, and the next owner starts it again."""
-
-
-class Tracing(Protocol):
-    """Traces deliveries; must neither raise nor wait."""
-
-    def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:
-        """Start the span of a delivery."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

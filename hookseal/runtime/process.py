@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.config import Settings
-    from hookseal.telemetry.tracing import OtelTracing
+    from hookseal.delivery.tracing import Tracing
 
 EventLoop = Literal["asyncio", "uvloop"]
 
@@ -89,7 +89,7 @@ def warn_of_admin_key(settings: Settings) -> None:
         )
 
 
-def tracing_to(endpoint: str, service: str) -> OtelTracing | None:
+def tracing_to(endpoint: str, service: str) -> Tracing | None:
     """Return the tracing to a collector's URL; None if the URL is empty.
 
     `service` is `hookseal-worker`, `hookseal-api` or `hookseal-local`.
@@ -100,11 +100,11 @@ def tracing_to(endpoint: str, service: str) -> OtelTracing | None:
     if not endpoint:
         return None
     try:
-        from hookseal.telemetry.tracing import OtelTracing  # noqa: PLC0415 - an extra
+        from hookseal.delivery.tracing import Tracing  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
             "extra_missing",
             f"{error.name} is not installed; install `hookseal[otel]`.",
             field="otel",
         ) from None
-    return OtelTracing(endpoint, service)
+    return Tracing(endpoint, service)

@@ -115,7 +115,7 @@ async def test_one_event_takes_a_short_path() -> None:
             PartitionContext(0, clock=engine.clock, observer=engine.observer, gate=gate),
             tracker=tracker,
             work=engine.deliver,
-            ordering_keys=ordering_keys_for("customer", engine.deliver),
+            ordering_keys=ordering_keys_for("customer", engine.deliver.customers),
             limits=Limits(events=10, waiting=10),
             now=engine.clock.now,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from hookseal.delivery.ordering.scheduler import OrderingKey
 
@@ -14,17 +14,12 @@ if TYPE_CHECKING:
 Ordering = Literal["partition", "customer", "unordered"]
 
 
-class Audience(Protocol):
-    """Knows the customers of a record; the event handler and the simulation are ones."""
-
-    def customers(self, record: Record) -> Sequence[str] | None:
-        """Return the customers of a broadcast; None for a record of one customer."""
-
-
 def ordering_keys_for(
-    ordering: Ordering, audience: Audience
+    ordering: Ordering, customers_of: Callable[[Record], Sequence[str] | None]
 ) -> Callable[[Record], Iterable[OrderingKey]]:
     """Return the function that finds the ordering keys of a record.
+
+    `customers_of` returns the customers of a broadcast; None for a record of one customer.
 
     - `partition`: one queue for all records.
     - `customer`: one queue per customer. A broadcast has an ordering key for each of its tenants,
@@ -34,7 +29,7 @@ def ordering_keys_for(
     """
 
     def by_customer(record: Record) -> Iterable[OrderingKey]:
-        customers = audience.customers(record)
+        customers = customers_of(record)
         if customers is None:
             return (OrderingKey(record.key),)
         return [OrderingKey(customer_id.encode(), customer_id) for customer_id in customers]

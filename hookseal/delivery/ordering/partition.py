@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hookseal.delivery.limits.concurrency import FairSemaphore
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from hookseal.delivery.ports import Clock, Observer
 
@@ -150,18 +150,11 @@ class PartitionContext:
         """
         if self.stopped:
             raise PartitionStoppedError
-        sleeping = () if seconds is None else (asyncio.ensure_future(self._clock.sleep(seconds)),)
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            until = () if or_until is None else (or_until,)
-            await asyncio.wait((*sleeping, stop, *until), return_when=asyncio.FIRST_COMPLETED)
-            if self.stopped:
-                raise PartitionStoppedError
-        finally:
-            for task in (*sleeping, stop):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        until = [] if or_until is None else [or_until]
+        own = [] if seconds is None else [asyncio.ensure_future(self._clock.sleep(seconds))]
+        await self._first_done(own, until)
+        if self.stopped:
+            raise PartitionStoppedError
 
     async def cancel_on_stop(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Await a coroutine, and cancel it when the partition stops.
@@ -173,17 +166,24 @@ class PartitionContext:
             waiting.close()
             raise PartitionStoppedError
         work = asyncio.ensure_future(waiting)
+        if work not in await self._first_done([work], []):
+            raise PartitionStoppedError
+        work.result()
+
+    async def _first_done(
+        self, own: Sequence[asyncio.Future[None]], others: Sequence[asyncio.Future[None]]
+    ) -> set[asyncio.Future[Any]]:
+        """Return which are done at the first one, or at the stop; cancel the rest of `own`."""
         stop = asyncio.ensure_future(self._stopping.wait())
+        tasks: list[asyncio.Future[Any]] = [*own, stop]
         try:
-            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise PartitionStoppedError
-            work.result()
+            done, _ = await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
+            return done
         finally:
-            for task in (work, stop):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            for task in tasks:
+                if task.cancel():
+                    with suppress(asyncio.CancelledError):
+                        await task
 
 
 async def wait_idle(contexts: Iterable[PartitionContext], timeout_s: float) -> None:

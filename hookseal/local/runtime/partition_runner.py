@@ -76,7 +76,7 @@ class StorePartitionRunner:
         self._gate = gate
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = ordering_keys_for(ordering, deliver)
+        self._ordering_keys = ordering_keys_for(ordering, deliver.customers)
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time

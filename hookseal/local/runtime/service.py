@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp
-from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.ports import Ports
+from hookseal.delivery.ports import Clock, Ports
 from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
@@ -60,7 +59,7 @@ class LocalService:
         self._opened = opened
         self._host = host
         self._port = port
-        self._clock = SystemClock()
+        self._clock = Clock()
         self._codec = settings.tenant_codec()
         store, clock = opened.store, self._clock
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)

@@ -31,15 +31,14 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
-    from hookseal.delivery.ports import AttemptTrace, Trace
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.event import Event
 
 _propagator = TraceContextTextMapPropagator()
 
 
-class OtelTracing:
-    """`Tracing` that exports spans by OTLP over HTTP, from its own thread."""
+class Tracing:
+    """Exports spans by OTLP over HTTP, from its own thread."""
 
     def __init__(self, endpoint: str, service: str) -> None:
         """Export to a collector such as `http://collector:4318`.
@@ -57,7 +56,7 @@ class OtelTracing:
         """Send the buffered spans and stop; blocks for a few seconds at most."""
         self._provider.shutdown()
 
-    def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> Trace:
+    def delivery(self, event: Event, customer_id: str, endpoint_id: str) -> DeliveryTrace:
         """Start the span of a delivery, a child of the producer's span."""
         parent = _context_of(traceparent_of(event))
         now = time.time_ns()
@@ -87,7 +86,7 @@ class OtelTracing:
                 "hookseal.wait", context, SpanKind.INTERNAL, attributes, start_time=published
             )
             wait.end(now)
-        return _Delivery(self._tracer, span)
+        return DeliveryTrace(self._tracer, span)
 
     def published(self, traceparent: str | None, events: int) -> str | None:
         """Record that the API accepted events; return the trace context for their headers."""
@@ -101,22 +100,26 @@ class OtelTracing:
         return _traceparent(span)
 
 
-class _Delivery:
+class DeliveryTrace:
+    """The span of one delivery."""
+
     def __init__(self, tracer: Tracer, span: Span) -> None:
         self._tracer = tracer
         self._span = span
         self._context = set_span_in_context(span)
 
     def attempt(self, number: int) -> AttemptTrace:
+        """Start the span of attempt `number`, counted from 1."""
         span = self._tracer.start_span(
             "hookseal.attempt",
             self._context,
             SpanKind.CLIENT,
             {"http.request.method": "POST", "hookseal.attempt": number},
         )
-        return _Attempt(self._tracer, span)
+        return AttemptTrace(self._tracer, span)
 
     def ended(self, outcome: Outcome | None) -> None:
+        """End the span; None = the delivery was cut off, and the next owner starts it again."""
         if outcome is None:
             self._span.set_attribute("hookseal.outcome", "cut_off")
         else:
@@ -127,16 +130,20 @@ class _Delivery:
         self._span.end()
 
 
-class _Attempt:
+class AttemptTrace:
+    """The span of one attempt."""
+
     def __init__(self, tracer: Tracer, span: Span) -> None:
         self._tracer = tracer
         self._span = span
 
     @property
     def traceparent(self) -> str | None:
+        """The trace context for the request; None = no context."""
         return _traceparent(self._span)
 
     def sealed(self, seconds: float) -> None:
+        """Record that the request was encrypted and signed just now, in this time."""
         now = time.time_ns()
         span = self._tracer.start_span(
             "hookseal.seal",
@@ -146,6 +153,7 @@ class _Attempt:
         span.end(now)
 
     def ended(self, code: str, status: int | None) -> None:
+        """End the span."""
         if status is not None:
             self._span.set_attribute("http.response.status_code", status)
         if code != "accepted":
