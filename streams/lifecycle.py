@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from hookseal.dead_letters.writer import KafkaDeadLetters
     from hookseal.delivery.tracing import Tracing
     from hookseal.kafka.consumer import LogEnds
+    from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
     from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
-    from hookseal.telemetry.delivery_log import KafkaAttemptLog
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner
     from streams.tenant_commands import TenantCommandProcessor

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ordering import Limits, Pressure
     from hookseal.delivery.ordering.keys import Ordering
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.record import Record
+    from hookseal.telemetry.observer import Observer
     from streams.consumer import OffsetTrackingConsumer
     from streams.fetched_record import FetchedRecord
     from streams.gap_detector import GapDetector

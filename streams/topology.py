@@ -14,15 +14,15 @@ from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.delivery.ports import Clock, Ports
 from hookseal.kafka import record_batches
 from hookseal.kafka.consumer import LogEnds
+from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.runtime.engine import build_engine, build_transport
 from hookseal.runtime.process import tracing_to
 from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.telemetry import metrics
-from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
-from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
+from hookseal.telemetry.observer import Observer, write_failure_counter
 from hookseal.tenants.apply_command import ApplyCommand
 from hookseal.tenants.commands import KafkaCommands
 from hookseal.tenants.key_check import key_fit
@@ -62,9 +62,7 @@ def create_app(settings: Settings) -> HooksealApp:
 
     clock = Clock()
     attempts = _attempt_log(settings)
-    observer = TelemetryObserver(
-        attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
-    )
+    observer = Observer(attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute)
     producer = Producer(settings.cluster, on_failure=write_failure_counter(names.configs()))
     dead_letters = KafkaDeadLetters(producer, names, observer)
     codec = settings.tenant_codec()
@@ -128,14 +126,12 @@ def create_app(settings: Settings) -> HooksealApp:
         grace_s=settings.shutdown_grace_s,
     )
     lifecycle.suspended_endpoints = SuspendedEndpointRunner(
-        suspensions=suspensions,
+        settings,
+        suspensions,
         catch_up=tenants.catch_up,
         gate=lambda _: consumer().membership,
         observer=observer,
         clock=clock,
-        at_a_time=settings.max_in_flight,
-        each=settings.max_in_flight_per_customer,
-        grace_s=settings.shutdown_grace_s,
     )
     lifecycle.commands = TenantCommandProcessor(
         apply=ApplyCommand(

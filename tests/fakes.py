@@ -22,6 +22,7 @@ from hookseal.errors import (
     InvalidInputError,
     RecordRefusedError,
 )
+from hookseal.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -609,7 +610,7 @@ class FakeBatch:
         return record
 
 
-class RecordingObserver:
+class RecordingObserver(Observer):
     """Keeps what it hears."""
 
     def __init__(self) -> None:

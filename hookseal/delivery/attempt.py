@@ -107,17 +107,6 @@ class _Target(NamedTuple):
     key: PublicKey
     schedule: Backoff
 
-    @property
-    def limits(self) -> EndpointLimits | None:
-        return None if self.endpoint.limits == _NO_LIMITS else self.endpoint.limits
-
-
-class _NoTarget(NamedTuple):
-    """No attempt is made. It neither waits for the rate limit nor uses it up."""
-
-    skip_reason: str
-    limits: None = None
-
 
 class Attempts:
     """Makes single attempts.
@@ -147,22 +136,19 @@ class Attempts:
         """Make attempt `number` (from 1) and return its result.
 
         A request that did not leave this process is no attempt: the partition was revoked, or a
-        local resource was short. It is sealed and sent again.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before the attempt began.
+        local resource was short. It is encrypted and sent again.
         """
         target = self._resolve(delivery)
-        limits = None if target.limits is None else lambda: self._resolve(delivery).limits
+        # A skipped attempt neither waits for the rate limit nor uses it up.
+        limits = None if _limits(target) is None else lambda: _limits(self._resolve(delivery))
         permit = Permit(delivery.endpoint_ref, delivery.context, self._throttle, limits)
         shortages = 0
         async with permit:
             while True:
                 if permit.waited:
                     target = self._resolve(delivery)
-                if isinstance(target, _NoTarget):
-                    skipped = Judgement(Verdict.SKIPPED, target.skip_reason)
-                    return AttemptResult(skipped, self._rules.backoff)
+                if isinstance(target, str):
+                    return AttemptResult(Judgement(Verdict.SKIPPED, target), self._rules.backoff)
                 started = self._clock.now()
                 trace = None if delivery.trace is None else delivery.trace.attempt(number)
                 try:
@@ -189,26 +175,38 @@ class Attempts:
                 break
             _end(trace, judgement.code, status)
             result = AttemptResult(judgement, target.schedule, started, status)
-            self._report(delivery, number, target, result)
+            self._observer.attempted(
+                delivery.event,
+                delivery.customer_id,
+                Attempt(
+                    endpoint_id=delivery.endpoint_id,
+                    number=number,
+                    of=target.schedule.attempts,
+                    code=judgement.code,
+                    status=status,
+                    duration_s=round(self._clock.now() - started, 4),
+                    kid=target.key.kid,
+                ),
+            )
         if judgement.verdict is Verdict.GONE:
-            await self._disable(delivery)
+            await self._disable(delivery.endpoint_ref)
         return result
 
-    def _resolve(self, delivery: Delivery) -> _Target | _NoTarget:
-        """Look up the endpoint and its key as they are now."""
+    def _resolve(self, delivery: Delivery) -> _Target | str:
+        """Return the endpoint and its key as they are now, or the reason to skip the attempt."""
         tenant = self._ports.tenants.get(delivery.customer_id)
         if tenant is None or not tenant.enabled:
-            return _NoTarget("unknown_tenant" if tenant is None else "tenant_disabled")
+            return "unknown_tenant" if tenant is None else "tenant_disabled"
         endpoint = tenant.endpoint(delivery.endpoint_id)
         if endpoint is None:
-            return _NoTarget("endpoint_removed")
+            return "endpoint_removed"
         if not endpoint.enabled:
-            return _NoTarget("endpoint_disabled")
+            return "endpoint_disabled"
         if endpoint.suspension is not None and not delivery.deferred:
-            return _NoTarget(SUSPENDED)
+            return SUSPENDED
         key = delivery.event.seal_to or tenant.active_key
         if key is None:
-            return _NoTarget("no_public_key")
+            return "no_public_key"
         schedule = self._rules.backoff
         if endpoint.retry_delays_s is not None:
             schedule = replace(schedule, delays_s=endpoint.retry_delays_s)
@@ -264,36 +262,14 @@ class Attempts:
         self._observer.crashed(event.id, error)
         return Judgement(Verdict.RETRY, "internal_error")
 
-    def _report(
-        self, delivery: Delivery, number: int, target: _Target, result: AttemptResult
-    ) -> None:
-        self._observer.attempted(
-            delivery.event,
-            delivery.customer_id,
-            Attempt(
-                endpoint_id=delivery.endpoint_id,
-                number=number,
-                of=result.schedule.attempts,
-                code=result.judgement.code,
-                status=result.status,
-                duration_s=round(self._clock.now() - result.started, 4),
-                kid=target.key.kid,
-            ),
+    async def _disable(self, endpoint_ref: EndpointRef) -> None:
+        command = endpoint_command(
+            ChangeEndpoint, endpoint_ref, self._clock, enabled=False, disabled_reason="gone"
         )
-
-    async def _disable(self, delivery: Delivery) -> None:
         # If Kafka refuses the command, the endpoint stays enabled. The next event gets a 410 as
         # well, and the command is sent again.
         with suppress(RecordRefusedError):
-            await self._ports.commands.submit(
-                endpoint_command(
-                    ChangeEndpoint,
-                    delivery.endpoint_ref,
-                    self._clock,
-                    enabled=False,
-                    disabled_reason="gone",
-                )
-            )
+            await self._ports.commands.submit(command)
 
 
 def endpoint_command(
@@ -308,6 +284,12 @@ def endpoint_command(
         endpoint_id=endpoint_id,
         **fields,
     )
+
+
+def _limits(target: _Target | str) -> EndpointLimits | None:
+    if isinstance(target, str) or target.endpoint.limits == _NO_LIMITS:
+        return None
+    return target.endpoint.limits
 
 
 def traceparent_of(event: Event) -> str | None:

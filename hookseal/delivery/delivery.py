@@ -67,11 +67,7 @@ class Deliverer:
         context: PartitionContext,
         number: int,
     ) -> AttemptResult:
-        """Make one attempt at a deferred event of a suspended endpoint.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before the attempt began.
-        """
+        """Make one attempt at a deferred event of a suspended endpoint."""
         trace = self._trace(event, customer_id, endpoint_id)
         delivery = Delivery(event, customer_id, endpoint_id, context, deferred=True, trace=trace)
         outcome = None

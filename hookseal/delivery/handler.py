@@ -147,9 +147,6 @@ class EventHandler:
         """Deliver to the tenant's subscribed endpoints in parallel.
 
         Returns once each endpoint accepted the event or its dead letter is written.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
         """
         if event.only_endpoint is not None:
             # A replay or a test goes to its endpoint, whatever that subscribes to. If the endpoint

@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hookseal.delivery.tracing import Tracing
-    from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
+    from hookseal.telemetry.observer import Observer
 
 TRACEPARENT = "traceparent"
 """Header of a record and of a request (W3C Trace Context, section 3.2)."""
@@ -181,79 +180,6 @@ class Commands(Protocol):
         Raises:
             RecordRefusedError: The command cannot be written. Nothing changed.
         """
-
-
-class AttemptLog(Protocol):
-    """Logs attempts; must neither raise nor wait."""
-
-    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """Log one HTTP request that ended."""
-
-
-class Observer(Protocol):
-    """Receives the engine's events for logs and metrics; must neither raise nor wait."""
-
-    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """One HTTP request ended."""
-
-    def sealed(self, seconds: float) -> None:
-        """A request was encrypted and signed in this time."""
-
-    def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """One delivery ended: accepted, dead-lettered or deferred."""
-
-    def retry_scheduled(
-        self, event: Event, customer_id: str, endpoint_id: str, attempt: int, delay_s: float
-    ) -> None:
-        """Attempt number `attempt` failed; the next one follows after `delay_s` seconds."""
-
-    def waiting(self, partition: int) -> None:
-        """A delivery of the partition starts to wait in backoff."""
-
-    def resumed(self, partition: int) -> None:
-        """A delivery of the partition ends its backoff."""
-
-    def in_progress(self, partition: int, *, attempts: int, queues: int, oldest_s: float) -> None:
-        """Gauges, about once a second: running attempts, queues, age of the oldest event."""
-
-    def skipped(self, event: Event) -> None:
-        """No endpoint subscribes to the event."""
-
-    def misrouted(self, customer_id: str) -> None:
-        """A record was on a wrong partition and was written to the right one."""
-
-    def gap(self, partition: int, expected: int, offset: int) -> None:
-        """Offsets are missing before a record; the partition is read again."""
-
-    def buried(self, letter: DeadLetter) -> None:
-        """A dead letter was written."""
-
-    def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
-        """An endpoint was suspended."""
-
-    def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
-        """An attempt at a deferred event failed; the next one follows after `next_in_s`."""
-
-    def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """A deferred event was delivered or dead-lettered."""
-
-    def recovered(self, customer_id: str, endpoint_id: str) -> None:
-        """A suspension ended."""
-
-    def suspensions(self, partition: int, count: int) -> None:
-        """Gauge: suspended endpoints of the partition."""
-
-    def bury_failed(self, times: int) -> None:
-        """A write of a dead letter failed for the `times`-th time; its partition is blocked."""
-
-    def bury_ended(self) -> None:
-        """A dead letter that failed at first is written, or its partition was revoked."""
-
-    def resource_exhausted(self, resource: str) -> None:
-        """This process lacked a resource; the same attempt is repeated soon."""
-
-    def crashed(self, event_id: str, error: Exception) -> None:
-        """An unexpected error, which counts as a failed attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

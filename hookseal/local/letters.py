@@ -21,7 +21,7 @@ from hookseal.local.store import Write
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.letter import ReplayPlan
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.local.index import LocalAttempts, LocalLetters
     from hookseal.local.store import Store
+    from hookseal.telemetry.observer import Observer
 
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024

@@ -47,10 +47,6 @@ DNS_TIMEOUT_S: Final = 2.0
 DNS_TRIES: Final = 2
 
 
-def _always() -> bool:
-    return True
-
-
 class HttpTransport:
     """The `Transport` of the engine, on aiohttp.
 
@@ -112,7 +108,9 @@ class HttpTransport:
             await self._resolver.close()
             self._resolver = None
 
-    async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
+    async def post(
+        self, request: SealedRequest, may_send: Callable[[], bool] = lambda: True
+    ) -> Answer:
         """POST the request and return the answer; errors as in `Transport`.
 
         A request that fails on an idle connection is sent once more, on a new connection. If this

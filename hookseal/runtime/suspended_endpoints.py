@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
+    from hookseal.config import Settings
     from hookseal.delivery.ordering.partition import Gate
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.delivery.suspension import SuspensionManager
+    from hookseal.telemetry.observer import Observer
 
 
 class SuspendedEndpointRunner:
@@ -28,24 +30,24 @@ class SuspendedEndpointRunner:
 
     def __init__(
         self,
-        *,
+        settings: Settings,
         suspensions: SuspensionManager,
+        *,
         catch_up: Callable[[int], Coroutine[Any, Any, None]],
         gate: Callable[[int], Gate],
         observer: Observer,
         clock: Clock,
-        at_a_time: int,
-        each: int,
-        grace_s: float,
     ) -> None:
         self._suspensions = suspensions
         self._catch_up = catch_up
+        self._grace_s = settings.shutdown_grace_s
         self._gate = gate
-        self._observer = observer
-        self._clock = clock
-        self._at_a_time = at_a_time
-        self._each = each
-        self._grace_s = grace_s
+        self._options: dict[str, Any] = {
+            "clock": clock,
+            "observer": observer,
+            "at_a_time": settings.max_in_flight,
+            "each": settings.max_in_flight_per_customer,
+        }
         self._contexts: dict[int, PartitionContext] = {}
         self._starting: set[asyncio.Task[None]] = set()
 
@@ -54,12 +56,7 @@ class SuspendedEndpointRunner:
         await self.stop(set(self._contexts) - partitions)
         for partition in sorted(partitions - set(self._contexts)):
             self._contexts[partition] = context = PartitionContext(
-                partition,
-                clock=self._clock,
-                observer=self._observer,
-                gate=self._gate(partition),
-                at_a_time=self._at_a_time,
-                each=self._each,
+                partition, gate=self._gate(partition), **self._options
             )
             task = asyncio.create_task(self._start(context))
             self._starting.add(task)
@@ -75,12 +72,11 @@ class SuspendedEndpointRunner:
         )
 
     async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until no attempt is on the wire, at most `timeout_s` seconds."""
+        """Wait until no attempt runs, at most `timeout_s` seconds."""
         await wait_idle(self._contexts.values(), timeout_s)
 
     async def _start(self, context: PartitionContext) -> None:
-        # The table may lag behind the commands, so an endpoint may be suspended, or not
-        # any more.
+        # The tenants table may lag behind the commands that suspend and resume endpoints.
         try:
             await context.cancel_on_stop(self._catch_up(context.partition))
         except PartitionStoppedError:

@@ -7,7 +7,7 @@ secret, no header, no URL query.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -18,7 +18,6 @@ from hookseal.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hookseal.delivery.ports import AttemptLog
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
@@ -80,8 +79,14 @@ class StormWatch:
         )
 
 
-class TelemetryObserver:
-    """`Observer` of the engine and `TenantsWatcher` of the commands."""
+class AttemptLog(Protocol):
+    """Stores attempts; must neither raise nor wait."""
+
+    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None: ...
+
+
+class Observer:
+    """Hears of the engine's events, for logs and metrics. No method raises or waits."""
 
     def __init__(
         self,
@@ -104,6 +109,7 @@ class TelemetryObserver:
         self._delivered = metrics.DELIVERIES.labels("accepted")
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
+        """One HTTP request ended."""
         if attempt.code == "accepted":
             self._accepted.inc()
         else:
@@ -169,6 +175,7 @@ class TelemetryObserver:
         metrics.IN_BACKOFF.labels(str(partition)).dec()
 
     def in_progress(self, partition: int, *, attempts: int, queues: int, oldest_s: float) -> None:
+        """Gauges, about once a second: attempts, queues, age of the oldest event."""
         label = str(partition)
         metrics.IN_FLIGHT.labels(label).set(attempts)
         metrics.LANES.labels(label).set(queues)
@@ -183,6 +190,7 @@ class TelemetryObserver:
         self._log.info("event.misrouted", customer_id=customer_id)
 
     def gap(self, partition: int, expected: int, offset: int) -> None:
+        """Offsets are missing before a record; the partition is read again."""
         metrics.GAPS.inc()
         self._log.warning(
             "partition.offset_gap", partition=partition, expected=expected, offset=offset
@@ -216,6 +224,7 @@ class TelemetryObserver:
         )
 
     def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
+        """An attempt at a deferred event failed; the next one follows."""
         metrics.FAILED_PROBES.inc()
         self._log.info(
             "endpoint.probe_failed",
@@ -226,6 +235,7 @@ class TelemetryObserver:
         )
 
     def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
+        """A deferred event was delivered or dead-lettered."""
         metrics.DRAINED.inc()
         self.delivered(event, customer_id, endpoint_id, outcome)
 
@@ -236,11 +246,13 @@ class TelemetryObserver:
         metrics.SUSPENDED_ENDPOINTS.labels(str(partition)).set(count)
 
     def bury_failed(self, times: int) -> None:
+        """A write of a dead letter failed for the `times`-th time; its partition is blocked."""
         metrics.DEAD_LETTER_WRITE_FAILURES.inc()
         if times == 1:
             metrics.DEAD_LETTER_WRITES_HELD.inc()
 
     def bury_ended(self) -> None:
+        """A dead letter that failed at first is written, or its partition was revoked."""
         metrics.DEAD_LETTER_WRITES_HELD.dec()
 
     def blocked(self, address: str, port: int, reason: str) -> None:
@@ -248,6 +260,7 @@ class TelemetryObserver:
         self._log.warning("egress.blocked", address=address, port=port, reason=reason)
 
     def resource_exhausted(self, resource: str) -> None:
+        """This process lacked a resource; the same attempt is repeated soon."""
         metrics.RESOURCE_EXHAUSTED.labels(resource).inc()
         if count := self._shortages.lines(self._monotonic(), resource):
             self._log.error(
@@ -258,6 +271,7 @@ class TelemetryObserver:
             )
 
     def crashed(self, event_id: str, error: Exception) -> None:
+        """An unexpected error, which counts as a failed attempt."""
         self._log.error("delivery.internal_error", event_id=event_id, exc_info=error)
 
     def command_applied(self, command_type: str, code: str, customer_id: str) -> None:

@@ -19,7 +19,7 @@ from hookseal.delivery.ordering.keys import ordering_keys_for
 from hookseal.delivery.ordering.offsets import OffsetTracker
 from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.delivery.ordering.scheduler import Limits, PartitionScheduler
-from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.observer import Observer
 from tests import hostile
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
@@ -106,7 +106,7 @@ async def test_one_event_takes_a_short_path() -> None:
     ):
         engine = Engine(a_tenant("acme", an_endpoint(url=receiver.url())))
         engine.tenants = tenants = CountingTenants(*engine.tenants.held.values())
-        engine.transport, engine.observer = _any(transport), _any(TelemetryObserver())
+        engine.transport, engine.observer = _any(transport), _any(Observer())
         engine.restart()
         gate = CountingGate()
         gate.open()

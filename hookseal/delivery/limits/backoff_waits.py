@@ -29,9 +29,6 @@ class BackoffWaits:
         """Wait in backoff, or until `wake` is called for the endpoint.
 
         `failed` is the number of failed attempts; None = the endpoint's rate limit is the reason.
-
-        Raises:
-            PartitionStoppedError: The partition stopped meanwhile.
         """
         cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(endpoint_ref, {})

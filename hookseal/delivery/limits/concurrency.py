@@ -161,9 +161,6 @@ class Permit:
         """Release the slot, back off for `after_s` seconds, and wait for ownership and a slot.
 
         The endpoint's rate is not charged again: nothing was sent.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
         """
         self._holds_slot = False
         self._context.end_attempt(self._endpoint_ref[0])

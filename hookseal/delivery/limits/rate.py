@@ -73,9 +73,6 @@ class Throttle:
         """Return once an attempt is allowed; `ended` must follow.
 
         `limits` returns the endpoint's limits as they are now; None = no limit any more.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
         """
         state = self._state(endpoint_ref)
         await self._first(state, context)

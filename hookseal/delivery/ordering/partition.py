@@ -11,13 +11,17 @@ from hookseal.delivery.limits.concurrency import FairSemaphore
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
+    from hookseal.telemetry.observer import Observer
 
 _SETTLE_S = 0.01
 
 
 class PartitionStoppedError(Exception):
-    """The partition stopped before its event was done; the next owner delivers the event."""
+    """The partition stopped before its event was done; the next owner delivers the event.
+
+    Every wait of a delivery raises it.
+    """
 
 
 class Gate(Protocol):
@@ -86,20 +90,12 @@ class PartitionContext:
         self._permits.cancel_waiters()
 
     async def wait_for_ownership(self) -> None:
-        """Return once this process is known to own the partition.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
-        """
+        """Return once this process is known to own the partition."""
         while self._gate is not None and not self._gate.is_open:
             await self.cancel_on_stop(self._gate.opened())
 
     async def begin_attempt(self, customer_id: str) -> bool:
-        """Wait for ownership and a slot; `end_attempt` must follow. Return whether it waited.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
-        """
+        """Wait for ownership and a slot; `end_attempt` must follow. Return whether it waited."""
         waited = False
         while not self.stopped:
             if not self.is_ours():
@@ -129,11 +125,7 @@ class PartitionContext:
     async def backoff(
         self, seconds: float, *, or_until: asyncio.Future[None] | None = None
     ) -> None:
-        """Wait in backoff, or until the future is done.
-
-        Raises:
-            PartitionStoppedError: The partition stopped meanwhile.
-        """
+        """Wait in backoff, or until the future is done."""
         self._observer.waiting(self.partition)
         try:
             await self.wait(seconds, or_until=or_until)
@@ -143,11 +135,7 @@ class PartitionContext:
     async def wait(
         self, seconds: float | None, *, or_until: asyncio.Future[None] | None = None
     ) -> None:
-        """Wait without counting as backoff; None = until the future is done.
-
-        Raises:
-            PartitionStoppedError: The partition stopped meanwhile.
-        """
+        """Wait without counting as backoff; None = until the future is done."""
         if self.stopped:
             raise PartitionStoppedError
         until = [] if or_until is None else [or_until]
@@ -157,11 +145,7 @@ class PartitionContext:
             raise PartitionStoppedError
 
     async def cancel_on_stop(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Await a coroutine, and cancel it when the partition stops.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
-        """
+        """Await a coroutine, and cancel it when the partition stops."""
         if self.stopped:
             waiting.close()
             raise PartitionStoppedError

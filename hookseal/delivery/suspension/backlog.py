@@ -74,11 +74,7 @@ class _EndedError(Exception):
 async def until_answered(
     question: Callable[[], Awaitable[_Answer]], context: PartitionContext
 ) -> _Answer:
-    """Ask the broker until it answers.
-
-    Raises:
-        PartitionStoppedError: The partition stopped first.
-    """
+    """Ask the broker until it answers."""
     while True:
         try:
             return await question()

@@ -192,11 +192,7 @@ class SuspensionManager:
         return self._given_up[endpoint_ref] >= self._rules.after
 
     async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> None:
-        """Suspend the endpoint; return once its new events are deferred.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
-        """
+        """Suspend the endpoint; return once its new events are deferred."""
         if endpoint_ref in self._suspending:
             return
         self._suspending.add(endpoint_ref)
@@ -243,9 +239,6 @@ class SuspensionManager:
         """Write the dead letter of a deferred event.
 
         Return False, with nothing written, if the endpoint is not suspended any more.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
         """
         while True:
             endpoint = self._endpoint(endpoint_ref)

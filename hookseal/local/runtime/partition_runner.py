@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hookseal.delivery.ordering import Limits, Pressure
     from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import Gate
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.local.store import Store
+    from hookseal.telemetry.observer import Observer
 
 _AT_A_TIME = 100
 _WAIT_S = 1.0

@@ -33,7 +33,7 @@ from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
-from hookseal.telemetry.observer import TelemetryObserver
+from hookseal.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -63,7 +63,7 @@ class LocalService:
         self._codec = settings.tenant_codec()
         store, clock = opened.store, self._clock
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
-        self._observer = TelemetryObserver(
+        self._observer = Observer(
             attempts=self._attempt_log if settings.delivery_log else None,
             storm_per_minute=settings.storm_dead_letters_per_minute,
         )
@@ -179,14 +179,12 @@ class LocalService:
             grace_s=settings.shutdown_grace_s,
         )
         suspended_endpoints = SuspendedEndpointRunner(
-            suspensions=suspensions,
+            settings,
+            suspensions,
             catch_up=tenants.catch_up,
             gate=leases.gate,
             observer=observer,
             clock=clock,
-            at_a_time=settings.max_in_flight,
-            each=settings.max_in_flight_per_customer,
-            grace_s=settings.shutdown_grace_s,
         )
         return PartitionAssignment(
             store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints

@@ -56,7 +56,7 @@ class KafkaAttemptLog:
         on_dropped: Callable[[int], None],
         buffer_records: int = _BUFFER_RECORDS,
     ) -> None:
-        """Hold at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
+        """Keep at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
         self._cluster = cluster
         self._topic = names.deliveries
         self._on_dropped = on_dropped
@@ -97,16 +97,15 @@ class KafkaAttemptLog:
         self._buffered += 1
 
     async def _run(self) -> None:
+        pause_s = _LINGER_S
         while not self._stopping.is_set():
-            await self._pause(_LINGER_S)
-            if self._buffered and not await self._flush():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
+            pause_s = _LINGER_S
+            if self._buffered and not self._stopping.is_set() and not await self._flush():
                 # The buffer keeps new records meanwhile.
-                await self._pause(_RECONNECT_S)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+                pause_s = _RECONNECT_S
 
     async def _flush(self) -> bool:
         """Write the buffered records; return whether a broker answered."""
@@ -122,7 +121,7 @@ class KafkaAttemptLog:
                 sent: list[tuple[int, asyncio.Future[Any]]] = []
                 for partition, records in buffers.items():
                     with self._collecting(failed):
-                        for batch in self._batches(client, records):
+                        for batch in _batches(client, records):
                             future = await client.send_batch(
                                 batch, self._topic, partition=partition
                             )
@@ -154,19 +153,9 @@ class KafkaAttemptLog:
                 # The topic has a lower limit than hookseal. The next batches will fit.
                 self._batch_bytes = max(_BATCH_MIN_BYTES, self._batch_bytes // 2)
 
-    def _batches(self, client: AIOKafkaProducer, records: list[_Buffered]) -> list[Any]:
-        batches = [client.create_batch()]
-        for timestamp_ms, key, value in records:
-            if batches[-1].append(key=key, value=value, timestamp=timestamp_ms) is None:
-                batches.append(client.create_batch())
-                batches[-1].append(key=key, value=value, timestamp=timestamp_ms)
-        for batch in batches:
-            batch.close()
-        return batches
-
     async def _connected(self) -> AIOKafkaProducer | None:
         if self._client is None:
-            try:
+            with suppress(BrokerError):
                 self._client = await connect(
                     self._cluster,
                     # One acknowledgement is enough for a log that may have gaps.
@@ -174,8 +163,6 @@ class KafkaAttemptLog:
                     max_batch_size=self._batch_bytes,
                     request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
                 )
-            except BrokerError:
-                return None
         return self._client
 
     async def _disconnect(self) -> None:
@@ -184,6 +171,17 @@ class KafkaAttemptLog:
             with suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_FLUSH_AT_CLOSE_S):
                     await client.stop()
+
+
+def _batches(client: AIOKafkaProducer, records: list[_Buffered]) -> list[Any]:
+    batches = [client.create_batch()]
+    for timestamp_ms, key, value in records:
+        if batches[-1].append(key=key, value=value, timestamp=timestamp_ms) is None:
+            batches.append(client.create_batch())
+            batches[-1].append(key=key, value=value, timestamp=timestamp_ms)
+    for batch in batches:
+        batch.close()
+    return batches
 
 
 def _retrieve_exception(future: asyncio.Future[Any]) -> None:
