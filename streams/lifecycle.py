@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
     from hookseal.dead_letters.writer import KafkaDeadLetters
+    from hookseal.delivery.suspension import SuspensionManager
     from hookseal.delivery.tracing import Tracing
     from hookseal.kafka.consumer import LogEnds
     from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
-    from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner
     from streams.tenant_commands import TenantCommandProcessor
@@ -42,7 +42,7 @@ class Lifecycle:
     """Reacts to start, assignment, revocation and stop of the worker."""
 
     partition_runner: EventPartitionRunner
-    suspended_endpoints: SuspendedEndpointRunner
+    suspended_endpoints: SuspensionManager
     commands: TenantCommandProcessor
     tenants: FaustTenants
 

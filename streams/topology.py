@@ -19,7 +19,6 @@ from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.runtime.engine import build_engine, build_transport
 from hookseal.runtime.process import tracing_to
-from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
 from hookseal.telemetry.observer import Observer, write_failure_counter
@@ -105,6 +104,7 @@ def create_app(settings: Settings) -> HooksealApp:
             router=KafkaRouter(producer, names, lifecycle.partitions),
             observer=observer,
             clock=clock,
+            gate=lambda _: consumer().membership,
             tracing=tracing,
         ),
     )
@@ -125,14 +125,7 @@ def create_app(settings: Settings) -> HooksealApp:
         each=settings.attempts_each,
         grace_s=settings.shutdown_grace_s,
     )
-    lifecycle.suspended_endpoints = SuspendedEndpointRunner(
-        settings,
-        suspensions,
-        catch_up=tenants.catch_up,
-        gate=lambda _: consumer().membership,
-        observer=observer,
-        clock=clock,
-    )
+    lifecycle.suspended_endpoints = suspensions
     lifecycle.commands = TenantCommandProcessor(
         apply=ApplyCommand(
             codec=codec,

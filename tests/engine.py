@@ -80,6 +80,7 @@ class Engine:
             "router": self.router,
             "observer": self.observer,
             "clock": self.clock,
+            "gate": lambda _: None,
         }
         return Ports(**{**held, **others})
 

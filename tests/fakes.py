@@ -153,6 +153,9 @@ class FakeTenants:
 
     suspended_of = of_partition
 
+    async def catch_up(self, partition: int) -> None:
+        pass
+
     async def settle(self, partition: int) -> None:
         self.settled.append(partition)
         self.on_settle()

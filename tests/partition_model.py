@@ -109,7 +109,7 @@ class Owner:
         self._feed.cancel()
         self.scheduler.cancel()
         self.scheduler.stop()
-        await self.suspensions.stop(0, grace_s=0)
+        await self.suspensions.stop({0})
 
 
 class Partition:

@@ -14,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hookseal.delivery.ordering.partition import Gate
     from hookseal.delivery.tracing import Tracing
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
@@ -108,6 +109,9 @@ class Tenants(Protocol):
         """Return at least those of them that have a suspended endpoint."""
         ...
 
+    async def catch_up(self, partition: int) -> None:
+        """Wait until all commands now on the partition are applied."""
+
     async def settle(self, partition: int) -> None:
         """Wait, for a bounded time, until all commands now on the partition are applied."""
 
@@ -194,4 +198,5 @@ class Ports:
     router: Router
     observer: Observer
     clock: Clock
+    gate: Callable[[int], Gate | None]
     tracing: Tracing | None = None

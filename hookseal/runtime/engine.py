@@ -48,7 +48,15 @@ def build_engine(settings: Settings, ports: Ports) -> Engine:
         ),
     )
     deliverer = Deliverer(ports, attempts, backoff)
-    suspensions = SuspensionManager(ports, deliverer, backoff, settings.suspension_rules)
+    suspensions = SuspensionManager(
+        ports,
+        deliverer,
+        backoff,
+        settings.suspension_rules,
+        at_a_time=settings.max_in_flight,
+        each=settings.max_in_flight_per_customer,
+        grace_s=settings.shutdown_grace_s,
+    )
     handler = EventHandler(
         ports,
         deliverer,

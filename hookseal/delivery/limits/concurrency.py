@@ -104,8 +104,7 @@ class FairSemaphore:
             self._inside[customer_id] += 1
 
     def _drop(self, customer_id: Hashable, waiter: asyncio.Future[bool]) -> None:
-        queue = self._waiting.get(customer_id)
-        if queue is None:
+        if (queue := self._waiting.get(customer_id)) is None:
             return
         with suppress(ValueError):
             queue.remove(waiter)

@@ -129,11 +129,7 @@ class BacklogDelivery:
         self._probed_state: object = None
 
     async def run(self) -> None:
-        """Return once the suspension ended, or the endpoint was removed.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that. The position is written.
-        """
+        """Return once the suspension ended, or the endpoint was removed."""
         try:
             is_fresh = self._suspension().owner == self._owner
             suspension = await self._claim()
@@ -142,11 +138,10 @@ class BacklogDelivery:
                 self._wait_s = self._probe_delay_s(1)
             while True:
                 await self._round()
-        except _EndedError:
+        except (_EndedError, PartitionStoppedError) as error:
             await self._save_position(now=True)
-        except PartitionStoppedError:
-            await self._save_position(now=True)
-            raise
+            if isinstance(error, PartitionStoppedError):
+                raise
 
     def wake(self) -> None:
         """Look at the tenant again: it changed."""
@@ -155,7 +150,7 @@ class BacklogDelivery:
 
     # -- the endpoint and its suspension -----------------------------------------
 
-    def _tenant_and_endpoint(self) -> tuple[Tenant, Endpoint, Suspension]:
+    def _look_up(self) -> tuple[Tenant, Endpoint, Suspension]:
         customer_id, endpoint_id = self._endpoint_ref
         tenant = self._ports.tenants.get(customer_id)
         endpoint = None if tenant is None else tenant.endpoint(endpoint_id)
@@ -164,14 +159,14 @@ class BacklogDelivery:
         return tenant, endpoint, endpoint.suspension
 
     def _suspension(self) -> Suspension:
-        return self._tenant_and_endpoint()[2]
+        return self._look_up()[2]
 
     def _probe_state(self) -> object:
         """Return the settings that start a probe at once when one of them changes."""
-        tenant, endpoint, suspension = self._tenant_and_endpoint()
+        tenant, endpoint, suspension = self._look_up()
+        of_tenant = (tenant.enabled, tenant.active_key)
         return (
-            tenant.enabled,
-            tenant.active_key,
+            *of_tenant,
             endpoint.enabled,
             endpoint.url,
             endpoint.headers,
@@ -374,8 +369,6 @@ class BacklogDelivery:
                 endpoint_id=self._endpoint_ref[1],
             )
         )
-
-    # -- position ----------------------------------------------------------------
 
     async def _save_position(self, *, now: bool = False) -> None:
         """Write the position for the next owner, and mark the delivered dead letters."""

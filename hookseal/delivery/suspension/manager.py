@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hookseal.delivery.attempt import endpoint_command
-from hookseal.delivery.ordering.partition import PartitionStoppedError
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
 from hookseal.delivery.suspension.backlog import BacklogDelivery, until_answered
 from hookseal.domain.command import SuspendEndpoint
 from hookseal.errors import RecordRefusedError
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
-    from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Ports
     from hookseal.delivery.suspension.backlog import SuspensionRules
     from hookseal.domain.attempt import Outcome
@@ -62,14 +66,28 @@ class SuspensionManager:
     """
 
     def __init__(
-        self, ports: Ports, deliverer: Deliverer, backoff: BackoffWaits, rules: SuspensionRules
+        self,
+        ports: Ports,
+        deliverer: Deliverer,
+        backoff: BackoffWaits,
+        rules: SuspensionRules,
+        *,
+        at_a_time: int | None = None,
+        each: int | None = None,
+        grace_s: float = 0.0,
     ) -> None:
+        """Limit concurrent attempts per partition (`at_a_time`), and per customer (`each`)."""
         self._ports = ports
         self._tenants = ports.tenants
         self._clock = ports.clock
         self._deliverer = deliverer
         self._backoff = backoff
         self._rules = rules
+        self._at_a_time = at_a_time
+        self._each = each
+        self._grace_s = grace_s
+        self._contexts: dict[int, PartitionContext] = {}
+        self._starting: set[asyncio.Task[None]] = set()
         self._partitions: dict[int, _PartitionState] = {}
         self._in_progress: dict[EndpointRef, float] = {}
         self._given_up: Counter[EndpointRef] = Counter()
@@ -78,21 +96,56 @@ class SuspensionManager:
 
     # -- assignment of partitions ------------------------------------------------
 
+    async def assign(self, partitions: set[int]) -> None:
+        """Start new partitions, and stop those that were revoked."""
+        await self.stop(set(self._contexts) - partitions)
+        for partition in sorted(partitions - set(self._contexts)):
+            # A context of its own: the backlog is delivered whether new events arrive or not, and
+            # does not block them.
+            self._contexts[partition] = context = PartitionContext(
+                partition,
+                clock=self._clock,
+                observer=self._ports.observer,
+                gate=self._ports.gate(partition),
+                at_a_time=self._at_a_time,
+                each=self._each,
+            )
+            task = asyncio.create_task(self._catch_up_and_start(context))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _catch_up_and_start(self, context: PartitionContext) -> None:
+        # The tenants table may lag behind the commands that suspend and resume endpoints.
+        with suppress(PartitionStoppedError):
+            await context.cancel_on_stop(self._tenants.catch_up(context.partition))
+            if not context.stopped:
+                self.start(context)
+
     def start(self, context: PartitionContext) -> None:
         """Run the suspended endpoints of a partition."""
+        self._contexts[context.partition] = context
         self._partitions[context.partition] = _PartitionState(context)
         for tenant in self._tenants.suspended_of(context.partition):
             self.changed(tenant.customer_id, context.partition)
         self._wake_waiters()
 
-    async def stop(self, partition: int, *, grace_s: float) -> None:
-        """Stop a partition; a running attempt may end within the grace time."""
+    async def stop(self, partitions: set[int] | None = None) -> None:
+        """Stop these partitions, or all; running attempts may end within the grace time."""
+        going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
+        for partition in going:
+            self._contexts.pop(partition).stop()
+        await asyncio.gather(*(self._stopped(partition) for partition in going))
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no attempt runs, at most `timeout_s` seconds."""
+        await wait_idle(self._contexts.values(), timeout_s)
+
+    async def _stopped(self, partition: int) -> None:
         state = self._partitions.pop(partition, None)
         if state is None:
             return
-        state.context.stop()
         if state.tasks:
-            _, late = await asyncio.wait(state.tasks, timeout=grace_s)
+            _, late = await asyncio.wait(state.tasks, timeout=self._grace_s)
             for task in late:
                 task.cancel()
             if late:

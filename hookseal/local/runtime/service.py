@@ -28,7 +28,6 @@ from hookseal.local.runtime.partition_runner import StorePartitionRunner
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.runtime.engine import build_engine, build_transport, warn_of_open_egress
 from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
-from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
@@ -160,6 +159,7 @@ class LocalService:
                 router=LocalRouter(store, clock),
                 observer=observer,
                 clock=clock,
+                gate=leases.gate,
                 tracing=self._tracing,
             ),
         )
@@ -178,16 +178,8 @@ class LocalService:
             each=settings.attempts_each,
             grace_s=settings.shutdown_grace_s,
         )
-        suspended_endpoints = SuspendedEndpointRunner(
-            settings,
-            suspensions,
-            catch_up=tenants.catch_up,
-            gate=leases.gate,
-            observer=observer,
-            clock=clock,
-        )
         return PartitionAssignment(
-            store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints
+            store=store, leases=leases, runner=runner, suspended_endpoints=suspensions
         )
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
