@@ -165,7 +165,7 @@ class Connector(aiohttp.TCPConnector):
         """
         if self._closed:
             raise aiohttp.ClientConnectionError
-        if self._slots.entered_at_once(key):
+        if self._slots.try_acquire(key):
             return
         try:
             async with asyncio.timeout(timeout_s):

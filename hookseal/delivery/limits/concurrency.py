@@ -33,7 +33,7 @@ class FairSemaphore:
 
     async def acquire(self, customer_id: Hashable) -> bool:
         """Wait for a permit; `release` must follow. Return False if the waiters were cancelled."""
-        if self.entered_at_once(customer_id):
+        if self.try_acquire(customer_id):
             return True
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(customer_id, deque()).append(waiter)
@@ -47,7 +47,7 @@ class FairSemaphore:
                 self._drop(customer_id, waiter)
             raise
 
-    def entered_at_once(self, customer_id: Hashable) -> bool:
+    def try_acquire(self, customer_id: Hashable) -> bool:
         """Take a permit if one is free; only then `release` must follow."""
         # Waiters get a permit as soon as it is free, so this overtakes none of them.
         if not self._fits(customer_id):

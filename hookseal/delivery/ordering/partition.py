@@ -101,7 +101,7 @@ class PartitionContext:
             if not self.is_ours():
                 waited = True
                 await self.wait_for_ownership()
-            elif self._permits.entered_at_once(customer_id):
+            elif self._permits.try_acquire(customer_id):
                 self._idle.clear()
                 return waited
             elif await self._permits.acquire(customer_id):
