@@ -171,7 +171,7 @@ def recover(
         refused=told["refused"],
         expected=expected,
         ready_s=ready_s,
-        read_s=told["seconds"],
+        read_s=told["duration_s"],
         ready_cpu_s=ready_cpu_s,
         settled_s=settled_at - began,
         settled_cpu_s=settled_cpu_s,

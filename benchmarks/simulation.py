@@ -16,10 +16,10 @@ from itertools import accumulate, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from hookseal.delivery.clock import SystemClock
 from hookseal.delivery.ordering import Limits, OffsetTracker, PartitionScheduler
 from hookseal.delivery.ordering.keys import ordering_keys_for
 from hookseal.delivery.ordering.partition import PartitionContext
+from hookseal.delivery.ports import Clock
 from hookseal.domain.record import Record
 from hookseal.kafka.partitioner import partition_of
 
@@ -116,7 +116,7 @@ async def _deliver(
         bounds, strict = load.bounds, load.ordering == "partition"
         context = PartitionContext(
             number,
-            clock=SystemClock(),
+            clock=Clock(),
             # Hears of backoffs only, and there is none.
             observer=cast("Any", None),
             at_a_time=None if strict else bounds.attempts,
@@ -126,7 +126,7 @@ async def _deliver(
             context,
             tracker=OffsetTracker(),
             work=deliver,
-            ordering_keys=ordering_keys_for(load.ordering, _NoBroadcasts()),
+            ordering_keys=ordering_keys_for(load.ordering, lambda _: None),
             limits=Limits(1, 0) if strict else Limits(bounds.events, bounds.queued),
             now=loop.time,
         )
@@ -138,11 +138,6 @@ async def _deliver(
 
     await asyncio.gather(*(partition(number, feed) for number, feed in enumerate(feeds)))
     return took
-
-
-class _NoBroadcasts:
-    def customers(self, _: Record) -> None:
-        """Return None: a record is of one customer."""
 
 
 class _Process:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 
-__all__ = ["hard_limit", "raise_soft_limit", "soft_limit"]
-
 # Most systems start a process with a soft limit of 1,024 because `select` cannot handle more.
 # hookseal and its libraries use epoll or kqueue. Nothing here needs more than 65,536 connections,
 # and a leak should become visible before it has used the memory of a million of them.
@@ -14,13 +12,9 @@ _SOFT_MAX = 65_536
 
 
 def raise_soft_limit() -> int:
-    """Raise the soft limit of open files to the hard limit, but to 65,536 at most.
+    """Raise the soft limit to the hard limit, at most to 65,536; return the limit in force.
 
-    A higher soft limit stays. Call it once, when a process starts. It never raises: a system that
-    refuses leaves the old limit in force.
-
-    Returns:
-        The soft limit now in force, in descriptors.
+    A higher soft limit stays. If the system refuses, the old limit stays in force.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard_limit(), _SOFT_MAX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RetryDelay:
-    """Pauses in seconds: the first one, then twice as long each time, up to a cap."""
+    """Exponential pauses in seconds: `first_s`, then twice as long each time, up to `cap_s`."""
 
     def __init__(self, first_s: float, cap_s: float) -> None:
         self._first_s = first_s
@@ -31,11 +31,9 @@ class LogThrottle:
         self._count: dict[object, int] = {}
 
     def lines(self, now: float, key: object = None) -> int:
-        """Return how many lines this one stands for, itself included; 0 if it is not to be logged.
+        """Return how many lines this one stands for; 0 = do not log it.
 
-        Args:
-            now: Seconds of a monotonic clock.
-            key: Lines of other keys are counted apart.
+        `now` is in seconds of a monotonic clock. Lines of each key are counted separately.
         """
         count = self._count.get(key, 0) + 1
         if now < self._next.get(key, now):

@@ -69,7 +69,7 @@ class ChangelogTable(faust.Table[bytes, bytes]):
             "table.recovered",
             records=self._records,
             refused=self._refused,
-            seconds=round(time.monotonic() - self._since, 3),
+            duration_s=round(time.monotonic() - self._since, 3),
         )
 
     def document(self, key: bytes) -> bytes | None:

@@ -66,7 +66,9 @@ class HooksealApp(faust.App):
 
     def refused(self, error: HooksealError) -> SystemExit:
         """Log why the worker ends; return what ends it: 69 if a broker is away, else 78."""
-        _log.critical("worker.refused", code=error.code, field=error.field, message=error.message)
+        _log.critical(
+            "worker.start_failed", code=error.code, field=error.field, message=error.message
+        )
         sys.stderr.flush()
         retry = isinstance(error, BrokerError)
         return SystemExit(_EX_UNAVAILABLE if retry else _EX_CONFIG)

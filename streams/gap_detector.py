@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.record import Record
+    from hookseal.telemetry.observer import Observer
     from streams.consumer import OffsetTrackingConsumer
 
 # Records that were queued behind a gap arrive within moments. After this time the rewind was lost.

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka.topics import partition_count
-from hookseal.runtime.egress import warn_of_open_egress
+from hookseal.runtime.engine import warn_of_open_egress
 from streams.gauges import Lag, Recovery
 from streams.probes import Probes
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
     from hookseal.dead_letters.writer import KafkaDeadLetters
+    from hookseal.delivery.suspension import SuspensionManager
+    from hookseal.delivery.tracing import Tracing
     from hookseal.kafka.consumer import LogEnds
+    from hookseal.kafka.delivery_log import KafkaAttemptLog
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
-    from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
-    from hookseal.telemetry.delivery_log import KafkaAttemptLog
-    from hookseal.telemetry.tracing import OtelTracing
     from streams.consumer import OffsetTrackingConsumer
     from streams.partition_runner import EventPartitionRunner
     from streams.tenant_commands import TenantCommandProcessor
@@ -42,7 +42,7 @@ class Lifecycle:
     """Reacts to start, assignment, revocation and stop of the worker."""
 
     partition_runner: EventPartitionRunner
-    suspended_endpoints: SuspendedEndpointRunner
+    suspended_endpoints: SuspensionManager
     commands: TenantCommandProcessor
     tenants: FaustTenants
 
@@ -57,7 +57,7 @@ class Lifecycle:
         letters: KafkaDeferredEvents,
         dead_letters: KafkaDeadLetters,
         attempts: KafkaAttemptLog | None,
-        tracing: OtelTracing | None,
+        tracing: Tracing | None,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -145,9 +145,9 @@ class Lifecycle:
         except BrokerError as error:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
-            _log.warning("worker.ends_unknown", code=error.code)
+            _log.warning("worker.end_offsets_unknown", code=error.code)
         await self.suspended_endpoints.assign(held)
-        _log.info("worker.assigned", partitions=sorted(held))
+        _log.info("worker.partitions_assigned", partitions=sorted(held))
 
     async def on_revoked(self, revoked: set[TP]) -> None:
         """Stop the partitions that were revoked."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ordering import Limits, Pressure
     from hookseal.delivery.ordering.keys import Ordering
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.record import Record
+    from hookseal.telemetry.observer import Observer
     from streams.consumer import OffsetTrackingConsumer
     from streams.fetched_record import FetchedRecord
     from streams.gap_detector import GapDetector
@@ -142,7 +143,7 @@ class EventPartitionRunner:
         self._consumer = consumer
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = ordering_keys_for(ordering, handler)
+        self._ordering_keys = ordering_keys_for(ordering, handler.customers)
         self._limits = limits
         self.is_sequential = limits.events == 1
         self._pressure = pressure
@@ -169,7 +170,9 @@ class EventPartitionRunner:
                 await self._end([running])
                 self._running.discard(running)
                 if running.tp is not None:
-                    self._observer.in_hand(running.tp.partition, attempts=0, lines=0, oldest_s=0.0)
+                    self._observer.in_progress(
+                        running.tp.partition, attempts=0, queues=0, oldest_s=0.0
+                    )
 
     async def stop(self, partitions: Iterable[TP] | None = None) -> None:
         """Stop these partitions, or all, in parallel.
@@ -224,10 +227,10 @@ class EventPartitionRunner:
         """Report the events in progress of each partition."""
         for running in self._running:
             if running.tp is not None and running.scheduler is not None:
-                self._observer.in_hand(
+                self._observer.in_progress(
                     running.tp.partition,
                     attempts=running.scheduler.context.in_flight,
-                    lines=running.scheduler.queues,
+                    queues=running.scheduler.queues,
                     oldest_s=running.scheduler.oldest_s,
                 )
 

@@ -172,7 +172,7 @@ class FaustTenants:
             async with asyncio.timeout(self._wait_s):
                 await self.catch_up(partition)
         except TimeoutError:
-            _log.warning("commands.behind", partition=partition, wait_s=self._wait_s)
+            _log.warning("commands.lagging", partition=partition, wait_s=self._wait_s)
 
     async def catch_up(self, partition: int) -> None:
         """Wait until every command that stands on the partition by now is applied.
@@ -195,7 +195,7 @@ class FaustTenants:
                     # No command is taken meanwhile, however many tenants there are to read.
                     progress_at = self._clock.now()
                 elif self._clock.now() - progress_at > PATIENCE_S:
-                    _log.warning("commands.stuck", partition=partition, applied=before, end=end)
+                    _log.warning("commands.stalled", partition=partition, applied=before, end=end)
                     return
         # Commands are applied once the table is recovered, so the changelog is read by now.
         self._forged.report()
@@ -206,7 +206,7 @@ class FaustTenants:
                 return (await self._ends.of(self._commands_topic, [partition]))[partition]
             except BrokerError as error:
                 # An error would end the partition, and the event in progress with it.
-                _log.warning("commands.end_unknown", partition=partition, code=error.code)
+                _log.warning("commands.end_offset_unknown", partition=partition, code=error.code)
                 await self._clock.sleep(_PAUSE_S)
 
     def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> asyncio.Future[str]:
@@ -279,7 +279,7 @@ class FaustTenants:
         partition = partition_of(customer_id, self._partitions())
         self._on_not_stored()
         _log.error(
-            "tenants.not_stored",
+            "tenants.write_refused",
             customer_id=customer_id,
             partition=partition,
             error=type(error).__name__,

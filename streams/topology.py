@@ -11,19 +11,17 @@ from agents.deliver import deliver
 from agents.tenants import tenants
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock, Ports
 from hookseal.kafka import record_batches
 from hookseal.kafka.consumer import LogEnds
+from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
-from hookseal.runtime.egress import build_transport
-from hookseal.runtime.engine import build_engine
-from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
+from hookseal.runtime.engine import build_engine, build_transport
+from hookseal.runtime.process import tracing_to
 from hookseal.telemetry import metrics
-from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from hookseal.telemetry.logs import logging_config
-from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
-from hookseal.telemetry.traces import tracing_to
+from hookseal.telemetry.observer import Observer, write_failure_counter
 from hookseal.tenants.commands import ApplyCommand, KafkaCommands
 from hookseal.tenants.key_check import key_fit
 from streams.faust_app import HooksealApp
@@ -60,11 +58,9 @@ def create_app(settings: Settings) -> HooksealApp:
     def consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", app.consumer)
 
-    clock = SystemClock()
+    clock = Clock()
     attempts = _attempt_log(settings)
-    observer = TelemetryObserver(
-        attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
-    )
+    observer = Observer(attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute)
     producer = Producer(settings.cluster, on_failure=write_failure_counter(names.configs()))
     dead_letters = KafkaDeadLetters(producer, names, observer)
     codec = settings.tenant_codec()
@@ -98,15 +94,18 @@ def create_app(settings: Settings) -> HooksealApp:
     )
     handler, suspensions = build_engine(
         settings,
-        tenants=tenants,
-        transport=transport,
-        commands=KafkaCommands(producer, names, codec),
-        letters=letters,
-        dead_letters=dead_letters,
-        router=KafkaRouter(producer, names, lifecycle.partitions),
-        observer=observer,
-        clock=clock,
-        tracing=tracing,
+        Ports(
+            tenants=tenants,
+            transport=transport,
+            commands=KafkaCommands(producer, names, codec),
+            letters=letters,
+            dead_letters=dead_letters,
+            router=KafkaRouter(producer, names, lifecycle.partitions),
+            observer=observer,
+            clock=clock,
+            gate=lambda _: consumer().membership,
+            tracing=tracing,
+        ),
     )
     tenants.on_change = suspensions.changed
     gap_detector = partial(GapDetector, consumer=consumer, observer=observer, clock=clock)
@@ -125,16 +124,7 @@ def create_app(settings: Settings) -> HooksealApp:
         each=settings.attempts_each,
         grace_s=settings.shutdown_grace_s,
     )
-    lifecycle.suspended_endpoints = SuspendedEndpointRunner(
-        suspensions=suspensions,
-        catch_up=tenants.catch_up,
-        gate=lambda _: consumer().membership,
-        observer=observer,
-        clock=clock,
-        at_a_time=settings.max_in_flight,
-        each=settings.max_in_flight_per_customer,
-        grace_s=settings.shutdown_grace_s,
-    )
+    lifecycle.suspended_endpoints = suspensions
     lifecycle.commands = TenantCommandProcessor(
         apply=ApplyCommand(
             codec=codec,

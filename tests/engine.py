@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hookseal.delivery.attempt import DeliveryRules
+from hookseal.delivery.attempt import Attempts, DeliveryRules
 from hookseal.delivery.delivery import Deliverer
-from hookseal.delivery.fanout import Fanout
 from hookseal.delivery.handler import EventHandler
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.ordering.partition import PartitionContext
+from hookseal.delivery.ports import Ports
 from hookseal.delivery.suspension import SuspensionManager, SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.seal.event_vault import EventVault
@@ -57,46 +57,43 @@ class Engine:
     def restart(self) -> None:
         """Begin as a new process does: what stands on topics and in the table stays."""
         self.backoff = BackoffWaits()
-        self.deliverer = Deliverer(
-            tenants=self.tenants,
-            transport=self.transport,
-            secrets=self.secrets,
-            vault=self.vault,
-            commands=self.commands,
-            observer=self.observer,
-            clock=self.clock,
-            backoff=self.backoff,
-            rules=DeliveryRules(self._backoff),
-        )
+        self.deliverer = self.deliverer_with()
         self.suspensions = SuspensionManager(
-            tenants=self.tenants,
-            commands=self.commands,
-            letters=self.letters,
-            dead_letters=self.dead_letters,
-            deliverer=self.deliverer,
-            backoff=self.backoff,
-            observer=self.observer,
-            clock=self.clock,
-            rules=self._rules,
+            self.ports(), self.deliverer, self.backoff, self._rules
         )
         self.commands.on_change = self.suspensions.changed
-        self.fanout = Fanout(
-            deliverer=self.deliverer,
-            dead_letters=self.dead_letters,
-            suspensions=self.suspensions,
-            observer=self.observer,
-            clock=self.clock,
-        )
         self.deliver = EventHandler(
-            tenants=self.tenants,
-            fanout=self.fanout,
-            router=self.router,
-            dead_letters=self.dead_letters,
-            observer=self.observer,
-            clock=self.clock,
+            self.ports(),
+            self.deliverer,
+            self.suspensions,
             event_max_bytes=MAX_BYTES,
             broadcast_concurrency=4,
         )
+
+    def ports(self, **others: Any) -> Ports:
+        held = {
+            "tenants": self.tenants,
+            "transport": self.transport,
+            "commands": self.commands,
+            "letters": self.letters,
+            "dead_letters": self.dead_letters,
+            "router": self.router,
+            "observer": self.observer,
+            "clock": self.clock,
+            "gate": lambda _: None,
+        }
+        return Ports(**{**held, **others})
+
+    def deliverer_with(self, backoff: Backoff | None = None, **others: Any) -> Deliverer:
+        """Return a deliverer that has other ports, or another retry policy."""
+        attempts = Attempts(
+            self.ports(**others),
+            self.backoff,
+            secrets=self.secrets,
+            vault=self.vault,
+            rules=DeliveryRules(backoff or self._backoff),
+        )
+        return Deliverer(self.ports(**others), attempts, self.backoff)
 
     def context(self, partition: int = 0) -> PartitionContext:
         return PartitionContext(partition, clock=self.clock, observer=self.observer)

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from hookseal.delivery.ports import Answer, DeferredPage, NotSentError, SealedRequest
+from hookseal.delivery.ports import Answer, Clock, DeferredPage, NotSentError, SealedRequest
 from hookseal.domain.command import apply
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
@@ -22,6 +22,7 @@ from hookseal.errors import (
     InvalidInputError,
     RecordRefusedError,
 )
+from hookseal.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +50,7 @@ def _set(event: asyncio.Event) -> asyncio.Event:
     return event
 
 
-class FakeClock:
+class FakeClock(Clock):
     """Time that passes only while someone sleeps."""
 
     def __init__(self, draw: float = 0.5) -> None:
@@ -152,6 +153,9 @@ class FakeTenants:
         return list(self.held.values())
 
     suspended_of = of_partition
+
+    async def catch_up(self, partition: int) -> None:
+        pass
 
     async def settle(self, partition: int) -> None:
         self.settled.append(partition)
@@ -623,7 +627,7 @@ class FakeBatch:
         return record
 
 
-class RecordingObserver:
+class RecordingObserver(Observer):
     """Keeps what it hears."""
 
     def __init__(self) -> None:
@@ -642,6 +646,7 @@ class RecordingObserver:
         self.held = asyncio.Event()
         self.suspended_because: dict[str, Why] = {}
         self.suspended_count = 0
+        self.retries: list[tuple[str, int, float]] = []
         self.probes: list[tuple[str, float]] = []
         self.drains: list[tuple[str, str, Outcome]] = []
         self.recoveries: list[str] = []
@@ -659,13 +664,18 @@ class RecordingObserver:
         self.ended.append((event.id, endpoint_id, outcome))
         self._accept(event, outcome)
 
-    def waiting(self, partition: int, seconds: float) -> None:
+    def retry_scheduled(
+        self, event: Event, customer_id: str, endpoint_id: str, attempt: int, delay_s: float
+    ) -> None:
+        self.retries.append((endpoint_id, attempt, delay_s))
+
+    def waiting(self, partition: int) -> None:
         self.in_backoff.add(partition)
 
     def resumed(self, partition: int) -> None:
         self.in_backoff.discard(partition)
 
-    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
+    def in_progress(self, partition: int, *, attempts: int, queues: int, oldest_s: float) -> None:
         pass
 
     def resource_exhausted(self, resource: str) -> None:

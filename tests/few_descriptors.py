@@ -18,11 +18,8 @@ from typing import Any
 import uvloop
 from aiohttp.resolver import AsyncResolver
 
-from hookseal.delivery.attempt import DeliveryRules
-from hookseal.delivery.clock import SystemClock
-from hookseal.delivery.delivery import Deliverer
-from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.ordering.partition import PartitionContext
+from hookseal.delivery.ports import Clock
 from hookseal.domain.backoff import Backoff
 from tests.builders import a_record, a_tenant, an_endpoint, an_event
 from tests.engine import Engine
@@ -48,25 +45,15 @@ async def deliver(
     engine = Engine(
         *(a_tenant(f"c{n}", an_endpoint("ep_1", url=url)) for n, url in enumerate(urls))
     )
-    clock = SystemClock()
+    clock = Clock()
     options: dict[str, Any] = {}
     if dns_port is not None:
         options["make_resolver"] = lambda: AsyncResolver(
             nameservers=["127.0.0.1"], udp_port=dns_port, tcp_port=dns_port, tries=1
         )
     async with a_transport(**options) as transport:
-        deliverer = Deliverer(
-            tenants=engine.tenants,
-            transport=transport,
-            secrets=engine.secrets,
-            vault=engine.vault,
-            commands=engine.commands,
-            observer=engine.observer,
-            clock=clock,
-            backoff=BackoffWaits(),
-            # A single attempt: whatever is charged to a receiver ends its delivery.
-            rules=DeliveryRules(Backoff(max_attempts=1)),
-        )
+        # A single attempt: whatever is charged to a receiver ends its delivery.
+        deliverer = engine.deliverer_with(Backoff(max_attempts=1), transport=transport, clock=clock)
         lane = PartitionContext(0, clock=clock, observer=engine.observer, at_a_time=at_a_time)
         held = exhaust() if exhausted else []
         deliveries = [

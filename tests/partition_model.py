@@ -77,7 +77,7 @@ class Owner:
             PartitionContext(0, clock=engine.clock, observer=engine.observer, at_a_time=at_a_time),
             tracker=self.tracker,
             work=engine.deliver,
-            ordering_keys=ordering_keys_for(partition.ordering, engine.deliver),
+            ordering_keys=ordering_keys_for(partition.ordering, engine.deliver.customers),
             limits=partition.limits,
             now=engine.clock.now,
             pressure=self.suspensions if partition.ordering == "customer" else None,
@@ -109,7 +109,7 @@ class Owner:
         self._feed.cancel()
         self.scheduler.cancel()
         self.scheduler.stop()
-        await self.suspensions.stop(0, grace_s=0)
+        await self.suspensions.stop({0})
 
 
 class Partition:

@@ -1,8 +1,8 @@
-"""The Grafana dashboard, declared once.
+"""The Grafana dashboard.
 
     python deploy/observability/dashboard.py > deploy/observability/hookseal.json
 
-A test holds the JSON beside it to this, and runs every query on a real Prometheus.
+A test compares the JSON with this file, and runs every query on a real Prometheus.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ class Panel(NamedTuple):
     """One panel.
 
     Attributes:
-        title: Above it.
         unit: Grafana's name of the unit.
-        queries: Prometheus' queries, by what their lines are called.
-        about: What it shows, and when to worry.
+        queries: Prometheus queries by legend.
+        about: The description: content, and when to act.
     """
 
     title: str
@@ -49,73 +48,73 @@ def _quantiles(metric: str, *by: str) -> dict[str, str]:
 
 PANELS: tuple[Panel, ...] = (
     Panel(
-        "Webhooks accepted",
+        "Accepted deliveries",
         "reqps",
-        {"a second": _rate("hookseal_deliveries_total", labels='{outcome="accepted"}')},
-        "Deliveries that endpoints answered with 2xx.",
+        {"events/s": _rate("hookseal_deliveries_total", labels='{outcome="accepted"}')},
+        "Deliveries per second that endpoints answered with 2xx.",
     ),
     Panel(
         "Deliveries by outcome",
         "reqps",
         {"{{outcome}}": _rate("hookseal_deliveries_total", "outcome")},
-        "accepted, dead_lettered, set_aside for a suspended endpoint.",
+        "accepted, dead_lettered, or set_aside (deferred for a suspended endpoint).",
     ),
     Panel(
-        "From record to acceptance",
+        "End-to-end latency",
         "s",
         _quantiles("hookseal_delivery_seconds"),
-        "From the record's timestamp to the 2xx, waits and backoff included.",
+        "p50 and p99 from the record's timestamp to the 2xx, queueing and backoff included.",
     ),
     Panel(
         "Attempts by code",
         "reqps",
         {"{{code}}": _rate("hookseal_attempts_total", "code")},
-        "What receivers answer; anything but accepted is tried again.",
+        "Results of attempts. Most codes other than accepted are retried.",
     ),
     Panel(
-        "Time of an attempt",
+        "Attempt latency",
         "s",
         _quantiles("hookseal_attempt_seconds"),
-        "Connect to last byte: the receivers' pace.",
+        "p50 and p99, connect to last byte. Depends on the receivers.",
     ),
     Panel(
-        "Time to seal",
+        "Encryption time",
         "s",
         _quantiles("hookseal_seal_seconds"),
-        "Encrypting and signing: ours, and CPU.",
+        "p50 and p99 to encrypt and sign one request. Depends on the CPU.",
     ),
     Panel(
-        "Lag by partition",
+        "Consumer lag by partition",
         "short",
         {"{{partition}}": "max by (partition) (hookseal_lag)"},
-        "Events that are not finished. One line that grows alone: a customer holds its partition.",
+        "Events that are not done. If one partition grows alone, a customer blocks it.",
     ),
     Panel(
-        "Oldest hold by partition",
+        "Oldest event in progress",
         "s",
         {"{{partition}}": "max by (partition) (hookseal_oldest_hold_seconds)"},
-        "For how long the oldest unfinished event is in hand.",
+        "Age of the oldest event in progress, by partition.",
     ),
     Panel(
-        "In backoff by partition",
+        "Retries in backoff by partition",
         "short",
         {"{{partition}}": "sum by (partition) (hookseal_in_backoff)"},
         "Deliveries that wait for their next attempt.",
     ),
     Panel(
-        "On the wire",
+        "Attempts in progress",
         "short",
         {
             "attempts": "sum (hookseal_in_flight)",
-            "lanes": "sum (hookseal_lanes)",
+            "ordering keys": "sum (hookseal_lanes)",
         },
-        "Attempts that run, and customers that have events, unless the order is `partition`.",
+        "Attempts in progress, and ordering keys with queued events.",
     ),
     Panel(
         "Dead letters by reason",
         "reqps",
         {"{{category}} {{reason}}": _rate("hookseal_dead_letters_total", "category", "reason")},
-        "Only `platform` is ours to mend.",
+        "Dead letters per second. The category `platform` is for the operator to fix.",
     ),
     Panel(
         "Suspended endpoints",
@@ -124,46 +123,46 @@ PANELS: tuple[Panel, ...] = (
             "suspended": "sum (hookseal_suspended_endpoints)",
             "tenants in a storm": "sum (hookseal_tenants_in_storm)",
         },
-        "Endpoints whose events are set aside, and tenants with unusually many dead letters.",
+        "Endpoints whose events are deferred, and tenants with many dead letters per minute.",
     ),
     Panel(
         "Table recovery",
         "s",
         {
-            "seconds, the last time": "max (hookseal_recovery_seconds)",
+            "duration of the last recovery": "max (hookseal_recovery_seconds)",
             "recovering now": "sum (hookseal_recovering)",
         },
-        "Reading the tenants when a worker starts or partitions move.",
+        "Recovery of the tenants table, at a start and after a rebalance.",
     ),
     Panel(
         "Published over the API",
         "reqps",
-        {"events a second": _rate("hookseal_published_total")},
-        "Events that the API took.",
+        {"events/s": _rate("hookseal_published_total")},
+        "Events that the API accepted, duplicates included.",
     ),
     Panel(
         "API requests",
         "reqps",
         {"{{operation}} {{status}}": _rate("hookseal_api_requests_total", "operation", "status")},
-        "By operation and status.",
+        "Requests per second, by operation and status.",
     ),
     Panel(
-        "Time of an API request",
+        "API latency",
         "s",
         _quantiles("hookseal_api_seconds", "operation"),
-        "Of requests that succeeded.",
+        "p50 and p99 of successful requests, by operation.",
     ),
     Panel(
-        "What should be zero",
+        "Expected to be zero",
         "short",
         {
             "gaps": "sum (increase(hookseal_gaps_total[$__range]))",
             "misrouted": "sum (increase(hookseal_misrouted_total[$__range]))",
-            "forged": "sum (increase(hookseal_forged_records_total[$__range]))",
+            "unauthenticated records": "sum (increase(hookseal_forged_records_total[$__range]))",
             "log dropped": "sum (increase(hookseal_delivery_log_dropped_total[$__range]))",
-            "letters held": "sum (hookseal_dead_letter_writes_held)",
+            "blocked dead letters": "sum (hookseal_dead_letter_writes_held)",
         },
-        "Each has a line in docs/operations.md.",
+        "docs/operations.md explains each of them.",
     ),
     Panel(
         "Memory and CPU",
@@ -174,13 +173,13 @@ PANELS: tuple[Panel, ...] = (
                 'rate(process_cpu_seconds_total{job="hookseal"}[$__rate_interval])'
             ),
         },
-        "Of each process.",
+        "Memory (MB) and CPU (cores) of each process.",
     ),
 )
 
 
 def dashboard() -> dict[str, Any]:
-    """Return the dashboard as Grafana has it."""
+    """Return the dashboard in Grafana's JSON model."""
     return {
         "uid": "hookseal",
         "title": "hookseal",

@@ -78,7 +78,7 @@ class _Gate:
         self._seconds.observe(time.perf_counter() - started)
         if self._operation.changes:
             _log.info(
-                "api.changed",
+                "api.change_accepted",
                 operation=self._operation.name,
                 customer_id=request.match_info.get("customer_id"),
                 by=principal.key_id or "admin",
@@ -149,7 +149,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         problem = _of_http(error)
     except Exception as error:  # noqa: BLE001 - a bug of ours is a 500
-        _log.error("api.crashed", operation=request.get(_OPERATION, "none"), exc_info=error)
+        _log.error("api.internal_error", operation=request.get(_OPERATION, "none"), exc_info=error)
         problem = Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
@@ -159,7 +159,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
     operation = request.get(_OPERATION, "none")
     metrics.API_REQUESTS.labels(operation, str(document.status)).inc()
     _log.info(
-        "api.refused",
+        "api.request_failed",
         operation=operation,
         status=document.status,
         code=document.code,

@@ -15,7 +15,7 @@ from hookseal.api.operations import Access, Batch, Operation, Reply
 from hookseal.api.principals import unknown_tenant
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import EventCreate, EventPublished, EventsPublished
-from hookseal.delivery.tracing import TRACEPARENT
+from hookseal.delivery.ports import TRACEPARENT
 from hookseal.domain.json_text import array_elements
 from hookseal.domain.new_event import NewEventReader
 from hookseal.errors import EventIdReusedError, InvalidEventError, InvalidInputError

@@ -334,7 +334,10 @@ class _Connections:
         if self.count >= self._limit:
             if count := self._full.lines(now):
                 _log.warning(
-                    "server.connections_full", server=self._name, limit=self._limit, times=count
+                    "server.connection_limit_reached",
+                    server=self._name,
+                    limit=self._limit,
+                    times=count,
                 )
             if not self.evict(now):
                 self._is_room_wanted = True

@@ -11,17 +11,16 @@ from hookseal.api.server import HttpServer, listen_tcp, listen_unix
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.dead_letters.lookup import DeadLetterLookup
 from hookseal.dead_letters.replay import Replayer
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock
 from hookseal.kafka import record_batches
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
-from hookseal.runtime.serving import say_what_is_open, url_check
+from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 from hookseal.telemetry.observer import write_failure_counter
-from hookseal.telemetry.traces import tracing_to
 from hookseal.tenants.commands import KafkaChanges, KafkaCommands
 from hookseal.tenants.model import TenantsModel
 
@@ -68,7 +67,7 @@ async def serve_api(
     """
     record_batches.install(metrics.UNREADABLE_BATCHES.inc)
     cluster, timeout_s = settings.cluster, settings.api_write_timeout_s
-    codec, master_keys, clock = settings.tenant_codec(), settings.master_keys(), SystemClock()
+    codec, master_keys, clock = settings.tenant_codec(), settings.master_keys(), Clock()
     model = TenantsModel(
         cluster,
         codec,
@@ -110,7 +109,7 @@ async def serve_api(
         trace=None if tracing is None else tracing.published,
     )
     if socket is None:
-        say_what_is_open(settings)
+        warn_of_admin_key(settings)
     async with AsyncExitStack() as stack:
         if tracing is not None:
             stack.push_async_callback(asyncio.to_thread, tracing.close)

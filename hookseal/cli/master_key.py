@@ -46,13 +46,13 @@ def rotate(
 async def _rotate(settings: "Settings", timeout_s: float) -> tuple[int, int]:
     from uuid import uuid4
 
-    from hookseal.delivery.clock import SystemClock
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.command import RewriteTenant
     from hookseal.kafka.producer import Producer
     from hookseal.tenants.commands import KafkaCommands
     from hookseal.tenants.model import TenantsModel
 
-    clock = SystemClock()
+    clock = Clock()
 
     def rewrite(customer_id: str) -> RewriteTenant:
         return RewriteTenant(customer_id=customer_id, id=f"cmd_{uuid4().hex}", at=clock.now())

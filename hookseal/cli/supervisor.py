@@ -96,14 +96,14 @@ class Supervisor:
             ran_s = loop.time() - began
             ends = ends + 1 if ran_s < policy.stable_s else 1
             quick = quick + 1 if ran_s < policy.quick_s else 0
-            ended = {"worker": worker, "code": _code_of(status), "ran_s": round(ran_s, 3)}
+            ended = {"worker": worker, "code": _code_of(status), "uptime_s": round(ran_s, 3)}
             if quick >= policy.quick_max:
-                _log.critical("worker.given_up", **ended, ends=quick)
+                _log.critical("worker.restart_limit_reached", **ended, ends=quick)
                 self._given_up = _exit_status(status)
                 self._stop_all()
                 return self._given_up
             wait_s = policy.backoff.delay_after(ends, draw=0.5)
-            _log.warning("worker.child_ended", **ended, again_in_s=wait_s)
+            _log.warning("worker.process_exited", **ended, restart_delay_s=wait_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._stopping.wait()
@@ -121,7 +121,7 @@ class Supervisor:
         except OSError:
             # For example no memory: a later attempt may succeed.
             return os.EX_OSERR
-        _log.info("worker.child_started", worker=worker, pid=process.pid)
+        _log.info("worker.process_started", worker=worker, pid=process.pid)
         self._running[worker] = process
         if self._stopping.is_set():
             # The signal came while the worker started.

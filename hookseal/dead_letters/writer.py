@@ -11,10 +11,10 @@ from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from hookseal.delivery.ports import Observer
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
+    from hookseal.telemetry.observer import Observer
 
 _HELD_AFTER_S = 5.0
 _PAUSE_S = 0.5

@@ -5,25 +5,24 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
-from hookseal.delivery.limits.permits import Permit
+from hookseal.delivery.limits.concurrency import Permit
 from hookseal.delivery.limits.rate import Throttle
 from hookseal.delivery.local_resources import exhausted_resource
-from hookseal.delivery.ports import NotSentError, SealedRequest
-from hookseal.delivery.tracing import traceparent_of
+from hookseal.delivery.ports import TRACEPARENT, NotSentError, SealedRequest
 from hookseal.domain.attempt import Attempt
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import SUSPENDED
 from hookseal.domain.event import is_broadcast
 from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.record import last_header
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import (
     AttemptError,
     BlockedAddressError,
-    LocalResourceError,
     RecordRefusedError,
     SealError,
 )
@@ -32,16 +31,19 @@ from hookseal.seal.keys import load_public_key
 from hookseal.seal.request import seal_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.ports import Answer, Clock, Commands, Observer, Tenants, Transport
-    from hookseal.delivery.tracing import AttemptTrace, Trace
+    from hookseal.delivery.ports import Clock, Ports
+    from hookseal.delivery.tracing import AttemptTrace, DeliveryTrace
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey
     from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
 
+_Command = TypeVar("_Command")
 _NO_LIMITS = EndpointLimits()
 # After a shortage in this process. Short at first: descriptors come back within milliseconds when
 # idle connections are closed. Jitter, so that they do not all return together.
@@ -67,8 +69,7 @@ class Delivery(NamedTuple):
     """One event for one endpoint.
 
     Attributes:
-        deferred: The event comes from the backlog of a suspended endpoint: attempt it although
-            the endpoint is suspended.
+        deferred: The event is from a backlog: attempt it although the endpoint is suspended.
         trace: None = tracing is off.
     """
 
@@ -77,7 +78,7 @@ class Delivery(NamedTuple):
     endpoint_id: str
     context: PartitionContext
     deferred: bool = False
-    trace: Trace | None = None
+    trace: DeliveryTrace | None = None
 
     @property
     def endpoint_ref(self) -> EndpointRef:
@@ -106,112 +107,106 @@ class _Target(NamedTuple):
     key: PublicKey
     schedule: Backoff
 
-    @property
-    def limits(self) -> EndpointLimits | None:
-        return None if self.endpoint.limits == _NO_LIMITS else self.endpoint.limits
-
-
-class _NoTarget(NamedTuple):
-    """There is nothing to attempt. It waits for no rate limit and does not use it up."""
-
-    skip_reason: str
-    limits: None = None
-
 
 class Attempts:
     """Makes single attempts.
 
-    Key, URL, secret and limits are resolved for each attempt, after its last wait. A tenant's
-    correction applies to the events that already wait.
+    Key, URL, secret and limits are resolved for each attempt, after its last wait. So a tenant's
+    correction applies to events that already wait.
     """
 
     def __init__(
         self,
+        ports: Ports,
+        backoff: BackoffWaits,
         *,
-        tenants: Tenants,
-        transport: Transport,
         secrets: SigningSecrets,
         vault: EventVault,
-        commands: Commands,
-        observer: Observer,
-        clock: Clock,
-        backoff: BackoffWaits,
         rules: DeliveryRules,
     ) -> None:
-        self._tenants = tenants
-        self._transport = transport
+        self._ports = ports
+        self._clock = ports.clock
+        self._observer = ports.observer
         self._secrets = secrets
         self._vault = vault
-        self._commands = commands
-        self._observer = observer
-        self._clock = clock
-        self._throttle = Throttle(clock, backoff)
+        self._throttle = Throttle(ports.clock, backoff)
         self._rules = rules
 
     async def make(self, delivery: Delivery, number: int) -> AttemptResult:
         """Make attempt `number` (from 1) and return its result.
 
         A request that did not leave this process is no attempt: the partition was revoked, or a
-        local resource was short. It is sealed and sent again.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before the attempt began.
+        local resource was short. It is encrypted and sent again.
         """
         target = self._resolve(delivery)
+        # A skipped attempt neither waits for the rate limit nor uses it up.
+        limits = None if _limits(target) is None else lambda: _limits(self._resolve(delivery))
+        permit = Permit(delivery.endpoint_ref, delivery.context, self._throttle, limits)
         shortages = 0
-        async with self._permit(delivery, target) as permit:
+        async with permit:
             while True:
                 if permit.waited:
                     target = self._resolve(delivery)
-                if isinstance(target, _NoTarget):
-                    skipped = Judgement(Verdict.SKIPPED, target.skip_reason)
-                    return AttemptResult(skipped, self._rules.backoff)
+                if isinstance(target, str):
+                    return AttemptResult(Judgement(Verdict.SKIPPED, target), self._rules.backoff)
                 started = self._clock.now()
                 trace = None if delivery.trace is None else delivery.trace.attempt(number)
                 try:
                     request = self._seal(delivery, target, started, trace)
-                    answer = await self._transport.post(request, delivery.context.may_start)
+                    answer = await self._ports.transport.post(request, delivery.context.may_start)
                 except NotSentError:
                     _end(trace, "not_sent")
                     await permit.renew()
                     continue
                 except Exception as error:  # noqa: BLE001 - each gets a verdict
-                    if (resource := _short_resource(error)) is not None:
+                    if (resource := exhausted_resource(error)) is not None:
                         _end(trace, "resource_exhausted")
                         self._observer.resource_exhausted(resource)
                         shortages += 1
-                        await permit.renew(after_s=self._shortage_delay_s(shortages))
+                        draw = self._clock.draw()
+                        after_s = _SHORTAGE_BACKOFF.delay_after(shortages, draw=draw)
+                        await permit.renew(after_s=after_s)
                         continue
                     judgement, status = self._judge_error(delivery.event, error), None
                 else:
-                    judgement, status = self._judge(answer), answer.status
+                    status, now = answer.status, self._clock.now()
+                    cap_s = self._rules.retry_after_cap_s
+                    judgement = judge(status, answer.retry_after, now=now, cap_s=cap_s)
                 break
             _end(trace, judgement.code, status)
             result = AttemptResult(judgement, target.schedule, started, status)
-            self._report(delivery, number, target, result)
+            self._observer.attempted(
+                delivery.event,
+                delivery.customer_id,
+                Attempt(
+                    endpoint_id=delivery.endpoint_id,
+                    number=number,
+                    of=target.schedule.attempts,
+                    code=judgement.code,
+                    status=status,
+                    duration_s=round(self._clock.now() - started, 4),
+                    kid=target.key.kid,
+                ),
+            )
         if judgement.verdict is Verdict.GONE:
-            await self._disable(delivery)
+            await self._disable(delivery.endpoint_ref)
         return result
 
-    def _permit(self, delivery: Delivery, target: _Target | _NoTarget) -> Permit:
-        limits = None if target.limits is None else lambda: self._resolve(delivery).limits
-        return Permit(delivery.endpoint_ref, delivery.context, self._throttle, limits)
-
-    def _resolve(self, delivery: Delivery) -> _Target | _NoTarget:
-        """Look up the endpoint and its key as they are now."""
-        tenant = self._tenants.get(delivery.customer_id)
+    def _resolve(self, delivery: Delivery) -> _Target | str:
+        """Return the endpoint and its key as they are now, or the reason to skip the attempt."""
+        tenant = self._ports.tenants.get(delivery.customer_id)
         if tenant is None or not tenant.enabled:
-            return _NoTarget("unknown_tenant" if tenant is None else "tenant_disabled")
+            return "unknown_tenant" if tenant is None else "tenant_disabled"
         endpoint = tenant.endpoint(delivery.endpoint_id)
         if endpoint is None:
-            return _NoTarget("endpoint_removed")
+            return "endpoint_removed"
         if not endpoint.enabled:
-            return _NoTarget("endpoint_disabled")
+            return "endpoint_disabled"
         if endpoint.suspension is not None and not delivery.deferred:
-            return _NoTarget(SUSPENDED)
+            return SUSPENDED
         key = delivery.event.seal_to or tenant.active_key
         if key is None:
-            return _NoTarget("no_public_key")
+            return "no_public_key"
         schedule = self._rules.backoff
         if endpoint.retry_delays_s is not None:
             schedule = replace(schedule, delays_s=endpoint.retry_delays_s)
@@ -251,66 +246,56 @@ class Attempts:
         if event.sealed is None:
             return event.data
         text, event_id = event.sealed
-        # A broadcast was sealed for no tenant in particular; replayed, it is a tenant's.
+        # A broadcast was encrypted for no customer id. Its replay has a tenant's customer id.
         if not is_broadcast(event.record):
             with suppress(SealError):
                 return self._vault.open(text, event.customer_id, event_id, event.type)
         return self._vault.open(text, "", event_id, event.type)
-
-    def _judge(self, answer: Answer) -> Judgement:
-        cap_s = self._rules.retry_after_cap_s
-        return judge(answer.status, answer.retry_after, now=self._clock.now(), cap_s=cap_s)
 
     def _judge_error(self, event: Event, error: Exception) -> Judgement:
         if isinstance(error, SealError | BlockedAddressError):
             return Judgement(Verdict.PERMANENT, error.code)
         if isinstance(error, AttemptError):
             return Judgement(Verdict.RETRY, error.code)
-        # A bug of ours must neither lose the event nor stop its partition: it counts as a failed
+        # A bug of ours must neither lose the event nor block its partition: it counts as a failed
         # attempt, and the log asks the operator to act.
         self._observer.crashed(event.id, error)
         return Judgement(Verdict.RETRY, "internal_error")
 
-    def _shortage_delay_s(self, shortages: int) -> float:
-        return _SHORTAGE_BACKOFF.delay_after(shortages, draw=self._clock.draw())
-
-    def _report(
-        self, delivery: Delivery, number: int, target: _Target, result: AttemptResult
-    ) -> None:
-        self._observer.attempted(
-            delivery.event,
-            delivery.customer_id,
-            Attempt(
-                endpoint_id=delivery.endpoint_id,
-                number=number,
-                of=result.schedule.attempts,
-                code=result.judgement.code,
-                status=result.status,
-                duration_s=round(self._clock.now() - result.started, 4),
-                kid=target.key.kid,
-            ),
+    async def _disable(self, endpoint_ref: EndpointRef) -> None:
+        command = endpoint_command(
+            ChangeEndpoint, endpoint_ref, self._clock, enabled=False, disabled_reason="gone"
         )
-
-    async def _disable(self, delivery: Delivery) -> None:
-        # Where Kafka refuses the command the endpoint stays enabled. The next event gets a 410
-        # as well, and the command is sent again.
+        # If Kafka refuses the command, the endpoint stays enabled. The next event gets a 410 as
+        # well, and the command is sent again.
         with suppress(RecordRefusedError):
-            await self._commands.submit(
-                ChangeEndpoint(
-                    customer_id=delivery.customer_id,
-                    id=f"cmd_{uuid4().hex}",
-                    at=self._clock.now(),
-                    endpoint_id=delivery.endpoint_id,
-                    enabled=False,
-                    disabled_reason="gone",
-                )
-            )
+            await self._ports.commands.submit(command)
 
 
-def _short_resource(error: Exception) -> str | None:
-    if isinstance(error, LocalResourceError):
-        return error.resource
-    return exhausted_resource(error)
+def endpoint_command(
+    kind: Callable[..., _Command], endpoint_ref: EndpointRef, clock: Clock, **fields: Any
+) -> _Command:
+    """Return a new command about this endpoint."""
+    customer_id, endpoint_id = endpoint_ref
+    return kind(
+        customer_id=customer_id,
+        id=f"cmd_{uuid4().hex}",
+        at=clock.now(),
+        endpoint_id=endpoint_id,
+        **fields,
+    )
+
+
+def _limits(target: _Target | str) -> EndpointLimits | None:
+    if isinstance(target, str) or target.endpoint.limits == _NO_LIMITS:
+        return None
+    return target.endpoint.limits
+
+
+def traceparent_of(event: Event) -> str | None:
+    """Return the unchecked trace context that the producer set, or None."""
+    value = last_header(event.record.headers, TRACEPARENT)
+    return None if value is None else value.decode("ascii", "replace")
 
 
 def _end(trace: AttemptTrace | None, code: str, status: int | None = None) -> None:

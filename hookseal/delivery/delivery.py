@@ -2,74 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from hookseal.delivery.attempt import Attempts, Delivery
+from hookseal.delivery.attempt import Delivery
 from hookseal.domain.attempt import Outcome
-from hookseal.domain.dead_letter import REASONS
+from hookseal.domain.dead_letter import REASONS, DeadLetter
 from hookseal.domain.verdict import Judgement, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from hookseal.delivery.attempt import AttemptResult, DeliveryRules
+    from hookseal.delivery.attempt import AttemptResult, Attempts
     from hookseal.delivery.limits.backoff_waits import BackoffWaits
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
-    from hookseal.delivery.tracing import Trace, Tracing
+    from hookseal.delivery.ports import Ports
+    from hookseal.delivery.tracing import DeliveryTrace
     from hookseal.domain.event import Event
-    from hookseal.seal.event_vault import EventVault
-    from hookseal.seal.sign import SigningSecrets
+    from hookseal.domain.record import Record
 
 
 class Deliverer:
     """Delivers one event to one endpoint."""
 
-    def __init__(
-        self,
-        *,
-        tenants: Tenants,
-        transport: Transport,
-        secrets: SigningSecrets,
-        vault: EventVault,
-        commands: Commands,
-        observer: Observer,
-        clock: Clock,
-        backoff: BackoffWaits,
-        rules: DeliveryRules,
-        tracing: Tracing | None = None,
-    ) -> None:
-        self._clock = clock
+    def __init__(self, ports: Ports, attempts: Attempts, backoff: BackoffWaits) -> None:
+        self._ports = ports
+        self._attempts = attempts
         self._backoff = backoff
-        self._tracing = tracing
-        self._attempts = Attempts(
-            tenants=tenants,
-            transport=transport,
-            secrets=secrets,
-            vault=vault,
-            commands=commands,
-            observer=observer,
-            clock=clock,
-            backoff=backoff,
-            rules=rules,
-        )
 
-    def deliver(
+    async def deliver(
         self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
-    ) -> Coroutine[Any, Any, Outcome]:
-        """Deliver, and return the outcome once it is decided.
+    ) -> Outcome:
+        """Attempt until accepted, permanently refused, or out of attempts.
 
         Raises:
             PartitionStoppedError: The partition stopped before the outcome was decided.
         """
-        delivery = Delivery(event, customer_id, endpoint_id, context)
-        if self._tracing is None:
-            return self._deliver(delivery)
-        return self._deliver_traced(
-            delivery, self._tracing.delivery(event, customer_id, endpoint_id)
-        )
+        ports = self._ports
+        trace = self._trace(event, customer_id, endpoint_id)
+        delivery = Delivery(event, customer_id, endpoint_id, context, trace=trace)
+        so_far = Outcome(accepted=False, code="")
+        decided = None
+        try:
+            while True:
+                number = so_far.attempts + 1
+                result = await self._attempts.make(delivery, number)
+                so_far = _counted(so_far, result)
+                decided = _decided(so_far, result)
+                if decided is not None:
+                    return decided
+                delay_s = result.schedule.delay_after(
+                    number, draw=ports.clock.draw(), at_least_s=result.judgement.wait_s
+                )
+                ports.observer.retry_scheduled(event, customer_id, endpoint_id, number, delay_s)
+                await self._backoff.wait(delivery.endpoint_ref, context, delay_s, failed=number)
+        finally:
+            if trace is not None:
+                trace.ended(decided)
 
     async def attempt_deferred(
         self,
@@ -79,62 +67,23 @@ class Deliverer:
         context: PartitionContext,
         number: int,
     ) -> AttemptResult:
-        """Make one attempt at a deferred event of a suspended endpoint.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before the attempt began.
-        """
-        delivery = Delivery(event, customer_id, endpoint_id, context, deferred=True)
-        if self._tracing is None:
-            return await self._attempts.make(delivery, number)
-        trace = self._tracing.delivery(event, customer_id, endpoint_id)
+        """Make one attempt at a deferred event of a suspended endpoint."""
+        trace = self._trace(event, customer_id, endpoint_id)
+        delivery = Delivery(event, customer_id, endpoint_id, context, deferred=True, trace=trace)
         outcome = None
         try:
-            result = await self._attempts.make(delivery._replace(trace=trace), number)
-            outcome = _outcome_of(result, number)
+            result = await self._attempts.make(delivery, number)
+            verdict, code = result.judgement.verdict, result.judgement.code
+            made = 0 if verdict is Verdict.SKIPPED else number
+            outcome = Outcome(accepted=verdict is Verdict.ACCEPTED, code=code, attempts=made)
         finally:
-            trace.ended(outcome)
+            if trace is not None:
+                trace.ended(outcome)
         return result
 
-    async def _deliver(self, delivery: Delivery) -> Outcome:
-        """Attempt until accepted, permanently refused, or out of attempts."""
-        so_far = Outcome(accepted=False, code="")
-        while True:
-            number = so_far.attempts + 1
-            result = await self._attempts.make(delivery, number)
-            judgement = result.judgement
-            if judgement.verdict is Verdict.SKIPPED:
-                return _given_up(so_far, judgement.code)
-            so_far = Outcome(
-                accepted=judgement.verdict is Verdict.ACCEPTED,
-                code=judgement.code,
-                attempts=number,
-                status=result.status or so_far.status,
-                first_attempt_at=so_far.first_attempt_at or result.started,
-            )
-            match judgement.verdict:
-                case Verdict.ACCEPTED:
-                    return so_far
-                case Verdict.GONE:
-                    return _given_up(so_far, "endpoint_gone")
-                case Verdict.PERMANENT:
-                    return _given_up(so_far, judgement.code)
-            if number >= result.schedule.attempts:
-                return exhausted(so_far, judgement)
-            delay_s = result.schedule.delay_after(
-                number, draw=self._clock.draw(), at_least_s=judgement.wait_s
-            )
-            await self._backoff.wait(
-                delivery.endpoint_ref, delivery.context, delay_s, failed=number
-            )
-
-    async def _deliver_traced(self, delivery: Delivery, trace: Trace) -> Outcome:
-        outcome = None
-        try:
-            outcome = await self._deliver(delivery._replace(trace=trace))
-        finally:
-            trace.ended(outcome)
-        return outcome
+    def _trace(self, event: Event, customer_id: str, endpoint_id: str) -> DeliveryTrace | None:
+        tracing = self._ports.tracing
+        return None if tracing is None else tracing.delivery(event, customer_id, endpoint_id)
 
 
 def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
@@ -143,12 +92,52 @@ def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
     return replace(so_far, code="attempts_exhausted", error=error)
 
 
-def _given_up(so_far: Outcome, code: str) -> Outcome:
-    return replace(so_far, code=code, error=REASONS.get(code, code))
+def letter_of(
+    record: Record,
+    outcome: Outcome,
+    *,
+    event_id: str,
+    failed_at: float,
+    key: bytes | None,
+    endpoint_id: str | None = None,
+) -> DeadLetter:
+    """Return the dead letter of a record whose delivery had this outcome."""
+    return DeadLetter(
+        record=record,
+        reason=outcome.code,
+        error=outcome.error,
+        event_id=event_id,
+        failed_at=failed_at,
+        key=key,
+        endpoint_id=endpoint_id,
+        attempts=outcome.attempts,
+        status=outcome.status,
+        first_attempt_at=outcome.first_attempt_at,
+    )
 
 
-def _outcome_of(result: AttemptResult, number: int) -> Outcome:
-    """Return the outcome that the trace of one attempt at a deferred event shows."""
-    verdict, code = result.judgement.verdict, result.judgement.code
-    made = 0 if verdict is Verdict.SKIPPED else number
-    return Outcome(accepted=verdict is Verdict.ACCEPTED, code=code, attempts=made)
+def _counted(so_far: Outcome, result: AttemptResult) -> Outcome:
+    judgement = result.judgement
+    if judgement.verdict is Verdict.SKIPPED:
+        return so_far
+    return Outcome(
+        accepted=judgement.verdict is Verdict.ACCEPTED,
+        code=judgement.code,
+        attempts=so_far.attempts + 1,
+        status=result.status or so_far.status,
+        first_attempt_at=so_far.first_attempt_at or result.started,
+    )
+
+
+def _decided(so_far: Outcome, result: AttemptResult) -> Outcome | None:
+    """Return the outcome of the delivery after this attempt; None = retry."""
+    judgement = result.judgement
+    match judgement.verdict:
+        case Verdict.ACCEPTED:
+            return so_far
+        case Verdict.GONE:
+            return replace(so_far, code="endpoint_gone", error=REASONS["endpoint_gone"])
+        case Verdict.PERMANENT | Verdict.SKIPPED:
+            error = REASONS.get(judgement.code, judgement.code)
+            return replace(so_far, code=judgement.code, error=error)
+    return exhausted(so_far, judgement) if so_far.attempts >= result.schedule.attempts else None

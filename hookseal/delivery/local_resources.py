@@ -1,4 +1,4 @@
-"""Recognizes a failure that a shortage in this process caused, and no receiver."""
+"""Recognizes failures that a local shortage caused, and no receiver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import socket
 from typing import Final
 
-__all__ = ["DESCRIPTORS", "PORTS", "exhausted_resource"]
+from hookseal.errors import LocalResourceError
 
 DESCRIPTORS: Final = "descriptors"
 PORTS: Final = "ports"
@@ -28,11 +28,9 @@ _ERRNO_IN_TEXT: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 def exhausted_resource(error: BaseException) -> str | None:
-    """Return the local resource whose shortage caused the error, or None.
-
-    Returns:
-        A value of `LocalResourceError.resource`.
-    """
+    """Return the `LocalResourceError.resource` whose shortage caused the error, or None."""
+    if isinstance(error, LocalResourceError):
+        return error.resource
     if isinstance(error, MemoryError):
         return _MEMORY
     if isinstance(error, RuntimeError):

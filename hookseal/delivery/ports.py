@@ -1,8 +1,12 @@
-"""What the engine needs from outside, declared by the engine."""
+"""What the engine needs from outside: each runtime passes its implementations in `Ports`."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -10,38 +14,26 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hookseal.domain.attempt import Attempt, Outcome
+    from hookseal.delivery.ordering.partition import Gate
+    from hookseal.delivery.tracing import Tracing
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
+    from hookseal.telemetry.observer import Observer
 
-__all__ = [
-    "Answer",
-    "AttemptLog",
-    "Clock",
-    "Commands",
-    "DeadLetters",
-    "DeferredEventStore",
-    "DeferredPage",
-    "NotSentError",
-    "Observer",
-    "Router",
-    "SealedRequest",
-    "Tenants",
-    "Transport",
-]
+TRACEPARENT = "traceparent"
+"""Header of a record and of a request (W3C Trace Context, section 3.2)."""
 
 
 class SealedRequest(msgspec.Struct, frozen=True, gc=False):
-    """One request, ready to go on the wire.
+    """One encrypted and signed request.
 
     Attributes:
-        url: The endpoint's URL as it was registered, canonical.
-        headers: Complete but for what HTTP itself adds (host, content-length).
-        body: The JWE; holds no plaintext.
+        url: The endpoint's URL in its canonical form.
+        headers: All headers except those that HTTP adds (host, content-length).
+        body: The JWE.
         timeout_s: Seconds the whole attempt may take, connect to last byte.
     """
 
@@ -51,262 +43,160 @@ class SealedRequest(msgspec.Struct, frozen=True, gc=False):
     timeout_s: float = 15.0
 
     def __repr__(self) -> str:
-        """Return where it goes, and nothing of what it says."""
+        # No header and no body: a signature must not reach a log.
         return f"SealedRequest(url={self.url!r}, timeout_s={self.timeout_s})"
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What the endpoint answered; its body was read to the end and dropped.
-
-    Attributes:
-        status: HTTP status, 200 to 599.
-        retry_after: The `Retry-After` header as it came, or None.
-    """
+    """Status (200 to 599) and unparsed `Retry-After` of a response. The body was dropped."""
 
     status: int
     retry_after: str | None = None
 
 
 class NotSentError(Exception):
-    """Nothing of the request went out: the partition was revoked, or the worker is stopping.
-
-    Neither an error nor an attempt.
-    """
+    """No byte was sent: the partition was revoked or the worker stops. This is no attempt."""
 
 
 class Transport(Protocol):
-    """Carries one sealed request to one endpoint."""
+    """Sends one request to one endpoint."""
 
     async def post(self, request: SealedRequest, may_send: Callable[[], bool]) -> Answer:
         """POST the request and return the answer.
 
-        Args:
-            request: What to send.
-            may_send: Asked in the moment before the first byte goes out, with nothing that
-                waits in between: dialling may have taken seconds, in which the partition
-                went to another worker.
+        `may_send` is called right before the first byte, with no wait in between: to dial may take
+        seconds, in which another worker may get the partition.
 
         Raises:
-            NotSentError: `may_send` said no, and nothing went out.
-            LocalResourceError: This process lacks a resource of its own. Not an attempt.
-            BlockedAddressError: The URL leads to an address we refuse; never retried.
-            SealError: `request_invalid`, no HTTP request can be built so; never retried.
-            AttemptError: No usable answer came back. Codes: `timeout`, `dns_failed`,
+            NotSentError: `may_send` returned False.
+            LocalResourceError: This process lacks a resource. This is no attempt.
+            BlockedAddressError: The URL leads to a refused address. Never retried.
+            SealError: `request_invalid`, the request cannot be expressed in HTTP. Never retried.
+            AttemptError: No usable answer came. Codes: `timeout`, `dns_failed`,
                 `connection_refused`, `connection_reset`, `connection_failed`,
                 `tls_failed`, `response_invalid`, `response_too_large`.
         """
         ...
 
 
-class Clock(Protocol):
-    """Time and chance."""
+class Clock:
+    """The system's time and randomness. Tests pass one of their own."""
 
     def now(self) -> float:
         """Return the seconds since the Unix epoch."""
-        ...
+        return time.time()
 
     def draw(self) -> float:
-        """Return a uniform draw from [0, 1)."""
-        ...
+        """Return a uniform random number from [0, 1)."""
+        return random.random()  # noqa: S311 - jitter needs no secrecy
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
+        """Sleep."""
+        await asyncio.sleep(seconds)
 
 
 class Tenants(Protocol):
-    """The tenants of the partitions at hand."""
+    """The tenants of the assigned partitions."""
 
     def get(self, customer_id: str) -> Tenant | None:
         """Return the tenant as it is now, or None."""
-        ...
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants whose events stand on this partition."""
+        """Return the tenants whose events are on this partition."""
         ...
 
     def suspended_of(self, partition: int) -> Sequence[Tenant]:
         """Return at least those of them that have a suspended endpoint."""
         ...
 
-    async def settle(self, partition: int) -> None:
-        """Wait until every command that stands on the partition by now is applied.
+    async def catch_up(self, partition: int) -> None:
+        """Wait until all commands now on the partition are applied."""
 
-        Gives up after a bounded time.
-        """
-        ...
+    async def settle(self, partition: int) -> None:
+        """Wait, for a bounded time, until all commands now on the partition are applied."""
 
 
 class Router(Protocol):
-    """Knows which partition a customer's records belong to."""
+    """Knows the partition of each customer."""
 
     def partition_of(self, customer_id: str) -> int:
         """Return the partition, counted from 0."""
         ...
 
     async def reroute(self, event: Event, partition: int) -> None:
-        """Produce the event's record once more, on this partition.
+        """Write the event's record to this partition; return once it is acknowledged.
 
-        Bytes, headers, timestamp and event id are kept. Returns only once it is safe.
+        Bytes, headers, timestamp and event id stay the same.
 
         Raises:
             RecordRefusedError: The record cannot be written there.
         """
-        ...
 
 
 class DeadLetters(Protocol):
-    """Where deliveries go that were given up."""
+    """Writes dead letters."""
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Store the letter; return only once it is safe.
+        """Write the dead letter; return once it is acknowledged.
 
-        Holds on, and tries again for as long as it takes: a letter that cannot be
-        stored holds its partition, since dropping it would be a loss.
+        Retries without a limit: to drop a dead letter would lose the event.
         """
-        ...
 
 
 class DeferredPage(NamedTuple):
-    """A part of a partition of `dead-letters`.
-
-    Attributes:
-        letters: Those that were wanted, in their order.
-        next: The offset behind the part.
-    """
+    """Matching dead letters in the order of their offsets, and the offset to read next."""
 
     letters: Sequence[Record]
     next: int
 
 
 class DeferredEventStore(Protocol):
-    """Reads dead letters back, and notes that they need no replay any more."""
+    """Reads deferred events from dead letters, and marks them as delivered."""
 
     async def end(self, partition: int) -> int:
-        """Return the offset that the next letter will get.
+        """Return the offset of the next dead letter.
 
         Raises:
-            BrokerError: It cannot be asked now.
+            BrokerError: The broker cannot be asked now.
         """
         ...
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]
     ) -> DeferredPage:
-        """Return what is wanted from `start` on: not all at once, and nothing from `end` on.
+        """Return a page of matching dead letters between `start` and `end` (exclusive).
 
         Raises:
-            BrokerError: It cannot be read now.
+            BrokerError: The broker cannot be read now.
         """
         ...
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
-        """Enter these letters in the ledger of replays; return once it is safe, or refused."""
-        ...
+        """Mark these as replayed; return once that is acknowledged or refused."""
 
 
 class Commands(Protocol):
-    """The way to a change of a tenant."""
+    """Writes tenant commands."""
 
     async def submit(self, command: Command) -> None:
-        """Write the command; return only once it is safe.
+        """Write the command; return once it is acknowledged.
 
         Raises:
-            RecordRefusedError: The command cannot be written at present; nothing changed.
+            RecordRefusedError: The command cannot be written. Nothing changed.
         """
-        ...
 
 
-class AttemptLog(Protocol):
-    """Where attempts are noted one by one; must neither raise nor wait."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The implementations that a runtime passes to the engine; without `tracing`, no spans."""
 
-    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """One HTTP request ended."""
-        ...
-
-
-class Observer(Protocol):
-    """Hears of what happens; must neither raise nor wait."""
-
-    def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
-        """One HTTP request ended."""
-        ...
-
-    def sealed(self, seconds: float) -> None:
-        """A request was sealed and signed, which took so long."""
-        ...
-
-    def delivered(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """One delivery ended, accepted or given up."""
-        ...
-
-    def waiting(self, partition: int, seconds: float) -> None:
-        """A lane goes into backoff for this long."""
-        ...
-
-    def resumed(self, partition: int) -> None:
-        """A lane comes out of backoff."""
-        ...
-
-    def in_hand(self, partition: int, *, attempts: int, lines: int, oldest_s: float) -> None:
-        """So much of a partition is in hand; told about once a second.
-
-        Args:
-            partition: Counted from 0.
-            attempts: On the wire now.
-            lines: Lanes that have events.
-            oldest_s: Seconds for which the oldest unfinished event is in hand.
-        """
-        ...
-
-    def skipped(self, event: Event) -> None:
-        """No endpoint subscribes to the event."""
-        ...
-
-    def misrouted(self, customer_id: str) -> None:
-        """A record stood on the wrong partition and was produced to the right one."""
-        ...
-
-    def gap(self, partition: int, expected: int, offset: int) -> None:
-        """A record came before the one that was due; the partition is read again."""
-        ...
-
-    def buried(self, letter: DeadLetter) -> None:
-        """A dead letter was stored."""
-        ...
-
-    def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
-        """An endpoint is suspended."""
-        ...
-
-    def probed(self, customer_id: str, endpoint_id: str, code: str, next_in_s: float) -> None:
-        """An attempt at what was set aside failed; the next one follows in so many seconds."""
-        ...
-
-    def drained(self, event: Event, customer_id: str, endpoint_id: str, outcome: Outcome) -> None:
-        """What was set aside was delivered, or given up."""
-        ...
-
-    def recovered(self, customer_id: str, endpoint_id: str) -> None:
-        """A suspension ended; the endpoint's events are delivered again."""
-        ...
-
-    def suspensions(self, partition: int, count: int) -> None:
-        """So many endpoints of the partition are suspended."""
-        ...
-
-    def bury_failed(self, times: int) -> None:
-        """A dead letter could not be stored, for the so-manieth time; its partition holds on."""
-        ...
-
-    def bury_ended(self) -> None:
-        """A letter that could not be stored at first is stored now, or its partition stopped."""
-        ...
-
-    def resource_exhausted(self, resource: str) -> None:
-        """This process lacked a resource of its own; the same attempt is repeated soon."""
-        ...
-
-    def crashed(self, event_id: str, error: Exception) -> None:
-        """Something failed that never should; the delivery goes on as a failed attempt."""
-        ...
+    tenants: Tenants
+    transport: Transport
+    commands: Commands
+    letters: DeferredEventStore
+    dead_letters: DeadLetters
+    router: Router
+    observer: Observer
+    clock: Clock
+    gate: Callable[[int], Gate | None]
+    tracing: Tracing | None = None

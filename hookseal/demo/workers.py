@@ -109,7 +109,7 @@ class WorkLog:
 
     def _add(self, entry: dict[str, Any]) -> None:
         match entry.get("event"):
-            case "worker.assigned":
+            case "worker.partitions_assigned":
                 self.partitions = tuple(entry["partitions"])
             case "delivery.attempted":
                 self.attempts += 1

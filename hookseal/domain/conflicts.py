@@ -36,7 +36,7 @@ CONFLICTS: Mapping[str, str] = {
     "tenant_too_large": "The change does not fit into the tenant's document.",
     "change_not_stored": (
         "Kafka refused to store the change, so nothing was changed. The operator's log has the "
-        "cause (tenants.not_stored); try again once it is mended."
+        "cause (tenants.write_refused); try again once it is mended."
     ),
 }
 

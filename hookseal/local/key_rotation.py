@@ -39,4 +39,4 @@ class KeyRotationJob(BackgroundTask):
                     RewriteTenant(customer_id=customer_id, id=command_id, at=self._clock.now())
                 )
             if outdated:
-                _log.info("tenants.rewritten", tenants=len(outdated))
+                _log.info("tenants.reencrypted", tenants=len(outdated))

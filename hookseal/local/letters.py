@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hookseal.dead_letters.replay import EventsWanted
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.letter import ReplayPlan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Record
     from hookseal.local.index import LocalAttempts, LocalLetters
     from hookseal.local.store import Store
+    from hookseal.telemetry.observer import Observer
 
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024

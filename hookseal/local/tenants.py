@@ -168,7 +168,7 @@ class LocalTenants:
                     told = await self._store.changes(self._version, wait_s=_WAIT_S)
             except BrokerError as error:
                 if self._trouble is None:
-                    _log.warning("tenants.away", code=error.code)
+                    _log.warning("tenants.read_failed", code=error.code)
                 self._trouble = error
                 async with self._progress:
                     self._progress.notify_all()
@@ -234,7 +234,7 @@ class LocalTenants:
             # A key that may have been revoked must not pass.
             self._index.remove(customer_id)
             self._on_forged()
-            _log.error("registry.forged", customer_id=customer_id, code=error.code)
+            _log.error("tenants.unauthenticated_record", customer_id=customer_id, code=error.code)
 
 
 class EngineTenants:

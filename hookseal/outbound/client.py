@@ -14,10 +14,14 @@ from hookseal.delivery.ports import NotSentError
 from hookseal.descriptors import soft_limit
 from hookseal.errors import LocalResourceError
 from hookseal.outbound.connection import Connector
-from hookseal.outbound.exchange import exchange, was_closed_while_idle
+from hookseal.outbound.exchange import (
+    destination_of,
+    exchange,
+    message_of,
+    was_closed_while_idle,
+)
 from hookseal.outbound.faults import fault_of, request_invalid
 from hookseal.outbound.guard import GuardedResolver, socket_factory
-from hookseal.outbound.request import destination_of, message_of
 
 if TYPE_CHECKING:
     import ssl
@@ -26,45 +30,38 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
     from hookseal.delivery.ports import Answer, SealedRequest
+    from hookseal.outbound.exchange import Destination
     from hookseal.outbound.guard import EgressPolicy, OnBlocked
-    from hookseal.outbound.request import Destination
 
-# Node and uvicorn close an idle connection after five seconds. A request that crosses
-# their closing on its way is lost, and the attempt with it.
+# Node and uvicorn close an idle connection after 5 s. A request that is on its way then is lost.
 IDLE_S: Final = 4.0
-# Open at a time, idle ones included. An idle TLS connection holds up to 60 KB of memory.
+# Open connections, idle ones included. An idle TLS connection uses up to 60 KB of memory.
 SOCKETS: Final = 2000
 CONNECTIONS: Final = 1000
 CONNECTIONS_PER_HOST: Final = 100
 URLS_CACHED: Final = 4096
-# ARES_FLAG_NOSEARCH and ARES_FLAG_NOALIASES of c-ares: the search list of a cluster would
-# look for `hooks.example.com.svc.cluster.local` first, and so for each name.
-DNS_NAMES_AS_THEY_STAND: Final = 1 << 5 | 1 << 6
+# ARES_FLAG_NOSEARCH and ARES_FLAG_NOALIASES of c-ares. With the search list of a cluster, it would
+# look up `hooks.example.com.svc.cluster.local` first.
+DNS_FLAGS: Final = 1 << 5 | 1 << 6
 DNS_TIMEOUT_S: Final = 2.0
 DNS_TRIES: Final = 2
-
-
-def _always() -> bool:
-    return True
 
 
 class HttpTransport:
     """The `Transport` of the engine, on aiohttp.
 
-    Use it within one event loop. Open connections are not judged again, so a new policy needs a new
+    Use it within one event loop. Open connections are not checked again: a new policy needs a new
     transport.
 
     Args:
-        policy: What may be dialled.
         ssl_context: Trust store and TLS settings; the system's when None.
         make_resolver: Called in the running loop; c-ares (aiodns) when None.
-        on_blocked: Called for each refused address.
-        sockets: Connections open at a time, idle ones included. None = 2,000, but at most half of
-            the soft limit of open files: the rest is for Kafka, files, DNS and the API.
-        connections: Connections in use at a time, all hosts together; at most `sockets`.
-        connections_per_host: Connections in use to one host. A host that is slow to answer
-            keeps its own deliveries waiting, not everyone's.
-        idle_s: Seconds that a connection is kept without a request.
+        sockets: Open connections, idle ones included. None = 2,000, but at most half of the soft
+            limit of open files: the rest is for Kafka, files, DNS and the API.
+        connections: Connections in use, at most `sockets`.
+        connections_per_host: Connections in use to one host: a slow host delays only its own
+            deliveries.
+        idle_s: Seconds after which an idle connection is closed.
     """
 
     def __init__(
@@ -82,15 +79,14 @@ class HttpTransport:
         self._policy = policy
         self._ssl_context = ssl_context
         self._make_resolver = make_resolver or _c_ares
-        self._on_blocked = on_blocked or _nobody_is_told
+        self._on_blocked = on_blocked or (lambda _address, _port, _reason: None)
         self._sockets = sockets
         self._connections = connections
         self._connections_per_host = connections_per_host
         self._idle_s = idle_s
         self._connector: Connector | None = None
         self._resolver: AbstractResolver | None = None
-        # One per transport: whether http is allowed is part of the policy, and the loop is
-        # part of a destination.
+        # One cache per transport: a destination depends on the policy and on the event loop.
         self._destination_of = lru_cache(URLS_CACHED)(self._parse)
 
     async def __aenter__(self) -> Self:
@@ -101,7 +97,7 @@ class HttpTransport:
         await self.close()
 
     async def start(self) -> None:
-        """Prepare the pool; otherwise the first attempt does."""
+        """Create the pool; otherwise the first attempt does."""
         self._open()
 
     async def close(self) -> None:
@@ -112,25 +108,20 @@ class HttpTransport:
             await self._resolver.close()
             self._resolver = None
 
-    async def post(self, request: SealedRequest, may_send: Callable[[], bool] = _always) -> Answer:
-        """POST the request; return the answer. Its body is read to the end and dropped.
+    async def post(
+        self, request: SealedRequest, may_send: Callable[[], bool] = lambda: True
+    ) -> Answer:
+        """POST the request and return the answer; errors as in `Transport`.
 
-        A request that breaks on a kept connection is sent once more, on a new connection.
-
-        Raises:
-            NotSentError: `may_send` said no, in the moment before the first byte went out.
-            LocalResourceError: This process lacks a resource of its own; idle connections are
-                closed then. Not an attempt.
-            BlockedAddressError: The URL leads to an address the policy refuses.
-            SealError: `request_invalid`, no HTTP request can be built so.
-            AttemptError: No usable answer came back; codes as in the port.
+        A request that fails on an idle connection is sent once more, on a new connection. If this
+        process lacks a resource, its idle connections are closed.
         """
         try:
             connector = self._connector or self._open()
             destination = self._destination_of(request.url)
             message = message_of(destination, request.headers, request.body)
             key = destination.key
-            # The wait for a free connection of the pool has a bound of its own.
+            # The wait for the pool has a timeout of its own.
             await connector.enter(key, request.timeout_s)
             try:
                 deadline = asyncio.get_running_loop().time() + request.timeout_s
@@ -148,7 +139,7 @@ class HttpTransport:
                 connector.leave(key)
         except NotSentError:
             raise
-        except Exception as error:  # noqa: BLE001 - none is swallowed, all get a code
+        except Exception as error:  # noqa: BLE001 - all are mapped to a code
             fault = fault_of(error)
             if isinstance(fault, LocalResourceError) and self._connector is not None:
                 self._connector.close_idle()
@@ -177,12 +168,4 @@ class HttpTransport:
 
 
 def _c_ares() -> AbstractResolver:
-    return AsyncResolver(
-        flags=DNS_NAMES_AS_THEY_STAND,
-        timeout=DNS_TIMEOUT_S,
-        tries=DNS_TRIES,
-    )
-
-
-def _nobody_is_told(_address: str, _port: int, _reason: str) -> None:
-    pass
+    return AsyncResolver(flags=DNS_FLAGS, timeout=DNS_TIMEOUT_S, tries=DNS_TRIES)

@@ -1,9 +1,9 @@
-"""One connection to a receiver, with limits on what it may send.
+"""Connections to receivers: limits on the response, and a bounded pool.
 
 aiohttp limits lines, headers and their number. It does not limit repetitions: empty lines before
-the status line, interim answers, space before a value, chunk extensions. Each of these kept a core
-busy until the attempt's timeout, and 1 MiB in chunks of one byte for 0.7 s. A limit on the bytes
-from the socket covers them all.
+the status line, interim responses, space before a value, chunk extensions. Each of these kept a
+core busy until the attempt's timeout, and 1 MiB in chunks of one byte for 0.7 s. A limit on the
+bytes from the socket covers them all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hookseal.errors import LocalResourceError
 from hookseal.outbound.faults import attempt_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import AddrInfoType
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 BODY_MAX_BYTES: Final = 1_048_576
-# Besides the body: the head, interim answers, chunk sizes, trailers.
+# Besides the body: the head, interim responses, chunk sizes, trailers.
 ANSWER_MAX_BYTES: Final = BODY_MAX_BYTES + 65_536
-# RFC 9110 section 15.2 allows any number of them; a sane server sends one or two.
+# RFC 9110 section 15.2 allows any number of interim responses; servers send one or two.
 INTERIM_MAX: Final = 8
 
 CONNECT_TIMEOUT_S: Final = 5.0
-# The whole of an attempt has its own.
+# `expire_in` limits the whole attempt.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
 _SWITCHING_PROTOCOLS: Final = 101
 _FINAL: Final = 200
@@ -60,27 +60,24 @@ class BoundedConnection(ResponseHandler):
         return self._received == 0
 
     def set_response_params(self, **params: Any) -> None:
-        """Begin an exchange; aiohttp calls this once before each request."""
+        """Start an exchange; aiohttp calls this once before each request."""
         self._received = 0
         self._interim = 0
         self._answered = False
         super().set_response_params(**params)
 
     def expire_in(self, seconds: float) -> None:
-        """Abort the exchange after `seconds`, unless `expire_never` is called first.
-
-        One timer, not `asyncio.timeout`, which costs an attempt as much as its parser.
-        """
+        """Abort the exchange after `seconds`. `asyncio.timeout` costs as much as the parser."""
         self._expiry = self._loop.call_later(seconds, self._break_off, "timeout")
 
     def expire_never(self) -> None:
-        """The exchange is over."""
+        """Cancel the timer of `expire_in`."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes off the socket."""
+        """Count bytes from the socket before aiohttp parses them."""
         self._received += len(data)
         if self._received > ANSWER_MAX_BYTES:
             self._break_off("response_too_large")
@@ -88,14 +85,14 @@ class BoundedConnection(ResponseHandler):
             super().data_received(data)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take the head of an answer from the parser."""
+        """Check the head of a response from the parser."""
         code = data[0].code
         if self._exception is not None:
-            # Broken off in the middle of a packet; the parser goes on to its end.
+            # Aborted in the middle of a packet, which the parser still reads to its end.
             return
         if self._answered:
-            # An answer that nobody asked for. Left in the pool, it would be taken for the
-            # answer to the next request, and that event for accepted.
+            # A response without a request. In the pool it would count as the response to the next
+            # request, and that event as accepted.
             self._close()
         elif code < _FINAL and code != _SWITCHING_PROTOCOLS:
             self._interim += 1
@@ -108,10 +105,9 @@ class BoundedConnection(ResponseHandler):
             super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Note why the connection is unusable; the first reason stands.
+        """Keep the first error, and raise it to readers of the body too.
 
-        Readers of a body get the error as well. aiohttp tells only readers of a head, and a
-        malformed chunk would go unnoticed until the timeout.
+        aiohttp raises it to readers of a head only: a malformed chunk would wait for the timeout.
         """
         if self._exception is None:
             super().set_exception(exc, *cause)
@@ -126,58 +122,50 @@ class BoundedConnection(ResponseHandler):
     def _close(self) -> None:
         self.force_close()
         if self.transport is not None:
-            # `close` would first send the rest of the request, to a receiver that may never read.
+            # `close` would wait for a receiver that may never read the rest of the request.
             self.transport.abort()
 
 
 class Connector(aiohttp.TCPConnector):
     """A bounded pool of bounded connections.
 
-    aiohttp bounds the connections in use and keeps any number of idle ones: one delivery to each
-    of 1,500 hosts leaves 1,500 open sockets. Here `sockets` bounds both together. A new connection
-    first closes the connection that was idle longest. Each operation takes constant time.
-
-    Args:
-        sockets: Connections open at a time, idle ones included.
-        in_use: Connections in use at a time, at most `sockets`.
-        per_host: Connections in use to one host at a time.
-        idle_s: Seconds after which an idle connection is closed.
-        options: As for `aiohttp.TCPConnector`.
+    aiohttp limits the connections in use and keeps any number of idle ones: one delivery to each
+    of 1,500 hosts leaves 1,500 open sockets. Here `sockets` limits both together, `in_use` and
+    `per_host` the connections in use. A new connection first closes the one that was idle longest.
+    Each operation takes constant time.
     """
 
     def __init__(
         self, *, sockets: int, in_use: int, per_host: int, idle_s: float, **options: Any
     ) -> None:
         super().__init__(limit=0, limit_per_host=0, keepalive_timeout=idle_s, **options)
-        # There is no public way to choose the protocol; the hostile receivers of the tests
-        # fail within seconds should an aiohttp to come ignore this.
-        self._factory = partial(_bounded, self._loop)
+        # aiohttp has no public way to choose the protocol.
+        make: Callable[..., ResponseHandler] = BoundedConnection
+        self._factory = partial(make, self._loop)
         self._sockets = sockets
         self._idle_s = idle_s
         self._slots = FairSemaphore(in_use, per_host)
-        # All idle connections, the one that was idle longest first. `_conns`, which aiohttp closes
-        # with the connector, has the same connections by host and in the same order.
+        # All idle connections, the longest idle first. `_conns`, which aiohttp closes with the
+        # connector, has the same connections by host and in the same order.
         self._idle: OrderedDict[ResponseHandler, ConnectionKey] = OrderedDict()
         self._shortages = 0
 
     @property
     def open_count(self) -> int:
-        """Connections that are open or being opened, idle ones included."""
+        """Open and opening connections, idle ones included."""
         return self._slots.count + len(self._idle)
 
     async def enter(self, key: ConnectionKey, timeout_s: float) -> None:
-        """Wait for a permit to use one connection to a host; call `leave` afterwards.
-
-        Waiting hosts take turns.
+        """Wait for a permit to use one connection to a host; `leave` must follow.
 
         Raises:
-            LocalResourceError: `connections` or `connections_per_host`, all stayed in use for
-                `timeout_s`. The request waited for this process and not for the receiver.
+            LocalResourceError: `connections` or `connections_per_host`: all stayed in use for
+                `timeout_s`.
             aiohttp.ClientConnectionError: The connector is closed.
         """
         if self._closed:
             raise aiohttp.ClientConnectionError
-        if self._slots.entered_at_once(key):
+        if self._slots.try_acquire(key):
             return
         try:
             async with asyncio.timeout(timeout_s):
@@ -193,10 +181,7 @@ class Connector(aiohttp.TCPConnector):
         self._slots.release(key)
 
     def idle(self, key: ConnectionKey) -> Connection | None:
-        """Return the host's idle connection that was used last, or None.
-
-        The receiver is least likely to be closing that one.
-        """
+        """Return the last used idle connection, which the receiver closes last, or None."""
         if (kept := self._conns.get(key)) is None:
             return None
         oldest = monotonic() - self._idle_s
@@ -215,22 +200,16 @@ class Connector(aiohttp.TCPConnector):
     async def dial(
         self, request: aiohttp.ClientRequest, key: ConnectionKey, deadline: float
     ) -> Connection:
-        """Open a connection.
-
-        Args:
-            request: Where to; never sent.
-            key: Of `request`, which makes it anew each time.
-            deadline: By the loop's clock.
+        """Open a connection to the host of `request` by `deadline` (loop time).
 
         Raises:
-            TimeoutError: The connection was not open by then.
+            TimeoutError: The deadline passed.
             LocalResourceError: This process has no free descriptor, port or memory.
             aiohttp.ClientError: The connection could not be opened.
         """
         while self._idle and self.open_count > self._sockets:
             self._close_oldest()
-        # The loop closes descriptors in its next turn, before this task goes on. That also holds
-        # for the connections that another task closed in this turn.
+        # The loop closes the descriptors of aborted connections before this task goes on.
         await asyncio.sleep(0)
         shortages = self._shortages
         try:
@@ -273,8 +252,8 @@ class Connector(aiohttp.TCPConnector):
     async def _wrap_create_connection(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        # aiohttp calls this once for the addresses of a host, then again without the first of
-        # them, and so on, and reports the last failure only.
+        # aiohttp calls this for all addresses of a host, then without the first, and so on, and
+        # reports the last failure only.
         try:
             return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
         except aiohttp.ClientConnectorError as error:
@@ -286,11 +265,10 @@ class Connector(aiohttp.TCPConnector):
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
     ) -> None:
-        """Keep a connection for the next request, or close it; aiohttp's `Connection` calls it.
+        """Keep a connection for the next request, or abort it; aiohttp's `Connection` calls it.
 
-        Closes with `abort`, because `close` keeps the descriptor, outside of every count: for as
-        long as a receiver does not read the rest of a request, and for 30 s where a receiver does
-        not answer the end of TLS.
+        `close` would keep the descriptor uncounted: until the receiver reads the rest of a request,
+        and 30 s if the receiver does not answer the end of TLS.
         """
         if self._closed:
             return
@@ -311,7 +289,7 @@ class Connector(aiohttp.TCPConnector):
             key = next(iter(self._idle.values()))
             since = self._conns[key][0][1]
             if since > oldest:
-                # Not more often than four times in `idle_s`, however many connections there are.
+                # At most four times per `idle_s`.
                 after_s = max(since - oldest, self._idle_s / 4)
                 self._cleanup_handle = self._loop.call_later(after_s, self._cleanup)
                 return
@@ -320,7 +298,7 @@ class Connector(aiohttp.TCPConnector):
     def _close_oldest(self) -> None:
         protocol, key = self._idle.popitem(last=False)
         kept = self._conns[key]
-        # `idle` takes the newest, so that the first one of a host is its oldest.
+        # `idle` returns the newest, so the first one of a host is its oldest.
         kept.popleft()
         if not kept:
             del self._conns[key]
@@ -341,16 +319,12 @@ def _has_descriptor() -> bool:
 
 
 def _has_source(addr_infos: list[AddrInfoType]) -> bool:
-    """Return whether this host has an address from which one of these can be reached.
+    """Return whether this machine has a source address for one of these.
 
-    Connecting a datagram socket looks for such an address, sends nothing, and needs no TCP port.
+    To connect a datagram socket sends nothing and needs no TCP port.
     """
     for family, _, _, _, sockaddr in addr_infos:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(sockaddr)
             return True
     return False
-
-
-def _bounded(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return BoundedConnection(loop)

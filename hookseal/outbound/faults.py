@@ -1,7 +1,6 @@
-"""Maps aiohttp's errors to the codes of the engine.
+"""Maps aiohttp's errors to the engine's codes.
 
-The texts are constant: a library's message quotes addresses, URLs with their queries, and bytes of
-the receiver.
+The texts are constant: a library's message may quote addresses, URL queries, and the receiver.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _MESSAGES: Final = {
     "dns_failed": "The endpoint's host does not resolve; check its DNS records.",
     "connection_refused": "The endpoint's host refuses connections; check that it listens.",
     "connection_reset": "The endpoint closed the connection before its answer was complete.",
-    "connection_failed": "No connection to the endpoint came about; check that it is reachable.",
+    "connection_failed": "hookseal cannot connect to the endpoint; check that it is reachable.",
     "tls_failed": (
-        "No TLS connection to the endpoint came about; check that its certificate is valid for "
-        "the host and its chain complete."
+        "The TLS handshake with the endpoint failed; check that its certificate is valid for the "
+        "host and its chain complete."
     ),
-    "response_invalid": "What the endpoint answered is not valid HTTP/1.1.",
+    "response_invalid": "The endpoint's answer is not valid HTTP/1.1.",
     "response_too_large": "The endpoint's answer is too large; answer with an empty body.",
 }
 
@@ -41,7 +40,7 @@ _RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def attempt_error(code: str) -> AttemptError:
-    """Return the error of a code, with its constant message."""
+    """Return the error of a code, with its constant text."""
     return AttemptError(code, _MESSAGES[code])
 
 
@@ -63,7 +62,7 @@ def fault_of(error: Exception) -> AttemptError | SealError | LocalResourceError:
         return LocalResourceError(resource)
     if isinstance(error, OSError):
         return attempt_error(_code_of(error))
-    # aiohttp's InvalidURL is one, and so is what it raises for a line feed in a header.
+    # aiohttp's InvalidURL, and its error for a line feed in a header.
     if isinstance(error, ValueError | TypeError):
         return request_invalid()
     return attempt_error(
@@ -80,15 +79,15 @@ def _not_connected(error: aiohttp.ClientConnectorError) -> AttemptError:
 
 
 def _code_of(error: OSError) -> str:
-    # aiohttp keeps the first cause of an error on an established connection there.
+    # aiohttp keeps the cause of an error on an established connection in `__cause__`.
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return "tls_failed"
     if error.errno == errno.ECONNREFUSED:
         return "connection_refused"
-    # Ours and aiohttp's without an errno, the system's ETIMEDOUT with one.
+    # Ours and aiohttp's have no errno, the system's ETIMEDOUT has one.
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return "timeout"
-    # asyncio's own, for an end in the middle of a handshake, has no errno.
+    # asyncio's error for an end in the middle of a handshake has no errno.
     if error.errno in _RESET or isinstance(error, ConnectionError):
         return "connection_reset"
     return "connection_failed"

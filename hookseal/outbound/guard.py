@@ -1,8 +1,8 @@
-"""Decides which addresses are dialled, when the socket is created.
+"""Refuses addresses when the socket is created.
 
-This is the last moment before a packet leaves, and the only place that sees every address. IP
-literals never pass a resolver, a name may resolve differently each time, and one answer may hold
-public and private addresses.
+This is the last step before a packet leaves, and the only one that sees every address. IP literals
+pass no resolver, a name may resolve differently each time, and one DNS answer may hold public and
+private addresses.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ if TYPE_CHECKING:
     from hookseal.domain.addresses import Network
 
 OnBlocked = Callable[[str, int, str], None]
-"""Called for each refusal with address, port and reason. For the operator's log only."""
+"""Called for each refused address with port and reason. For the operator's log only."""
 
 _REFUSED: Final = "address refused"
-# An answer may hold thousands, and aiohttp would dial all of them, then all but the
-# first, and so on: whoever owns the name would have us flood someone else.
+# A DNS answer may hold thousands of addresses. aiohttp would dial all of them, then all but the
+# first, and so on: the owner of the name could use hookseal to flood another host.
 _ADDRESSES_MAX: Final = 8
 
 
 class RefusedAddressError(OSError):
-    """An address may not be dialled.
+    """The policy refuses the address.
 
-    An OSError, since that is what aiohttp expects of a failing socket; without an errno
-    and always with the same text. aiohappyeyeballs folds the errors of several addresses
-    into a plain OSError as soon as their texts differ, and the class would be lost.
+    An OSError, as aiohttp expects of a failing socket, without an errno and always with the same
+    text: aiohappyeyeballs joins errors with different texts into a plain OSError.
     """
 
     def __init__(self) -> None:
@@ -52,9 +51,9 @@ class EgressPolicy:
     """The addresses, schemes and ports that the operator allows beyond public https.
 
     Attributes:
-        allow_cidrs: Networks that may be dialled although private.
-        deny_cidrs: Networks that may not be dialled, whatever else is said of them.
-        allow_http: Whether `http://` endpoints may be dialled, and port 80.
+        allow_cidrs: Allowed networks that are refused by default.
+        deny_cidrs: Refused networks; wins over `allow_cidrs`.
+        allow_http: Allows `http://` endpoints, and port 80.
         allow_ports: Ranges of ports besides 443 and 8443, both ends included.
     """
 
@@ -64,12 +63,9 @@ class EgressPolicy:
     allow_ports: tuple[tuple[int, int], ...] = ()
 
     def judge(self, address: str, port: int) -> str | None:
-        """Return why an address must not be dialled, or None.
+        """Return the reason to refuse an IP address, or None.
 
-        Args:
-            address: An IP address, in text. A name is refused: whoever dials it would
-                resolve it once more, to something that nobody judged.
-            port: TCP port.
+        A host name is refused: to dial it would resolve it again, to an address nobody checked.
         """
         try:
             concrete = ip_address(address)
@@ -90,10 +86,7 @@ class EgressPolicy:
 def socket_factory(
     policy: EgressPolicy, on_blocked: OnBlocked
 ) -> Callable[[AddrInfoType], socket.socket]:
-    """Return the `socket_factory` of a `TCPConnector` that follows the policy.
-
-    It raises RefusedAddressError instead of creating a socket.
-    """
+    """Return the `socket_factory` of a `TCPConnector`; it raises RefusedAddressError."""
 
     def make(info: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
@@ -110,17 +103,13 @@ def socket_factory(
 class GuardedResolver(AbstractResolver):
     """Removes refused addresses from a resolver's answers.
 
-    The guard is `socket_factory`; this makes the outcome predictable. If an answer holds an allowed
-    address, the attempt ends with the result of that address. Only an answer that is refused as a
-    whole counts as blocked. Otherwise the order of the answer would decide, since aiohttp reports
-    the last address it tried.
+    `socket_factory` refuses them anyway; this makes the result predictable. With an allowed address
+    in the answer, the attempt ends with the result of that address. Otherwise the order of the
+    answer would decide, since aiohttp reports the last address it tried.
     """
 
     def __init__(
-        self,
-        resolver: AbstractResolver,
-        policy: EgressPolicy,
-        on_blocked: OnBlocked,
+        self, resolver: AbstractResolver, policy: EgressPolicy, on_blocked: OnBlocked
     ) -> None:
         self._resolver = resolver
         self._policy = policy
@@ -143,22 +132,22 @@ class GuardedResolver(AbstractResolver):
             else:
                 refused.append((answer, reason))
         if not allowed and refused:
-            # Left over to be refused, and reported, by the socket factory.
+            # The socket factory refuses and reports it.
             allowed.append(refused.pop(0)[0])
         for answer, reason in refused:
             self._on_blocked(answer["host"], answer["port"], reason)
         if not allowed:
             raise OSError("no address")
-        return _in_turns(allowed)[:_ADDRESSES_MAX]
+        return _alternating(allowed)[:_ADDRESSES_MAX]
 
     async def close(self) -> None:
         """Close the resolver."""
         await self._resolver.close()
 
 
-def _in_turns(addresses: Sequence[ResolveResult]) -> list[ResolveResult]:
-    # One family after the other: of a host with eight addresses of IPv6 and four of IPv4 none
-    # of the latter would be left, and it would be out of reach wherever IPv6 leads nowhere.
+def _alternating(addresses: Sequence[ResolveResult]) -> list[ResolveResult]:
+    # Alternate between IPv6 and IPv4: eight IPv6 addresses must not push out all IPv4 addresses,
+    # which would make the host unreachable where IPv6 does not work.
     families: dict[int, list[ResolveResult]] = {}
     for address in addresses:
         families.setdefault(address["family"], []).append(address)

@@ -1,4 +1,4 @@
-"""Structured logs as JSON or for a terminal, ours and those of libraries."""
+"""Structured logs of hookseal and its libraries, as JSON or for a terminal."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _THROUGH_LOGGING: list[Any] = [
     structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
 
-# What these say at their own pace is of use only to whoever debugs them.
-# (`streams` is Faust's services under our names; our own lines are under `hookseal`.)
+# Their INFO lines help only to debug them. (`streams` are Faust's services under our names. Our own
+# lines are under `hookseal`.)
 _LIBRARIES = ("aiokafka", "faust", "mode", "streams")
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger that prints nothing until logging is configured.
 
-    structlog's default prints on stdout, where the output of a command belongs.
+    structlog's default would print to stdout, which belongs to the output of a command.
     """
     wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
         logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger
@@ -44,15 +44,30 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
     """Set up structlog and return the matching `logging.config.dictConfig` dictionary.
 
     Args:
-        level: Least severity of our own lines; the libraries' begin at WARNING, or at INFO
-            if this is DEBUG.
+        level: Minimum level of our own lines. Libraries log from WARNING, or from INFO at DEBUG.
         log_format: `json`, `console`, or `auto`: console on a terminal, JSON otherwise.
     """
     as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     if as_console:
-        _through_the_standard_logger()
+        structlog.configure(
+            processors=_THROUGH_LOGGING,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=True,
+        )
+        renderers: list[Any] = [structlog.dev.ConsoleRenderer()]
     else:
-        _straight_to_stderr(level)
+        # Our own lines bypass the standard logger: there is one for each attempt.
+        structlog.configure(
+            processors=[_rendered],
+            logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+            wrapper_class=_fast_logger(level),
+            cache_logger_on_first_use=True,
+        )
+        renderers = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(_json),
+        ]
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -62,14 +77,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
                 "foreign_pre_chain": _SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *(
-                        [structlog.dev.ConsoleRenderer()]
-                        if as_console
-                        else [
-                            structlog.processors.format_exc_info,
-                            structlog.processors.JSONRenderer(_json),
-                        ]
-                    ),
+                    *renderers,
                 ],
             }
         },
@@ -83,52 +91,33 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING" if level != "DEBUG" else "DEBUG"},
         "loggers": {
             "hookseal": {"level": level},
-            # Not at DEBUG even then: they log each value that they write, payloads included.
+            # Never DEBUG: at that level they log each value that they write, payloads included.
             **{name: {"level": "INFO" if level == "DEBUG" else "WARNING"} for name in _LIBRARIES},
         },
     }
 
 
-def _through_the_standard_logger() -> None:
-    structlog.configure(
-        processors=_THROUGH_LOGGING,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-
-
-def _straight_to_stderr(level: str) -> None:
-    """Write our own lines without the standard logger: there is one for each attempt."""
-    structlog.configure(
-        processors=[_rendered],
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        wrapper_class=_straight(level),
-        cache_logger_on_first_use=True,
-    )
-
-
-def _straight(level: str) -> type[Any]:
+def _fast_logger(level: str) -> type[Any]:
     """Return structlog's filtering logger, with an `info` that takes half as long."""
     filtering: type[Any] = structlog.make_filtering_bound_logger(level)
     if logging.getLevelName(level) > logging.INFO:
         return filtering
 
-    class Straight(filtering):  # type: ignore[misc]
+    class FastLogger(filtering):  # type: ignore[misc]
         def info(self, event: str, *args: Any, **fields: Any) -> Any:
-            # Processors are others where a test listens in.
+            # A test that captures logs replaces the processors.
             if args or self._context or self._processors[0] is not _rendered:
                 return super().info(event, *args, **fields)
             fields["event"] = event
             return self._logger.msg(_rendered(self._logger, "info", fields))
 
-    return Straight
+    return FastLogger
 
 
 def _rendered(line_to: Any, level: str, line: Any) -> Any:
-    """Do in one call what `_SHARED` and the renderer do one by one."""
+    """Do the work of `_SHARED` and of the renderer in one call."""
     if isinstance(line_to, logging.Logger):
-        # Wrapped, so as to be quiet without us: its handler renders it, and is ours.
+        # A logger of `logger()`: our handler renders its lines.
         for processor in _THROUGH_LOGGING:
             line = processor(line_to, level, line)
         return line

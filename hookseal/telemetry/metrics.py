@@ -1,151 +1,115 @@
-"""Every metric, declared once. Labels are bounded: never a customer id, a URL or a text."""
+"""All metrics. Labels have a bounded set of values: no customer id, no URL."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = [
-    "API_REQUESTS",
-    "API_SECONDS",
-    "ATTEMPTS",
-    "ATTEMPT_SECONDS",
-    "COMMANDS",
-    "CONNECTIONS",
-    "CONNECTIONS_CLOSED",
-    "DEAD_LETTERS",
-    "DEAD_LETTER_WRITES_HELD",
-    "DEAD_LETTER_WRITE_FAILURES",
-    "DELIVERIES",
-    "DELIVERY_LOG_DROPPED",
-    "DELIVERY_SECONDS",
-    "DRAINED",
-    "FAILED_PROBES",
-    "FORGED_RECORDS",
-    "GAPS",
-    "IN_BACKOFF",
-    "IN_FLIGHT",
-    "LAG",
-    "LANES",
-    "MISROUTED",
-    "OLDEST_HOLD_SECONDS",
-    "PUBLISHED",
-    "RECOVERING",
-    "RECOVERY_SECONDS",
-    "RESOURCE_EXHAUSTED",
-    "SEAL_SECONDS",
-    "SKIPPED",
-    "SUSPENDED_ENDPOINTS",
-    "SUSPENSIONS",
-    "TENANTS_IN_STORM",
-    "TENANT_WRITES_REFUSED",
-    "UNREADABLE_BATCHES",
-    "WRITE_FAILURES",
-]
-
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 
-ATTEMPTS = Counter("hookseal_attempts_total", "Attempts, by code.", ["code"])
+ATTEMPTS = Counter("hookseal_attempts_total", "Delivery attempts, by result code.", ["code"])
 ATTEMPT_SECONDS = Histogram(
-    "hookseal_attempt_seconds", "Seconds of an attempt, connect to last byte.", buckets=_LATENCY_S
+    "hookseal_attempt_seconds",
+    "Duration of an attempt in seconds, connect to last byte.",
+    buckets=_LATENCY_S,
 )
 SEAL_SECONDS = Histogram(
     "hookseal_seal_seconds",
-    "Seconds to seal and sign one request.",
+    "Seconds to encrypt and sign one request.",
     buckets=(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1),
 )
-DELIVERIES = Counter("hookseal_deliveries_total", "Deliveries that ended, by outcome.", ["outcome"])
+DELIVERIES = Counter("hookseal_deliveries_total", "Completed deliveries, by outcome.", ["outcome"])
 DELIVERY_SECONDS = Histogram(
     "hookseal_delivery_seconds",
-    "Seconds from the record's timestamp to acceptance.",
+    "Seconds from the record's timestamp to the accepted attempt.",
     buckets=_LATENCY_S,
 )
 DEAD_LETTERS = Counter(
     "hookseal_dead_letters_total",
-    "Dead letters, by reason and by whose it is to mend.",
+    "Dead letters, by reason and by category (who has to fix it).",
     ["reason", "category"],
 )
 DEAD_LETTER_WRITE_FAILURES = Counter(
     "hookseal_dead_letter_write_failures_total",
-    "Times that a dead letter was refused, or not acknowledged within 5 s.",
+    "Failed writes of dead letters: refused, or not acknowledged within 5 s.",
 )
 DEAD_LETTER_WRITES_HELD = Gauge(
-    "hookseal_dead_letter_writes_held", "Dead letters that wait to be written, and hold a lane."
+    "hookseal_dead_letter_writes_held",
+    "Dead letters whose write is retried. Each blocks its partition.",
 )
 WRITE_FAILURES = Counter(
     "hookseal_write_failures_total",
-    "Writes to Kafka that failed, by topic and code; `record_refused` is not retried.",
+    "Failed writes to Kafka, by topic and code. `record_refused` is not retried.",
     ["topic", "code"],
 )
 TENANTS_IN_STORM = Gauge(
-    "hookseal_tenants_in_storm", "Tenants with more dead letters in a minute than is usual."
+    "hookseal_tenants_in_storm",
+    "Tenants with more dead letters in a minute than the storm threshold.",
 )
 SUSPENDED_ENDPOINTS = Gauge(
-    "hookseal_suspended_endpoints", "Endpoints whose events are set aside.", ["partition"]
+    "hookseal_suspended_endpoints", "Suspended endpoints. Their events are deferred.", ["partition"]
 )
-SUSPENSIONS = Counter("hookseal_suspensions_total", "Endpoints that were suspended.", ["why"])
-FAILED_PROBES = Counter(
-    "hookseal_failed_probes_total", "Attempts at suspended endpoints that were not accepted."
-)
+SUSPENSIONS = Counter("hookseal_suspensions_total", "Suspensions of endpoints, by reason.", ["why"])
+FAILED_PROBES = Counter("hookseal_failed_probes_total", "Failed attempts at suspended endpoints.")
 DRAINED = Counter(
     "hookseal_drained_total",
-    "Events of suspended endpoints that were delivered, or given up, after all.",
+    "Deferred events that were delivered or dead-lettered.",
 )
 DELIVERY_LOG_DROPPED = Counter(
-    "hookseal_delivery_log_dropped_total", "Attempts missing from the delivery log."
+    "hookseal_delivery_log_dropped_total", "Attempts that are missing from the delivery log."
 )
-IN_BACKOFF = Gauge("hookseal_in_backoff", "Deliveries that wait in backoff.", ["partition"])
-IN_FLIGHT = Gauge("hookseal_in_flight", "Attempts that are on the wire.", ["partition"])
+IN_BACKOFF = Gauge("hookseal_in_backoff", "Deliveries in backoff.", ["partition"])
+IN_FLIGHT = Gauge("hookseal_in_flight", "Attempts in progress.", ["partition"])
 LANES = Gauge(
     "hookseal_lanes",
-    "Lanes with events; none in the order `partition`.",
+    "Ordering keys with queued events. Always 0 in the ordering mode `partition`.",
     ["partition"],
 )
 OLDEST_HOLD_SECONDS = Gauge(
     "hookseal_oldest_hold_seconds",
-    "Seconds for which the oldest unfinished event of a partition is in hand.",
+    "Age in seconds of the oldest event in progress, since it was scheduled.",
     ["partition"],
 )
 LAG = Gauge(
     "hookseal_lag",
-    "Events of a partition that are not finished: from the first that is not to the end.",
+    "Consumer lag in events: from the committed offset to the end of the partition.",
     ["partition"],
 )
 RECOVERING = Gauge(
-    "hookseal_recovering", "1 while the tenants table is read from its changelog, else 0."
+    "hookseal_recovering", "1 while the tenants table is recovered from its changelog, else 0."
 )
 RECOVERY_SECONDS = Gauge(
-    "hookseal_recovery_seconds", "Seconds that reading the tenants table took the last time."
+    "hookseal_recovery_seconds", "Duration of the last recovery of the tenants table in seconds."
 )
 RESOURCE_EXHAUSTED = Counter(
     "hookseal_resource_exhausted_total",
-    "Requests that this process could not send or finish for lack of a local resource. The same "
-    "attempt is repeated.",
+    "Requests that failed because this process lacked a local resource. The same attempt is "
+    "repeated.",
     ["resource"],
 )
 MISROUTED = Counter(
-    "hookseal_misrouted_total", "Events that stood on the wrong partition and were moved."
+    "hookseal_misrouted_total", "Events that were on a wrong partition and were rerouted."
 )
-SKIPPED = Counter("hookseal_skipped_total", "Events that no endpoint subscribes to.")
-GAPS = Counter("hookseal_gaps_total", "Gaps in a partition that were read again.")
+SKIPPED = Counter("hookseal_skipped_total", "Events without a subscribed endpoint.")
+GAPS = Counter("hookseal_gaps_total", "Offset gaps. The partition was read again.")
 FORGED_RECORDS = Counter(
     "hookseal_forged_records_total",
-    "Commands and tenant documents without a MAC of ours, which were ignored.",
+    "Commands and tenant documents that were ignored because their MAC is missing or wrong.",
 )
 UNREADABLE_BATCHES = Counter(
     "hookseal_unreadable_batches_total",
-    "Batches of records that cannot be decoded, and were passed over.",
+    "Record batches that were skipped because they cannot be decoded.",
 )
 TENANT_WRITES_REFUSED = Counter(
     "hookseal_tenant_writes_refused_total",
-    "Changes to tenants that Kafka refused to store for good; they were undone.",
+    "Tenant changes that Kafka refused permanently. They were undone.",
 )
-COMMANDS = Counter("hookseal_commands_total", "Commands read, by result.", ["code"])
+COMMANDS = Counter("hookseal_commands_total", "Processed tenant commands, by result.", ["code"])
 PUBLISHED = Counter(
-    "hookseal_published_total", "Events that the API took, repeats of earlier ones included."
+    "hookseal_published_total", "Events that the API accepted, duplicates included."
 )
 API_REQUESTS = Counter(
     "hookseal_api_requests_total",
-    "Requests to the API, by operation and HTTP status.",
+    "API requests, by operation and HTTP status.",
     ["operation", "status"],
 )
 CONNECTIONS = Gauge(
@@ -158,7 +122,7 @@ CONNECTIONS_CLOSED = Counter(
 )
 API_SECONDS = Histogram(
     "hookseal_api_seconds",
-    "Seconds of a request that succeeded.",
+    "Duration of successful API requests in seconds.",
     ["operation"],
     buckets=_LATENCY_S,
 )

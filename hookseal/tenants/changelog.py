@@ -134,7 +134,7 @@ class TenantChangelogConsumer:
             except BrokerError as error:
                 self._on_probed(error)
             except Exception:  # noqa: BLE001 - the tenants must be followed after every error
-                _log.error("tenants.crashed", exc_info=True)
+                _log.error("tenants.internal_error", exc_info=True)
                 self._on_probed(
                     BrokerError("tenants_failed", "The tenants cannot be read. See the log.")
                 )
@@ -179,7 +179,7 @@ class TenantChangelogConsumer:
             return
         if error is not None and error.code != self._logged_code:
             self._logged_code = error.code
-            _log.warning("tenants.away", code=error.code, reason=error.message)
+            _log.warning("tenants.read_failed", code=error.code, reason=error.message)
 
     def _on_caught_up(self) -> None:
         if not self.recovered:
@@ -192,7 +192,7 @@ class TenantChangelogConsumer:
                 if self._logged_code != self.wrong_key.code:
                     self._logged_code = self.wrong_key.code
                     _log.critical(
-                        "tenants.refused",
+                        "tenants.load_failed",
                         code=self.wrong_key.code,
                         field=self.wrong_key.field,
                         message=self.wrong_key.message,
@@ -202,12 +202,12 @@ class TenantChangelogConsumer:
             self._forged.report()
             self.recovered = True
             seconds = round(time.monotonic() - self._began, 3)
-            _log.info("tenants.recovered", tenants=len(self.index), seconds=seconds)
+            _log.info("tenants.loaded", tenants=len(self.index), duration_s=seconds)
             for customer_id in self.waiters:
                 self.waiters.notify(customer_id, self.index.get(customer_id))
             self._first.set()
         elif self._logged_code is not None:
-            _log.info("tenants.back")
+            _log.info("tenants.read_resumed")
         self._logged_code = None
 
     async def _read(self, follower: LogFollower, probe: FreshnessProbe) -> None:
@@ -221,7 +221,7 @@ class TenantChangelogConsumer:
                 log_at += _LOG_PROGRESS_EVERY_S
                 read, total = self.progress()
                 percent = 100 * read // total if total else None
-                _log.info("tenants.recovering", read=read, total=total, percent=percent)
+                _log.info("tenants.loading", read=read, total=total, percent=percent)
             # The consumer does not yield to the event loop while it has records.
             await asyncio.sleep(0)
 

@@ -122,7 +122,10 @@ class TenantIndex:
                 # Ids are random: this is a defect or an attack. The first owner keeps the id. The
                 # key of the other tenant is not accepted.
                 _log.error(
-                    "tenants.key_taken", key_id=key_id, holder=holder, customer_id=customer_id
+                    "tenants.api_key_conflict",
+                    key_id=key_id,
+                    holder=holder,
+                    customer_id=customer_id,
                 )
 
     def _release(self, customer_id: str, document: bytes) -> None:

@@ -105,4 +105,4 @@ class UnauthenticatedRecords:
         for topic, partition, offset in skipped.values():
             self._on_forged()
             position = {"topic": topic, "partition": partition, "offset": offset}
-            _log.error("registry.forged", code="tenant_document_forged", **position)
+            _log.error("tenants.unauthenticated_record", code="tenant_document_forged", **position)

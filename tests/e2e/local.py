@@ -40,5 +40,5 @@ class Local(Api):
     @property
     def partitions(self) -> list[int]:
         """The partitions that it delivers."""
-        assigned = self.events("worker.assigned")
+        assigned = self.events("worker.partitions_assigned")
         return assigned[-1]["partitions"] if assigned else []

@@ -133,7 +133,7 @@ async def test_half_open_requests_lock_nobody_out(provider: Provider, tmp_path: 
                 assert (await api.ask("GET", "/healthz", key=None))[0] == 200
                 await publishes(api, key)
         assert len(api.lines) - lines_before < LOG_LINES_MAX
-        assert api.events("server.connections_full")
+        assert api.events("server.connection_limit_reached")
         assert not api.events("server.accept_failed")
     finally:
         await clients.close()

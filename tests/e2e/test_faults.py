@@ -186,7 +186,7 @@ async def test_a_start_on_topics_that_differ_is_refused_with_a_clear_message(
     status = await worker.ended(timeout_s=30)
 
     assert status == 78
-    (line,) = worker.events("worker.refused")
+    (line,) = worker.events("worker.start_failed")
     assert line["code"] == "partitions_differ"
     assert f"{names.commands} has 4" in line["message"]
     assert "Traceback" not in "\n".join(worker.lines)
@@ -196,7 +196,7 @@ async def test_a_start_without_topics_says_how_to_make_them(provider: Provider) 
     worker = await provider.worker("a", HOOKSEAL_TOPIC_PREFIX="nothing-here.")
 
     assert await worker.ended(timeout_s=30) == 78
-    (line,) = worker.events("worker.refused")
+    (line,) = worker.events("worker.start_failed")
     assert line["code"] == "topic_missing"
     assert "hookseal topics create" in line["message"]
 
@@ -207,7 +207,7 @@ async def test_a_start_without_a_broker_says_so_and_may_be_tried_again(
     worker = await provider.worker("a", HOOKSEAL_KAFKA_BOOTSTRAP=f"127.0.0.1:{closed_port()}")
 
     assert await worker.ended(timeout_s=60) == 69
-    (line,) = worker.events("worker.refused")
+    (line,) = worker.events("worker.start_failed")
     assert line["code"] == "broker_unreachable"
 
 

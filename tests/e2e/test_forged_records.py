@@ -45,7 +45,7 @@ async def forge(provider: Provider, receiver: Receiver, victim: str, other: str)
 
 
 def told(process: Process) -> int:
-    return len(process.events("registry.forged"))
+    return len(process.events("tenants.unauthenticated_record"))
 
 
 async def test_a_forged_record_changes_nothing_and_is_told_of(provider: Provider) -> None:
@@ -59,7 +59,7 @@ async def test_a_forged_record_changes_nothing_and_is_told_of(provider: Provider
 
     await forge(provider, receiver, victim, other)
     await first.until(lambda: told(first) == 2)
-    await api.until(lambda: len(api.events("registry.forged")) == 2)
+    await api.until(lambda: len(api.events("tenants.unauthenticated_record")) == 2)
     await provider.publish(victim, 1)
     await receiver.until(lambda: len(receiver.accepted(victim)) == 2)
     shown = await api.do("GET", f"/v1/tenants/{victim}")

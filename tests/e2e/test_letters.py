@@ -85,7 +85,7 @@ async def test_what_was_set_aside_is_replayed_once_and_in_order_to_the_endpoint_
     assert [one.event_id for one in at_ep_1] == [f"acme-{number}" for number in order]
     assert live.offset >= 30
     assert len(receiver.accepted("other")) == 30
-    assert not worker.events("delivery.crashed")
+    assert not worker.events("delivery.internal_error")
 
 
 async def letters_of(provider: Provider, event_id: str, count: int) -> None:

@@ -456,13 +456,13 @@ class TestRedis:
 
         both = {"HOOKSEAL_MASTER_KEY": new, "HOOKSEAL_MASTER_KEY_PREVIOUS": old}
         second = await place.local("b", **both)
-        await second.until(lambda: bool(second.events("tenants.rewritten")))
+        await second.until(lambda: bool(second.events("tenants.reencrypted")))
         await second.stop()
         third = await place.local("c", HOOKSEAL_MASTER_KEY=new)
 
         found = await third.do("GET", "/v1/tenants/acme")
         assert len(found["endpoints"]) == 1
-        assert third.events("registry.forged") == []
+        assert third.events("tenants.unauthenticated_record") == []
 
     async def test_a_change_is_known_to_all_processes(
         self, place: Place, redis: RedisServer

@@ -88,4 +88,4 @@ async def test_the_master_key_is_exchanged_and_nobody_misses_an_event(provider: 
     # In their order; a worker that is stopped in the middle of a rebalance cannot commit.
     assert list(dict.fromkeys(ids(customer))) == ["acme-0", "acme-1", "acme-2"]
     assert shown["headers"] == {"X-Token": "s3cret"}
-    assert worker.events("registry.forged") == []
+    assert worker.events("tenants.unauthenticated_record") == []

@@ -248,9 +248,9 @@ async def test_a_worker_that_was_frozen_starts_nothing_on_what_it_lost(
         os.kill(frozen.pid, signal.SIGCONT)
     async with committed_of(provider) as committed:
         before = {partition: at.offset for partition, at in (await committed()).items()}
-        await frozen.until(lambda: len(frozen.events("worker.assigned")) >= 2)
+        await frozen.until(lambda: len(frozen.events("worker.partitions_assigned")) >= 2)
         after = {partition: at.offset for partition, at in (await committed()).items()}
-    assigned_at = logged_at(frozen.events("worker.assigned")[1])
+    assigned_at = logged_at(frozen.events("worker.partitions_assigned")[1])
     # By what the lines say: one of before the freeze may be read after it.
     late = [
         line
@@ -289,7 +289,7 @@ async def test_a_worker_that_was_frozen_does_not_deliver_again_what_another_fini
     lanes = {partition_of(tenant, PARTITIONS) for tenant in tenants}
     heads = len(lanes if ordering == "partition" else tenants)
     await frozen.until(lambda: len(frozen.events("delivery.attempted")) == heads)
-    assigned = len(frozen.events("worker.assigned"))
+    assigned = len(frozen.events("worker.partitions_assigned"))
 
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
@@ -299,7 +299,7 @@ async def test_a_worker_that_was_frozen_does_not_deliver_again_what_another_fini
         await receiver.until(lambda: len(receiver.accepted()) == 120)
     finally:
         os.kill(frozen.pid, signal.SIGCONT)
-    await frozen.until(lambda: len(frozen.events("worker.assigned")) > assigned)
+    await frozen.until(lambda: len(frozen.events("worker.partitions_assigned")) > assigned)
     assert frozen.partitions
     for number in range(10, 13):
         await asyncio.gather(*(provider.publish(tenant, number) for tenant in tenants))
@@ -342,7 +342,7 @@ async def test_a_hold_of_all_partitions_keeps_the_worker_in_its_group(provider: 
     )
     await receiver.until(lambda: len(receiver.accepted()) == 40 * PARTITIONS)
 
-    assert len(worker.events("worker.assigned")) == 1
+    assert len(worker.events("worker.partitions_assigned")) == 1
     for tenant in tenants:
         assert receiver.accepted(tenant) == [f"{tenant}-{number}" for number in range(40)]
 
@@ -359,7 +359,7 @@ async def test_a_worker_with_a_name_takes_its_partitions_back_and_no_other_pause
     second = await provider.worker("b", HOOKSEAL_GROUP_INSTANCE_ID="b", **patient)
     await second.ready(partitions=PARTITIONS // 2)
     await first.ready(partitions=PARTITIONS // 2)
-    held, assignments = first.partitions, len(second.events("worker.assigned"))
+    held, assignments = first.partitions, len(second.events("worker.partitions_assigned"))
     await asyncio.gather(*(provider.publish(tenant, 0) for tenant in tenants))
     await receiver.until(lambda: len(receiver.accepted()) == 12)
 
@@ -371,7 +371,7 @@ async def test_a_worker_with_a_name_takes_its_partitions_back_and_no_other_pause
     await receiver.until(lambda: len(receiver.accepted()) == 24, timeout_s=30)
 
     assert again.partitions == held
-    assert len(second.events("worker.assigned")) == assignments
+    assert len(second.events("worker.partitions_assigned")) == assignments
     for tenant in tenants:
         assert receiver.accepted(tenant) == [f"{tenant}-0", f"{tenant}-1"]
 

@@ -14,7 +14,7 @@ from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.index import LetterIndex
 from hookseal.dead_letters.replay import Replayer
 from hookseal.dead_letters.writer import KafkaDeadLetters
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock
 from hookseal.domain.command import (
     AddEndpoint,
     AddPublicKey,
@@ -79,7 +79,7 @@ class Ports:
 
 
 async def local_ports(store: Store, folder: Path, stack: AsyncExitStack) -> Ports:
-    clock, observer, codec = SystemClock(), RecordingObserver(), a_registry()
+    clock, observer, codec = Clock(), RecordingObserver(), a_registry()
     await store.start()
     stack.push_async_callback(store.close)
     model = LocalTenants(store, codec)
@@ -358,7 +358,7 @@ class TestDeadLetters:
 
 
 async def test_the_clock_is_the_system_s() -> None:
-    clock = SystemClock()
+    clock = Clock()
     before, began = time.time(), time.monotonic()
 
     told = clock.now()

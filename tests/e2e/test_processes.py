@@ -36,14 +36,14 @@ class Crew(Process):
     @property
     def pids(self) -> list[int]:
         """Of the two workers, as they were started last."""
-        started = {line["worker"]: line["pid"] for line in self.events("worker.child_started")}
+        started = {line["worker"]: line["pid"] for line in self.events("worker.process_started")}
         return [started[worker] for worker in sorted(started)]
 
     async def shared(self) -> None:
         """Wait until both of them were assigned half of the partitions."""
 
         def is_shared() -> bool:
-            halves = [line["partitions"] for line in self.events("worker.assigned")][-2:]
+            halves = [line["partitions"] for line in self.events("worker.partitions_assigned")][-2:]
             return sorted(chain(*halves)) == list(range(PARTITIONS)) and all(halves)
 
         await self.until(is_shared)
@@ -106,7 +106,7 @@ async def test_two_processes_share_the_partitions_and_lose_nothing_when_one_is_k
     await publishing
     await receiver.until(lambda: len(set(receiver.accepted())) == published * len(tenants))
 
-    (ended,) = crew.events("worker.child_ended")
+    (ended,) = crew.events("worker.process_exited")
     assert (ended["worker"], ended["code"], crew.pids[0]) == (1, "sigkill", first)
     for tenant in tenants:
         found = list(dict.fromkeys(receiver.accepted(tenant)))
@@ -117,7 +117,7 @@ async def test_two_processes_share_the_partitions_and_lose_nothing_when_one_is_k
 
     assert await crew.ended() == 0
     assert len(crew.events("worker.draining")) == 2
-    assert len(crew.events("worker.child_ended")) == 1
+    assert len(crew.events("worker.process_exited")) == 1
 
 
 async def test_a_fault_that_starting_again_does_not_mend_ends_the_command_with_its_status(
@@ -130,5 +130,5 @@ async def test_a_fault_that_starting_again_does_not_mend_ends_the_command_with_i
     finally:
         await crew.stop()
 
-    assert {line["code"] for line in crew.events("worker.child_ended")} <= {"exit_78", "sigterm"}
-    assert crew.events("worker.given_up")[0]["code"] == "exit_78"
+    assert {line["code"] for line in crew.events("worker.process_exited")} <= {"exit_78", "sigterm"}
+    assert crew.events("worker.restart_limit_reached")[0]["code"] == "exit_78"

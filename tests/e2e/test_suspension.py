@@ -64,7 +64,7 @@ async def suspended(worker: Worker, customer: str) -> None:
 async def recovered(worker: Worker, customer: str) -> None:
     """Wait until the customer's endpoint has its events live again."""
     await worker.until(
-        lambda: any(line["customer_id"] == customer for line in worker.events("endpoint.recovered"))
+        lambda: any(line["customer_id"] == customer for line in worker.events("endpoint.resumed"))
     )
 
 
@@ -170,7 +170,7 @@ async def test_a_suspended_endpoint_is_shown_and_resumed_by_hand(provider: Provi
 
     # Still away: it is tried at once, and stays suspended.
     await api.do("POST", resume)
-    await worker.until(lambda: bool(worker.events("endpoint.probed")))
+    await worker.until(lambda: bool(worker.events("endpoint.probe_failed")))
     still = await endpoint(api, stuck, "suspended")
     outage.healed.set()
     await api.do("POST", resume)

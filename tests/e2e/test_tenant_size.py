@@ -71,5 +71,5 @@ async def test_what_kafka_refuses_all_the_same_ends_no_worker(provider: Provider
         body = {"url": "http://127.0.0.1:4444/", "event_types": ["*"]}
         await api.do("POST", f"/v1/tenants/{customer}/endpoints", body)
     assert worker.returncode is None
-    (told,) = worker.events("tenants.not_stored")
+    (told,) = worker.events("tenants.write_refused")
     assert (told["customer_id"], told["error"]) == (large, "MessageSizeTooLargeError")

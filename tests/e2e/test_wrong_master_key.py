@@ -78,13 +78,17 @@ async def test_it_is_refused_and_harms_nothing(provider: Provider, tmp_path: Pat
     after = await committed(provider)
 
     assert (status, api_status) == (78, 78)
-    (refused,) = wrong.events("worker.refused")
+    (refused,) = wrong.events("worker.start_failed")
     assert (refused["code"], refused["level"]) == ("master_key_wrong", "critical")
     assert "HOOKSEAL_MASTER_KEY_PREVIOUS" in refused["message"]
     assert not any("Traceback" in line for line in wrong.lines)
     assert sum('"level":"critical"' in line for line in wrong.lines) == 1
-    assert [line["code"] for line in api.events("tenants.refused")] == ["master_key_wrong"]
-    assert wrong.events("registry.forged") == api.events("registry.forged") == []
+    assert [line["code"] for line in api.events("tenants.load_failed")] == ["master_key_wrong"]
+    assert (
+        wrong.events("tenants.unauthenticated_record")
+        == api.events("tenants.unauthenticated_record")
+        == []
+    )
     assert after == before
     assert await provider.dead_letters() == []
     found = await doctor(provider, WRONG)
@@ -117,5 +121,5 @@ async def test_it_is_refused_when_partitions_with_tenants_come(provider: Provide
     right = await provider.worker("right")
 
     assert await first.ended() == 78
-    assert [line["code"] for line in first.events("worker.refused")] == ["master_key_wrong"]
+    assert [line["code"] for line in first.events("worker.start_failed")] == ["master_key_wrong"]
     await right.ready(partitions=PARTITIONS)

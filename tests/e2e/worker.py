@@ -24,7 +24,7 @@ class Worker(Process):
     @property
     def partitions(self) -> list[int] | None:
         """The partitions it was assigned last; None before it was assigned any."""
-        assigned = self.events("worker.assigned")
+        assigned = self.events("worker.partitions_assigned")
         return assigned[-1]["partitions"] if assigned else None
 
     async def ready(self, *, partitions: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Deliveries that wait: how often they failed, and how to cut their wait short."""
+"""Deliveries in backoff: how often they failed, and how to end their wait early."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hookseal.delivery.ordering.partition import PartitionContext
-
-__all__ = ["BackoffWaits", "EndpointRef"]
 
 EndpointRef = tuple[str, str]
 """Customer id and endpoint id."""
@@ -28,16 +26,9 @@ class BackoffWaits:
         *,
         failed: int | None,
     ) -> None:
-        """Wait in backoff, or until the endpoint is looked at anew.
+        """Wait in backoff, or until `wake` is called for the endpoint.
 
-        Args:
-            endpoint_ref: Where the delivery goes.
-            context: Its partition.
-            seconds: How long.
-            failed: Attempts that failed so far; None = it waits for the endpoint's rate.
-
-        Raises:
-            PartitionStoppedError: The partition stopped meanwhile.
+        `failed` is the number of failed attempts; None = the endpoint's rate limit is the reason.
         """
         cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(endpoint_ref, {})
@@ -50,7 +41,7 @@ class BackoffWaits:
                 del self._waiting[endpoint_ref]
 
     def waiting_endpoints(self, *, failed: int) -> list[EndpointRef]:
-        """Return where so many attempts of one delivery failed, or the rate holds it back."""
+        """Return endpoints with a delivery that failed so often or waits for the rate limit."""
         return [
             endpoint_ref
             for endpoint_ref, waiting in self._waiting.items()

@@ -1,4 +1,4 @@
-"""Holds attempts back that an endpoint asked to be spared."""
+"""Rate limit and concurrency limit of each endpoint."""
 
 from __future__ import annotations
 
@@ -16,42 +16,35 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.domain.limits import EndpointLimits
 
-__all__ = ["Throttle"]
-
-# Endpoints that are remembered; beyond it the one that was used least lately is forgotten,
-# which costs it nothing but a fresh bucket.
+# Endpoints in memory. Beyond it the least recently used one is dropped and gets a full bucket.
 _REMEMBERED = 10_000
 _SHORTEST_S = 0.001
 
 
 @dataclass(slots=True)
 class _State:
-    """One endpoint.
+    """Token bucket of one endpoint, counted at the Unix second `at`, and its waiting attempts.
 
     Attributes:
-        tokens: Attempts that may be made at once.
-        at: Unix seconds at which they were counted.
-        on_wire: Attempts that were admitted and did not end.
-        first: Whether somebody stands in front of the line.
-        line: Who stands behind.
-        free: Done when an attempt ended, for whoever is first.
+        first: Whether an attempt is at the head of the queue. Only that one looks at the clock.
+        free: Done when a running attempt ended.
     """
 
     tokens: float
     at: float
-    on_wire: int = 0
+    running: int = 0
     first: bool = False
-    line: deque[asyncio.Future[None]] = field(default_factory=deque)
+    queue: deque[asyncio.Future[None]] = field(default_factory=deque)
     free: asyncio.Future[None] | None = None
 
     @property
     def is_used(self) -> bool:
-        return self.first or self.on_wire > 0 or bool(self.line)
+        return self.first or self.running > 0 or bool(self.queue)
 
     def next(self) -> None:
-        """Let the next one be first."""
-        while self.line:
-            turn = self.line.popleft()
+        """Move the next attempt to the head."""
+        while self.queue:
+            turn = self.queue.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -59,13 +52,11 @@ class _State:
 
 
 class Throttle:
-    """Knows how many attempts an endpoint has on the wire, and how many it had lately.
+    """Admits attempts by the rate and concurrency limits of their endpoints.
 
-    A customer's events stand on one partition, so one worker sees all of its endpoints'
-    attempts. A worker that takes a partition over begins with a full bucket.
-
-    Of those who wait for an endpoint one alone looks at the clock: a thousand that all
-    wake for each token would keep a core busy.
+    A customer's events are on one partition, so one worker sees all attempts of its endpoints. A
+    new owner of the partition starts with a full bucket. Of the attempts that wait for an endpoint
+    only the first looks at the clock: a thousand that wake for each token keep a core busy.
     """
 
     def __init__(self, clock: Clock, backoff: BackoffWaits) -> None:
@@ -79,15 +70,9 @@ class Throttle:
         limits: Callable[[], EndpointLimits | None],
         context: PartitionContext,
     ) -> None:
-        """Return once an attempt may be made; `ended` must follow.
+        """Return once an attempt is allowed; `ended` must follow.
 
-        Args:
-            endpoint_ref: Where it goes.
-            limits: The endpoint's, as they are now; None = nothing holds it back any more.
-            context: Its partition, in which it waits.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
+        `limits` returns the endpoint's limits as they are now; None = no limit any more.
         """
         state = self._state(endpoint_ref)
         await self._first(state, context)
@@ -95,12 +80,12 @@ class Throttle:
             await self._allowed(state, endpoint_ref, limits, context)
         finally:
             state.next()
-        state.on_wire += 1
+        state.running += 1
 
     def ended(self, endpoint_ref: EndpointRef) -> None:
-        """Note that an attempt ended."""
+        """Count an attempt as ended."""
         state = self._states[endpoint_ref]
-        state.on_wire -= 1
+        state.running -= 1
         if state.free is not None and not state.free.done():
             state.free.set_result(None)
 
@@ -109,16 +94,16 @@ class Throttle:
             state.first = True
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        state.line.append(turn)
+        state.queue.append(turn)
         try:
             await context.wait(None, or_until=turn)
         except BaseException:
             if turn.done():
-                # It was this one's turn already: the next must not wait for ever.
+                # It was at the head already: move the next one there.
                 state.next()
             else:
                 with suppress(ValueError):
-                    state.line.remove(turn)
+                    state.queue.remove(turn)
             raise
 
     async def _allowed(
@@ -129,12 +114,12 @@ class Throttle:
         context: PartitionContext,
     ) -> None:
         while (asked := limits()) is not None:
-            if asked.concurrency is not None and state.on_wire >= asked.concurrency:
+            if asked.concurrency is not None and state.running >= asked.concurrency:
                 state.free = asyncio.get_running_loop().create_future()
                 await context.wait(None, or_until=state.free)
             elif (wait_s := self._wait_s(state, asked)) > 0:
-                # As in backoff: a suspension cuts it short, and a lane that is full because of
-                # it is a reason for one, so that a rate never holds anybody else.
+                # Counts as backoff: a suspension ends the wait, and a queue that is full because
+                # of it leads to a suspension. So a rate limit never blocks other customers.
                 await self._backoff.wait(endpoint_ref, context, wait_s, failed=None)
             else:
                 break
@@ -145,12 +130,12 @@ class Throttle:
             return 0.0
         now = self._clock.now()
         most = max(1.0, limits.rate_per_s)
-        # A clock that was set back fills nothing.
+        # A clock that was set back adds no tokens.
         filled = max(0.0, now - state.at) * limits.rate_per_s
         state.tokens, state.at = min(most, state.tokens + filled), now
         missing = 1.0 - state.tokens
         if missing > 0:
-            # Not so short that a clock could not tell it from nothing.
+            # Not below the resolution of the clock.
             return max(_SHORTEST_S, missing / limits.rate_per_s)
         state.tokens -= 1
         return 0.0
@@ -158,7 +143,7 @@ class Throttle:
     def _state(self, endpoint_ref: EndpointRef) -> _State:
         state = self._states.pop(endpoint_ref, None)
         if state is None:
-            # As many as any rate allows: the first look cuts it to what this one does.
+            # `_wait_s` cuts it to the endpoint's burst.
             state = _State(float("inf"), self._clock.now())
             if len(self._states) >= _REMEMBERED:
                 self._forget_one()

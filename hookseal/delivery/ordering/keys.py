@@ -1,8 +1,8 @@
-"""Who goes behind whom, for each of the orders there are."""
+"""Ordering modes: which records must not overtake each other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from hookseal.delivery.ordering.scheduler import OrderingKey
 
@@ -11,33 +11,25 @@ if TYPE_CHECKING:
 
     from hookseal.domain.record import Record
 
-__all__ = ["Ordering", "ordering_keys_for"]
-
 Ordering = Literal["partition", "customer", "unordered"]
 
 
-class Audience(Protocol):
-    """Knows for whom a record is."""
-
-    def customers(self, record: Record) -> Sequence[str] | None:
-        """Return the customers of a broadcast; None for a record of one customer."""
-        ...
-
-
 def ordering_keys_for(
-    ordering: Ordering, audience: Audience
+    ordering: Ordering, customers_of: Callable[[Record], Sequence[str] | None]
 ) -> Callable[[Record], Iterable[OrderingKey]]:
-    """Return what finds a record's places.
+    """Return the function that finds the ordering keys of a record.
 
-    - `partition`: one line for all.
-    - `customer`: one line for each key. A broadcast takes its turn in the line of each
-      tenant it is for, so that none of them waits for another's. Records without a key
-      share a line; they are given up at once.
-    - `unordered`: a line of its own for each record.
+    `customers_of` returns the customers of a broadcast; None for a record of one customer.
+
+    - `partition`: one queue for all records.
+    - `customer`: one queue per customer. A broadcast has an ordering key for each of its tenants,
+      so that no tenant waits for another. Records without a key share a queue; they are
+      dead-lettered at once.
+    - `unordered`: a queue per record.
     """
 
     def by_customer(record: Record) -> Iterable[OrderingKey]:
-        customers = audience.customers(record)
+        customers = customers_of(record)
         if customers is None:
             return (OrderingKey(record.key),)
         return [OrderingKey(customer_id.encode(), customer_id) for customer_id in customers]

@@ -1,8 +1,8 @@
-"""What is finished above the mark, as the text that goes along with a commit.
+"""Completed ranges above the low watermark, as metadata of a committed offset.
 
-Kafka keeps a text beside each committed offset, by default up to 4096 bytes
-(`offset.metadata.max.bytes`). In it stand the stretches of finished offsets: the length
-of the hole before each and its own length, as base-128 numbers (LEB128), base64url.
+Kafka stores a text with each committed offset, by default up to 4096 bytes
+(`offset.metadata.max.bytes`). It holds the gap before each range and the length of the range, as
+base-128 numbers (LEB128) in base64url.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ordering.offsets import OffsetRange
 
-__all__ = ["METADATA_MAX_CHARS", "decode", "encode"]
-
 METADATA_MAX_CHARS = 4000
 _PREFIX = "h1:"
 _BYTES_MAX = (METADATA_MAX_CHARS - len(_PREFIX)) * 3 // 4
@@ -26,10 +24,9 @@ _OFFSET_BITS = 63
 
 
 def encode(low_watermark: int, completed_ranges: Iterable[OffsetRange]) -> str:
-    """Return the text: at most `METADATA_MAX_CHARS` ASCII characters, empty if nothing is above.
+    """Return at most `METADATA_MAX_CHARS` ASCII characters; empty without completed ranges.
 
-    Where not all of it fits, the highest ranges are left out: they are delivered again
-    after a crash, which is a repeat and no loss.
+    If not all ranges fit, the highest are left out: a crash repeats their events and loses none.
     """
     packed = bytearray()
     at = low_watermark
@@ -45,10 +42,9 @@ def encode(low_watermark: int, completed_ranges: Iterable[OffsetRange]) -> str:
 
 
 def decode(metadata: str, low_watermark: int) -> list[OffsetRange]:
-    """Return what is finished above the mark.
+    """Return the completed ranges; none if hookseal did not write the metadata.
 
-    A text that is not ours says nothing: whoever moves a group's offsets by hand leaves
-    none, or one of their own.
+    A tool that resets the offsets of a group writes other metadata, or none.
     """
     if not metadata.startswith(_PREFIX):
         return []
@@ -61,9 +57,9 @@ def decode(metadata: str, low_watermark: int) -> list[OffsetRange]:
     if len(numbers) % 2:
         return []
     found, at = [], low_watermark
-    for hole, length in zip(numbers[::2], numbers[1::2], strict=True):
-        found.append((at + hole, at + hole + length))
-        at += hole + length
+    for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
+        found.append((at + gap, at + gap + length))
+        at += gap + length
     return found
 
 
@@ -80,7 +76,7 @@ def _numbers(packed: bytes) -> Iterator[int]:
     value, shift = 0, 0
     for byte in packed:
         if shift >= _OFFSET_BITS:
-            # Any longer, and each byte would cost as much as all before it.
+            # Decoding a longer number takes quadratic time.
             raise ValueError("no offset has so many bits")
         value |= (byte % _MORE) << shift
         shift += 7

@@ -1,4 +1,4 @@
-"""How far a partition is finished: a mark, and what is finished above it."""
+"""The done offsets of one partition."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["OffsetRange", "OffsetTracker"]
-
 OffsetRange = tuple[int, int]
-"""Offsets from the first, up to but without the second."""
+"""First offset, and the offset after the last one."""
 
 
 class OffsetTracker:
-    """The finished offsets of one partition.
+    """Tracks which offsets of one partition are done.
 
-    Facts only, so that nothing ever goes back: what is finished stays finished, whoever
-    owns the partition. In memory there is one pair of numbers for each stretch of
-    finished offsets, never more than there are events in hand plus one.
+    `low_watermark` is the offset to commit: every offset below it is done. Offsets above it that
+    are done out of order travel in the commit metadata, so that the next owner skips them. A done
+    offset stays done, whichever worker owns the partition. Memory is one pair of numbers per
+    completed range: at most one more than there are events in progress.
     """
 
     def __init__(self) -> None:
@@ -28,37 +27,36 @@ class OffsetTracker:
 
     @property
     def low_watermark(self) -> int:
-        """The offset below which everything is finished; 0 = nothing known."""
+        """Every offset below this one is done; 0 = unknown."""
         return self._low_watermark
 
     @property
     def completed_ranges(self) -> tuple[OffsetRange, ...]:
-        """What is finished above the mark, in order; no two ranges touch."""
+        """Done offsets above the low watermark, in order; no two ranges touch."""
         return tuple(self._completed_ranges)
 
     def __contains__(self, offset: int) -> bool:
-        """Whether the offset is finished."""
+        """Whether the offset is done."""
         if offset < self._low_watermark:
             return True
         at = bisect_right(self._completed_ranges, (offset + 1,)) - 1
         return at >= 0 and offset < self._completed_ranges[at][1]
 
     def mark_done(self, offset: int) -> None:
-        """Note that one offset is finished."""
+        """Mark one offset as done."""
         if offset == self._low_watermark and not self._completed_ranges:
             self._low_watermark = offset + 1
         else:
             self.mark_range_done(offset, offset + 1)
 
     def mark_done_below(self, end: int) -> None:
-        """Note that everything below this offset is finished."""
+        """Mark every offset below `end` as done."""
         self.mark_range_done(0, end)
 
     def mark_range_done(self, start: int, end: int) -> None:
-        """Note that the offsets from `start` up to but without `end` are finished.
+        """Mark the offsets from `start` to `end` (exclusive) as done.
 
-        Also for offsets at which nothing stands: markers of transactions, what was
-        compacted away.
+        Offsets without a record count too: transaction markers and compacted records.
         """
         start = max(start, self._low_watermark)
         if start >= end:
@@ -76,11 +74,11 @@ class OffsetTracker:
             self._low_watermark = self._completed_ranges.pop(0)[1]
 
     def load(self, low_watermark: int, completed_ranges: Iterable[OffsetRange]) -> None:
-        """Take over what an earlier owner committed."""
+        """Add the committed offset and metadata of an earlier owner."""
         self.mark_done_below(low_watermark)
         for start, end in completed_ranges:
             self.mark_range_done(start, end)
 
     def reset(self) -> None:
-        """Begin anew: the log is another one."""
+        """Start at offset 0: the topic was recreated."""
         self._low_watermark, self._completed_ranges = 0, []

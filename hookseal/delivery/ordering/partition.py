@@ -1,4 +1,4 @@
-"""What one partition's deliveries share: when to start, when to wait, when to let go."""
+"""The state that the deliveries of one partition share: ownership, permits, stop."""
 
 from __future__ import annotations
 
@@ -9,46 +9,38 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hookseal.delivery.limits.concurrency import FairSemaphore
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
 
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
+    from hookseal.telemetry.observer import Observer
 
 _SETTLE_S = 0.01
 
 
 class PartitionStoppedError(Exception):
-    """The partition stops before its event is done; the event stays on the log.
+    """The partition stopped before its event was done; the next owner delivers the event.
 
-    Neither an error nor an outcome: whoever takes over the partition goes on.
+    Every wait of a delivery raises it.
     """
 
 
 class Gate(Protocol):
-    """Tells whether this process may still start something on its partitions."""
+    """Tells whether this process still owns its partitions."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it may, as far as it can know at this moment."""
+        """Whether it does, as far as it can know at this moment."""
         ...
 
     async def opened(self) -> None:
-        """Wait until it may."""
-        ...
-
-
-class _Always:
-    is_open = True
-
-    async def opened(self) -> None:
-        """Return at once."""
+        """Wait until it does."""
 
 
 class PartitionContext:
-    """Starts attempts, holds events while they back off, and lets go when it is told to.
+    """Starts attempts and waits of one partition until it is stopped.
 
-    A stopped lane lets running attempts end, but starts no further one and cuts every
-    wait short: an attempt that was accepted can still be acknowledged, while a backoff of
-    an hour delays nobody's shut-down.
+    A stopped partition starts no attempt and ends every wait at once. Running attempts may end, so
+    that an accepted attempt still counts.
     """
 
     def __init__(
@@ -61,20 +53,14 @@ class PartitionContext:
         at_a_time: int | None = None,
         each: int | None = None,
     ) -> None:
-        """Begin.
+        """Limit concurrent attempts (`at_a_time`), and those of each customer (`each`).
 
-        Args:
-            partition: Counted from 0.
-            clock: Time.
-            observer: Hears of backoffs.
-            gate: Closed while the partition may belong to another process already.
-            at_a_time: Attempts on the wire together; None = as many as come.
-            each: Of these, attempts of one customer; None = as many as come.
+        None = no limit. Without a gate the process always owns the partition.
         """
         self.partition = partition
         self._clock = clock
         self._observer = observer
-        self._gate: Gate = gate or _Always()
+        self._gate = gate
         self._permits = FairSemaphore(at_a_time, each)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -82,51 +68,40 @@ class PartitionContext:
 
     @property
     def stopped(self) -> bool:
-        """Whether the partition was told to stop."""
+        """Whether `stop` was called."""
         return self._stopping.is_set()
-
-    def is_ours(self) -> bool:
-        """Whether the partition is known to be ours at this moment."""
-        return self._gate.is_open
-
-    def may_start(self) -> bool:
-        """Whether a request may still be sent: the lane is not stopped, the partition is ours."""
-        return not self.stopped and self._gate.is_open
 
     @property
     def in_flight(self) -> int:
-        """Attempts that are on the wire now."""
+        """Attempts that run now."""
         return self._permits.count
 
+    def is_ours(self) -> bool:
+        """Whether this process is known to own the partition at this moment."""
+        return self._gate is None or self._gate.is_open
+
+    def may_start(self) -> bool:
+        """Whether a request may still be sent."""
+        return not self.stopped and self.is_ours()
+
     def stop(self) -> None:
-        """Start no further attempt and cut every wait short."""
+        """Start no further attempt and end every wait."""
         self._stopping.set()
         self._permits.cancel_waiters()
 
     async def wait_for_ownership(self) -> None:
-        """Return once the partition is known to be ours.
-
-        Raises:
-            PartitionStoppedError: If the partition is told to stop before that is known.
-        """
-        while not self._gate.is_open:
+        """Return once this process is known to own the partition."""
+        while self._gate is not None and not self._gate.is_open:
             await self.cancel_on_stop(self._gate.opened())
 
     async def begin_attempt(self, customer_id: str) -> bool:
-        """Wait for ownership and a slot for an attempt; `end_attempt` must follow.
-
-        Returns:
-            Whether it waited.
-
-        Raises:
-            PartitionStoppedError: The partition stopped first.
-        """
+        """Wait for ownership and a slot; `end_attempt` must follow. Return whether it waited."""
         waited = False
         while not self.stopped:
-            if not self._gate.is_open:
+            if not self.is_ours():
                 waited = True
                 await self.wait_for_ownership()
-            elif self._permits.entered_at_once(customer_id):
+            elif self._permits.try_acquire(customer_id):
                 self._idle.clear()
                 return waited
             elif await self._permits.acquire(customer_id):
@@ -138,28 +113,20 @@ class PartitionContext:
         raise PartitionStoppedError
 
     def end_attempt(self, customer_id: str) -> None:
-        """Make room for the next attempt."""
+        """Release the slot."""
         self._permits.release(customer_id)
         if self._permits.count == 0:
             self._idle.set()
 
     async def wait_idle(self) -> None:
-        """Wait until no attempt is on the wire."""
+        """Wait until no attempt runs."""
         await self._idle.wait()
 
     async def backoff(
         self, seconds: float, *, or_until: asyncio.Future[None] | None = None
     ) -> None:
-        """Wait in backoff.
-
-        Args:
-            seconds: How long.
-            or_until: Done when there is no use in waiting on.
-
-        Raises:
-            PartitionStoppedError: If the partition is told to stop meanwhile.
-        """
-        self._observer.waiting(self.partition, seconds)
+        """Wait in backoff, or until the future is done."""
+        self._observer.waiting(self.partition)
         try:
             await self.wait(seconds, or_until=or_until)
         finally:
@@ -168,51 +135,43 @@ class PartitionContext:
     async def wait(
         self, seconds: float | None, *, or_until: asyncio.Future[None] | None = None
     ) -> None:
-        """Wait, without counting as in backoff; None = until the future is done.
-
-        Raises:
-            PartitionStoppedError: If the partition is told to stop meanwhile.
-        """
+        """Wait without counting as backoff; None = until the future is done."""
         if self.stopped:
             raise PartitionStoppedError
-        sleeping = () if seconds is None else (asyncio.ensure_future(self._clock.sleep(seconds)),)
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            until = () if or_until is None else (or_until,)
-            await asyncio.wait((*sleeping, stop, *until), return_when=asyncio.FIRST_COMPLETED)
-            if self.stopped:
-                raise PartitionStoppedError
-        finally:
-            for task in (*sleeping, stop):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        until = [] if or_until is None else [or_until]
+        own = [] if seconds is None else [asyncio.ensure_future(self._clock.sleep(seconds))]
+        await self._first_done(own, until)
+        if self.stopped:
+            raise PartitionStoppedError
 
     async def cancel_on_stop(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Await something that may be dropped when the partition stops.
-
-        Raises:
-            PartitionStoppedError: If the partition is told to stop first.
-        """
+        """Await a coroutine, and cancel it when the partition stops."""
         if self.stopped:
             waiting.close()
             raise PartitionStoppedError
         work = asyncio.ensure_future(waiting)
+        if work not in await self._first_done([work], []):
+            raise PartitionStoppedError
+        work.result()
+
+    async def _first_done(
+        self, own: Sequence[asyncio.Future[None]], others: Sequence[asyncio.Future[None]]
+    ) -> set[asyncio.Future[Any]]:
+        """Return which are done at the first one, or at the stop; cancel the rest of `own`."""
         stop = asyncio.ensure_future(self._stopping.wait())
+        tasks: list[asyncio.Future[Any]] = [*own, stop]
         try:
-            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise PartitionStoppedError
-            work.result()
+            done, _ = await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
+            return done
         finally:
-            for task in (work, stop):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            for task in tasks:
+                if task.cancel():
+                    with suppress(asyncio.CancelledError):
+                        await task
 
 
 async def wait_idle(contexts: Iterable[PartitionContext], timeout_s: float) -> None:
-    """Wait until no attempt of these partitions is on the wire, at most `timeout_s` seconds."""
+    """Wait until no attempt of these partitions runs, at most `timeout_s` seconds."""
     waiting = [
         asyncio.ensure_future(context.wait_idle()) for context in contexts if context.in_flight
     ]

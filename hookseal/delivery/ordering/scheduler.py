@@ -1,4 +1,4 @@
-"""Runs the events of one partition, each in its turn."""
+"""One FIFO queue per ordering key: schedules the records of one partition."""
 
 from __future__ import annotations
 
@@ -17,52 +17,36 @@ if TYPE_CHECKING:
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.domain.record import Record
 
-
-# Records of more bytes count against a bound of their own, so that the others cost no look.
+# Larger records have a limit on their bytes. The others need no accounting.
 _LARGE_BYTES = 16 * 1024
 _LARGE_MAX_BYTES = 16 * 1024 * 1024
 _LOOK_AGAIN_S = 0.5
 
 
 class OrderingKey(NamedTuple):
-    """One place in one line.
-
-    Attributes:
-        queue: Whoever has the same goes one after the other.
-        customer_id: Whose part of the record it is; None = all of it.
-    """
+    """A queue, and the customer whose part of the record it gets (None = all of it)."""
 
     queue: Hashable
     customer_id: str | None = None
 
 
 class Pressure(Protocol):
-    """Hears when a record has to wait for room; told again with each change."""
+    """Called, repeatedly, while a record waits for capacity."""
 
     def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
-        """A line takes no more."""
-        ...
+        """A queue reached its limit."""
 
     def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
-        """So much is in hand that no line gets anything; tells how long a line is."""
-        ...
-
-
-class _NoPressure:
-    def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
-        """Leave it."""
-
-    def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
-        """Leave it."""
+        """The partition reached its limit; `length` returns the length of a queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a partition is in hand.
+    """Limits per partition.
 
     Attributes:
-        events: Taken and not finished; 1 = the next is taken when the last is finished.
-        waiting: Behind the event in hand of one line.
+        events: Events in progress; 1 = the next record is submitted when the last one is done.
+        waiting: Events behind the one in progress, per queue.
     """
 
     events: int
@@ -70,11 +54,10 @@ class Limits:
 
 
 class PartitionScheduler:
-    """Takes records in the order of the log, and runs each when its lines are free.
+    """Queues records in offset order; runs each when it is the first of its queues.
 
-    What is finished goes to the `OffsetTracker`, in whatever order it is. A line that cannot go
-    on takes no more than `Limits.waiting` events; the record behind those waits, and with
-    it the partition.
+    Done offsets go to the `OffsetTracker` in any order. A queue that is blocked takes at most
+    `Limits.waiting` events. The record after those waits, and the partition with it.
     """
 
     def __init__(
@@ -88,18 +71,14 @@ class PartitionScheduler:
         now: Callable[[], float],
         pressure: Pressure | None = None,
     ) -> None:
-        """Begin.
+        """Schedule on behalf of one partition.
 
         Args:
-            context: Shared by all that runs.
-            tracker: Told what is finished, and asked what is already.
-            work: Called in each turn with the record, the context, and the customer whose part
-                of the record it is (None = all of it). Returns once that part is done for good;
-                raises `PartitionStoppedError` if the partition stops first.
-            ordering_keys: The record's places, at least one unless there is nothing to do.
-            limits: See there.
-            now: Seconds, of any clock that goes on.
-            pressure: Hears when there is no room.
+            work: Called with the record, the context, and the customer whose part of the record is
+                handled (None = all of it). Returns once that part is done for good; raises
+                `PartitionStoppedError` if the partition stops first.
+            ordering_keys: Returns the keys of a record; none if there is nothing to do.
+            now: Seconds of any monotonic clock.
         """
         self.context = context
         self.next_offset = tracker.low_watermark
@@ -108,7 +87,7 @@ class PartitionScheduler:
         self._ordering_keys = ordering_keys
         self._limits = limits
         self._now = now
-        self._pressure: Pressure = pressure or _NoPressure()
+        self._pressure = pressure
         self._queues: dict[Hashable, deque[tuple[Record, OrderingKey]]] = {}
         self._left: dict[int, int] = {}
         self._since: dict[int, float] = {}
@@ -120,22 +99,22 @@ class PartitionScheduler:
 
     @property
     def queues(self) -> int:
-        """Lines with at least one event."""
+        """Queues with at least one event."""
         return len(self._queues)
 
     @property
     def oldest_s(self) -> float:
-        """Seconds for which the event that was taken first is in hand; 0 = there is none."""
+        """Age in seconds of the oldest event in progress; 0 = none."""
         return max(0.0, self._now() - next(iter(self._since.values()))) if self._since else 0.0
 
     async def submit(self, record: Record) -> None:
-        """Take the next record of the log; return when the one behind it may come.
+        """Queue the next record; return once the one after it may be submitted.
 
         Raises:
             PartitionStoppedError: The partition stopped; the record may not be done.
         """
         self._check()
-        # Where the log has a hole there is nothing to do.
+        # The log may have offsets without a record.
         self._tracker.mark_range_done(self.next_offset, record.offset)
         self.next_offset = record.offset + 1
         if record.offset in self._tracker:
@@ -158,17 +137,17 @@ class PartitionScheduler:
             self._enqueue(record, ordering_key)
 
     def stop(self) -> None:
-        """Start nothing more; what runs may end."""
+        """Start no further event; running ones may end."""
         self.context.stop()
         self._changed.set()
 
     async def ended(self) -> None:
-        """Wait until nothing runs any more."""
+        """Wait until no event runs."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def cancel(self) -> None:
-        """Cut off what still runs."""
+        """Cancel the running events."""
         for task in self._tasks:
             task.cancel()
 
@@ -176,30 +155,29 @@ class PartitionScheduler:
         while not self._has_room(ordering_keys):
             self._changed.clear()
             with suppress(TimeoutError):
-                # Asked again without a change, too: what is only slow changes nothing.
+                # Checked again without a change, too: a slow delivery causes none.
                 await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
             self._check()
 
     def _check(self) -> None:
         if self._failure is not None:
-            # Its line stands still. Whoever feeds us begins anew, from what is finished.
+            # Its queue is blocked. The caller starts again with a new scheduler.
             raise self._failure
         if self.context.stopped:
             raise PartitionStoppedError
 
     def _has_room(self, ordering_keys: list[OrderingKey]) -> bool:
         if len(self._left) >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
-            self._pressure.window_full(self._length, self.context)
+            if self._pressure is not None:
+                self._pressure.window_full(self._length, self.context)
             return False
-        # The first of a line is in hand and does not wait.
-        most = self._limits.waiting + 1
+        # The first event of a queue is in progress and does not wait.
         full = [
-            ordering_key.queue
-            for ordering_key in ordering_keys
-            if self._length(ordering_key.queue) >= most
+            key.queue for key in ordering_keys if self._length(key.queue) > self._limits.waiting
         ]
-        for queue in full:
-            self._pressure.queue_full(queue, self.context)
+        if self._pressure is not None:
+            for queue in full:
+                self._pressure.queue_full(queue, self.context)
         return not full
 
     def _length(self, queue: Hashable) -> int:

@@ -1,55 +1,51 @@
-"""The suspended endpoints of the partitions at hand."""
+"""Suspends endpoints, defers their events, and runs a backlog delivery for each of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from hookseal.delivery.ordering.partition import PartitionStoppedError
-from hookseal.delivery.suspension.backlog import BacklogDelivery, BacklogDeps
+from hookseal.delivery.attempt import endpoint_command
+from hookseal.delivery.ordering.partition import (
+    PartitionContext,
+    PartitionStoppedError,
+    wait_idle,
+)
+from hookseal.delivery.suspension.backlog import BacklogDelivery, until_answered
 from hookseal.domain.command import SuspendEndpoint
-from hookseal.errors import BrokerError, RecordRefusedError
+from hookseal.errors import RecordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
-    from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.delivery.ports import (
-        Clock,
-        Commands,
-        DeadLetters,
-        DeferredEventStore,
-        Observer,
-        Tenants,
-    )
-    from hookseal.delivery.suspension.rules import SuspensionRules
+    from hookseal.delivery.ports import Ports
+    from hookseal.delivery.suspension.backlog import SuspensionRules
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.suspension import Why
 
-_BROKER_PAUSE_S = 1.0
 _CRASH_PAUSE_S = 5.0
-# One failed attempt is nothing: with a full window somebody is always in backoff.
-_IN_BACKOFF = 2
-# A line that is full moves on at the pace of its receiver, and its partition with it.
+# A single failed attempt is normal: with a full window some delivery is always in backoff.
+_FAILED_ATTEMPTS_MIN = 2
+# A full queue moves at the pace of its receiver, and its partition with it.
 _SLOW_S = 2.0
 
 
 class _PartitionState:
-    """One partition.
+    """One assigned partition.
 
     Attributes:
-        owner: A name that is new each time the partition comes to us: what was in hand
-            under another name was taken over from somebody else, or is not ours any more.
-        context: For what was set aside.
+        owner: A new id for each assignment. A suspension with another owner belongs to another
+            worker, or to an earlier assignment.
+        context: Of the deferred events.
         backlogs: By customer id and endpoint id.
-        tasks: All that runs.
-        count: Of drains.
+        count: Number of backlogs.
     """
 
     def __init__(self, context: PartitionContext) -> None:
@@ -59,161 +55,186 @@ class _PartitionState:
         self.tasks: set[asyncio.Task[None]] = set()
         self.count = 0
 
-    def backlog(self, endpoint_ref: EndpointRef) -> BacklogDelivery | None:
-        return self.backlogs.get(endpoint_ref[0], {}).get(endpoint_ref[1])
-
 
 class SuspensionManager:
-    """Suspends endpoints, sets their events aside, and drains them when they are back.
+    """Suspends endpoints, and delivers their deferred events when they accept again.
 
-    Also the lanes' `Pressure`, where a line is a customer's.
+    Also the `Pressure` of the schedulers whose queues are customers.
 
-    An event is set aside only while the suspension is in this worker's hand: a worker that
-    lost the partition cannot end it then, whatever it still sends.
+    An event is deferred only while this worker owns the suspension: a worker that lost the
+    partition cannot end it then, whatever it still sends.
     """
 
     def __init__(
         self,
-        *,
-        tenants: Tenants,
-        commands: Commands,
-        letters: DeferredEventStore,
-        dead_letters: DeadLetters,
+        ports: Ports,
         deliverer: Deliverer,
         backoff: BackoffWaits,
-        observer: Observer,
-        clock: Clock,
         rules: SuspensionRules,
+        *,
+        at_a_time: int | None = None,
+        each: int | None = None,
+        grace_s: float = 0.0,
     ) -> None:
-        self._tenants = tenants
-        self._commands = commands
-        self._letters = letters
-        self._dead_letters = dead_letters
-        self._observer = observer
-        self._clock = clock
-        self._rules = rules
+        """Limit concurrent attempts per partition (`at_a_time`), and per customer (`each`)."""
+        self._ports = ports
+        self._tenants = ports.tenants
+        self._clock = ports.clock
+        self._deliverer = deliverer
         self._backoff = backoff
-        self._held: dict[int, _PartitionState] = {}
+        self._rules = rules
+        self._at_a_time = at_a_time
+        self._each = each
+        self._grace_s = grace_s
+        self._contexts: dict[int, PartitionContext] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._partitions: dict[int, _PartitionState] = {}
         self._in_progress: dict[EndpointRef, float] = {}
         self._given_up: Counter[EndpointRef] = Counter()
         self._suspending: set[EndpointRef] = set()
-        self._pulse: asyncio.Future[None] | None = None
-        self._deps = BacklogDeps(
-            tenants=tenants,
-            commands=commands,
-            letters=letters,
-            dead_letters=dead_letters,
-            deliverer=deliverer,
-            observer=observer,
-            clock=clock,
-            rules=rules,
-            on_change=self._wake_waiters,
-        )
+        self._change: asyncio.Future[None] | None = None
 
-    # -- partitions come and go ----------------------------------------------
+    # -- assignment of partitions ------------------------------------------------
+
+    async def assign(self, partitions: set[int]) -> None:
+        """Start new partitions, and stop those that were revoked."""
+        await self.stop(set(self._contexts) - partitions)
+        for partition in sorted(partitions - set(self._contexts)):
+            # A context of its own: the backlog is delivered whether new events arrive or not, and
+            # does not block them.
+            self._contexts[partition] = context = PartitionContext(
+                partition,
+                clock=self._clock,
+                observer=self._ports.observer,
+                gate=self._ports.gate(partition),
+                at_a_time=self._at_a_time,
+                each=self._each,
+            )
+            task = asyncio.create_task(self._catch_up_and_start(context))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _catch_up_and_start(self, context: PartitionContext) -> None:
+        # The tenants table may lag behind the commands that suspend and resume endpoints.
+        with suppress(PartitionStoppedError):
+            await context.cancel_on_stop(self._tenants.catch_up(context.partition))
+            if not context.stopped:
+                self.start(context)
 
     def start(self, context: PartitionContext) -> None:
-        """Take over the suspended endpoints of the lane's partition."""
-        self._held[context.partition] = _PartitionState(context)
+        """Run the suspended endpoints of a partition."""
+        self._contexts[context.partition] = context
+        self._partitions[context.partition] = _PartitionState(context)
         for tenant in self._tenants.suspended_of(context.partition):
             self.changed(tenant.customer_id, context.partition)
         self._wake_waiters()
 
-    async def stop(self, partition: int, *, grace_s: float) -> None:
-        """Let go of a partition; an attempt that runs may end within the grace time."""
-        held = self._held.pop(partition, None)
-        if held is None:
+    async def stop(self, partitions: set[int] | None = None) -> None:
+        """Stop these partitions, or all; running attempts may end within the grace time."""
+        going = set(self._contexts) if partitions is None else partitions & set(self._contexts)
+        for partition in going:
+            self._contexts.pop(partition).stop()
+        await asyncio.gather(*(self._stopped(partition) for partition in going))
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no attempt runs, at most `timeout_s` seconds."""
+        await wait_idle(self._contexts.values(), timeout_s)
+
+    async def _stopped(self, partition: int) -> None:
+        state = self._partitions.pop(partition, None)
+        if state is None:
             return
-        held.context.stop()
-        if held.tasks:
-            _, late = await asyncio.wait(held.tasks, timeout=grace_s)
+        if state.tasks:
+            _, late = await asyncio.wait(state.tasks, timeout=self._grace_s)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        self._observer.suspensions(partition, 0)
+        self._ports.observer.suspensions(partition, 0)
 
     def changed(self, customer_id: str, partition: int) -> None:
-        """Look at a tenant that was changed."""
-        held = self._held.get(partition)
-        if held is None:
+        """Start backlogs of newly suspended endpoints, and wake those that run."""
+        state = self._partitions.get(partition)
+        if state is None:
             return
         tenant = self._tenants.get(customer_id)
-        backlogs = held.backlogs.get(customer_id, {})
+        backlogs = state.backlogs.get(customer_id, {})
         for endpoint in () if tenant is None else tenant.endpoints:
             if endpoint.suspension is None:
                 continue
             endpoint_ref = (customer_id, endpoint.id)
             if endpoint.id not in backlogs:
-                backlogs = held.backlogs.setdefault(customer_id, {})
-                backlogs[endpoint.id] = BacklogDelivery(
-                    endpoint_ref, held.owner, held.context, self._deps
-                )
-                self._count(held, 1)
-                self._spawn(held, self._run(held, endpoint_ref))
+                backlogs = state.backlogs.setdefault(customer_id, {})
+                backlogs[endpoint.id] = self._new_backlog(state, endpoint_ref)
+                self._count(state, 1)
+                self._spawn(state, self._run(state, endpoint_ref))
             self._backoff.wake(endpoint_ref)
         for backlog in backlogs.values():
             backlog.wake()
         self._wake_waiters()
 
-    async def _run(self, held: _PartitionState, endpoint_ref: EndpointRef) -> None:
+    def _new_backlog(self, state: _PartitionState, endpoint_ref: EndpointRef) -> BacklogDelivery:
+        return BacklogDelivery(
+            endpoint_ref,
+            state.owner,
+            state.context,
+            ports=self._ports,
+            deliverer=self._deliverer,
+            rules=self._rules,
+            on_change=self._wake_waiters,
+        )
+
+    async def _run(self, state: _PartitionState, endpoint_ref: EndpointRef) -> None:
         customer_id, endpoint_id = endpoint_ref
-        backlogs = held.backlogs[customer_id]
+        backlogs = state.backlogs[customer_id]
         try:
-            while not await self._ran(backlogs[endpoint_id]):
-                # Without one the endpoint's events would wait for ever.
-                backlogs[endpoint_id] = BacklogDelivery(
-                    endpoint_ref, held.owner, held.context, self._deps
-                )
+            while True:
+                try:
+                    await backlogs[endpoint_id].run()
+                    break
+                except PartitionStoppedError:
+                    raise
+                except Exception as error:  # noqa: BLE001
+                    # A bug of ours must not end it: the endpoint's events would wait for ever.
+                    self._ports.observer.crashed("", error)
+                    await state.context.wait(_CRASH_PAUSE_S)
+                backlogs[endpoint_id] = self._new_backlog(state, endpoint_ref)
         finally:
             del backlogs[endpoint_id]
             if not backlogs:
-                held.backlogs.pop(customer_id, None)
-            self._count(held, -1)
+                state.backlogs.pop(customer_id, None)
+            self._count(state, -1)
             self._wake_waiters()
-        # It may have been suspended anew while the last one ended.
-        self.changed(customer_id, held.context.partition)
+        # The endpoint may have been suspended again while this backlog ended.
+        self.changed(customer_id, state.context.partition)
 
-    async def _ran(self, backlog: BacklogDelivery) -> bool:
-        try:
-            await backlog.run()
-        except PartitionStoppedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end it for good
-            self._observer.crashed("", error)
-            await backlog.context.wait(_CRASH_PAUSE_S)
-            return False
-        return True
+    def _count(self, state: _PartitionState, change: int) -> None:
+        state.count += change
+        self._ports.observer.suspensions(state.context.partition, state.count)
 
-    def _count(self, held: _PartitionState, change: int) -> None:
-        held.count += change
-        self._observer.suspensions(held.context.partition, held.count)
+    def _spawn(self, state: _PartitionState, work: Coroutine[Any, Any, None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            state.tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Exception) and not isinstance(error, PartitionStoppedError):
+                self._ports.observer.crashed("", error)
 
-    def _spawn(self, held: _PartitionState, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        held.tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(held, done))
+        state.tasks.add(task)
+        task.add_done_callback(ended)
 
-    def _ended(self, held: _PartitionState, task: asyncio.Task[None]) -> None:
-        held.tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, Exception) and not isinstance(error, PartitionStoppedError):
-            self._observer.crashed("", error)
-
-    # -- deliveries ------------------------------------------------------------
+    # -- deliveries --------------------------------------------------------------
 
     def begin(self, endpoint_ref: EndpointRef) -> None:
-        """Note that an event is in hand for this endpoint."""
+        """Record that a delivery to this endpoint is in progress."""
         self._in_progress[endpoint_ref] = self._clock.now()
 
     def end(self, endpoint_ref: EndpointRef) -> None:
-        """Note that it is not any more."""
+        """Record that it ended."""
         self._in_progress.pop(endpoint_ref, None)
 
     def is_due(self, endpoint_ref: EndpointRef, outcome: Outcome) -> bool:
-        """Count an event that was accepted or given up; return whether to suspend now."""
+        """Count exhausted events in a row; return whether to suspend the endpoint now."""
         if outcome.accepted:
             if self._given_up:
                 del self._given_up[endpoint_ref]
@@ -224,11 +245,7 @@ class SuspensionManager:
         return self._given_up[endpoint_ref] >= self._rules.after
 
     async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> None:
-        """Suspend the endpoint; return once its events are set aside.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
-        """
+        """Suspend the endpoint; return once its new events are deferred."""
         if endpoint_ref in self._suspending:
             return
         self._suspending.add(endpoint_ref)
@@ -241,75 +258,69 @@ class SuspensionManager:
     async def _suspend(
         self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext
     ) -> None:
-        while (held := self._held.get(context.partition)) is None:
-            await self._next_pulse(context)
-        letters_from = await self._end_of_letters(context)
+        while (state := self._partitions.get(context.partition)) is None:
+            await self._wait_for_change(context)
+        letters_from = await until_answered(
+            lambda: self._ports.letters.end(context.partition), context
+        )
         await context.wait_for_ownership()
         endpoint = self._endpoint(endpoint_ref)
         if endpoint is None or endpoint.suspension is not None:
             return
-        command = SuspendEndpoint(
-            customer_id=endpoint_ref[0],
-            id=f"cmd_{uuid4().hex}",
-            at=self._clock.now(),
-            endpoint_id=endpoint_ref[1],
+        command = endpoint_command(
+            SuspendEndpoint,
+            endpoint_ref,
+            self._clock,
             why=why,
-            owner=held.owner,
+            owner=state.owner,
             letters_from=letters_from,
         )
         try:
-            await self._commands.submit(command)
+            await self._ports.commands.submit(command)
         except RecordRefusedError:
-            # The endpoint stays as it is. The next event that it exhausts suspends it again.
+            # The endpoint stays as it is. Its next exhausted event suspends it.
             return
         while (tenant := self._tenants.get(endpoint_ref[0])) is not None:
             if tenant.result_of(command.id) is not None:
-                self._observer.suspended(*endpoint_ref, why)
+                self._ports.observer.suspended(*endpoint_ref, why)
                 return
-            await self._next_pulse(context)
+            await self._wait_for_change(context)
 
     async def defer(
         self, letter: DeadLetter, endpoint_ref: EndpointRef, context: PartitionContext
     ) -> bool:
-        """Bury a letter that is to be delivered later.
+        """Write the dead letter of a deferred event.
 
-        Returns whether it was: if not, the endpoint is not suspended any more.
-
-        Raises:
-            PartitionStoppedError: The partition stopped before that.
+        Return False, with nothing written, if the endpoint is not suspended any more.
         """
         while True:
             endpoint = self._endpoint(endpoint_ref)
             if endpoint is None or endpoint.suspension is None:
                 return False
-            held = self._held.get(context.partition)
-            backlog = None if held is None else held.backlog(endpoint_ref)
-            if (
-                held is not None
-                and backlog is not None
-                and not backlog.closing
-                and endpoint.suspension.owner == held.owner
-            ):
+            state = self._partitions.get(context.partition)
+            backlog = None
+            if state is not None and endpoint.suspension.owner == state.owner:
+                backlog = state.backlogs.get(endpoint_ref[0], {}).get(endpoint_ref[1])
+            if backlog is not None and not backlog.closing:
                 break
-            await self._next_pulse(context)
-        # Not a moment between the look and this: from here on the drain waits for it.
+            await self._wait_for_change(context)
+        # In the same step as the check: from here on the backlog waits for this event.
         backlog.pending += 1
         try:
             await context.wait_for_ownership()
-            await self._dead_letters.bury(letter)
+            await self._ports.dead_letters.bury(letter)
         finally:
             backlog.pending -= 1
             backlog.wake()
         return True
 
-    # -- lanes that are full -----------------------------------------------------
+    # -- full queues -------------------------------------------------------------
 
     def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
-        """Suspend what the customer's line waits for, if that does not accept, or is slow.
+        """Suspend the customer's endpoints that block its queue: in backoff, or slow.
 
-        Slow by its own wish, too: whoever limits its rate gets what is set aside at that rate.
-
-        A line is full, too, where a customer has much at once; that is soon over.
+        An endpoint with a rate limit is slow on purpose; it gets its deferred events at that rate.
+        A queue is also full after a burst; that is over soon.
         """
         customer_id = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else ""
         tenant = self._tenants.get(customer_id)
@@ -323,42 +334,34 @@ class SuspensionManager:
                 self._relieve(endpoint_ref, context)
 
     def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
-        """Suspend the endpoint in trouble that the longest line waits for."""
-        in_backoff = self._backoff.waiting_endpoints(failed=_IN_BACKOFF)
+        """Suspend the endpoint in backoff that blocks the longest queue."""
+        in_backoff = self._backoff.waiting_endpoints(failed=_FAILED_ATTEMPTS_MIN)
         if in_backoff:
-            self._relieve(
-                max(in_backoff, key=lambda endpoint_ref: length(endpoint_ref[0].encode())), context
-            )
+            longest = max(in_backoff, key=lambda endpoint_ref: length(endpoint_ref[0].encode()))
+            self._relieve(longest, context)
 
     def _relieve(self, endpoint_ref: EndpointRef, context: PartitionContext) -> None:
         endpoint = self._endpoint(endpoint_ref)
-        held = self._held.get(context.partition)
+        state = self._partitions.get(context.partition)
         if (
             self._rules.after
-            and held is not None
+            and state is not None
             and endpoint is not None
             and endpoint.suspension is None
             and endpoint_ref not in self._suspending
         ):
-            self._spawn(held, self.suspend(endpoint_ref, "behind", context))
+            self._spawn(state, self.suspend(endpoint_ref, "behind", context))
 
     def _wake_waiters(self) -> None:
-        if self._pulse is not None:
-            self._pulse.set_result(None)
-            self._pulse = None
+        if self._change is not None:
+            self._change.set_result(None)
+            self._change = None
 
-    async def _next_pulse(self, context: PartitionContext) -> None:
-        if self._pulse is None:
-            self._pulse = asyncio.get_running_loop().create_future()
-        await context.wait(None, or_until=self._pulse)
+    async def _wait_for_change(self, context: PartitionContext) -> None:
+        if self._change is None:
+            self._change = asyncio.get_running_loop().create_future()
+        await context.wait(None, or_until=self._change)
 
     def _endpoint(self, endpoint_ref: EndpointRef) -> Endpoint | None:
         tenant = self._tenants.get(endpoint_ref[0])
         return None if tenant is None else tenant.endpoint(endpoint_ref[1])
-
-    async def _end_of_letters(self, context: PartitionContext) -> int:
-        while True:
-            try:
-                return await self._letters.end(context.partition)
-            except BrokerError:
-                await context.wait(_BROKER_PAUSE_S)

@@ -12,10 +12,10 @@ from hookseal.errors import BrokerError
 from hookseal.telemetry import metrics
 
 if TYPE_CHECKING:
+    from hookseal.delivery.suspension import SuspensionManager
     from hookseal.local.leases import Leases
     from hookseal.local.runtime.partition_runner import StorePartitionRunner
     from hookseal.local.store import Store
-    from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
 
@@ -32,7 +32,7 @@ class PartitionAssignment:
         store: Store,
         leases: Leases,
         runner: StorePartitionRunner,
-        suspended_endpoints: SuspendedEndpointRunner,
+        suspended_endpoints: SuspensionManager,
     ) -> None:
         self._store = store
         self._all_partitions = frozenset(range(store.partitions))
@@ -93,7 +93,7 @@ class PartitionAssignment:
                 self._running[one] = token
                 self._runner.start(one)
         await self._suspended_endpoints.assign(set(self._running))
-        _log.info("worker.assigned", partitions=sorted(self._running))
+        _log.info("worker.partitions_assigned", partitions=sorted(self._running))
 
     async def _keep_reporting(self) -> None:
         while True:

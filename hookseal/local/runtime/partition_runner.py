@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hookseal.delivery.ordering import Limits, Pressure
     from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import Gate
-    from hookseal.delivery.ports import Clock, Observer
+    from hookseal.delivery.ports import Clock
     from hookseal.local.store import Store
+    from hookseal.telemetry.observer import Observer
 
 _AT_A_TIME = 100
 _WAIT_S = 1.0
@@ -76,7 +77,7 @@ class StorePartitionRunner:
         self._gate = gate
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = ordering_keys_for(ordering, deliver)
+        self._ordering_keys = ordering_keys_for(ordering, deliver.customers)
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time
@@ -104,10 +105,10 @@ class StorePartitionRunner:
     def report(self) -> None:
         for running in self._running.values():
             if running.scheduler is not None:
-                self._observer.in_hand(
+                self._observer.in_progress(
                     running.partition,
                     attempts=running.scheduler.context.in_flight,
-                    lines=running.scheduler.queues,
+                    queues=running.scheduler.queues,
                     oldest_s=running.scheduler.oldest_s,
                 )
 
@@ -205,4 +206,4 @@ class StorePartitionRunner:
             task.cancel()
         await asyncio.wait((run, telling))
         await self._tell(running)
-        self._observer.in_hand(running.partition, attempts=0, lines=0, oldest_s=0.0)
+        self._observer.in_progress(running.partition, attempts=0, queues=0, oldest_s=0.0)

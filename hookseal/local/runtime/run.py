@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from hookseal.config import load
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock
 from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
 from hookseal.local.runtime.service import LocalService
@@ -77,7 +77,7 @@ async def _serve(
     note: Callable[[str], None],
 ) -> None:
     ordering = resolve_ordering(settings, requested)
-    opened = open_store(settings, ordering, SystemClock())
+    opened = open_store(settings, ordering, Clock())
     if spool is not None and opened.memory is None:
         raise ConfigurationError(
             "options_conflict", "What is in Redis is kept without a spool.", field="--spool"

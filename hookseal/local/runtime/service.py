@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from hookseal.api.factory import ApiParts, build
 from hookseal.api.server import HttpServer, listen_tcp
-from hookseal.delivery.clock import SystemClock
+from hookseal.delivery.ports import Clock, Ports
 from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
@@ -26,16 +26,13 @@ from hookseal.local.retention import RetentionJob
 from hookseal.local.runtime.assignment import PartitionAssignment
 from hookseal.local.runtime.partition_runner import StorePartitionRunner
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
-from hookseal.runtime.egress import build_transport, warn_of_open_egress
-from hookseal.runtime.engine import build_engine
-from hookseal.runtime.serving import say_what_is_open, url_check
-from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
+from hookseal.runtime.engine import build_engine, build_transport, warn_of_open_egress
+from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
-from hookseal.telemetry.observer import TelemetryObserver
-from hookseal.telemetry.traces import tracing_to
+from hookseal.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
@@ -61,11 +58,11 @@ class LocalService:
         self._opened = opened
         self._host = host
         self._port = port
-        self._clock = SystemClock()
+        self._clock = Clock()
         self._codec = settings.tenant_codec()
         store, clock = opened.store, self._clock
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
-        self._observer = TelemetryObserver(
+        self._observer = Observer(
             attempts=self._attempt_log if settings.delivery_log else None,
             storm_per_minute=settings.storm_dead_letters_per_minute,
         )
@@ -98,7 +95,7 @@ class LocalService:
             ConfigurationError: As the store's `start`; `master_key_wrong`.
             OSError: The port cannot be listened on.
         """
-        say_what_is_open(self._settings)
+        warn_of_admin_key(self._settings)
         warn_of_open_egress(self._settings)
         store = self._opened.store
         async with AsyncExitStack() as stack:
@@ -153,15 +150,18 @@ class LocalService:
         tenants = EngineTenants(self._model, clock, wait_s=settings.unknown_tenant_wait_s)
         deliver, suspensions = build_engine(
             settings,
-            tenants=tenants,
-            transport=self._transport,
-            commands=self._commands,
-            letters=LocalDeferredEvents(store, clock),
-            dead_letters=LocalDeadLetters(store, observer, clock),
-            router=LocalRouter(store, clock),
-            observer=observer,
-            clock=clock,
-            tracing=self._tracing,
+            Ports(
+                tenants=tenants,
+                transport=self._transport,
+                commands=self._commands,
+                letters=LocalDeferredEvents(store, clock),
+                dead_letters=LocalDeadLetters(store, observer, clock),
+                router=LocalRouter(store, clock),
+                observer=observer,
+                clock=clock,
+                gate=leases.gate,
+                tracing=self._tracing,
+            ),
         )
         self._model.on_change = suspensions.changed
         runner = StorePartitionRunner(
@@ -178,18 +178,8 @@ class LocalService:
             each=settings.attempts_each,
             grace_s=settings.shutdown_grace_s,
         )
-        suspended_endpoints = SuspendedEndpointRunner(
-            suspensions=suspensions,
-            catch_up=tenants.catch_up,
-            gate=leases.gate,
-            observer=observer,
-            clock=clock,
-            at_a_time=settings.max_in_flight,
-            each=settings.max_in_flight_per_customer,
-            grace_s=settings.shutdown_grace_s,
-        )
         return PartitionAssignment(
-            store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints
+            store=store, leases=leases, runner=runner, suspended_endpoints=suspensions
         )
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:

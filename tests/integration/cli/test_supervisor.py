@@ -87,7 +87,7 @@ async def up(crew: Process, *names: str) -> None:
 
 def codes(crew: Process) -> list[str]:
     """Return how workers ended by themselves."""
-    return [line["code"] for line in crew.events("worker.child_ended")]
+    return [line["code"] for line in crew.events("worker.process_exited")]
 
 
 class TestRunning:
@@ -96,7 +96,7 @@ class TestRunning:
 
         await up(crew, "a", "b", "c")
 
-        told_of = {line["worker"]: line["pid"] for line in crew.events("worker.child_started")}
+        told_of = {line["worker"]: line["pid"] for line in crew.events("worker.process_started")}
         assert told_of == {number: pids(crew, name)[0] for number, name in enumerate("abc")}
 
     async def test_ctrl_c_in_a_terminal_does_not_reach_the_workers_themselves(
@@ -216,7 +216,7 @@ class TestRestart:
 
         await crew.until(lambda: len(codes(crew)) >= 4)
 
-        waits = [line["again_in_s"] for line in crew.events("worker.child_ended")]
+        waits = [line["restart_delay_s"] for line in crew.events("worker.process_exited")]
         assert waits[:4] == [0.01, 0.02, 0.04, 0.04]
         assert set(codes(crew)) == {"exit_1"}
 
@@ -225,7 +225,7 @@ class TestRestart:
 
         await crew.until(lambda: len(codes(crew)) >= 3)
 
-        waits = {line["again_in_s"] for line in crew.events("worker.child_ended")}
+        waits = {line["restart_delay_s"] for line in crew.events("worker.process_exited")}
         assert waits == {0.01}
 
     async def test_one_that_ends_at_once_again_and_again_ends_them_all_with_its_status(
@@ -235,7 +235,7 @@ class TestRestart:
 
         status = await crew.ended()
 
-        (line,) = crew.events("worker.given_up")
+        (line,) = crew.events("worker.restart_limit_reached")
         assert status == 78
         assert (line["worker"], line["code"], line["ends"]) == (1, "exit_78", 6)
         assert codes(crew) == ["exit_78"] * 5

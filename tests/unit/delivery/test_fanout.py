@@ -24,7 +24,7 @@ class TestFanout:
         )
         engine.tenants.held["acme"] = tenant
 
-        await engine.fanout.deliver(an_event(), tenant, engine.context())
+        await engine.deliver.fan_out(an_event(), tenant, engine.context())
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_3"]
 
@@ -32,7 +32,7 @@ class TestFanout:
         engine = Engine()
         tenant = a_tenant("acme", an_endpoint(event_types=("invoice.*",)))
 
-        await engine.fanout.deliver(an_event(), tenant, engine.context())
+        await engine.deliver.fan_out(an_event(), tenant, engine.context())
 
         assert engine.observer.skips == ["evt_7"]
         assert engine.transport.requests == []
@@ -43,7 +43,7 @@ class TestFanout:
         engine.transport.script("ep_1", 500, 500)
         engine.transport.script("ep_3", 410)
 
-        await engine.fanout.deliver(an_event(), tenant, engine.context())
+        await engine.deliver.fan_out(an_event(), tenant, engine.context())
 
         letters = {letter.endpoint_id: letter for letter in engine.dead_letters.letters}
         assert {name: letter.reason for name, letter in letters.items()} == {
@@ -57,7 +57,7 @@ class TestFanout:
         tenant = a_tenant("acme", an_endpoint(enabled=False))
         engine = Engine(tenant)
 
-        await engine.fanout.deliver(an_event(), tenant, engine.context())
+        await engine.deliver.fan_out(an_event(), tenant, engine.context())
 
         assert engine.dead_letters.reasons == ["endpoint_disabled"]
 
@@ -66,7 +66,7 @@ class TestFanout:
         engine = Engine(tenant)
         record = a_record(None, (REPLAY_HEADER, b"0/5"), (ENDPOINT_ID_HEADER, b"ep_2"))
 
-        await engine.fanout.deliver(an_event(record), tenant, engine.context())
+        await engine.deliver.fan_out(an_event(record), tenant, engine.context())
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
 
@@ -77,7 +77,7 @@ class TestFanout:
         notice = endpoint_test("acme", "ep_2", "evt_test_1")
 
         event = an_event(a_record(notice.value, *notice.headers))
-        await engine.fanout.deliver(event, tenant, engine.context())
+        await engine.deliver.fan_out(event, tenant, engine.context())
 
         assert [url[-4:] for url in engine.transport.urls] == ["ep_2"]
 
@@ -91,7 +91,7 @@ class TestFanout:
         engine = Engine(tenant)
 
         event = an_event(a_record({"type": "hookseal.key.changed", "data": {}}))
-        await engine.fanout.deliver(event, tenant, engine.context())
+        await engine.deliver.fan_out(event, tenant, engine.context())
 
         assert sorted(url[-4:] for url in engine.transport.urls) == ["ep_1", "ep_2"]
         assert engine.dead_letters.letters == []
@@ -100,7 +100,7 @@ class TestFanout:
         tenant = a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2"))
         engine = Engine(tenant)
 
-        await engine.fanout.deliver(
+        await engine.deliver.fan_out(
             an_event(a_record(None, (REPLAY_HEADER, b"0/5"))), tenant, engine.context()
         )
 
@@ -113,7 +113,7 @@ class TestFanout:
         engine.transport.script("ep_1", 500)
         context = engine.context()
 
-        delivering = asyncio.create_task(engine.fanout.deliver(an_event(), tenant, context))
+        delivering = asyncio.create_task(engine.deliver.fan_out(an_event(), tenant, context))
         await clock.asleep.wait()
         await engine.observer.first_outcome.wait()
         context.stop()

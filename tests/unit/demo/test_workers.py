@@ -27,8 +27,8 @@ def an_attempt(number: int, code: str = "http_503", event_id: str = "evt_1") -> 
 
 def test_the_latest_assignment_counts() -> None:
     log = a_log(
-        {"event": "worker.assigned", "partitions": [0, 1]},
-        {"event": "worker.assigned", "partitions": [1]},
+        {"event": "worker.partitions_assigned", "partitions": [0, 1]},
+        {"event": "worker.partitions_assigned", "partitions": [1]},
     )
 
     assert log.partitions == (1,)
@@ -56,7 +56,7 @@ def test_what_is_no_line_of_ours_is_passed_over() -> None:
 
 
 def test_a_line_that_is_not_complete_waits_for_its_rest() -> None:
-    line = json.dumps({"event": "worker.assigned", "partitions": [3]}).encode() + b"\n"
+    line = json.dumps({"event": "worker.partitions_assigned", "partitions": [3]}).encode() + b"\n"
     log = WorkLog()
 
     log.read(line[:9])

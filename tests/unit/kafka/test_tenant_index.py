@@ -66,7 +66,7 @@ class TestTenantIndex:
 
         assert (holder, index.customer_of("k1")) == ("acme", "acme")
         (record,) = caplog.records
-        assert "tenants.key_taken" in str(record.msg)
+        assert "tenants.api_key_conflict" in str(record.msg)
         assert record.levelname == "ERROR"
 
     @pytest.mark.parametrize(

@@ -82,5 +82,5 @@ class TestFaults:
         assert code == "tenants_failed"
         # Whatever another test had structlog do, it all comes to the standard logger.
         said = [str(record.msg) for record in caplog.records]
-        assert sum("tenants.crashed" in text for text in said) == 2
-        assert sum("tenants.away" in text for text in said) == 1
+        assert sum("tenants.internal_error" in text for text in said) == 2
+        assert sum("tenants.read_failed" in text for text in said) == 1

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver
 
 from hookseal.delivery.ports import Answer
 from hookseal.errors import AttemptError, HooksealError, SealError
-from hookseal.outbound.client import DNS_NAMES_AS_THEY_STAND
+from hookseal.outbound.client import DNS_FLAGS
 from hookseal.outbound.guard import EgressPolicy
 from tests import hostile
 from tests.conditions import until
@@ -288,7 +288,7 @@ class TestTheTransport:
     def test_asks_for_names_without_the_search_list(self) -> None:
         flags = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES
 
-        assert flags == DNS_NAMES_AS_THEY_STAND
+        assert flags == DNS_FLAGS
 
     async def test_opens_with_the_first_request(self) -> None:
         transport = a_transport()

@@ -6,7 +6,7 @@ import pytest
 from yarl import URL
 
 from hookseal.errors import SealError
-from hookseal.outbound.request import Destination, destination_of, message_of
+from hookseal.outbound.exchange import Destination, destination_of, message_of
 
 BODY = b'{"protected":"e30"}'
 

@@ -15,21 +15,21 @@ from hookseal.telemetry.logs import logger, logging_config
 
 logging.config.dictConfig(logging_config({level!r}, "json"))
 ours = structlog.stdlib.get_logger("hookseal.worker")
-ours.debug("lane.waiting", partition=1)
+ours.debug("delivery.retry_scheduled", partition=1)
 ours.info("delivery.attempted", customer_id="käufer", attempt=1, duration_s=0.25, status=None)
 ours.bind(worker=3).info("delivery.%s", "traced")
 logger("hookseal.api").info("api.asked")
 wrapped = structlog.wrap_logger(
     logging.getLogger("hookseal.kafka"), wrapper_class=structlog.stdlib.BoundLogger
 )
-wrapped.warning("registry.forged", offset=7)
+wrapped.warning("tenants.unauthenticated_record", offset=7)
 wrapped.debug("registry.read")
 logging.getLogger("aiokafka").info("chatter")
 logging.getLogger("aiokafka").warning("trouble with %s", "a broker")
 try:
     1 / 0
 except ZeroDivisionError as error:
-    ours.error("delivery.crashed", exc_info=error)
+    ours.error("delivery.internal_error", exc_info=error)
 """
 
 
@@ -72,21 +72,21 @@ def test_what_is_bound_and_what_is_filled_in_is_in_the_line(
 
 def test_lines_of_libraries_look_alike(said: dict[str, dict[str, Any]]) -> None:
     assert said["api.asked"]["logger"] == "hookseal.api"
-    assert said["registry.forged"]["offset"] == 7
-    assert said["registry.forged"]["logger"] == "hookseal.kafka"
+    assert said["tenants.unauthenticated_record"]["offset"] == 7
+    assert said["tenants.unauthenticated_record"]["logger"] == "hookseal.kafka"
     assert said["trouble with a broker"]["level"] == "warning"
     assert set(said["trouble with a broker"]) == {"event", "level", "logger", "timestamp"}
 
 
 def test_what_is_less_severe_is_left_out(said: dict[str, dict[str, Any]]) -> None:
-    assert "lane.waiting" not in said
+    assert "delivery.retry_scheduled" not in said
     assert "registry.read" not in said
     assert "chatter" not in said
     assert [
         line["event"] for line in lines("ERROR") if line["logger"].startswith("hookseal.w")
-    ] == ["delivery.crashed"]
+    ] == ["delivery.internal_error"]
 
 
 def test_a_crash_shows_where_it_happened(said: dict[str, dict[str, Any]]) -> None:
-    assert "ZeroDivisionError" in said["delivery.crashed"]["exception"]
-    assert "exc_info" not in said["delivery.crashed"]
+    assert "ZeroDivisionError" in said["delivery.internal_error"]["exception"]
+    assert "exc_info" not in said["delivery.internal_error"]

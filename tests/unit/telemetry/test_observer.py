@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 
 from hookseal.domain.attempt import Attempt
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.telemetry.observer import TelemetryObserver, write_failure_counter
+from hookseal.telemetry.observer import Observer, write_failure_counter
 from tests.builders import a_record, an_event
 
 
@@ -32,13 +32,13 @@ class TestDeadLetters:
         labels = {"reason": "misrouted", "category": "platform"}
         before = value_of("hookseal_dead_letters_total", **labels)
 
-        TelemetryObserver().buried(a_letter("misrouted"))
+        Observer().buried(a_letter("misrouted"))
 
         assert value_of("hookseal_dead_letters_total", **labels) == before + 1
 
     def test_that_cannot_be_written_are_held_until_they_are(self) -> None:
         failures = value_of("hookseal_dead_letter_write_failures_total")
-        observer = TelemetryObserver()
+        observer = Observer()
 
         observer.bury_failed(1)
         observer.bury_failed(2)
@@ -49,7 +49,7 @@ class TestDeadLetters:
         assert value_of("hookseal_dead_letter_write_failures_total") == failures + 2
 
     def test_of_one_tenant_in_great_number_are_a_storm(self) -> None:
-        observer = TelemetryObserver(storm_per_minute=3)
+        observer = Observer(storm_per_minute=3)
 
         for _ in range(2):
             observer.buried(a_letter("endpoint_disabled"))
@@ -62,7 +62,7 @@ class TestDeadLetters:
 class TestAttempts:
     def test_are_noted_one_by_one(self) -> None:
         notes = AttemptNotes()
-        observer = TelemetryObserver(attempts=notes)
+        observer = Observer(attempts=notes)
 
         observer.attempted(an_event(), "acme", Attempt("ep_1", 2, 5, "http_503", 503, 0.1, "key-1"))
 
@@ -85,7 +85,7 @@ class TestWriteFailures:
 class TestShortages:
     def test_are_counted_and_logged_at_once_then_once_a_minute(self) -> None:
         now = [1000.0]
-        observer = TelemetryObserver(monotonic=lambda: now[0])
+        observer = Observer(monotonic=lambda: now[0])
         labels = {"resource": "descriptors"}
         before = value_of("hookseal_resource_exhausted_total", **labels)
 

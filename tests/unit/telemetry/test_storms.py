@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hookseal.telemetry.storms import StormWatch
+from hookseal.telemetry.observer import StormWatch
 
 
 class Minutes:

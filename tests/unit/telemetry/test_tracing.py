@@ -8,10 +8,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from hookseal.delivery.tracing import Tracing
 from hookseal.domain.attempt import Outcome
 from hookseal.errors import ConfigurationError
-from hookseal.telemetry.traces import tracing_to
-from hookseal.telemetry.tracing import OtelTracing
+from hookseal.runtime.process import tracing_to
 from tests.builders import a_record, an_event
 from tests.engine import Engine
 
@@ -27,7 +27,7 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 class Case:
     def __init__(self) -> None:
-        self.tracing = OtelTracing("http://127.0.0.1:1", "test")
+        self.tracing = Tracing("http://127.0.0.1:1", "test")
         self._kept = InMemorySpanExporter()
         self.tracing._provider._active_span_processor._span_processors = ()
         self.tracing._provider.add_span_processor(SimpleSpanProcessor(self._kept))
@@ -117,7 +117,7 @@ class TestOff:
     def test_needs_the_extra_only_where_it_is_asked_for(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name in ("hookseal.telemetry.tracing", "opentelemetry.sdk.resources"):
+        for name in ("hookseal.delivery.tracing", "opentelemetry.sdk.resources"):
             monkeypatch.setitem(__import__("sys").modules, name, None)
 
         with pytest.raises(ConfigurationError) as refused:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hookseal.delivery.limits.backoff_waits import BackoffWaits
-from hookseal.delivery.limits.permits import Permit
+from hookseal.delivery.limits.concurrency import Permit
 from hookseal.delivery.limits.rate import Throttle
 from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
 from hookseal.domain.limits import EndpointLimits

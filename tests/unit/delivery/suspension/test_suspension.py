@@ -98,7 +98,7 @@ async def case() -> Any:
     made = Case()
     yield made
     made.context.stop()
-    await made.engine.suspensions.stop(0, grace_s=0)
+    await made.engine.suspensions.stop({0})
     assert made.engine.observer.crashes == []
 
 
@@ -431,7 +431,7 @@ class TestTakingOver:
         await case.deliver(2, 3, 4, 5)
         case.answers(200, 200, 503)
         await case.time_passes()
-        await case.engine.suspensions.stop(0, grace_s=1)
+        await case.engine.suspensions.stop({0})
         case.engine.restart()
         case.answers()
         case.take_over()
@@ -447,7 +447,7 @@ class TestTakingOver:
         assert endpoint is not None
         assert endpoint.suspension is not None
         before = endpoint.suspension.owner
-        await case.engine.suspensions.stop(0, grace_s=1)
+        await case.engine.suspensions.stop({0})
         case.engine.restart()
         case.take_over()
         await steps()
@@ -458,7 +458,7 @@ class TestTakingOver:
 
     async def test_nothing_is_set_aside_before_it_is_in_our_hands(self, case: Case) -> None:
         await case.suspended()
-        await case.engine.suspensions.stop(0, grace_s=1)
+        await case.engine.suspensions.stop({0})
         case.engine.restart()
         event = case.begin(2)
         await steps()
@@ -590,7 +590,7 @@ class TestCommandsThatKafkaRefuses:
     async def test_are_sent_again_when_a_partition_is_taken_over(self, case: Case) -> None:
         await case.suspended()
         await case.deliver(2)
-        await case.engine.suspensions.stop(0, grace_s=0)
+        await case.engine.suspensions.stop({0})
         case.engine.commands.refused = (ClaimSuspension,)
         case.engine.restart()
         case.take_over()

@@ -1,8 +1,7 @@
 """The delivery log: one record per attempt on `deliveries`.
 
-It must not slow down deliveries. An attempt is encoded into a buffer, and a task sends whole
-batches every 0.25 s. Nothing waits for an acknowledgement: records that Kafka does not take in time
-are dropped and counted. The log is best effort, deliveries are not.
+An attempt is encoded into a buffer, and a task sends whole batches every 0.25 s. No delivery waits
+for it: records that Kafka does not acknowledge in time are dropped and counted.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ _log = logging.getLogger(__name__)
 _LINGER_S = 0.25
 _BATCH_BYTES = 256 * 1024
 _BATCH_MIN_BYTES = 1024
-# Some 10 s of a busy worker, some 5 MB.
+# About 10 s of a busy worker, 5 MB.
 _BUFFER_RECORDS = 20_000
 _ACKNOWLEDGED_WITHIN_S = 5.0
 _FLUSH_AT_CLOSE_S = 5.0
 _RECONNECT_S = 5.0
 
-_Waiting = tuple[int, bytes, bytes]
+_Buffered = tuple[int, bytes, bytes]
 
 
 class KafkaAttemptLog:
@@ -57,13 +56,13 @@ class KafkaAttemptLog:
         on_dropped: Callable[[int], None],
         buffer_records: int = _BUFFER_RECORDS,
     ) -> None:
-        """Hold at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
+        """Keep at most `buffer_records` in memory; `on_dropped` gets the count of dropped ones."""
         self._cluster = cluster
         self._topic = names.deliveries
         self._on_dropped = on_dropped
-        self._room = buffer_records
+        self._buffer_max = buffer_records
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
-        self._buffers: dict[int, list[_Waiting]] = defaultdict(list)
+        self._buffers: dict[int, list[_Buffered]] = defaultdict(list)
         self._buffered = 0
         self._client: AIOKafkaProducer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -71,7 +70,7 @@ class KafkaAttemptLog:
         self._batch_bytes = _BATCH_BYTES
 
     async def start(self) -> None:
-        """Start to write. Never fails: without a broker, records are dropped, not deliveries."""
+        """Start to write. Never fails: without a broker, the records are dropped."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -87,27 +86,26 @@ class KafkaAttemptLog:
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
         """Buffer one attempt; returns at once."""
-        if self._buffered >= self._room:
+        if self._buffered >= self._buffer_max:
             self._on_dropped(1)
             return
         now = time.time()
         value = encode(record_of(event, customer_id, attempt, at=now, worker=self._worker))
-        # The event's partition, also where its key belongs to another one: what is told of
-        # an event stands under the same number as the event.
+        # The event's partition, also if its key belongs to another one: an event and its attempts
+        # have the same partition number.
         self._buffers[event.record.partition].append((int(now * 1000), customer_id.encode(), value))
         self._buffered += 1
 
     async def _run(self) -> None:
+        pause_s = _LINGER_S
         while not self._stopping.is_set():
-            await self._pause(_LINGER_S)
-            if self._buffered and not await self._flush():
-                # The buffer keeps what it can meanwhile.
-                await self._pause(_RECONNECT_S)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
+            pause_s = _LINGER_S
+            if self._buffered and not self._stopping.is_set() and not await self._flush():
+                # The buffer keeps new records meanwhile.
+                pause_s = _RECONNECT_S
 
     async def _flush(self) -> bool:
         """Write the buffered records; return whether a broker answered."""
@@ -122,10 +120,15 @@ class KafkaAttemptLog:
             async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
                 sent: list[tuple[int, asyncio.Future[Any]]] = []
                 for partition, records in buffers.items():
-                    with self._noting(failed):
-                        await self._send(client, partition, records, sent)
+                    with self._collecting(failed):
+                        for batch in _batches(client, records):
+                            future = await client.send_batch(
+                                batch, self._topic, partition=partition
+                            )
+                            future.add_done_callback(_retrieve_exception)
+                            sent.append((batch.record_count(), future))
                 for count, future in sent:
-                    with self._noting(failed):
+                    with self._collecting(failed):
                         await future
                         written += count
         except (KafkaError, TimeoutError) as error:
@@ -138,8 +141,8 @@ class KafkaAttemptLog:
         return written > 0
 
     @contextmanager
-    def _noting(self, failed: set[str]) -> Iterator[None]:
-        """Note a permanent error of one partition, and continue with the others."""
+    def _collecting(self, failed: set[str]) -> Iterator[None]:
+        """Add a permanent error of one partition to `failed`, and continue with the others."""
         try:
             yield
         except Exception as error:
@@ -147,34 +150,12 @@ class KafkaAttemptLog:
                 raise
             failed.add(type(error).__name__)
             if is_too_large(error):
-                # The topic's limit is below ours; the next batches fit at last.
+                # The topic has a lower limit than hookseal. The next batches will fit.
                 self._batch_bytes = max(_BATCH_MIN_BYTES, self._batch_bytes // 2)
-
-    async def _send(
-        self,
-        client: AIOKafkaProducer,
-        partition: int,
-        records: list[_Waiting],
-        sent: list[tuple[int, asyncio.Future[Any]]],
-    ) -> None:
-        for batch in self._batches(client, records):
-            future = await client.send_batch(batch, self._topic, partition=partition)
-            future.add_done_callback(_heard)
-            sent.append((batch.record_count(), future))
-
-    def _batches(self, client: AIOKafkaProducer, records: list[_Waiting]) -> list[Any]:
-        batches = [client.create_batch()]
-        for timestamp_ms, key, value in records:
-            if batches[-1].append(key=key, value=value, timestamp=timestamp_ms) is None:
-                batches.append(client.create_batch())
-                batches[-1].append(key=key, value=value, timestamp=timestamp_ms)
-        for batch in batches:
-            batch.close()
-        return batches
 
     async def _connected(self) -> AIOKafkaProducer | None:
         if self._client is None:
-            try:
+            with suppress(BrokerError):
                 self._client = await connect(
                     self._cluster,
                     # One acknowledgement is enough for a log that may have gaps.
@@ -182,8 +163,6 @@ class KafkaAttemptLog:
                     max_batch_size=self._batch_bytes,
                     request_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * 1000),
                 )
-            except BrokerError:
-                return None
         return self._client
 
     async def _disconnect(self) -> None:
@@ -194,7 +173,18 @@ class KafkaAttemptLog:
                     await client.stop()
 
 
-def _heard(future: asyncio.Future[Any]) -> None:
+def _batches(client: AIOKafkaProducer, records: list[_Buffered]) -> list[Any]:
+    batches = [client.create_batch()]
+    for timestamp_ms, key, value in records:
+        if batches[-1].append(key=key, value=value, timestamp=timestamp_ms) is None:
+            batches.append(client.create_batch())
+            batches[-1].append(key=key, value=value, timestamp=timestamp_ms)
+    for batch in batches:
+        batch.close()
+    return batches
+
+
+def _retrieve_exception(future: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a future that nothing awaits any more."""
     if not future.cancelled():
         future.exception()
