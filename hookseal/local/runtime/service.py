@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,11 +24,11 @@ from hookseal.local.letters import (
     LocalReplays,
 )
 from hookseal.local.retention import RetentionJob
-from hookseal.local.runtime.assignment import PartitionAssignment
-from hookseal.local.runtime.partition_runner import StorePartitionRunner
+from hookseal.local.runtime.assignment import PartitionAssignment, StoreSource
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.runtime.egress import build_transport, warn_of_open_egress
 from hookseal.runtime.engine import build_engine
+from hookseal.runtime.partition_runner import PartitionRunner
 from hookseal.runtime.serving import say_what_is_open, url_check
 from hookseal.runtime.suspended_endpoints import SuspendedEndpointRunner
 from hookseal.seal.api_keys import ApiKeys
@@ -164,11 +165,10 @@ class LocalService:
             tracing=self._tracing,
         )
         self._model.on_change = suspensions.changed
-        runner = StorePartitionRunner(
-            store=store,
-            deliver=deliver,
+        runner = PartitionRunner(
+            source=partial(StoreSource, store=store, leases=leases),
+            handler=deliver,
             catch_up=tenants.catch_up,
-            gate=leases.gate,
             observer=observer,
             clock=clock,
             ordering=settings.ordering,
@@ -189,7 +189,11 @@ class LocalService:
             grace_s=settings.shutdown_grace_s,
         )
         return PartitionAssignment(
-            store=store, leases=leases, runner=runner, suspended_endpoints=suspended_endpoints
+            store=store,
+            leases=leases,
+            runner=runner,
+            suspended_endpoints=suspended_endpoints,
+            observer=observer,
         )
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
