@@ -233,7 +233,7 @@ async def queue_check(settings: Settings) -> Check:
             await link.close()
     except HooksealError as error:
         return Check("queue", "fail", f"{error.code}: {error.message}")
-    return Check("queue", "ok", f"Redis {version} answers at {link.where}")
+    return Check("queue", "ok", f"Redis {version} answers at {link.host}")
 
 
 async def api_checks(settings: Settings) -> list[Check]:

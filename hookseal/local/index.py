@@ -1,4 +1,4 @@
-"""The lists of dead letters and attempts of a store, in SQLite as those of Kafka's topics."""
+"""Indexes of the dead letters and attempts of a store, in SQLite as those of Kafka's topics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from hookseal.dead_letters.index.letters import Letters
 from hookseal.errors import BrokerError
 from hookseal.kafka.topics import TopicNames
 from hookseal.local.attempts import ATTEMPTS_MAX
+from hookseal.local.jobs import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hookseal.dead_letters.index.file import IndexFile, Source
-    from hookseal.domain.record import Headers, Record
+    from hookseal.domain.record import Headers
     from hookseal.local.store import Log, Store
 
 _log = logging.getLogger(__name__)
@@ -31,27 +32,21 @@ _log = logging.getLogger(__name__)
 _NAMES = TopicNames()
 _AT_A_TIME = 1_000
 _PAUSE_S = 0.5
+# Rounds between two deletions of expired rows: 30 s.
 _TIDY_EVERY = 60
 
 _T = TypeVar("_T")
 
 
 class LocalLetters(Letters):
-    """`LetterPages` of a store.
-
-    Args:
-        folder: For the index file of this process, rebuilt at each start.
-    """
+    """`LetterPages` of a store; the index file in `folder` is rebuilt at each start."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         super().__init__(folder / "dead-letters.sqlite", _NAMES, partial(_Follower, store))
 
 
 class LocalAttempts(Attempts):
-    """`AttemptPages` of a store.
-
-    See `LocalLetters`.
-    """
+    """`AttemptPages` of a store; the index file in `folder` is rebuilt at each start."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         super().__init__(
@@ -71,14 +66,14 @@ class _Entry(NamedTuple):
 
 
 class _Follower:
-    """Follows the logs of a store: on request and periodically."""
+    """Follows the logs of a store, on request and periodically."""
 
     def __init__(self, store: Store, file: IndexFile, sources: Sequence[Source]) -> None:
         self._store = store
         self._file = file
         self._logs = [cast("Log", source.topic) for source in sources]
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hookseal-index")
-        self._at: dict[TopicPartition, int] = {}
+        self._next: dict[tuple[Log, int], int] = {}
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -89,14 +84,12 @@ class _Follower:
         self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        await cancel(self._task)
         self._threads.shutdown(wait=True)
         self._file.close()
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Do something with the file, in a thread.
+        """Run work on the file in a thread.
 
         Raises:
             ConfigurationError: `index_unusable`.
@@ -123,14 +116,14 @@ class _Follower:
                 await self._read_on()
         except TimeoutError:
             raise BrokerError(
-                "index_behind", "The index is still being read; ask again in a few seconds."
+                "index_behind", "The index is still being read. Retry in a few seconds."
             ) from None
 
     async def ends(self) -> dict[TopicPartition, int]:
         return {
-            TopicPartition(log, one): (await self._store.bounds(log, one))[1]
+            TopicPartition(log, partition): (await self._store.bounds(log, partition))[1]
             for log in self._logs
-            for one in range(self._store.partitions)
+            for partition in range(self._store.partitions)
         }
 
     async def _follow(self) -> None:
@@ -143,55 +136,44 @@ class _Follower:
                 if rounds % _TIDY_EVERY == 0:
                     await self._tidy()
             except BrokerError as error:
-                _log.warning("The index waits: %s", error.code)
-            except Exception:  # noqa: BLE001 - the waiting callers get it; the next turn retries
+                _log.warning("The index waits for the store: %s", error.code)
+            except Exception:  # noqa: BLE001 - queries raise it, and the next round retries
                 _log.exception("The index cannot be written.")
 
     async def _read_on(self) -> None:
-        # Shielded: a write in a thread continues after its caller is cancelled, and its position
+        # Shielded: a write in a thread continues after its caller is cancelled, and its offset
         # must be recorded.
         await asyncio.shield(asyncio.ensure_future(self._read_all()))
 
     async def _read_all(self) -> None:
         async with self._reading:
-            for place, end in (await self.ends()).items():
-                at = self._at.get(place)
-                if at is None or at > end:
-                    # New, or the store was emptied under us.
-                    at = (await self._store.bounds(cast("Log", place.topic), place.partition))[0]
-                    await self.run(partial(self._file.begin, place.topic, place.partition, at))
-                    self._at[place] = at
-                while self._at[place] < end:
-                    await self._take_some(place)
+            for log in self._logs:
+                for partition in range(self._store.partitions):
+                    start, end = await self._store.bounds(log, partition)
+                    at = self._next.get((log, partition))
+                    if at is None or at > end:
+                        # The index is new, or the store was emptied meanwhile.
+                        await self.run(partial(self._file.begin, log, partition, start))
+                        at = self._next[log, partition] = start
+                    while at < end:
+                        at = self._next[log, partition] = await self._read_some(log, partition, at)
 
-    async def _take_some(self, place: TopicPartition) -> None:
-        at = self._at[place]
-        log = cast("Log", place.topic)
-        found = await self._store.read(log, place.partition, at, _AT_A_TIME)
-        if found:
-            behind = found[-1].offset + 1
-        else:
-            _, behind = await self._store.bounds(log, place.partition)
-        entries = cast("Any", [_entry(record) for record in found])
-        batch = Batch(place.topic, place.partition, at, behind, entries)
+    async def _read_some(self, log: Log, partition: int, start: int) -> int:
+        """Index some records from an offset on; return the next offset."""
+        found = await self._store.read(log, partition, start, _AT_A_TIME)
+        after = found[-1].offset + 1 if found else (await self._store.bounds(log, partition))[1]
+        entries = [
+            _Entry(one.partition, one.offset, one.timestamp_ms, one.key, one.value, one.headers)
+            for one in found
+        ]
+        batch = Batch(log, partition, start, after, cast("Any", entries))
         await self.run(partial(self._file.take, [batch]))
-        self._at[place] = behind
+        return after
 
     async def _tidy(self) -> None:
         for log in self._logs:
             starts = {
-                one: (await self._store.bounds(log, one))[0]
-                for one in range(self._store.partitions)
+                partition: (await self._store.bounds(log, partition))[0]
+                for partition in range(self._store.partitions)
             }
             await self.run(partial(self._file.drop_below, log, starts))
-
-
-def _entry(record: Record) -> _Entry:
-    return _Entry(
-        record.partition,
-        record.offset,
-        record.timestamp_ms,
-        record.key,
-        record.value,
-        record.headers,
-    )

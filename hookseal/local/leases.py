@@ -1,18 +1,32 @@
-"""Which partitions are this process's, declared; and all of them, for a process that is alone."""
+"""Leases on partitions: which partitions this process delivers."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import socket
+import time
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+from hookseal.errors import BrokerError
+from hookseal.local import redis_scripts as scripts
+from hookseal.local.jobs import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hookseal.delivery.ordering.partition import Gate
+    from hookseal.local.redis_link import RedisLink
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
 
 
 class Leases(Protocol):
-    """The partitions that are ours."""
+    """The partitions that this process holds."""
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start to acquire partitions; `changed` is called when `held` may have changed."""
@@ -24,27 +38,22 @@ class Leases(Protocol):
         ...
 
     def gate(self, partition: int) -> Gate:
-        """Return the gate in front of attempts."""
+        """Return the gate that is open while the current lease of the partition is valid."""
         ...
 
     async def release(self, partitions: Collection[int]) -> None:
-        """Release partitions that have no running work."""
+        """Release those of these idle partitions that another process should have."""
         ...
 
     async def close(self) -> None:
-        """Leave everything to others."""
+        """Release all partitions."""
         ...
 
 
-class _Open:
-    is_open = True
-
-    async def opened(self) -> None:
-        await asyncio.Event().wait()
-
-
 class EveryPartition:
-    """`Leases` of a process that shares nothing."""
+    """`Leases` of the only process of a store."""
+
+    is_open = True
 
     def __init__(self, partitions: int) -> None:
         self.held = dict.fromkeys(range(partitions), "")
@@ -53,10 +62,150 @@ class EveryPartition:
         changed()
 
     def gate(self, partition: int) -> Gate:  # noqa: ARG002
-        return _Open()
+        return self
+
+    async def opened(self) -> None:
+        """Return at once: the gate is always open."""
 
     async def release(self, partitions: Collection[int]) -> None:
         pass
 
     async def close(self) -> None:
         pass
+
+
+class _Gate:
+    def __init__(self, leases: RedisLeases, partition: int) -> None:
+        self._leases = leases
+        self._partition = partition
+        self._token = leases.token(partition)
+
+    @property
+    def is_open(self) -> bool:
+        token = self._leases.token(self._partition)
+        return self._leases.is_sure and token is not None and token == self._token
+
+    async def opened(self) -> None:
+        await self._leases.next_heartbeat()
+
+
+class RedisLeases:
+    """`Leases` in Redis, renewed by a heartbeat.
+
+    The processes share the partitions evenly. A process with more than its share releases the
+    rest when they have no work in progress. A process without a heartbeat for `lease_s` loses
+    its leases. It knows that by its own clock, so that it starts no attempt then, not even
+    after it was frozen.
+
+    Args:
+        lease_s: Seconds after the last heartbeat until the leases expire.
+        heartbeat_s: Seconds between two heartbeats.
+        name: Unique, and the same after a restart: the process regains its leases at once.
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        partitions: int,
+        *,
+        lease_s: float,
+        heartbeat_s: float,
+        name: str = "",
+    ) -> None:
+        self._link = link
+        self._partitions = partitions
+        self._lease_s = lease_s
+        self._heartbeat_s = heartbeat_s
+        self._is_named = bool(name)
+        self._name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._keys = [link.key("processes"), link.key("holders")]
+        self._heartbeat = link.client.register_script(scripts.HEARTBEAT)
+        self._release = link.client.register_script(scripts.RELEASE)
+        self._tokens: dict[int, str] = {}
+        self._wanted: frozenset[int] = frozenset()
+        self._sure_until = 0.0
+        self._next_heartbeat: asyncio.Future[None] | None = None
+        self._changed: Callable[[], None] = lambda: None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def held(self) -> dict[int, str]:
+        return {one: token for one, token in self._tokens.items() if one in self._wanted}
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether no other process can have acquired our partitions."""
+        return time.monotonic() < self._sure_until
+
+    def token(self, partition: int) -> str | None:
+        """Return the token of our lease; None = we have none."""
+        return self._tokens.get(partition)
+
+    def gate(self, partition: int) -> _Gate:
+        return _Gate(self, partition)
+
+    async def next_heartbeat(self) -> None:
+        """Wait until Redis answers the next heartbeat."""
+        if self._next_heartbeat is None:
+            self._next_heartbeat = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._next_heartbeat)
+
+    async def release(self, partitions: Collection[int]) -> None:
+        going = [one for one in partitions if one in self._tokens and one not in self._wanted]
+        if going:
+            await self._leave(going, is_last=False)
+
+    async def close(self) -> None:
+        if self._task is None:
+            return
+        await cancel(self._task)
+        self._task = None
+        try:
+            await self._leave(list(self._tokens), is_last=True)
+        except BrokerError:
+            _log.warning("The leases were not released. They expire in %g s.", self._lease_s)
+
+    async def _leave(self, partitions: list[int], *, is_last: bool) -> None:
+        for partition in partitions:
+            self._tokens.pop(partition, None)
+        await self._link.ask(
+            self._release(keys=self._keys, args=[self._name, int(is_last), *partitions])
+        )
+
+    async def _run(self) -> None:
+        is_new = self._is_named
+        while True:
+            try:
+                if is_new:
+                    # New tokens: an earlier process of this name loses its leases.
+                    args = [self._name, 0, *range(self._partitions)]
+                    await self._link.ask(self._release(keys=self._keys, args=args))
+                is_new = False
+                await self._beat()
+                pause_s = self._heartbeat_s
+            except BrokerError as error:
+                _log.warning("%s", error.message)
+                pause_s = min(_RETRY_S, self._heartbeat_s)
+            await asyncio.sleep(pause_s)
+
+    async def _beat(self) -> None:
+        asked_at = time.monotonic()
+        lease_ms = round(self._lease_s * 1000)
+        args: list[str | int] = [self._name, uuid4().hex, lease_ms, self._partitions]
+        share, *found = await self._link.ask(self._heartbeat(keys=self._keys, args=args))
+        self._sure_until = asked_at + self._lease_s
+        tokens = {int(p): token.decode() for p, token in zip(found[::2], found[1::2], strict=True)}
+        # Keep the partitions that we run, before those that another process should have.
+        order = sorted(tokens, key=lambda one: (one not in self._wanted, one))
+        wanted = frozenset(order[:share])
+        has_changed = tokens != self._tokens or wanted != self._wanted
+        self._tokens, self._wanted = tokens, wanted
+        waiting, self._next_heartbeat = self._next_heartbeat, None
+        if waiting is not None:
+            waiting.set_result(None)
+        if has_changed:
+            self._changed()

@@ -1,4 +1,4 @@
-"""Dead letters in a store: buried, read back, settled, replayed."""
+"""Dead letters of a store: write, look up, defer, replay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hookseal.dead_letters.lookup import is_attempt_before
 from hookseal.dead_letters.replay.items import letter_items
-from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.attempt_record import decode
@@ -15,8 +14,7 @@ from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
-from hookseal.local.retry import retry_forever
-from hookseal.local.store import Write
+from hookseal.local.store import Write, record_at, retry_forever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,19 +28,17 @@ if TYPE_CHECKING:
     from hookseal.local.index import LocalAttempts, LocalLetters
     from hookseal.local.store import Store
 
+# Limits of one page of deferred events.
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
 _RECORDS_MAX = 5_000
 _READ = 500
-_REPLAYED_AT_A_TIME = 200
+_REPLAY_MAX = 200
 _ATTEMPTS_MAX = 100
 
 
 class LocalDeadLetters:
-    """`DeadLetters` in a store.
-
-    The owner starts the store.
-    """
+    """`DeadLetters` in a store."""
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
         self._store = store
@@ -65,8 +61,8 @@ class LocalDeadLetters:
             await self._store.append("dead-letters", [write])
 
         try:
-            # The last resort: an error that nobody expected must not lose the letter, nor end
-            # the partition without an alarm.
+            # Retry unexpected errors, too: they must not lose the letter, nor stop the partition
+            # without an alarm.
             await retry_forever(append, self._clock, failed, retried=Exception)
         finally:
             if failures:
@@ -75,10 +71,7 @@ class LocalDeadLetters:
 
 
 class LocalDeferredEvents:
-    """`DeferredEventStore` in a store.
-
-    The owner starts the store.
-    """
+    """`DeferredEventStore` in a store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -118,27 +111,15 @@ class LocalLetterRecords:
     """`LetterRecords` of a store."""
 
     def __init__(self, store: Store, attempts: LocalAttempts) -> None:
-        """Prepare; store and index are started by their owner."""
         self._store = store
         self._attempts = attempts
 
     async def get(self, partition: int, offset: int) -> Record | None:
-        """Return the dead letter at this offset, or None.
-
-        Raises:
-            BrokerError: `redis_unreachable`.
-        """
         if partition >= self._store.partitions:
             return None
-        found = await self._store.read("dead-letters", partition, offset, 1)
-        return found[0] if found and found[0].offset == offset else None
+        return await record_at(self._store, partition, offset)
 
     async def attempts(self, letter: Record) -> Sequence[AttemptRecord]:
-        """Return the attempts before a letter, oldest first.
-
-        Raises:
-            BrokerError: `redis_unreachable`.
-        """
         added = added_headers(letter.headers)
         if letter.key is None or "event-id" not in added or "endpoint-id" not in added:
             return []
@@ -159,10 +140,7 @@ class LocalLetterRecords:
 
 
 class LocalReplays:
-    """`Replays` in a store; concurrent requests replay each letter once.
-
-    The owner starts store and index.
-    """
+    """`Replays` in a store; concurrent requests replay each letter once."""
 
     def __init__(self, store: Store, index: LocalLetters) -> None:
         self._store = store
@@ -176,39 +154,33 @@ class LocalReplays:
         wanted: LetterFilter,
         *,
         limit: int | None = None,
-        per_s: float | None = None,
         wait_s: float | None = None,  # noqa: ARG002 - there is no lease to wait for
-        on_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Publish the letters' events again; return how many were published.
 
-        Args:
-            wanted: Which letters; those that were replayed already are passed over.
-            per_s: Rate limit in events/s; None = no limit.
+        Letters that were replayed before are skipped.
 
         Raises:
             BrokerError: `redis_unreachable`.
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
-        pace, done = Pace(per_s), 0
-        most = _REPLAYED_AT_A_TIME if per_s is None else max(1, min(int(per_s), 200))
+        done = 0
         for partition in sorted(await self._index.counts(todo)):
             after = -1
-            _, end = await self._store.bounds("dead-letters", partition)
-            while room := most if limit is None else min(most, limit - done):
-                places = await self._index.places(
+            end = (await self._store.bounds("dead-letters", partition))[1]
+            while room := _REPLAY_MAX if limit is None else min(_REPLAY_MAX, limit - done):
+                found = await self._index.places(
                     todo, partition, after=after, before=end, limit=room
                 )
-                if not places:
+                if not found:
                     break
-                records = [await self._at(partition, offset) for offset, _ in places]
-                items = letter_items([one for one in records if one is not None], dict(places))
+                records = [await record_at(self._store, partition, offset) for offset, _ in found]
+                items = letter_items([one for one in records if one is not None], dict(found))
                 for batch in items.batches():
-                    await pace.take(len(batch))
-                    now_ms = round(time.time() * 1000)
                     replayed = [(item.offset, item.timestamp_ms) for item in batch]
-                    published = await self._store.replay(
+                    now_ms = round(time.time() * 1000)
+                    done += await self._store.replay(
                         partition,
                         [
                             (item.offset, Write(partition, item.key, item.value, item.headers))
@@ -216,12 +188,6 @@ class LocalReplays:
                         ],
                         encode(ReplayEntry("", now_ms, 0, released=True, replayed=replayed)),
                     )
-                    done += published
-                    on_progress(published)
-                after = places[-1][0]
+                after = found[-1][0]
         await self._index.catch_up()
         return done
-
-    async def _at(self, partition: int, offset: int) -> Record | None:
-        found = await self._store.read("dead-letters", partition, offset, 1)
-        return found[0] if found and found[0].offset == offset else None

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
-from itertools import islice
+from collections import OrderedDict, deque
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from hookseal.domain.record import Position, Record
-from hookseal.errors import BrokerError, EventIdReusedError
-from hookseal.local.store import LOGS, REPEAT_WINDOW_S, Documents, Write
+from hookseal.errors import EventIdReusedError
+from hookseal.local.store import LOGS, REPEAT_WINDOW_S, Documents, Write, queue_full
 from hookseal.publishing.deduplication import Published, RecentIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hookseal.errors import BrokerError
     from hookseal.local.store import Log
 
 _IDS_MAX = 200_000
 _CHANGES_REMEMBERED = 10_000
 
 
-def queue_full() -> BrokerError:
-    """Return the error for an event that there is no room for."""
-    return BrokerError(
-        "queue_full", "As many events wait as there is room for.", field="HOOKSEAL_QUEUE_MAX_EVENTS"
-    )
-
-
 class _Log:
-    """One partition of a log: a stretch of records without a hole."""
+    """One partition of a log: records with consecutive offsets."""
 
     def __init__(self) -> None:
         self.start = 0
@@ -46,19 +40,14 @@ class _Log:
 
 
 class MemoryStore:
-    """A `Store` in the memory of this process."""
+    """A `Store` in the memory of this process; `now` returns seconds since the Unix epoch."""
 
     def __init__(self, partitions: int, *, now: Callable[[], float]) -> None:
-        """Create an empty store.
-
-        Args:
-            now: Returns seconds since the Unix epoch.
-        """
         self.partitions = partitions
         self._now = now
         self._events: list[OrderedDict[int, Record]] = [OrderedDict() for _ in range(partitions)]
         self._ends = [0] * partitions
-        self._arrived = asyncio.Condition()
+        self._news = asyncio.Condition()
         self._logs: dict[tuple[Log, int], _Log] = {
             (log, partition): _Log() for log in LOGS for partition in range(partitions)
         }
@@ -77,46 +66,35 @@ class MemoryStore:
     def why_not_ready(self) -> BrokerError | None:
         return None
 
-    # -- events ----------------------------------------------------------------
-
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
         now = self._now()
-        fresh: dict[int, int] = {}
-        places: list[Position | None] = []
-        marks: dict[bytes, int] = {}
+        positions: dict[int, Position] = {}
+        first: dict[bytes, int] = {}
         for index, write in enumerate(writes):
-            known = self._known(index, write, writes, marks, now)
-            places.append(known)
-            if known is None and (write.mark is None or marks[write.mark] == index):
-                fresh[index] = len(fresh)
+            if write.mark is None:
+                continue
+            known = self._recent.get(write.mark, now=now)
+            earlier = known or writes[first.setdefault(write.mark, index)]
+            if earlier.fingerprint != write.fingerprint:
+                raise EventIdReusedError(index)
+            if known is not None:
+                positions[index] = Position(known.partition, known.offset)
+        fresh = [
+            index
+            for index, write in enumerate(writes)
+            if index not in positions and (write.mark is None or first[write.mark] == index)
+        ]
         if room is not None and fresh and self._count() + len(fresh) > room:
-            raise queue_full()
+            raise queue_full(room)
         for index in fresh:
-            write = writes[index]
-            places[index] = place = self._put(write)
-            if write.mark is not None:
-                self._recent.remember(write.mark, Published(write.fingerprint, *place, now))
-        for index, write in enumerate(writes):
-            if places[index] is None and write.mark is not None:
-                places[index] = places[marks[write.mark]]
-        await self._tell()
-        return [place for place in places if place is not None]
-
-    def _known(
-        self,
-        index: int,
-        write: Write,
-        writes: Sequence[Write],
-        marks: dict[bytes, int],
-        now: float,
-    ) -> Position | None:
-        if write.mark is None:
-            return None
-        found = self._recent.get(write.mark, now=now)
-        first = writes[marks.setdefault(write.mark, index)]
-        if (first if found is None else found).fingerprint != write.fingerprint:
-            raise EventIdReusedError(index)
-        return None if found is None else Position(found.partition, found.offset)
+            mark, fingerprint = writes[index].mark, writes[index].fingerprint
+            positions[index] = position = self._put(writes[index])
+            if mark is not None:
+                self._recent.remember(mark, Published(fingerprint, *position, now))
+        await self._notify()
+        return [
+            positions[first.get(write.mark or b"", index)] for index, write in enumerate(writes)
+        ]
 
     def _put(self, write: Write) -> Position:
         offset = self._ends[write.partition]
@@ -128,12 +106,8 @@ class MemoryStore:
         self, partition: int, after: int, limit: int, *, wait_s: float
     ) -> Sequence[Record]:
         held = self._events[partition]
-        if next(reversed(held), -1) <= after:
-            try:
-                async with asyncio.timeout(wait_s), self._arrived:
-                    await self._arrived.wait_for(lambda: next(reversed(held), -1) > after)
-            except TimeoutError:
-                return []
+        if not await self._wait_for(lambda: next(reversed(held), -1) > after, wait_s):
+            return []
         first = max(after + 1, next(iter(held)))
         there = (held[offset] for offset in range(first, self._ends[partition]) if offset in held)
         return list(islice(there, limit))
@@ -144,8 +118,6 @@ class MemoryStore:
 
     async def unfinished(self) -> Sequence[int]:
         return [len(held) for held in self._events]
-
-    # -- logs --------------------------------------------------------------------
 
     async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
         for write in writes:
@@ -165,11 +137,8 @@ class MemoryStore:
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
         held = self._logs[log, partition]
-        count = 0
-        for record in held.records:
-            if record.timestamp_ms >= before_ms:
-                break
-            count += 1
+        old = takewhile(lambda record: record.timestamp_ms < before_ms, held.records)
+        count = sum(1 for _ in old)
         held.drop(count)
         if log == "dead-letters" and count:
             self._settled[partition] = {
@@ -178,7 +147,7 @@ class MemoryStore:
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
         self._settled[partition].update(offsets)
-        await self.append("replays", [_entry(partition, entry)])
+        await self.append("replays", [Write(partition, None, entry)])
 
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
@@ -188,22 +157,16 @@ class MemoryStore:
         for offset, write in todo:
             settled.add(offset)
             self._put(write)
-        await self.append("replays", [_entry(partition, entry)])
-        await self._tell()
+        await self.append("replays", [Write(partition, None, entry)])
+        await self._notify()
         return len(todo)
-
-    # -- tenants -----------------------------------------------------------------
 
     async def documents(self) -> Documents:
         return Documents(self._version, dict(self._documents), is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        if self._version <= since:
-            try:
-                async with asyncio.timeout(wait_s), self._arrived:
-                    await self._arrived.wait_for(lambda: self._version > since)
-            except TimeoutError:
-                return Documents(since, {}, is_all=False)
+        if not await self._wait_for(lambda: self._version > since, wait_s):
+            return Documents(since, {}, is_all=False)
         missed = self._version - since
         if missed > len(self._changed):
             return await self.documents()
@@ -228,35 +191,31 @@ class MemoryStore:
             self._put(notice)
         self._version += 1
         self._changed.append(customer_id)
-        await self._tell()
+        await self._notify()
         return self._version
 
-    # -- contents, for the spool ---------------------------------------------------
-
     def left(self) -> Mapping[str, int]:
-        """Return the number of unfinished events, dead letters and so on, by name."""
-        logs: Counter[str] = Counter()
-        for (log, _), held in self._logs.items():
-            logs[log] += len(held.records)
+        """Return the number of unfinished events, dead letters and tenants, by name."""
+        letters = (held for (log, _), held in self._logs.items() if log == "dead-letters")
         return {
             "events": self._count(),
-            "dead letters": logs["dead-letters"],
+            "dead letters": sum(len(held.records) for held in letters),
             "tenants": len(self._documents),
         }
 
     def all_documents(self) -> Mapping[str, bytes]:
-        """Return the tenants' documents, by customer id."""
+        """Return the tenant documents by customer id, for the spool."""
         return self._documents
 
     def records(self) -> Sequence[Record]:
-        """Return all events and logs, in their order within a partition."""
+        """Return all events and log records, in offset order within a partition."""
         found = [record for held in self._events for record in held.values()]
         for held in self._logs.values():
             found.extend(held.records)
         return found
 
     def settled(self) -> Sequence[Sequence[int]]:
-        """Return the offsets of the dead letters that are settled, by partition."""
+        """Return the offsets of settled dead letters, by partition."""
         return [sorted(one) for one in self._settled]
 
     def restore(
@@ -297,10 +256,15 @@ class MemoryStore:
     def _count(self) -> int:
         return sum(map(len, self._events))
 
-    async def _tell(self) -> None:
-        async with self._arrived:
-            self._arrived.notify_all()
+    async def _wait_for(self, is_there: Callable[[], bool], wait_s: float) -> bool:
+        if not is_there():
+            try:
+                async with asyncio.timeout(wait_s), self._news:
+                    await self._news.wait_for(is_there)
+            except TimeoutError:
+                return False
+        return True
 
-
-def _entry(partition: int, entry: bytes) -> Write:
-    return Write(partition, None, entry)
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()

@@ -1,9 +1,9 @@
-"""Lua scripts: what Redis must do atomically.
+"""Lua scripts: steps that Redis must execute atomically.
 
-A record is seven arguments: partition, headers, milliseconds, and, each with a `=` in front or
-empty where there is none, key, value, mark and fingerprint. Streams number their records `0-1`,
-`0-2`, …: an offset is that number less one. A stream goes on counting when records are taken
-out of it, and when all are.
+A record is seven arguments: partition, headers, timestamp in ms, key, value, mark and fingerprint.
+Each of the last four has a `=` in front, or is empty for nil. Streams number their records `0-1`,
+`0-2`, …: an offset is that number minus one. A stream continues to count when records are
+deleted.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ end
 """
 
 START = """
--- KEYS: meta. ARGV: form, partitions.
--- Returns the form and the number of partitions that the store has.
+-- KEYS: meta. ARGV: format, partitions.
+-- Returns the format and the number of partitions of the store.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'form', ARGV[1], 'partitions', ARGV[2])
 end
@@ -38,8 +38,8 @@ return redis.call('HMGET', KEYS[1], 'form', 'partitions')
 PUBLISH = (
     _ADD
     + """
--- KEYS: prefix. ARGV: room (-1 = no bound), window in ms, partitions, records.
--- Returns partition and offset of each; or 'full'; or 'reused' and an index.
+-- KEYS: prefix. ARGV: limit of unfinished events (-1 = none), window in ms, partitions, records.
+-- Returns partition and offset of each record; or 'full'; or 'reused' and an index.
 local writes = {}
 for at = 4, #ARGV, 7 do writes[#writes + 1] = record_at(at) end
 local known, first, fresh = {}, {}, 0
@@ -68,28 +68,28 @@ if room >= 0 and fresh > 0 then
   end
   if there + fresh > room then return {'full'} end
 end
-local places = {}
+local positions = {}
 for index, write in ipairs(writes) do
-  local place = known[index]
-  if not place and write.m and first[write.m] ~= index then place = known[first[write.m]] end
-  if not place then
-    place = {p = write.p, o = add(KEYS[1] .. 'events:' .. write.p, write), f = write.f}
-    known[index] = place
+  local position = known[index]
+  if not position and write.m and first[write.m] ~= index then position = known[first[write.m]] end
+  if not position then
+    position = {p = write.p, o = add(KEYS[1] .. 'events:' .. write.p, write), f = write.f}
+    known[index] = position
     if write.m then
-      redis.call('SET', KEYS[1] .. 'id:' .. write.m, cmsgpack.pack(place), 'PX', ARGV[2])
+      redis.call('SET', KEYS[1] .. 'id:' .. write.m, cmsgpack.pack(position), 'PX', ARGV[2])
     end
   end
-  places[#places + 1] = place.p
-  places[#places + 1] = place.o
+  positions[#positions + 1] = position.p
+  positions[#positions + 1] = position.o
 end
-return places
+return positions
 """
 )
 
 SETTLE = (
     _ADD
     + """
--- KEYS: settled, replays. ARGV: the entry's record, offsets.
+-- KEYS: settled, replays. ARGV: the ledger entry, offsets.
 for at = 8, #ARGV do redis.call('ZADD', KEYS[1], ARGV[at], ARGV[at]) end
 add(KEYS[2], record_at(1))
 """
@@ -98,8 +98,8 @@ add(KEYS[2], record_at(1))
 REPLAY = (
     _ADD
     + """
--- KEYS: settled, replays, events. ARGV: the entry's record; letters, the offset of each and a
--- record. Returns how many were published.
+-- KEYS: settled, replays, events. ARGV: the ledger entry; offset and record of each letter.
+-- Returns the number of published records.
 local published = 0
 for at = 8, #ARGV, 8 do
   if redis.call('ZADD', KEYS[1], 'NX', ARGV[at], ARGV[at]) == 1 then
@@ -115,9 +115,9 @@ return published
 CHANGE = (
     _ADD
     + """
--- KEYS: tenants, changes, events. ARGV: customer id, whether there is one before, the one
--- before, whether there is one after, the one after, changes to remember, a notice's record if any.
--- Returns the version after it, or -1.
+-- KEYS: tenants, changes, events. ARGV: customer id, whether a document is expected, the expected
+-- document, whether to store one, the new document, changes to remember, a notice if any.
+-- Returns the new version, or -1 if another document was found.
 local there = redis.call('HGET', KEYS[1], ARGV[1])
 if (ARGV[2] == '0' and there) or (ARGV[2] == '1' and there ~= ARGV[3]) then return -1 end
 if ARGV[4] == '0' then
@@ -132,7 +132,7 @@ return tonumber(string.sub(id, 3))
 )
 
 DROP_OLDER = """
--- KEYS: stream, settled ('' = none). ARGV: milliseconds.
+-- KEYS: stream, settled (optional). ARGV: timestamp in ms.
 while true do
   local found = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 500)
   local keep = nil
@@ -159,9 +159,9 @@ end
 """
 
 HEARTBEAT = """
--- KEYS: processes, holders. ARGV: me, my token, milliseconds to live, partitions.
--- Returns my share, then a partition and its token for each one that I hold.
--- Whoever shows no sign of life in time holds nothing any more, as soon as somebody else asks.
+-- KEYS: processes, holders. ARGV: process, its new token, lease in ms, partitions.
+-- Returns the process's share, then partition and token of each of its leases.
+-- The leases of a process without a heartbeat expire when another process asks.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -192,7 +192,7 @@ return answer
 """
 
 RELEASE = """
--- KEYS: processes, holders. ARGV: me, whether I go, partitions.
+-- KEYS: processes, holders. ARGV: process, whether it ends, partitions.
 for at = 3, #ARGV do
   local holder = redis.call('HGET', KEYS[2], ARGV[at])
   if holder and string.match(holder, '^(.*) [^ ]*$') == ARGV[1] then
