@@ -14,7 +14,7 @@ def receive(context: typer.Context) -> None:
     sender.
     """
     try:
-        from hookseal_receiver.cli.listen import listen
+        from hookseal_receiver.cli.app import listen
     except ImportError as error:
         raise missing_extra(error, "receiver") from None
 

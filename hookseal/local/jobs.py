@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hookseal.local.store import Store
     from hookseal.local.tenants import LocalCommands, LocalTenants
 
+_log = logger("hookseal.local")
+
 # The retention of `hookseal topics create`: a log has the name of its topic.
 _RETENTION_MS = {log: int(TopicNames().configs()[log]["retention.ms"]) for log in LOGS}
 _RETENTION_EVERY_S = 60.0
@@ -58,4 +60,4 @@ async def keep_rotating_keys(model: LocalTenants, commands: LocalCommands, clock
                 RewriteTenant(customer_id=customer_id, id=command_id, at=clock.now())
             )
         if outdated:
-            logger("hookseal.local").info("tenants.rewritten", tenants=len(outdated))
+            _log.info("tenants.rewritten", tenants=len(outdated))

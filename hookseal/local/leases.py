@@ -7,11 +7,10 @@ import logging
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hookseal.errors import BrokerError
-from hookseal.local import redis_scripts as scripts
 from hookseal.local.jobs import cancel
 
 if TYPE_CHECKING:
@@ -25,33 +24,12 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 0.5
 
 
-class Leases(Protocol):
-    """The partitions that this process holds."""
+class Leases:
+    """All partitions of a store, for the only process that uses it.
 
-    async def start(self, changed: Callable[[], None]) -> None:
-        """Start to acquire partitions; `changed` is called when `held` may have changed."""
-        ...
-
-    @property
-    def held(self) -> dict[int, str]:
-        """Held partitions, each with a token that is new for each lease."""
-        ...
-
-    def gate(self, partition: int) -> Gate:
-        """Return the gate that is open while the current lease of the partition is valid."""
-        ...
-
-    async def release(self, partitions: Collection[int]) -> None:
-        """Release those of these idle partitions that another process should have."""
-        ...
-
-    async def close(self) -> None:
-        """Release all partitions."""
-        ...
-
-
-class EveryPartition:
-    """`Leases` of the only process of a store."""
+    Attributes:
+        held: Held partitions, each with a token that is new for each lease.
+    """
 
     is_open = True
 
@@ -59,19 +37,21 @@ class EveryPartition:
         self.held = dict.fromkeys(range(partitions), "")
 
     async def start(self, changed: Callable[[], None]) -> None:
+        """Start to acquire partitions; `changed` is called when `held` has changed."""
         changed()
 
     def gate(self, partition: int) -> Gate:  # noqa: ARG002
+        """Return the gate that is open while the current lease of the partition is valid."""
         return self
 
     async def opened(self) -> None:
-        """Return at once: the gate is always open."""
+        """Return at once: this gate is always open."""
 
     async def release(self, partitions: Collection[int]) -> None:
-        pass
+        """Release those of these idle partitions that another process should have."""
 
     async def close(self) -> None:
-        pass
+        """Release all partitions."""
 
 
 class _Gate:
@@ -89,8 +69,8 @@ class _Gate:
         await self._leases.next_heartbeat()
 
 
-class RedisLeases:
-    """`Leases` in Redis, renewed by a heartbeat.
+class RedisLeases(Leases):
+    """Leases in Redis, renewed by a heartbeat.
 
     The processes share the partitions evenly. A process with more than its share releases the
     rest when they have no work in progress. A process without a heartbeat for `lease_s` loses
@@ -112,6 +92,7 @@ class RedisLeases:
         heartbeat_s: float,
         name: str = "",
     ) -> None:
+        super().__init__(0)
         self._link = link
         self._partitions = partitions
         self._lease_s = lease_s
@@ -119,10 +100,9 @@ class RedisLeases:
         self._is_named = bool(name)
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._keys = [link.key("processes"), link.key("holders")]
-        self._heartbeat = link.client.register_script(scripts.HEARTBEAT)
-        self._release = link.client.register_script(scripts.RELEASE)
+        self._heartbeat = link.script("heartbeat")
+        self._release = link.script("release")
         self._tokens: dict[int, str] = {}
-        self._wanted: frozenset[int] = frozenset()
         self._sure_until = 0.0
         self._next_heartbeat: asyncio.Future[None] | None = None
         self._changed: Callable[[], None] = lambda: None
@@ -131,10 +111,6 @@ class RedisLeases:
     async def start(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._task = asyncio.create_task(self._run())
-
-    @property
-    def held(self) -> dict[int, str]:
-        return {one: token for one, token in self._tokens.items() if one in self._wanted}
 
     @property
     def is_sure(self) -> bool:
@@ -155,7 +131,7 @@ class RedisLeases:
         await asyncio.shield(self._next_heartbeat)
 
     async def release(self, partitions: Collection[int]) -> None:
-        going = [one for one in partitions if one in self._tokens and one not in self._wanted]
+        going = [one for one in partitions if one in self._tokens and one not in self.held]
         if going:
             await self._leave(going, is_last=False)
 
@@ -172,6 +148,7 @@ class RedisLeases:
     async def _leave(self, partitions: list[int], *, is_last: bool) -> None:
         for partition in partitions:
             self._tokens.pop(partition, None)
+            self.held.pop(partition, None)
         await self._link.ask(
             self._release(keys=self._keys, args=[self._name, int(is_last), *partitions])
         )
@@ -200,10 +177,10 @@ class RedisLeases:
         self._sure_until = asked_at + self._lease_s
         tokens = {int(p): token.decode() for p, token in zip(found[::2], found[1::2], strict=True)}
         # Keep the partitions that we run, before those that another process should have.
-        order = sorted(tokens, key=lambda one: (one not in self._wanted, one))
-        wanted = frozenset(order[:share])
-        has_changed = tokens != self._tokens or wanted != self._wanted
-        self._tokens, self._wanted = tokens, wanted
+        order = sorted(tokens, key=lambda one: (one not in self.held, one))
+        held = {one: tokens[one] for one in order[:share]}
+        has_changed = tokens != self._tokens or held != self.held
+        self._tokens, self.held = tokens, held
         waiting, self._next_heartbeat = self._next_heartbeat, None
         if waiting is not None:
             waiting.set_result(None)

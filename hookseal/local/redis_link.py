@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from hookseal.errors import BrokerError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from redis.commands.core import AsyncScript
 
 _TIMEOUT_S = 5.0
 _FIELD = "HOOKSEAL_QUEUE_URL"
@@ -67,6 +70,12 @@ class RedisLink:
 
     def key(self, *parts: object) -> str:
         return self.prefix + ":".join(map(str, parts))
+
+    def script(self, name: str) -> AsyncScript:
+        """Return a script of the folder `lua`, which Redis executes atomically."""
+        folder = files("hookseal.local") / "lua"
+        texts = ((folder / f"{one}.lua").read_text() for one in ("record", name))
+        return self.client.register_script("".join(texts))
 
     async def close(self) -> None:
         await self.client.aclose()

@@ -11,7 +11,6 @@ from redis.exceptions import ResponseError
 
 from hookseal.domain.record import Position, Record
 from hookseal.errors import ConfigurationError, EventIdReusedError
-from hookseal.local import redis_scripts as scripts
 from hookseal.local.store import REPEAT_WINDOW_S, Documents, Write, queue_full
 
 if TYPE_CHECKING:
@@ -47,11 +46,11 @@ class RedisStore:
         self._key = link.key
         # The stubs do not say that our answers are bytes.
         self._client: Any = link.client
-        self._publish = self._client.register_script(scripts.PUBLISH)
-        self._replay = self._client.register_script(scripts.REPLAY)
-        self._settle = self._client.register_script(scripts.SETTLE)
-        self._change = self._client.register_script(scripts.CHANGE)
-        self._drop_older = self._client.register_script(scripts.DROP_OLDER)
+        self._publish = link.script("publish")
+        self._replay = link.script("replay")
+        self._settle = link.script("settle")
+        self._change = link.script("change")
+        self._drop_older = link.script("drop_older")
 
     async def start(self) -> None:
         """Check that the server and its data are usable.
@@ -61,7 +60,7 @@ class RedisStore:
             ConfigurationError: `redis_old`, `redis_evicts`, `queue_form`, `partitions_differ`.
         """
         await self.check()
-        start = self._client.register_script(scripts.START)
+        start = self._link.script("start")
         found, partitions = await self._ask(
             start(keys=[self._key("meta")], args=[_FORMAT, self.partitions])
         )
@@ -277,7 +276,7 @@ class RedisStore:
 
 
 def _packed(write: Write) -> tuple[Any, ...]:
-    """Return the seven script arguments of a record; see `redis_scripts`."""
+    """Return the seven script arguments of a record; see `lua/record.lua`."""
     return (
         write.partition,
         _pack(write.headers),

@@ -7,6 +7,7 @@ import base64
 import logging.config
 import secrets
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from hookseal.config import load
 from hookseal.delivery.clock import SystemClock
 from hookseal.descriptors import raise_soft_limit
 from hookseal.errors import ConfigurationError
-from hookseal.local.leases import EveryPartition, Leases, RedisLeases
+from hookseal.local.leases import Leases, RedisLeases
 from hookseal.local.memory_store import MemoryStore
 from hookseal.local.runtime.service import LocalService
 from hookseal.local.spool import check_spool, read_spool, write_spool
@@ -131,7 +132,7 @@ def _open_store(settings: Settings) -> tuple[Store, Leases]:
     """
     if settings.queue_url == "memory://":
         # One partition: first in, first out.
-        return MemoryStore(1, now=SystemClock().now), EveryPartition(1)
+        return MemoryStore(1, now=SystemClock().now), Leases(1)
     try:
         from hookseal.local.redis_link import RedisLink  # noqa: PLC0415 - an extra
         from hookseal.local.redis_store import RedisStore  # noqa: PLC0415
@@ -169,10 +170,14 @@ def _with_keys(
 
 
 def _save(memory: MemoryStore, spool: Path | None, note: Callable[[str], None]) -> None:
-    left = memory.left()
-    report = ", ".join(f"{count} {name}" for name, count in left.items())
+    contents = memory.contents()
+    topics = Counter(record.topic for record in contents.records)
+    report = (
+        f"{topics['events']} events, {topics['dead-letters']} dead letters, "
+        f"{len(contents.documents)} tenants"
+    )
     if spool is not None:
         write_spool(spool, memory)
         note(f"Written to {spool.name}: {report}.")
-    elif any(left.values()):
+    elif topics["events"] or topics["dead-letters"] or contents.documents:
         note(f"Lost with this process: {report}. --spool FILE keeps them.")
