@@ -38,18 +38,14 @@ class LocalAttemptLog:
         self._on_dropped = on_dropped
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._buffer: list[Write] = []
-        self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        if self._task is None:
-            return
         self._stopping.set()
-        await asyncio.wait((self._task,))
-        self._task = None
+        await self._task
         await self._flush()
 
     def attempted(self, event: Event, customer_id: str, attempt: Attempt) -> None:
@@ -59,14 +55,8 @@ class LocalAttemptLog:
             return
         now = time.time()
         value = encode(record_of(event, customer_id, attempt, at=now, worker=self._worker))
-        self._buffer.append(
-            Write(
-                event.record.partition,
-                customer_id.encode(),
-                value,
-                timestamp_ms=round(now * 1000),
-            )
-        )
+        write = Write(event.record.partition, customer_id.encode(), value)
+        self._buffer.append(write._replace(timestamp_ms=round(now * 1000)))
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

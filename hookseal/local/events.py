@@ -47,14 +47,8 @@ class LocalEvents:
         return self._store.why_not_ready()
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
-        """Publish events, in this order for each customer.
-
-        Raises:
-            EventIdReusedError: An id belongs to another event; nothing was written.
-            InvalidInputError: `batch_too_large`; nothing was written.
-            BrokerError: `queue_full`: nothing was written; `redis_unreachable`: all events may
-                have been written, or may still be.
-        """
+        # After `redis_unreachable` all events may have been written, or none. After every other
+        # error none was written.
         writes: list[Write] = []
         counts, owners = [], []
         for index, draft in enumerate(map(self._sealing, drafts)):
@@ -76,11 +70,6 @@ class LocalEvents:
         return [tuple(next(positions) for _ in range(count)) for count in counts]
 
     async def publish_once(self, notice: Notice) -> None:
-        """Write the notice; a failure is raised and not retried.
-
-        Raises:
-            BrokerError: As `publish_many`.
-        """
         write = notice_write(notice, self._store.partitions)
         await self._store.publish([write], room=self._room)
 

@@ -7,9 +7,11 @@ import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aiokafka import TopicPartition
+from msgspec import structs
 
 from hookseal.dead_letters.index.attempts import Attempts
 from hookseal.dead_letters.index.file import Batch
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.dead_letters.index.file import IndexFile, Source
-    from hookseal.domain.record import Headers
     from hookseal.local.store import Log, Store
 
 _log = logging.getLogger(__name__)
@@ -52,17 +53,6 @@ class LocalAttempts(Attempts):
         super().__init__(
             folder / "deliveries.sqlite", _NAMES, partial(_Follower, store), rows_max=ATTEMPTS_MAX
         )
-
-
-class _Entry(NamedTuple):
-    """A record with the attribute names of Kafka's client, which the index reads."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 class _Follower:
@@ -106,11 +96,6 @@ class _Follower:
         on_progress: Callable[[int, int], None] = lambda *_: None,  # noqa: ARG002
         at_least: Mapping[TopicPartition, int] | None = None,  # noqa: ARG002
     ) -> None:
-        """Read everything that is in the store now.
-
-        Raises:
-            BrokerError: `redis_unreachable`; `index_behind` after `timeout_s` seconds.
-        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._read_on()
@@ -162,11 +147,11 @@ class _Follower:
         """Index some records from an offset on; return the next offset."""
         found = await self._store.read(log, partition, start, _AT_A_TIME)
         after = found[-1].offset + 1 if found else (await self._store.bounds(log, partition))[1]
-        entries = [
-            _Entry(one.partition, one.offset, one.timestamp_ms, one.key, one.value, one.headers)
-            for one in found
+        # The index reads the attribute names of Kafka's client.
+        entries: Any = [
+            SimpleNamespace(**structs.asdict(one), timestamp=one.timestamp_ms) for one in found
         ]
-        batch = Batch(log, partition, start, after, cast("Any", entries))
+        batch = Batch(log, partition, start, after, entries)
         await self.run(partial(self._file.take, [batch]))
         return after
 

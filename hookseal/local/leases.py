@@ -93,7 +93,6 @@ class RedisLeases(Leases):
         name: str = "",
     ) -> None:
         super().__init__(0)
-        self._link = link
         self._partitions = partitions
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
@@ -136,10 +135,7 @@ class RedisLeases(Leases):
             await self._leave(going, is_last=False)
 
     async def close(self) -> None:
-        if self._task is None:
-            return
         await cancel(self._task)
-        self._task = None
         try:
             await self._leave(list(self._tokens), is_last=True)
         except BrokerError:
@@ -149,9 +145,7 @@ class RedisLeases(Leases):
         for partition in partitions:
             self._tokens.pop(partition, None)
             self.held.pop(partition, None)
-        await self._link.ask(
-            self._release(keys=self._keys, args=[self._name, int(is_last), *partitions])
-        )
+        await self._release(self._keys, [self._name, int(is_last), *partitions])
 
     async def _run(self) -> None:
         is_new = self._is_named
@@ -159,8 +153,7 @@ class RedisLeases(Leases):
             try:
                 if is_new:
                     # New tokens: an earlier process of this name loses its leases.
-                    args = [self._name, 0, *range(self._partitions)]
-                    await self._link.ask(self._release(keys=self._keys, args=args))
+                    await self._release(self._keys, [self._name, 0, *range(self._partitions)])
                 is_new = False
                 await self._beat()
                 pause_s = self._heartbeat_s
@@ -172,8 +165,9 @@ class RedisLeases(Leases):
     async def _beat(self) -> None:
         asked_at = time.monotonic()
         lease_ms = round(self._lease_s * 1000)
-        args: list[str | int] = [self._name, uuid4().hex, lease_ms, self._partitions]
-        share, *found = await self._link.ask(self._heartbeat(keys=self._keys, args=args))
+        share, *found = await self._heartbeat(
+            self._keys, [self._name, uuid4().hex, lease_ms, self._partitions]
+        )
         self._sure_until = asked_at + self._lease_s
         tokens = {int(p): token.decode() for p, token in zip(found[::2], found[1::2], strict=True)}
         # Keep the partitions that we run, before those that another process should have.

@@ -156,13 +156,6 @@ class LocalReplays:
         limit: int | None = None,
         wait_s: float | None = None,  # noqa: ARG002 - there is no lease to wait for
     ) -> int:
-        """Publish the letters' events again; return how many were published.
-
-        Letters that were replayed before are skipped.
-
-        Raises:
-            BrokerError: `redis_unreachable`.
-        """
         todo = to_replay(wanted)
         await self._index.catch_up()
         done = 0

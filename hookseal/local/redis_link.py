@@ -21,9 +21,7 @@ from redis.exceptions import (
 from hookseal.errors import BrokerError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from redis.commands.core import AsyncScript
+    from collections.abc import Awaitable, Callable
 
 _TIMEOUT_S = 5.0
 _FIELD = "HOOKSEAL_QUEUE_URL"
@@ -71,11 +69,12 @@ class RedisLink:
     def key(self, *parts: object) -> str:
         return self.prefix + ":".join(map(str, parts))
 
-    def script(self, name: str) -> AsyncScript:
-        """Return a script of the folder `lua`, which Redis executes atomically."""
+    def script(self, name: str) -> Callable[[list[str], list[Any]], Awaitable[Any]]:
+        """Return a function that has Redis execute `lua/NAME.lua` atomically; raises as `ask`."""
         folder = files("hookseal.local") / "lua"
         texts = ((folder / f"{one}.lua").read_text() for one in ("record", name))
-        return self.client.register_script("".join(texts))
+        script = self.client.register_script("".join(texts))
+        return lambda keys, args: self.ask(script(keys, args))
 
     async def close(self) -> None:
         await self.client.aclose()

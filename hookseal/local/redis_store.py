@@ -61,9 +61,7 @@ class RedisStore:
         """
         await self.check()
         start = self._link.script("start")
-        found, partitions = await self._ask(
-            start(keys=[self._key("meta")], args=[_FORMAT, self.partitions])
-        )
+        found, partitions = await start([self._key("meta")], [_FORMAT, self.partitions])
         if found.decode() != _FORMAT:
             raise ConfigurationError(
                 "queue_form",
@@ -117,17 +115,9 @@ class RedisStore:
         return self._link.failed
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
-        found = await self._ask(
-            self._publish(
-                keys=[self._link.prefix],
-                args=[
-                    -1 if room is None else room,
-                    round(REPEAT_WINDOW_S * 1000),
-                    self.partitions,
-                    *(part for write in writes for part in _packed(write)),
-                ],
-            )
-        )
+        limits = [-1 if room is None else room, round(REPEAT_WINDOW_S * 1000), self.partitions]
+        packed = (part for write in writes for part in _packed(write))
+        found = await self._publish([self._link.prefix], [*limits, *packed])
         if room is not None and found and found[0] == b"full":
             raise queue_full(room)
         if found and found[0] == b"reused":
@@ -179,29 +169,18 @@ class RedisStore:
         keys = [self._key(log, partition)]
         if log == "dead-letters":
             keys.append(self._key("settled", partition))
-        await self._ask(self._drop_older(keys=keys, args=[before_ms]))
+        await self._drop_older(keys, [before_ms])
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        await self._ask(
-            self._settle(
-                keys=[self._key("settled", partition), self._key("replays", partition)],
-                args=[*_packed(Write(partition, None, entry)), *offsets],
-            )
-        )
+        keys = [self._key(name, partition) for name in ("settled", "replays")]
+        await self._settle(keys, [*_packed(Write(partition, None, entry)), *offsets])
 
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
     ) -> int:
-        published = await self._ask(
-            self._replay(
-                keys=[self._key(name, partition) for name in ("settled", "replays", "events")],
-                args=[
-                    *_packed(Write(partition, None, entry)),
-                    *(part for offset, write in letters for part in (offset, *_packed(write))),
-                ],
-            )
-        )
-        return int(published)
+        keys = [self._key(name, partition) for name in ("settled", "replays", "events")]
+        packed = (part for offset, write in letters for part in (offset, *_packed(write)))
+        return int(await self._replay(keys, [*_packed(Write(partition, None, entry)), *packed]))
 
     async def documents(self) -> Documents:
         # The version first: a change between the two reads is reported twice, never missed.
@@ -229,23 +208,21 @@ class RedisStore:
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        version = await self._ask(
-            self._change(
-                keys=[
-                    self._key("tenants"),
-                    self._key("tenant-changes"),
-                    self._key("events", 0 if notice is None else notice.partition),
-                ],
-                args=[
-                    customer_id,
-                    int(before is not None),
-                    before or b"",
-                    int(after is not None),
-                    after or b"",
-                    _CHANGES_REMEMBERED,
-                    *(() if notice is None else _packed(notice)),
-                ],
-            )
+        version = await self._change(
+            [
+                self._key("tenants"),
+                self._key("tenant-changes"),
+                self._key("events", 0 if notice is None else notice.partition),
+            ],
+            [
+                customer_id,
+                int(before is not None),
+                before or b"",
+                int(after is not None),
+                after or b"",
+                _CHANGES_REMEMBERED,
+                *(() if notice is None else _packed(notice)),
+            ],
         )
         return None if version < 0 else int(version)
 

@@ -74,9 +74,7 @@ class Store(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
+    async def close(self) -> None: ...
 
     def why_not_ready(self) -> BrokerError | None:
         """Return why nothing can be written now, or None."""
@@ -105,9 +103,7 @@ class Store(Protocol):
         """
         ...
 
-    async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Delete finished events."""
-        ...
+    async def finish(self, partition: int, offsets: Sequence[int]) -> None: ...
 
     async def unfinished(self) -> Sequence[int]:
         """Return the number of unfinished events of each partition."""
@@ -143,17 +139,13 @@ class Store(Protocol):
         """
         ...
 
-    async def documents(self) -> Documents:
-        """Return all tenant documents."""
-        ...
+    async def documents(self) -> Documents: ...
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
         """Return the documents that changed since a version; none after `wait_s` seconds."""
         ...
 
-    async def document(self, customer_id: str) -> bytes | None:
-        """Return the current document of a tenant, or None."""
-        ...
+    async def document(self, customer_id: str) -> bytes | None: ...
 
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None

@@ -318,13 +318,6 @@ class LocalChanges:
         self._timeout_s = timeout_s
 
     async def submit(self, command: Command) -> Tenant | None:
-        """Apply the command; return the tenant after it, None if it was deleted.
-
-        Raises:
-            ConflictError: `unknown_tenant`, `idempotency_key_reused`, or the code with which the
-                command was refused.
-            BrokerError: `redis_unreachable`: the change may have been made.
-        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 before, after = await self._commands.apply(command)

@@ -59,48 +59,40 @@ def run(
     use_event_loop(settings.event_loop)
     tune_gc()
     settings = settings.model_copy(update={"ordering": _resolve_ordering(settings, ordering)})
-    asyncio.run(_serve(settings, host=host, port=port, spool=spool, on_ready=on_ready, note=note))
 
+    async def serve() -> None:
+        store, leases = _open_store(settings)
+        memory = store if isinstance(store, MemoryStore) else None
+        if spool is not None and memory is None:
+            raise ConfigurationError(
+                "options_conflict",
+                "--spool is for memory:// only. Redis keeps events without it.",
+                field="--spool",
+            )
+        complete = _with_keys(settings, note, in_memory=memory is not None, spool=spool)
+        logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
+        if spool is not None and memory is not None:
+            check_spool(spool)
+            events = read_spool(spool, memory)
+            if events is not None:
+                note(f"{events} events were read from {spool.name}.")
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        try:
+            async with LocalService(complete, store, leases, host=host, port=port) as service:
+                on_ready(service.url)
+                await stop.wait()
+        except OSError as error:
+            raise ConfigurationError(
+                "port_unavailable",
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port.",
+            ) from None
+        finally:
+            if memory is not None:
+                _save(memory, spool, note)
 
-async def _serve(
-    settings: Settings,
-    *,
-    host: str,
-    port: int,
-    spool: Path | None,
-    on_ready: Callable[[str], None],
-    note: Callable[[str], None],
-) -> None:
-    store, leases = _open_store(settings)
-    memory = store if isinstance(store, MemoryStore) else None
-    if spool is not None and memory is None:
-        raise ConfigurationError(
-            "options_conflict",
-            "--spool is for memory:// only. Redis keeps events without it.",
-            field="--spool",
-        )
-    settings = _with_keys(settings, note, in_memory=memory is not None, spool=spool)
-    logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    if spool is not None and memory is not None:
-        check_spool(spool)
-        events = read_spool(spool, memory)
-        if events is not None:
-            note(f"{events} events were read from {spool.name}.")
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        async with LocalService(settings, store, leases, host=host, port=port) as service:
-            on_ready(service.url)
-            await stop.wait()
-    except OSError as error:
-        raise ConfigurationError(
-            "port_unavailable",
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port.",
-        ) from None
-    finally:
-        if memory is not None:
-            _save(memory, spool, note)
+    asyncio.run(serve())
 
 
 def _resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Ordering:
