@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from faust.types import TP
+
 from benchmarks.meter import Meter
 from hookseal.config import load
 from streams.faust_app import HooksealApp
@@ -48,7 +50,8 @@ app.lifecycle = cast("Lifecycle", _Nothing())
 
 async def idle(stream: Any) -> None:
     """Take each event and say that it is finished."""
-    async for _, tp, record in iter_records(stream):
+    async for record in iter_records(stream):
+        tp = TP(record.topic, record.partition)
         cast("OffsetTrackingConsumer", app.consumer).mark_done_through(tp, record.offset)
         if meter.count():
             written = result.with_suffix(".tmp")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from faust.types import TP
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
     from hookseal.outbound.client import HttpTransport
+    from hookseal.runtime.partition_runner import PartitionRunner
     from streams.consumer import OffsetTrackingConsumer
-    from streams.partition_runner import EventPartitionRunner
     from streams.tenant_commands import TenantCommandProcessor
     from streams.tenants_table import FaustTenants
 
@@ -41,7 +41,7 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 class Lifecycle:
     """Reacts to start, assignment, revocation and stop of the worker."""
 
-    partition_runner: EventPartitionRunner
+    partition_runner: PartitionRunner[Any]
     suspended_endpoints: SuspensionManager
     commands: TenantCommandProcessor
     tenants: FaustTenants
@@ -132,7 +132,7 @@ class Lifecycle:
 
     async def assigned(self, assignment: set[TP], consumer: OffsetTrackingConsumer) -> None:
         """Drop the state of partitions of other workers, and start the suspended endpoints."""
-        held = {tp.partition for tp in assignment if tp.topic == self._names.events}
+        held = self._event_partitions(assignment)
         self._consumer = consumer
         self._lag.now_of(consumer, {tp for tp in assignment if tp.topic == self._names.events})
         self.tenants.keep_only(held)
@@ -140,8 +140,9 @@ class Lifecycle:
         try:
             for topic in (self._names.events, self._names.commands):
                 for partition, end in (await self._ends.of(topic, held)).items():
-                    if consumer.reset_if_topic_recreated(TP(topic, partition), end):
-                        self.partition_runner.reset(TP(topic, partition))
+                    is_new = consumer.reset_if_topic_recreated(TP(topic, partition), end)
+                    if is_new and topic == self._names.events:
+                        self.partition_runner.reset(partition)
         except BrokerError as error:
             # A guard for topics that are made anew under a running worker: not worth the
             # assignment.
@@ -149,10 +150,13 @@ class Lifecycle:
         await self.suspended_endpoints.assign(held)
         _log.info("worker.partitions_assigned", partitions=sorted(held))
 
+    def _event_partitions(self, tps: set[TP]) -> set[int]:
+        return {tp.partition for tp in tps if tp.topic == self._names.events}
+
     async def on_revoked(self, revoked: set[TP]) -> None:
         """Stop the partitions that were revoked."""
         await asyncio.gather(
-            self.partition_runner.stop(revoked),
+            self.partition_runner.stop(self._event_partitions(revoked)),
             self.suspended_endpoints.stop({tp.partition for tp in revoked}),
         )
 
@@ -166,7 +170,7 @@ class Lifecycle:
     async def reset_partitions(self, partitions: set[TP]) -> None:
         """Drop the events in progress of partitions that another worker may have had meanwhile."""
         await asyncio.gather(
-            self.partition_runner.reset_partitions(partitions),
+            self.partition_runner.reset_partitions(self._event_partitions(partitions)),
             self.suspended_endpoints.stop({tp.partition for tp in partitions}),
         )
 

@@ -6,19 +6,19 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from streams.fast_path.queue_records import iter_queue
-from streams.fetched_record import FetchedRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from hookseal.domain.record import Record
 
-def iter_records(stream: Any) -> AsyncGenerator[FetchedRecord]:
+
+def iter_records(stream: Any) -> AsyncGenerator[Record]:
     """Yield records of the current generation, and acknowledge none of them."""
     return iter_queue(stream) if stream.app.fast_path else _iter_events(stream)
 
 
-async def _iter_events(stream: Any) -> AsyncGenerator[FetchedRecord]:
+async def _iter_events(stream: Any) -> AsyncGenerator[Record]:
     async with aclosing(stream.noack().events()) as events:
         async for event in events:
-            message = event.message
-            yield FetchedRecord(message.generation_id, message.tp, message.record)
+            yield event.message.record

@@ -18,6 +18,7 @@ from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaNotices, KafkaRouter
 from hookseal.runtime.engine import build_engine, build_transport
+from hookseal.runtime.partition_runner import PartitionRunner
 from hookseal.runtime.process import tracing_to
 from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logging_config
@@ -30,7 +31,7 @@ from streams.faust_patches.parallel_revocation import ParallelRevocationAgent
 from streams.faust_patches.quiet_worker import QuietWorker
 from streams.gap_detector import GapDetector
 from streams.lifecycle import Lifecycle
-from streams.partition_runner import EventPartitionRunner
+from streams.stream_source import StreamSource
 from streams.tenant_commands import TenantCommandProcessor
 from streams.tenants_table import ChangelogTable, FaustTenants
 
@@ -110,13 +111,14 @@ def create_app(settings: Settings) -> HooksealApp:
     tenants.on_change = suspensions.changed
     gap_detector = partial(GapDetector, consumer=consumer, observer=observer, clock=clock)
     lifecycle.tenants = tenants
-    lifecycle.partition_runner = EventPartitionRunner(
+    lifecycle.partition_runner = PartitionRunner(
+        source=partial(
+            StreamSource, topic=names.events, consumer=consumer, observer=observer, clock=clock
+        ),
         handler=handler,
         catch_up=tenants.catch_up,
-        consumer=consumer,
         observer=observer,
         clock=clock,
-        gap_detector=gap_detector,
         ordering=settings.ordering,
         limits=settings.scheduler_limits,
         pressure=suspensions if settings.ordering == "customer" else None,

@@ -178,7 +178,7 @@ async def _queue_check(settings: "Settings") -> Check:
             await link.close()
     except HooksealError as error:
         return Check("queue", "fail", f"{error.code}: {error.message}")
-    return Check("queue", "ok", f"Redis {release} answers at {link.where}")
+    return Check("queue", "ok", f"Redis {release} answers at {link.host}")
 
 
 async def _cluster_checks(settings: "Settings") -> list[Check]:

@@ -11,7 +11,7 @@ def receive(context: typer.Context) -> None:
     This is `hookseal-receiver listen` with the same options. It shares no code with the sender.
     """
     try:
-        from hookseal_receiver.cli.listen import listen
+        from hookseal_receiver.cli.app import listen
     except ImportError as error:
         raise missing_extra(error, "receiver") from None
 

@@ -1,5 +1,5 @@
-"""The runtime without Kafka: a store in memory or in Redis, and the ports over it.
+"""The runtime without Kafka: stores in memory and in Redis, and the ports on them.
 
-A store replaces the topics: events by partition, dead letters, the replay ledger, the delivery
-log, the tenants. Everything above it is the same for both stores.
+A store replaces the topics: events by partition, dead letters, replay ledger, delivery log and
+tenants. Everything above it is the same for both stores.
 """

@@ -1,4 +1,4 @@
-"""Events on their way into a store: published by the API, by us, or moved."""
+"""Writes events into a store: published, rerouted, and hookseal's own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
 from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
-from hookseal.local.retry import retry_forever
-from hookseal.local.store import Write
+from hookseal.local.store import Write, retry_forever
 from hookseal.publishing.deduplication import identity_of
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ class LocalEvents:
     """`Events` and `Notices` of the API, into a store.
 
     Args:
-        sealing: Encrypts an event before it is written; deterministic.
+        room: Limit of unfinished events.
+        sealing: Encrypts an event at rest; deterministic, so that a repeat has equal bytes.
     """
 
     def __init__(
@@ -47,14 +47,8 @@ class LocalEvents:
         return self._store.why_not_ready()
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> list[tuple[Position, ...]]:
-        """Publish events, in this order for each customer.
-
-        Raises:
-            EventIdReusedError: An id belongs to another event; nothing was written.
-            InvalidInputError: `batch_too_large`; nothing was written.
-            BrokerError: `queue_full`: nothing was written; `redis_unreachable`: all of it may
-                have been, or may yet be.
-        """
+        # After `redis_unreachable` all events may have been written, or none. After every other
+        # error none was written.
         writes: list[Write] = []
         counts, owners = [], []
         for index, draft in enumerate(map(self._sealing, drafts)):
@@ -65,39 +59,32 @@ class LocalEvents:
         if len(writes) > _WRITES_MAX:
             raise InvalidInputError(
                 "batch_too_large",
-                f"A broadcast is a record on each of {self._store.partitions} partitions: these "
-                f"events make {len(writes)}, and at most {_WRITES_MAX} are written at once.",
+                f"The batch has {len(writes):,} records, above the limit of {_WRITES_MAX:,}. A "
+                f"broadcast counts as {self._store.partitions}, one per partition. Send fewer "
+                "events per request.",
             )
         try:
-            places = iter(await self._store.publish(writes, room=self._room))
+            positions = iter(await self._store.publish(writes, room=self._room))
         except EventIdReusedError as error:
             raise EventIdReusedError(owners[error.index]) from None
-        return [tuple(next(places) for _ in range(count)) for count in counts]
+        return [tuple(next(positions) for _ in range(count)) for count in counts]
 
     async def publish_once(self, notice: Notice) -> None:
-        """Write the notice, or say that it could not be written.
-
-        Raises:
-            BrokerError: As `publish_many`.
-        """
-        write = notice_of(notice, self._store.partitions)
+        write = notice_write(notice, self._store.partitions)
         await self._store.publish([write], room=self._room)
 
     def _copies(self, draft: NewEvent) -> list[Write]:
-        homes: Iterable[int] = range(self._store.partitions)
+        partitions: Iterable[int] = range(self._store.partitions)
         if not draft.is_broadcast:
-            homes = (partition_of(draft.customer_id, self._store.partitions),)
+            partitions = (partition_of(draft.customer_id, self._store.partitions),)
         return [
-            Write(home, draft.key, draft.value, draft.headers, *identity_of(draft, home))
-            for home in homes
+            Write(one, draft.key, draft.value, draft.headers, *identity_of(draft, one))
+            for one in partitions
         ]
 
 
 class LocalRouter:
-    """`Router` over a store's partitions.
-
-    The owner starts the store.
-    """
+    """`Router` over a store's partitions."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -122,7 +109,7 @@ class LocalRouter:
         await retry_forever(lambda: self._store.publish([write], room=None), self._clock)
 
 
-def notice_of(notice: Notice, partitions: int) -> Write:
-    """Return the notice as it is written."""
-    home = partition_of(notice.customer_id, partitions)
-    return Write(home, notice.customer_id.encode(), notice.value, notice.headers)
+def notice_write(notice: Notice, partitions: int) -> Write:
+    """Return the record of a notice."""
+    partition = partition_of(notice.customer_id, partitions)
+    return Write(partition, notice.customer_id.encode(), notice.value, notice.headers)

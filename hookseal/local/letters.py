@@ -1,4 +1,4 @@
-"""Dead letters in a store: buried, read back, settled, replayed."""
+"""Dead letters of a store: write, look up, defer, replay."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hookseal.domain.dead_letter import added_headers
 from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
-from hookseal.local.retry import retry_forever
-from hookseal.local.store import Write
+from hookseal.local.store import Write, record_at, retry_forever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,19 +29,17 @@ if TYPE_CHECKING:
     from hookseal.local.store import Store
     from hookseal.telemetry.observer import Observer
 
+# Limits of one page of deferred events.
 _LETTERS_MAX = 100
 _BYTES_MAX = 1024 * 1024
 _RECORDS_MAX = 5_000
 _READ = 500
-_REPLAYED_AT_A_TIME = 200
+_REPLAY_MAX = 200
 _ATTEMPTS_MAX = 100
 
 
 class LocalDeadLetters:
-    """`DeadLetters` in a store.
-
-    The owner starts the store.
-    """
+    """`DeadLetters` in a store."""
 
     def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
         self._store = store
@@ -65,8 +62,8 @@ class LocalDeadLetters:
             await self._store.append("dead-letters", [write])
 
         try:
-            # The last resort: an error that nobody expected must not lose the letter, nor end
-            # the partition without an alarm.
+            # Retry unexpected errors, too: they must not lose the letter, nor stop the partition
+            # without an alarm.
             await retry_forever(append, self._clock, failed, retried=Exception)
         finally:
             if failures:
@@ -75,10 +72,7 @@ class LocalDeadLetters:
 
 
 class LocalDeferredEvents:
-    """`DeferredEventStore` in a store.
-
-    The owner starts the store.
-    """
+    """`DeferredEventStore` in a store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -118,27 +112,15 @@ class LocalLetterRecords:
     """`LetterRecords` of a store."""
 
     def __init__(self, store: Store, attempts: LocalAttempts) -> None:
-        """Prepare; store and index are started by their owner."""
         self._store = store
         self._attempts = attempts
 
     async def get(self, partition: int, offset: int) -> Record | None:
-        """Return the dead letter at this offset, or None.
-
-        Raises:
-            BrokerError: `redis_unreachable`.
-        """
         if partition >= self._store.partitions:
             return None
-        found = await self._store.read("dead-letters", partition, offset, 1)
-        return found[0] if found and found[0].offset == offset else None
+        return await record_at(self._store, partition, offset)
 
     async def attempts(self, letter: Record) -> Sequence[AttemptRecord]:
-        """Return the attempts before a letter, oldest first.
-
-        Raises:
-            BrokerError: `redis_unreachable`.
-        """
         added = added_headers(letter.headers)
         if letter.key is None or "event-id" not in added or "endpoint-id" not in added:
             return []
@@ -159,10 +141,7 @@ class LocalLetterRecords:
 
 
 class LocalReplays:
-    """`Replays` in a store; concurrent requests replay each letter once.
-
-    The owner starts store and index.
-    """
+    """`Replays` in a store; concurrent requests replay each letter once."""
 
     def __init__(self, store: Store, index: LocalLetters) -> None:
         self._store = store
@@ -188,7 +167,7 @@ class LocalReplays:
         """
         todo = to_replay(wanted)
         await self._index.catch_up()
-        most, done = _REPLAYED_AT_A_TIME, 0
+        most, done = _REPLAY_MAX, 0
         for partition in sorted(await self._index.counts(todo)):
             after = -1
             _, end = await self._store.bounds("dead-letters", partition)
@@ -198,7 +177,7 @@ class LocalReplays:
                 )
                 if not expected:
                     break
-                records = [await self._at(partition, offset) for offset in expected]
+                records = [await record_at(self._store, partition, offset) for offset in expected]
                 items = letter_items([one for one in records if one is not None], expected)
                 for batch in batches(items):
                     now_ms = round(time.time() * 1000)
@@ -228,7 +207,3 @@ class LocalReplays:
             "replay_unsupported",
             "A runtime without Kafka does not keep accepted events. Replay dead letters instead.",
         )
-
-    async def _at(self, partition: int, offset: int) -> Record | None:
-        found = await self._store.read("dead-letters", partition, offset, 1)
-        return found[0] if found and found[0].offset == offset else None

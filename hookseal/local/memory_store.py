@@ -3,70 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
-from itertools import islice
+from collections import Counter, OrderedDict, defaultdict, deque
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hookseal.domain.record import Position, Record
-from hookseal.errors import BrokerError, EventIdReusedError
-from hookseal.local.store import LOGS, REPEAT_WINDOW_S, Documents, Write
+from hookseal.errors import EventIdReusedError
+from hookseal.local.store import REPEAT_WINDOW_S, Documents, Write, queue_full
 from hookseal.publishing.deduplication import Published, RecentIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from hookseal.errors import BrokerError
     from hookseal.local.store import Log
 
 _IDS_MAX = 200_000
 _CHANGES_REMEMBERED = 10_000
 
 
-def queue_full() -> BrokerError:
-    """Return the error for an event that there is no room for."""
-    return BrokerError(
-        "queue_full", "As many events wait as there is room for.", field="HOOKSEAL_QUEUE_MAX_EVENTS"
-    )
+class Contents(msgspec.Struct):
+    """What a store has: documents by customer id, records, settled dead letters by partition."""
 
-
-class _Log:
-    """One partition of a log: a stretch of records without a hole."""
-
-    def __init__(self) -> None:
-        self.start = 0
-        self.records: deque[Record] = deque()
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.records)
-
-    def drop(self, count: int) -> None:
-        for _ in range(count):
-            self.records.popleft()
-        self.start += count
+    partitions: int
+    documents: dict[str, bytes]
+    records: list[Record]
+    settled: list[set[int]]
 
 
 class MemoryStore:
-    """A `Store` in the memory of this process."""
+    """A `Store` in the memory of this process; `now` returns seconds since the Unix epoch."""
 
     def __init__(self, partitions: int, *, now: Callable[[], float]) -> None:
-        """Create an empty store.
-
-        Args:
-            now: Returns seconds since the Unix epoch.
-        """
         self.partitions = partitions
         self._now = now
-        self._events: list[OrderedDict[int, Record]] = [OrderedDict() for _ in range(partitions)]
-        self._ends = [0] * partitions
-        self._arrived = asyncio.Condition()
-        self._logs: dict[tuple[Log, int], _Log] = {
-            (log, partition): _Log() for log in LOGS for partition in range(partitions)
-        }
+        # By topic and partition, then by offset. A plain dict gets slow when its first items are
+        # deleted again and again.
+        self._records: dict[tuple[str, int], OrderedDict[int, Record]] = defaultdict(OrderedDict)
+        self._ends: Counter[tuple[str, int]] = Counter()
         self._settled: list[set[int]] = [set() for _ in range(partitions)]
         self._recent = RecentIds(ids_max=_IDS_MAX, window_s=REPEAT_WINDOW_S)
         self._documents: dict[str, bytes] = {}
         self._version = 0
         self._changed: deque[str] = deque(maxlen=_CHANGES_REMEMBERED)
+        self._news = asyncio.Condition()
 
     async def start(self) -> None:
         pass
@@ -77,108 +59,76 @@ class MemoryStore:
     def why_not_ready(self) -> BrokerError | None:
         return None
 
-    # -- events ----------------------------------------------------------------
-
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
         now = self._now()
-        fresh: dict[int, int] = {}
-        places: list[Position | None] = []
-        marks: dict[bytes, int] = {}
+        positions: dict[int, Position] = {}
+        first: dict[bytes, int] = {}
         for index, write in enumerate(writes):
-            known = self._known(index, write, writes, marks, now)
-            places.append(known)
-            if known is None and (write.mark is None or marks[write.mark] == index):
-                fresh[index] = len(fresh)
-        if room is not None and fresh and self._count() + len(fresh) > room:
-            raise queue_full()
+            if write.mark is None:
+                continue
+            known = self._recent.get(write.mark, now=now)
+            earlier = known or writes[first.setdefault(write.mark, index)]
+            if earlier.fingerprint != write.fingerprint:
+                raise EventIdReusedError(index)
+            if known is not None:
+                positions[index] = Position(known.partition, known.offset)
+        fresh = [
+            index
+            for index, write in enumerate(writes)
+            if index not in positions and (write.mark is None or first[write.mark] == index)
+        ]
+        if room is not None and fresh and sum(await self.unfinished()) + len(fresh) > room:
+            raise queue_full(room)
         for index in fresh:
-            write = writes[index]
-            places[index] = place = self._put(write)
-            if write.mark is not None:
-                self._recent.remember(write.mark, Published(write.fingerprint, *place, now))
-        for index, write in enumerate(writes):
-            if places[index] is None and write.mark is not None:
-                places[index] = places[marks[write.mark]]
-        await self._tell()
-        return [place for place in places if place is not None]
-
-    def _known(
-        self,
-        index: int,
-        write: Write,
-        writes: Sequence[Write],
-        marks: dict[bytes, int],
-        now: float,
-    ) -> Position | None:
-        if write.mark is None:
-            return None
-        found = self._recent.get(write.mark, now=now)
-        first = writes[marks.setdefault(write.mark, index)]
-        if (first if found is None else found).fingerprint != write.fingerprint:
-            raise EventIdReusedError(index)
-        return None if found is None else Position(found.partition, found.offset)
-
-    def _put(self, write: Write) -> Position:
-        offset = self._ends[write.partition]
-        self._ends[write.partition] += 1
-        self._events[write.partition][offset] = self._record("events", write, offset)
-        return Position(write.partition, offset)
+            mark, fingerprint = writes[index].mark, writes[index].fingerprint
+            positions[index] = position = self._put("events", writes[index])
+            if mark is not None:
+                self._recent.remember(mark, Published(fingerprint, *position, now))
+        await self._notify()
+        return [
+            positions[first.get(write.mark or b"", index)] for index, write in enumerate(writes)
+        ]
 
     async def events(
         self, partition: int, after: int, limit: int, *, wait_s: float
     ) -> Sequence[Record]:
-        held = self._events[partition]
-        if next(reversed(held), -1) <= after:
-            try:
-                async with asyncio.timeout(wait_s), self._arrived:
-                    await self._arrived.wait_for(lambda: next(reversed(held), -1) > after)
-            except TimeoutError:
-                return []
-        first = max(after + 1, next(iter(held)))
-        there = (held[offset] for offset in range(first, self._ends[partition]) if offset in held)
-        return list(islice(there, limit))
+        held = self._records["events", partition]
+        if not await self._wait_for(lambda: next(reversed(held), -1) > after, wait_s):
+            return []
+        return self._slice("events", partition, after + 1, limit)
 
     async def finish(self, partition: int, offsets: Sequence[int]) -> None:
         for offset in offsets:
-            self._events[partition].pop(offset, None)
+            self._records["events", partition].pop(offset, None)
 
     async def unfinished(self) -> Sequence[int]:
-        return [len(held) for held in self._events]
-
-    # -- logs --------------------------------------------------------------------
+        return [len(self._records["events", one]) for one in range(self.partitions)]
 
     async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
         for write in writes:
-            held = self._logs[log, write.partition]
-            held.records.append(self._record(log, write, held.end))
-            if keep is not None and len(held.records) > keep:
-                held.drop(len(held.records) - keep)
+            self._put(log, write)
+            held = self._records[log, write.partition]
+            while keep is not None and len(held) > keep:
+                held.popitem(last=False)
 
     async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
-        held = self._logs[log, partition]
-        return held.start, held.end
+        end = self._ends[log, partition]
+        return next(iter(self._records[log, partition]), end), end
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        held = self._logs[log, partition]
-        first = max(0, start - held.start)
-        return list(islice(held.records, first, first + limit))
+        return self._slice(log, partition, start, limit)
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
-        held = self._logs[log, partition]
-        count = 0
-        for record in held.records:
-            if record.timestamp_ms >= before_ms:
-                break
-            count += 1
-        held.drop(count)
-        if log == "dead-letters" and count:
-            self._settled[partition] = {
-                one for one in self._settled[partition] if one >= held.start
-            }
+        held = self._records[log, partition]
+        old = list(takewhile(lambda offset: held[offset].timestamp_ms < before_ms, held))
+        for offset in old:
+            del held[offset]
+        if log == "dead-letters":
+            self._settled[partition].difference_update(old)
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
         self._settled[partition].update(offsets)
-        await self.append("replays", [_entry(partition, entry)])
+        self._put("replays", Write(partition, None, entry))
 
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
@@ -187,23 +137,17 @@ class MemoryStore:
         todo = [(offset, write) for offset, write in letters if offset not in settled]
         for offset, write in todo:
             settled.add(offset)
-            self._put(write)
-        await self.append("replays", [_entry(partition, entry)])
-        await self._tell()
+            self._put("events", write)
+        self._put("replays", Write(partition, None, entry))
+        await self._notify()
         return len(todo)
-
-    # -- tenants -----------------------------------------------------------------
 
     async def documents(self) -> Documents:
         return Documents(self._version, dict(self._documents), is_all=True)
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
-        if self._version <= since:
-            try:
-                async with asyncio.timeout(wait_s), self._arrived:
-                    await self._arrived.wait_for(lambda: self._version > since)
-            except TimeoutError:
-                return Documents(since, {}, is_all=False)
+        if not await self._wait_for(lambda: self._version > since, wait_s):
+            return Documents(since, {}, is_all=False)
         missed = self._version - since
         if missed > len(self._changed):
             return await self.documents()
@@ -225,82 +169,55 @@ class MemoryStore:
         else:
             self._documents[customer_id] = after
         if notice is not None:
-            self._put(notice)
+            self._put("events", notice)
         self._version += 1
         self._changed.append(customer_id)
-        await self._tell()
+        await self._notify()
         return self._version
 
-    # -- contents, for the spool ---------------------------------------------------
+    def contents(self) -> Contents:
+        """Return the contents, for the spool; records of a partition are in offset order."""
+        records = [record for held in self._records.values() for record in held.values()]
+        return Contents(self.partitions, self._documents, records, self._settled)
 
-    def left(self) -> Mapping[str, int]:
-        """Return the number of unfinished events, dead letters and so on, by name."""
-        logs: Counter[str] = Counter()
-        for (log, _), held in self._logs.items():
-            logs[log] += len(held.records)
-        return {
-            "events": self._count(),
-            "dead letters": logs["dead-letters"],
-            "tenants": len(self._documents),
-        }
-
-    def all_documents(self) -> Mapping[str, bytes]:
-        """Return the tenants' documents, by customer id."""
-        return self._documents
-
-    def records(self) -> Sequence[Record]:
-        """Return all events and logs, in their order within a partition."""
-        found = [record for held in self._events for record in held.values()]
-        for held in self._logs.values():
-            found.extend(held.records)
-        return found
-
-    def settled(self) -> Sequence[Sequence[int]]:
-        """Return the offsets of the dead letters that are settled, by partition."""
-        return [sorted(one) for one in self._settled]
-
-    def restore(
-        self,
-        documents: Mapping[str, bytes],
-        records: Sequence[Record],
-        settled: Sequence[Sequence[int]],
-    ) -> None:
+    def restore(self, contents: Contents) -> None:
         """Load the contents of a store with the same number of partitions."""
-        self._documents = dict(documents)
+        self._documents = contents.documents
         self._version = 1
-        by_name = {(str(log), partition): held for (log, partition), held in self._logs.items()}
-        for record in records:
-            if record.topic == "events":
-                self._events[record.partition][record.offset] = record
-                self._ends[record.partition] = record.offset + 1
-                continue
-            held = by_name.get((record.topic, record.partition))
-            if held is None:
-                continue
-            if not held.records:
-                held.start = record.offset
-            held.records.append(record)
-        self._settled = [set(one) for one in settled]
+        for record in contents.records:
+            self._records[record.topic, record.partition][record.offset] = record
+            self._ends[record.topic, record.partition] = record.offset + 1
+        self._settled = contents.settled
 
-    def _record(self, topic: str, write: Write, offset: int) -> Record:
-        at_ms = write.timestamp_ms
-        return Record(
+    def _put(self, topic: str, write: Write) -> Position:
+        offset = self._ends[topic, write.partition]
+        self._ends[topic, write.partition] += 1
+        self._records[topic, write.partition][offset] = Record(
             topic,
             write.partition,
             offset,
             write.key,
             write.value,
             write.headers,
-            round(self._now() * 1000) if at_ms is None else at_ms,
+            round(self._now() * 1000) if write.timestamp_ms is None else write.timestamp_ms,
         )
+        return Position(write.partition, offset)
 
-    def _count(self) -> int:
-        return sum(map(len, self._events))
+    def _slice(self, topic: str, partition: int, start: int, limit: int) -> list[Record]:
+        held, end = self._records[topic, partition], self._ends[topic, partition]
+        first = max(start, next(iter(held), end))
+        found = (held[offset] for offset in range(first, end) if offset in held)
+        return list(islice(found, limit))
 
-    async def _tell(self) -> None:
-        async with self._arrived:
-            self._arrived.notify_all()
+    async def _wait_for(self, is_there: Callable[[], bool], wait_s: float) -> bool:
+        if not is_there():
+            try:
+                async with asyncio.timeout(wait_s), self._news:
+                    await self._news.wait_for(is_there)
+            except TimeoutError:
+                return False
+        return True
 
-
-def _entry(partition: int, entry: bytes) -> Write:
-    return Write(partition, None, entry)
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()

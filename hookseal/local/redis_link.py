@@ -1,9 +1,9 @@
-"""Connections to Redis, and the mapping of their errors to ours."""
+"""Connections to Redis, and the mapping of their errors to `BrokerError`."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,20 +21,24 @@ from redis.exceptions import (
 from hookseal.errors import BrokerError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable
 
-_ANSWER_S = 5.0
+_TIMEOUT_S = 5.0
+_FIELD = "HOOKSEAL_QUEUE_URL"
 
 
 class RedisLink:
-    """A pool of connections.
+    """A pool of connections, which connects on first use.
 
-    Connects on first use. Nothing is retried here: a failed request may have been executed,
-    and only the caller knows whether a repeat is safe.
+    Nothing is retried here: a failed request may have been executed, and only the caller knows
+    whether a repeat is safe.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
-        prefix: Put before every key; more than one installation may share a Redis.
+        prefix: Put before every key, so that several installations can share one Redis.
+
+    Attributes:
+        failed: The error of the last request, if it failed.
 
     Raises:
         ConfigurationError: `queue_invalid`.
@@ -42,76 +46,77 @@ class RedisLink:
 
     def __init__(self, url: str, prefix: str) -> None:
         try:
-            # Answers as Redis 7 gives them, whatever the library takes for its own default.
             self.client: Redis = Redis.from_url(
                 url,
+                # Answers in the form of Redis 7, whatever the library's default is.
                 protocol=2,
                 retry=Retry(NoBackoff(), 0),
-                socket_timeout=_ANSWER_S,
-                socket_connect_timeout=_ANSWER_S,
+                socket_timeout=_TIMEOUT_S,
+                socket_connect_timeout=_TIMEOUT_S,
             )
         except ValueError:
             raise ConfigurationError(
                 "queue_invalid",
-                "Give memory:// or a URL of Redis: redis://host:6379/0, rediss:// or unix://.",
-                field="HOOKSEAL_QUEUE_URL",
+                "The queue URL is invalid. Use memory://, redis://host:6379/0, rediss:// or "
+                "unix://.",
+                field=_FIELD,
             ) from None
-        self.where = urlsplit(url).hostname or "redis"
-        # In braces: one slot, where it is a cluster.
+        self.host = urlsplit(url).hostname or "redis"
+        # In braces: a Redis Cluster keeps all keys in one slot.
         self.prefix = f"{{hookseal:{prefix}}}:"
-        self._failed: BrokerError | None = None
+        self.failed: BrokerError | None = None
 
     def key(self, *parts: object) -> str:
         return self.prefix + ":".join(map(str, parts))
 
+    def script(self, name: str) -> Callable[[list[str], list[Any]], Awaitable[Any]]:
+        """Return a function that has Redis execute `lua/NAME.lua` atomically; raises as `ask`."""
+        folder = files("hookseal.local") / "lua"
+        texts = ((folder / f"{one}.lua").read_text() for one in ("record", name))
+        script = self.client.register_script("".join(texts))
+        return lambda keys, args: self.ask(script(keys, args))
+
     async def close(self) -> None:
         await self.client.aclose()
 
-    @property
-    def failed(self) -> BrokerError | None:
-        """The error of the last request, if it failed."""
-        return self._failed
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Have errors of Redis be ours, and a cancellation be one.
+    async def ask(self, request: Awaitable[Any]) -> Any:
+        """Return the answer to a request of this client.
 
         Raises:
-            BrokerError: `redis_unreachable`; `redis_full`; `redis_refused`.
+            BrokerError: `redis_unreachable`, `redis_full`, `redis_refused`.
         """
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
+        answer: Any = None
+        cause: Exception | None = None
         try:
-            yield
+            answer = await request
         except (RedisError, OSError) as error:
-            _check_cancelled(task, before)
-            self._failed = self._ours(error)
-            raise self._failed from error
-        _check_cancelled(task, before)
-        self._failed = None
+            cause = error
+        if task is not None and task.cancelling() > before:
+            # redis-py takes a cancellation during its handshake for a failed handshake and goes
+            # on. The caller would wait for the end of the task for ever.
+            raise asyncio.CancelledError
+        self.failed = None if cause is None else self._broker_error(cause)
+        if self.failed is not None:
+            raise self.failed from cause
+        return answer
 
-    def _ours(self, error: Exception) -> BrokerError:
+    def _broker_error(self, error: Exception) -> BrokerError:
         if isinstance(error, OutOfMemoryError):
             return BrokerError(
                 "redis_full",
-                "Redis has reached its `maxmemory` and takes nothing more; give it more.",
-                field="HOOKSEAL_QUEUE_URL",
+                "Redis has reached its `maxmemory` and refuses writes. Raise the limit.",
+                field=_FIELD,
             )
         if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
             return BrokerError(
                 "redis_refused",
-                "Redis does not let us in; check user, password and rights.",
-                field="HOOKSEAL_QUEUE_URL",
+                "Redis refused the login. Check user, password and permissions in the URL.",
+                field=_FIELD,
             )
         return BrokerError(
             "redis_unreachable",
-            f"No Redis answers at {self.where}; check that it runs and can be reached.",
-            field="HOOKSEAL_QUEUE_URL",
+            f"Redis at {self.host} does not answer. Check that it runs and is reachable.",
+            field=_FIELD,
         )
-
-
-def _check_cancelled(task: asyncio.Task[Any] | None, before: int) -> None:
-    # redis-py takes a cancellation during its handshake for a failed handshake and goes on.
-    # The caller would wait for the end of the task for ever.
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError

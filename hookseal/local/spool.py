@@ -1,8 +1,7 @@
-"""The spool: the memory store in a file, written at the end and read at the next start.
+"""The spool: the contents of a memory store in a JSON file, between two runs.
 
-One JSON object in each line: a head, the tenants' documents, the records of events and logs,
-and which dead letters are settled. The documents have their MACs; events stand in it as they
-were published, sealed at rest or not.
+Tenant documents keep their MACs. Events are stored as they were published, encrypted at rest or
+not.
 """
 
 from __future__ import annotations
@@ -12,49 +11,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hookseal.domain.record import Record
 from hookseal.errors import ConfigurationError
+from hookseal.local.memory_store import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hookseal.local.memory_store import MemoryStore
 
-_VERSION = 1
-_FIELD = "--spool"
+_VERSION = 2
 
 
-class _Head(msgspec.Struct, tag="head"):
+class _Spool(msgspec.Struct, forbid_unknown_fields=True):
     version: int
-    partitions: int
-
-
-class _Tenant(msgspec.Struct, tag="tenant"):
-    customer_id: str
-    document: bytes
-
-
-class _Entry(msgspec.Struct, tag="record", omit_defaults=True):
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: list[tuple[str, bytes]] = []
-
-
-class _Settled(msgspec.Struct, tag="settled"):
-    offsets: list[list[int]]
-
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Head | _Tenant | _Entry | _Settled).decode
+    contents: Contents
 
 
 def check_spool(path: Path) -> None:
-    """Return if a spool can be written there: now, and not only when it is too late.
+    """Check that a spool can be written to this path, before there is something to lose.
 
     Raises:
         ConfigurationError: `spool_unusable`.
@@ -64,107 +38,72 @@ def check_spool(path: Path) -> None:
 
 
 def write_spool(path: Path, store: MemoryStore) -> None:
-    """Write all that is in the store: whole, or not at all; for this user's eyes alone.
+    """Write the contents of the store atomically, readable for this user only.
 
     Raises:
         ConfigurationError: `spool_unusable`.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(number, "wb") as file:
-            for line in _lines(store):
-                file.write(_encode(line) + b"\n")
+            file.write(msgspec.json.encode(_Spool(_VERSION, store.contents())))
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise _unusable(path, error) from None
-
-
-def _lines(store: MemoryStore) -> Iterator[msgspec.Struct]:
-    yield _Head(_VERSION, store.partitions)
-    for customer_id, document in store.all_documents().items():
-        yield _Tenant(customer_id, document)
-    for record in store.records():
-        yield _Entry(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp_ms,
-            record.key,
-            record.value,
-            [(name, value or b"") for name, value in record.headers],
-        )
-    yield _Settled([list(one) for one in store.settled()])
 
 
 def read_spool(path: Path, store: MemoryStore) -> int | None:
     """Load the file if it exists, and rename it to `….before`.
 
-    Read twice, its events would be delivered twice.
+    Its events would be delivered twice if it was read twice.
 
     Returns:
-        How many events were in it; None = there is no file.
+        The number of events in it; None = there is no file.
 
     Raises:
         ConfigurationError: `spool_unusable`, `spool_invalid`.
     """
     try:
-        text = path.read_bytes()
+        spool = msgspec.json.decode(path.read_bytes(), type=_Spool)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(path, error) from None
-    try:
-        head, *lines = map(_decode, text.splitlines())
     except (msgspec.MsgspecError, ValueError):
-        raise _invalid(path, "cannot be read") from None
-    if not isinstance(head, _Head) or (head.version, head.partitions) != (
+        raise _invalid(path, "is damaged or truncated") from None
+    contents = spool.contents
+    if (spool.version, contents.partitions, len(contents.settled)) != (
         _VERSION,
         store.partitions,
+        store.partitions,
     ):
-        raise _invalid(path, "is of another form")
-    settled = lines[-1] if lines else None
-    if not isinstance(settled, _Settled) or len(settled.offsets) != store.partitions:
-        raise _invalid(path, "is cut off")
-    documents = {one.customer_id: one.document for one in lines if isinstance(one, _Tenant)}
-    records = [_record(one) for one in lines if isinstance(one, _Entry)]
-    if any(not 0 <= record.partition < store.partitions for record in records):
-        raise _invalid(path, "has a record that stands nowhere")
-    store.restore(documents, records, settled.offsets)
+        raise _invalid(path, "has another format")
+    if any(not 0 <= record.partition < store.partitions for record in contents.records):
+        raise _invalid(path, "has a record of an unknown partition")
+    store.restore(contents)
     try:
         path.replace(path.with_name(path.name + ".before"))
     except OSError as error:
         raise _unusable(path, error) from None
-    return sum(record.topic == "events" for record in records)
-
-
-def _record(line: _Entry) -> Record:
-    return Record(
-        line.topic,
-        line.partition,
-        line.offset,
-        line.key,
-        line.value,
-        tuple(line.headers),
-        line.timestamp_ms,
-    )
+    return sum(record.topic == "events" for record in contents.records)
 
 
 def _invalid(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
         "spool_invalid",
-        f"{path.name} {why}: it was not written by this release of `hookseal local`. Move it away.",
-        field=_FIELD,
+        f"{path.name} {why}. This release of `hookseal local` did not write it. Move it away.",
+        field="--spool",
     )
 
 
 def _unusable(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(
         "spool_unusable",
-        f"{path.name} cannot be used ({error.strerror or 'no file can be written there'}): give a "
-        "file in a folder that can be written to.",
-        field=_FIELD,
+        f"{path.name} cannot be used: {error.strerror or 'not writable'}. Choose a file in a "
+        "writable folder.",
+        field="--spool",
     )

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+
+from hookseal.errors import BrokerError
+from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from hookseal.delivery.ports import Clock
     from hookseal.domain.record import Headers, Position, Record
-    from hookseal.errors import BrokerError
 
 Log = Literal["dead-letters", "replays", "deliveries"]
 LOGS: tuple[Log, ...] = ("dead-letters", "replays", "deliveries")
 
 REPEAT_WINDOW_S = 600.0
-"""Seconds for which the id of an event that was published is known."""
+"""Seconds for which the id of a published event is known."""
+
+_T = TypeVar("_T")
 
 
 class Write(NamedTuple):
-    """A record to be written.
+    """A record to write.
 
     Attributes:
-        partition: Counted from 0.
         key: The customer id, or None.
-        mark: Digest of the id that the publisher chose; None = it chose none.
-        fingerprint: Differs for another value under the same id.
+        mark: Digest of the event id that the publisher chose; None = no id was chosen.
+        fingerprint: Digest of the value. Another value under the same id is refused.
         timestamp_ms: Milliseconds since the Unix epoch; None = now.
     """
 
@@ -38,11 +42,11 @@ class Write(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """Tenants' documents, as they were at one moment.
+    """Tenant documents at one version.
 
     Attributes:
-        documents: By customer id; None = that tenant is gone.
-        is_all: Whether these are all there are, not only those that changed.
+        documents: By customer id; None = the tenant was deleted.
+        is_all: Whether these are all tenants, or only the changed ones.
     """
 
     version: int
@@ -53,8 +57,8 @@ class Documents(NamedTuple):
 class Store(Protocol):
     """Events, logs and tenants. A write is as durable as the store when its method returns.
 
-    With Redis, every method may raise `BrokerError` `redis_unreachable`; the request may have
-    been executed all the same.
+    With Redis, every method can raise `BrokerError` `redis_unreachable`. The request may have been
+    executed all the same.
 
     Attributes:
         partitions: Number of partitions; fixed after `start`.
@@ -66,19 +70,15 @@ class Store(Protocol):
         """Connect.
 
         Raises:
-            ConfigurationError: It cannot be used as it is set up.
+            ConfigurationError: The store cannot be used with these settings.
         """
         ...
 
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
+    async def close(self) -> None: ...
 
     def why_not_ready(self) -> BrokerError | None:
-        """Return why nothing can be written just now, or None."""
+        """Return why nothing can be written now, or None."""
         ...
-
-    # -- events ----------------------------------------------------------------
 
     async def publish(self, writes: Sequence[Write], *, room: int | None) -> list[Position]:
         """Write all events or none; return their positions.
@@ -97,89 +97,102 @@ class Store(Protocol):
     async def events(
         self, partition: int, after: int, limit: int, *, wait_s: float
     ) -> Sequence[Record]:
-        """Return unfinished events behind an offset, in their order.
+        """Return unfinished events above the offset `after`, in offset order.
 
-        Args:
-            partition: Counted from 0.
-            after: -1 = from the first on.
-            wait_s: Seconds to wait for the first one.
+        Waits up to `wait_s` seconds for the first one.
         """
         ...
 
-    async def finish(self, partition: int, offsets: Sequence[int]) -> None:
-        """Delete finished events."""
-        ...
+    async def finish(self, partition: int, offsets: Sequence[int]) -> None: ...
 
     async def unfinished(self) -> Sequence[int]:
-        """Return how many events of each partition are not finished."""
+        """Return the number of unfinished events of each partition."""
         ...
 
-    # -- logs --------------------------------------------------------------------
-
     async def append(self, log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
-        """Write to the end of a log.
-
-        Args:
-            keep: Records of a partition that are kept, about, the latest; None = all.
-        """
+        """Append to a log; keep about the latest `keep` records per partition (None = all)."""
         ...
 
     async def bounds(self, log: Log, partition: int) -> tuple[int, int]:
-        """Return the offset of the first record, and that which the next one will get."""
+        """Return the offset of the first record and that of the next one to be written."""
         ...
 
     async def read(self, log: Log, partition: int, start: int, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records from an offset on."""
+        """Return up to `limit` records from the offset `start` on."""
         ...
 
     async def drop_older(self, log: Log, partition: int, before_ms: int) -> None:
-        """Drop records at the beginning of a log that were written before this moment."""
+        """Delete records at the beginning of a log that were written before this time."""
         ...
 
     async def settle(self, partition: int, offsets: Sequence[int], entry: bytes) -> None:
-        """Mark dead letters as settled, and write the ledger entry."""
+        """Mark dead letters as settled, and append the ledger entry."""
         ...
 
     async def replay(
         self, partition: int, letters: Sequence[tuple[int, Write]], entry: bytes
     ) -> int:
-        """Publish dead letters' events, but for those that are settled; settle them.
+        """Publish the events of dead letters that are not settled; settle them.
 
-        All at once, with the ledger's entry: whoever does it at the same time, and however
-        often, each is published once.
-
-        Args:
-            partition: Counted from 0.
-
-        Returns:
-            How many were published.
+        One atomic step, ledger entry included: concurrent and repeated calls publish each event
+        once. Returns how many events were published.
         """
         ...
 
-    # -- tenants -----------------------------------------------------------------
-
-    async def documents(self) -> Documents:
-        """Return all tenants' documents."""
-        ...
+    async def documents(self) -> Documents: ...
 
     async def changes(self, since: int, *, wait_s: float) -> Documents:
         """Return the documents that changed since a version; none after `wait_s` seconds."""
         ...
 
-    async def document(self, customer_id: str) -> bytes | None:
-        """Return a tenant's document as it is now, or None."""
-        ...
+    async def document(self, customer_id: str) -> bytes | None: ...
 
     async def change(
         self, customer_id: str, before: bytes | None, after: bytes | None, notice: Write | None
     ) -> int | None:
-        """Replace one document and publish a notice in one step.
+        """Replace one document and publish a notice in one atomic step.
 
         Args:
             before: The expected document; None = no document.
             after: The new document; None = delete it.
 
         Returns:
-            The version after it; None if something else was there, and nothing was done.
+            The new version; None if the store had another document, and nothing was done.
         """
         ...
+
+
+def queue_full(limit: int) -> BrokerError:
+    """Return the error for a publish above the limit."""
+    return BrokerError(
+        "queue_full",
+        f"Queue is full (limit {limit:,} events). Retry later or raise the limit.",
+        field="HOOKSEAL_QUEUE_MAX_EVENTS",
+    )
+
+
+async def record_at(store: Store, partition: int, offset: int) -> Record | None:
+    """Return the dead letter at this offset, or None."""
+    found = await store.read("dead-letters", partition, offset, 1)
+    return found[0] if found and found[0].offset == offset else None
+
+
+async def retry_forever(
+    request: Callable[[], Awaitable[_T]],
+    clock: Clock,
+    failed: Callable[[Exception], None] = lambda _: None,
+    *,
+    retried: type[Exception] = BrokerError,
+) -> _T:
+    """Call until it succeeds, with backoff from 0.25 s to 5 s.
+
+    `failed` gets the error of each failed attempt. The request may be executed more than once,
+    because a response can be lost.
+    """
+    delay = RetryDelay(0.25, 5.0)
+    while True:
+        try:
+            return await request()
+        except retried as error:
+            failed(error)
+            await clock.sleep(delay.next_s())

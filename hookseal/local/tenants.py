@@ -1,4 +1,4 @@
-"""The tenants of a store: all of them in memory, followed as they change; and their changes."""
+"""The tenants of a store: a read model in memory, and commands that change them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hookseal.domain.conflicts import conflict
 from hookseal.domain.notice import key_changed
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
-from hookseal.local.events import notice_of
-from hookseal.local.retry import retry_forever
+from hookseal.local.events import notice_write
+from hookseal.local.jobs import cancel
+from hookseal.local.store import Documents, retry_forever
 from hookseal.retry import RetryDelay
 from hookseal.telemetry.logs import logger
 from hookseal.tenants.index import TenantIndex
@@ -40,12 +41,12 @@ class LocalTenants:
     """`TenantsModel` of the API.
 
     Attributes:
-        on_change: Called with the customer id and the partition after each change.
+        on_change: Called with customer id and partition after each change.
         outdated: Customer ids of documents under an old master key.
 
     Args:
         on_forged: Called for each document with a wrong MAC, which is ignored.
-        max_staleness_s: Seconds without news of the store after which nothing is trusted.
+        max_staleness_s: Seconds without an answer of the store after which the model is stale.
     """
 
     def __init__(
@@ -59,12 +60,12 @@ class LocalTenants:
         self._store = store
         self._codec = codec
         self._on_forged = on_forged
-        self._stale_s = max_staleness_s
+        self._max_staleness_s = max_staleness_s
         self._index = TenantIndex(codec.tenant_of)
         self._decoded: dict[str, Tenant] = {}
         self._version: int | None = None
-        self._heard_at = float("-inf")
-        self._trouble: BrokerError | None = None
+        self._read_at = float("-inf")
+        self._error: BrokerError | None = None
         self._wrong_key: ConfigurationError | None = None
         self._progress = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -75,37 +76,34 @@ class LocalTenants:
         self._task = asyncio.create_task(self._follow())
 
     async def first(self) -> None:
-        """Wait until the tenants are read for the first time.
+        """Wait for the first full read.
 
         Raises:
-            BrokerError: `redis_unreachable`; it goes on reading.
-            ConfigurationError: `master_key_wrong`: there are documents, all of another key.
+            BrokerError: `redis_unreachable`; the read is retried.
+            ConfigurationError: `master_key_wrong`: the key fits none of the documents.
         """
         async with self._progress:
             await self._progress.wait_for(
-                lambda: self._version is not None or self._trouble or self._wrong_key
+                lambda: self._version is not None or self._error or self._wrong_key
             )
-        if trouble := self._wrong_key or self._trouble:
-            raise trouble
+        if error := self._wrong_key or self._error:
+            raise error
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
+        await cancel(self._task)
 
     def why_not_ready(self) -> BrokerError | ConfigurationError | None:
         if self._wrong_key is not None:
             return self._wrong_key
         if self._version is None:
-            return self._trouble or BrokerError(
-                "tenants_recovering", "The tenants are about to be read."
+            return self._error or BrokerError(
+                "tenants_recovering", "The tenants are not read yet. Retry in a few seconds."
             )
-        if time.monotonic() - self._heard_at > self._stale_s:
-            return self._trouble or BrokerError(
+        if time.monotonic() - self._read_at > self._max_staleness_s:
+            return self._error or BrokerError(
                 "tenants_stale",
-                f"For more than {self._stale_s:.0f} s it could not be made sure that all changes "
-                "to tenants are known here.",
+                f"The tenants were not refreshed for more than {self._max_staleness_s:.0f} s "
+                "(HOOKSEAL_API_MAX_STALENESS_S).",
             )
         return None
 
@@ -137,23 +135,22 @@ class LocalTenants:
         return True
 
     async def catch_up(self) -> None:
-        """Wait until all is known that was written before the call.
+        """Wait until the model has everything that was written before the call.
 
         Raises:
             BrokerError: `redis_unreachable`, `master_key_wrong`.
         """
         async with self._progress:
             await self._progress.wait_for(lambda: self._version is not None)
-        told = await self._store.changes(self._version or 0, wait_s=0.001)
-        await self._take(told.version, told.documents, is_all=told.is_all)
+        await self._apply(await self._store.changes(self._version or 0, wait_s=0.001))
         if self._wrong_key is not None:
-            # The caller must wait: the tenants are not known.
+            # The tenants are unknown, so the caller must wait.
             raise BrokerError(self._wrong_key.code, self._wrong_key.message)
 
     async def changed(self, customer_id: str, document: bytes | None, version: int) -> None:
         """Apply a change of this process at once, before the store reports it."""
         if self._version is not None and version == self._version + 1:
-            await self._take(version, {customer_id: document}, is_all=False)
+            await self._apply(Documents(version, {customer_id: document}, is_all=False))
         else:
             await self.catch_up()
 
@@ -161,50 +158,47 @@ class LocalTenants:
         delay = RetryDelay(_RETRY_S, _RETRY_CAP_S)
         while True:
             try:
-                if self._version is None or self._trouble or self._wrong_key:
+                if self._version is None or self._error or self._wrong_key:
                     # Read everything again after an outage: it may be another store.
-                    told = await self._store.documents()
+                    found = await self._store.documents()
                 else:
-                    told = await self._store.changes(self._version, wait_s=_WAIT_S)
+                    found = await self._store.changes(self._version, wait_s=_WAIT_S)
             except BrokerError as error:
-                if self._trouble is None:
+                if self._error is None:
                     _log.warning("tenants.read_failed", code=error.code)
-                self._trouble = error
+                self._error = error
                 async with self._progress:
                     self._progress.notify_all()
                 await asyncio.sleep(delay.next_s())
                 continue
-            self._trouble = None
+            self._error = None
             delay.reset()
-            await self._take(told.version, told.documents, is_all=told.is_all)
+            await self._apply(found)
             if self._wrong_key is not None:
                 await asyncio.sleep(_RETRY_CAP_S)
 
-    async def _take(
-        self, version: int, documents: Mapping[str, bytes | None], *, is_all: bool
-    ) -> None:
+    async def _apply(self, found: Documents) -> None:
         async with self._progress:
-            if is_all:
-                self._wrong_key = self._wrong_key_of(documents)
+            if found.is_all:
+                self._wrong_key = self._wrong_key_of(found.documents)
             if self._wrong_key is not None:
                 # Apply nothing: without tenants, all events would be dead-lettered.
                 self._progress.notify_all()
                 return
-            self._heard_at = time.monotonic()
-            before, self._version = self._version, version
-            if not is_all and before is not None and version < before:
-                # Known here already.
-                self._version = before
+            self._read_at = time.monotonic()
+            before = self._version
+            if not found.is_all and before is not None and found.version < before:
                 return
-            # Nothing is known before the first time; to sort that would have each of the tenants
-            # sorted in by itself.
-            gone = set()
-            if is_all and before is not None:
-                gone = set(self._index.sort()) - set(documents)
-            for customer_id in (*gone, *documents):
-                self._put(customer_id, documents.get(customer_id))
+            self._version = found.version
+            # Skip `sort` on the first read: the index would insert each tenant into the order.
+            deleted: set[str] = set()
+            if found.is_all and before is not None:
+                deleted = set(self._index.sort()) - set(found.documents)
+            customer_ids = (*deleted, *found.documents)
+            for customer_id in customer_ids:
+                self._put(customer_id, found.documents.get(customer_id))
             self._progress.notify_all()
-        for customer_id in (*gone, *documents):
+        for customer_id in customer_ids:
             self.on_change(customer_id, partition_of(customer_id, self._store.partitions))
 
     def _wrong_key_of(self, documents: Mapping[str, bytes | None]) -> ConfigurationError | None:
@@ -231,17 +225,17 @@ class LocalTenants:
             if not genuine.is_current:
                 self.outdated.add(customer_id)
         except InvalidInputError as error:
-            # A key that may have been revoked must not pass.
+            # An API key that may have been revoked must not pass.
             self._index.remove(customer_id)
             self._on_forged()
             _log.error("tenants.unauthenticated_record", customer_id=customer_id, code=error.code)
 
 
 class EngineTenants:
-    """`Tenants` of the engine, over the same.
+    """`Tenants` of the engine on the same model.
 
     Args:
-        wait_s: Seconds that an event of an unknown tenant may wait for it.
+        wait_s: Seconds that an event of an unknown tenant may wait for the tenant.
     """
 
     def __init__(self, model: LocalTenants, clock: Clock, *, wait_s: float) -> None:
@@ -250,7 +244,7 @@ class EngineTenants:
         self._wait_s = wait_s
         self.get = model.get
         self.of_partition = model.of_partition
-        # They are all decoded already.
+        # All tenants are decoded already.
         self.suspended_of = model.of_partition
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
@@ -261,7 +255,7 @@ class EngineTenants:
 
 
 class LocalCommands:
-    """`Commands` of the engine: applied at once, in whichever process."""
+    """`Commands` of the engine: any process applies them, at once."""
 
     def __init__(
         self,
@@ -289,14 +283,14 @@ class LocalCommands:
         """
         key = command.customer_id.encode()
         while True:
-            there = await self._store.document(command.customer_id)
-            before = self._read(key, there)
+            stored = await self._store.document(command.customer_id)
+            before = self._read(key, stored)
             after = apply(before, command)
             if after != before or (after is not None and isinstance(command, RewriteTenant)):
                 document = None if after is None else self._codec.document(after)
                 news = key_changed(command, before, after)
-                notice = None if news is None else notice_of(news, self._store.partitions)
-                version = await self._store.change(command.customer_id, there, document, notice)
+                notice = None if news is None else notice_write(news, self._store.partitions)
+                version = await self._store.change(command.customer_id, stored, document, notice)
                 if version is None:
                     # Another process was faster; apply the command to its result.
                     continue
@@ -313,34 +307,25 @@ class LocalCommands:
         try:
             return self._codec.tenant_in(key, document)
         except InvalidInputError:
-            # As if it were not there.
             return None
 
 
 class LocalChanges:
-    """`Changes` of the API.
-
-    Args:
-        timeout_s: Upper bound of a change in seconds.
-    """
+    """`Changes` of the API; a change takes at most `timeout_s` seconds."""
 
     def __init__(self, commands: LocalCommands, *, timeout_s: float) -> None:
         self._commands = commands
         self._timeout_s = timeout_s
 
     async def submit(self, command: Command) -> Tenant | None:
-        """Have the command applied; return the tenant after it, None if it is gone.
-
-        Raises:
-            ConflictError: `unknown_tenant`; `idempotency_key_reused`; or the code with which
-                the command was refused.
-            BrokerError: `redis_unreachable`: the change may have been made.
-        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 before, after = await self._commands.apply(command)
         except TimeoutError:
-            raise BrokerError("redis_unreachable", "Redis did not answer in time.") from None
+            raise BrokerError(
+                "redis_unreachable",
+                f"Redis did not answer in {self._timeout_s:g} s. The change may have been made.",
+            ) from None
         if before is None and after is None and not isinstance(command, CreateTenant):
             raise conflict("unknown_tenant", field=command.customer_id)
         return command_result(after, command)

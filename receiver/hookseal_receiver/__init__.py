@@ -1,11 +1,11 @@
-"""Receive sealed webhooks: verify, open, drop repeats.
+"""Receive sealed webhooks: verify, decrypt, drop repeats.
 
     webhook = Webhook(secrets=["whsec_…"], keys=[Path("private.pem").read_bytes()])
     event = webhook.open(request_headers, request_body)
 
-`hookseal_receiver.aiohttp`, `hookseal_receiver.asgi` and `hookseal_receiver.wsgi` put that,
-and a store of what was seen, behind a URL. Nothing here is cryptography of its own: it is
-`standardwebhooks` and `joserfc`, with everything pinned that a sender could choose.
+`hookseal_receiver.aiohttp`, `hookseal_receiver.asgi` and `hookseal_receiver.wsgi` serve it at a
+URL, with a store of seen deliveries. The cryptography is that of `standardwebhooks` and `joserfc`,
+with everything pinned that a sender could choose.
 """
 
 from hookseal_receiver.errors import ReceiverError, SetupError, StoreError, VerificationError

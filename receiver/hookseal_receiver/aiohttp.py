@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from hookseal_receiver.handling import TOO_LARGE, answer_async
-from hookseal_receiver.repeats.memory import MemoryStore
+from hookseal_receiver.repeats import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hookseal_receiver.handling import AsyncHandler
-    from hookseal_receiver.repeats.port import Store
+    from hookseal_receiver.repeats import Store
     from hookseal_receiver.webhook import Webhook
-
-__all__ = ["read_body", "sealed_webhooks"]
 
 
 def sealed_webhooks(
     webhook: Webhook, handler: AsyncHandler, *, store: Store | None = None
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return a request handler that gives each event to `handler`, and answers 204 after it.
+    """Return a request handler that passes each event to `handler` and then answers 204.
 
-    Without a store repeats are dropped in this process only.
+    Without a store, repeats are recognized in this process only.
     """
     seen = MemoryStore() if store is None else store
 
@@ -40,7 +38,7 @@ def sealed_webhooks(
 
 
 async def read_body(request: web.Request, max_bytes: int) -> bytes | None:
-    """Return the body, or None if it is too large; whatever the application's own limit."""
+    """Return the body, or None above the limit; ignores the application's own limit."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk

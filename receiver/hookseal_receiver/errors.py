@@ -1,20 +1,17 @@
 """Every error of a receiver.
 
-The class says who must act, the code what went wrong, the field where::
-
     ReceiverError
-    ├── VerificationError     the sender: this request is not to be trusted
-    ├── SetupError            the developer: a key, a secret, a file, a port
-    └── StoreError            the operator: the store of seen deliveries is unavailable
+    ├── VerificationError     the request cannot be trusted
+    ├── SetupError            for the developer: a key, a secret, a file, a port
+    └── StoreError            for the operator: the store of seen deliveries is unavailable
 
-Bytes from outside raise nothing but `VerificationError`: a leaked `ValueError` is a bug.
+Bytes from outside raise only `VerificationError`: a leaked `ValueError` is a bug.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
-
-__all__ = ["Reason", "ReceiverError", "SetupError", "StoreError", "VerificationError"]
 
 Reason = Literal[
     "headers_invalid",
@@ -32,13 +29,12 @@ Reason = Literal[
 
 
 class ReceiverError(Exception):
-    """Base of all errors raised on purpose.
+    """Base of all errors of this package.
 
     Attributes:
-        code: Stable, for programs: `lower_snake_case`.
-        message: One sentence for a person: what is wrong and what to do. Never holds a
-            secret, a key or a payload.
-        field: The part of the input it is about, or None.
+        code: For programs: `lower_snake_case`, stable.
+        message: For people: the problem and the next step. Contains no secret, key or payload.
+        field: The option or file that is wrong, or None.
     """
 
     def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
@@ -52,27 +48,22 @@ class ReceiverError(Exception):
         return f"{self.code}{where}: {self.message}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions are rebuilt from their args alone when they cross a process.
-        return _rebuild, (type(self), self.code, self.message, self.field)
-
-
-def _rebuild(kind: type[ReceiverError], code: str, message: str, field: str | None) -> object:
-    return kind(code, message, field=field)
+        # Without it, pickle rebuilds an exception from its args alone.
+        return partial(type(self), field=self.field), (self.code, self.message)
 
 
 class VerificationError(ReceiverError):
-    """The request was not sealed for this endpoint by the sender, or not just now.
+    """The sender did not make this request for this endpoint in the last five minutes.
 
-    Code, message and text are the same for every cause: what a sender may read does not
-    tell which check it failed.
+    Code and message are the same for every cause, so that an answer does not reveal which check
+    failed.
 
     Attributes:
-        reason: Which check failed, in the order in which they are made. For the log of
-            the receiver, and never for an answer.
+        reason: The check that failed, for the receiver's log only; never put it into an answer.
     """
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__("not_verified", "The request could not be verified and opened.")
+        super().__init__("not_verified", "The request could not be verified and decrypted.")
         self.reason = reason
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -80,8 +71,8 @@ class VerificationError(ReceiverError):
 
 
 class SetupError(ReceiverError):
-    """A private key, a signing secret or an option of the receiver cannot be used."""
+    """A private key, a signing secret or an option cannot be used."""
 
 
 class StoreError(ReceiverError):
-    """The store of seen deliveries does not respond; the sender will retry."""
+    """The store of seen deliveries is unavailable; the sender retries."""

@@ -8,25 +8,21 @@ from typing import Any
 
 from hookseal_receiver.errors import VerificationError
 
-__all__ = ["Event"]
-
 _TEXTS = ("id", "type", "timestamp", "customer_id", "endpoint_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, verified and opened.
+    """One event, verified and decrypted.
 
     Attributes:
-        id: The event id; the same for every attempt, and at every endpoint of the event.
+        id: The event id; equal for all attempts and all endpoints of the event.
         type: Dotted name, `order.paid`.
-        timestamp: RFC 3339, of the event and not of the attempt.
-        customer_id: Who it was published for.
-        endpoint_id: Where it was sent.
-        data: What was published, parsed. Of a member that comes twice the last one is
-            kept, and a number with a fraction or an exponent becomes a float.
-        plaintext: All of the above as JSON, byte for byte as it was sealed; for whoever
-            needs the numbers of `data` as they were written.
+        timestamp: RFC 3339; time of the event, not of the attempt.
+        data: The published data, parsed. Of duplicate members the last one counts, and a
+            number with a fraction or an exponent becomes a float.
+        plaintext: All of the above as JSON, byte for byte as it was encrypted, for numbers as
+            they were written.
     """
 
     id: str
@@ -39,23 +35,22 @@ class Event:
 
     @property
     def delivery(self) -> str:
-        """Identifies a repeat: the event at this endpoint.
+        """The event at this endpoint: equal for repeats only.
 
-        The id alone does not: an event has the same one at each of its endpoints, and one
-        program may serve several of them.
+        The id alone is not: one program may serve several endpoints of an event.
         """
         return f"{self.endpoint_id} {self.id}"
 
     @classmethod
     def parse(cls, plaintext: bytes) -> Event:
-        """Read the event out of an opened body.
+        """Parse a decrypted body.
 
         Raises:
             VerificationError: `event_invalid`.
         """
         try:
             members = json.loads(plaintext, parse_constant=_refuse)
-        # Of deep nesting; and a text of bytes that are no UTF-8 is a ValueError.
+        # RecursionError: deep nesting. ValueError: invalid UTF-8, too.
         except (ValueError, RecursionError):
             raise VerificationError("event_invalid") from None
         if not isinstance(members, dict) or "data" not in members:
@@ -67,5 +62,5 @@ class Event:
 
 
 def _refuse(constant: str) -> Any:
-    # json.loads takes NaN and Infinity, which JSON does not have (RFC 8259 section 6).
+    # json.loads accepts NaN and Infinity, which are not JSON (RFC 8259 section 6).
     raise ValueError(constant)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hookseal_receiver.errors import StoreError, VerificationError
-from hookseal_receiver.repeats.port import Standing
+from hookseal_receiver.repeats import Standing
 
 if TYPE_CHECKING:
     from hookseal_receiver.event import Event
-    from hookseal_receiver.headers import Headers
-    from hookseal_receiver.repeats.port import Claim, Store
+    from hookseal_receiver.repeats import Claim, Store
+    from hookseal_receiver.signature import Headers
     from hookseal_receiver.webhook import Webhook
 
 _log = logging.getLogger("hookseal_receiver")
@@ -44,10 +44,10 @@ def answer(
     """Verify and decrypt the request, run the handler unless it is a repeat, return the response.
 
     Raises:
-        Exception: Whatever the handler raised, or `StoreError`. Let the framework answer
-            500: the sender tries again.
+        Exception: What the handler raised, or `StoreError`. Let the framework answer 500: the
+            sender retries.
     """
-    event = _opened(webhook, headers, body)
+    event = _open(webhook, headers, body)
     if event is None:
         return _REFUSED
     claim = store.claim(event.delivery)
@@ -56,9 +56,9 @@ def answer(
     try:
         _run(handler, event)
     except BaseException:
-        _let_go(store, claim)
+        _release(store, claim)
         raise
-    _note(store, claim)
+    _finish(store, claim)
     return _ACCEPTED
 
 
@@ -67,10 +67,10 @@ async def answer_async(
 ) -> Answer:
     """Do the same with an asynchronous handler.
 
-    The store runs in threads: one on a disk would hold up the event loop. A task that is
-    cancelled while its claim is under way leaves it to its lease.
+    The store runs in threads, because disk access would block the event loop. If the task is
+    cancelled while it claims, the claim expires with its lease.
     """
-    event = _opened(webhook, headers, body)
+    event = _open(webhook, headers, body)
     if event is None:
         return _REFUSED
     claim = await asyncio.to_thread(store.claim, event.delivery)
@@ -79,18 +79,18 @@ async def answer_async(
     try:
         await handler(event)
     except BaseException:
-        # The thread has its work before this task may be cancelled a second time.
-        await asyncio.to_thread(_let_go, store, claim)
+        # The thread has started before this task can be cancelled a second time.
+        await asyncio.to_thread(_release, store, claim)
         raise
-    await asyncio.to_thread(_note, store, claim)
+    await asyncio.to_thread(_finish, store, claim)
     return _ACCEPTED
 
 
-def _opened(webhook: Webhook, headers: Headers, body: bytes) -> Event | None:
+def _open(webhook: Webhook, headers: Headers, body: bytes) -> Event | None:
     try:
         return webhook.open(headers, body)
     except VerificationError as error:
-        # The log may tell what the answer must not.
+        # The log may contain the reason. The answer must not.
         _log.warning("webhook.refused reason=%s body_bytes=%d", error.reason, len(body))
         return None
 
@@ -98,31 +98,30 @@ def _opened(webhook: Webhook, headers: Headers, body: bytes) -> Event | None:
 def _run(handler: Handler, event: Event) -> None:
     returned = handler(event)
     if inspect.iscoroutine(returned):
-        # It has not run, and never will: to accept the event would be to lose it.
+        # It never runs: to accept the event would lose it.
         returned.close()
-        raise TypeError("give a handler that is no coroutine function, or use ASGI")
+        raise TypeError("the handler is a coroutine function: use a plain function, or ASGI")
 
 
 def _not_new(claim: Claim) -> Answer:
     _log.info("webhook.repeated delivery=%r standing=%s", claim.delivery, claim.standing.value)
     if claim.standing is Standing.SEEN:
         return _ACCEPTED
-    # Not accepted: the request that holds the claim may still fail. The sender honours the header.
+    # The request that holds the claim may still fail. The sender honours the header.
     return Answer(503, (("Retry-After", str(max(1, math.ceil(claim.free_in_s)))),))
 
 
-def _let_go(store: Store, claim: Claim) -> None:
+def _release(store: Store, claim: Claim) -> None:
     try:
         store.release(claim)
     except StoreError:
-        # The handler's error matters more; the claim ends with its lease.
+        # The handler's error matters more. The claim expires with its lease.
         _log.exception("webhook.not_released delivery=%r", claim.delivery)
 
 
-def _note(store: Store, claim: Claim) -> None:
+def _finish(store: Store, claim: Claim) -> None:
     try:
         store.finish(claim)
     except StoreError:
-        # Accepted all the same: the handler succeeded, and would run again if it were sent
-        # again. A repeat, should there be one, runs it a second time.
+        # Accept it all the same: the handler succeeded, and a retry would run it again.
         _log.exception("webhook.not_noted delivery=%r", claim.delivery)

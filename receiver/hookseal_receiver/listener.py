@@ -16,27 +16,21 @@ if TYPE_CHECKING:
     from hookseal_receiver.event import Event
     from hookseal_receiver.webhook import Webhook
 
-__all__ = ["Listener"]
-
-# A quarter of the descriptors that a process has on most systems.
+# A quarter of the usual limit of file descriptors.
 _CONNECTIONS_MAX = 256
-# aiohttp's keep-alive timer starts with the connection, so that it also bounds a request's head.
+# aiohttp's keep-alive timer starts with the connection, so it also limits a request's head.
 _TIMEOUT_S = 15.0
 
 
 class Listener:
-    """Listens on a port, at any path; an asynchronous context manager.
+    """Receives at any path of a port; an asynchronous context manager.
 
-    It drops no repeats, and answers what it is told to: for rehearsals and demonstrations. It
-    accepts 256 connections, and closes one whose request does not arrive within 15 s.
+    It drops no repeats, accepts at most 256 connections, and answers 503 without a webhook.
 
     Args:
-        answer: Returns the HTTP status for an event; is also given the body as it came.
-        refused: Told of each request that could not be verified and opened; it is
-            answered with 400.
-        webhook: May be given later; until then every request is answered with 503.
-        host: Address to listen on.
-        port: 0 takes any that is free.
+        answer: Gets event and raw body; returns the HTTP status.
+        refused: Called for each request that cannot be verified and decrypted; the answer is 400.
+        port: 0 = any free port.
         timeout_s: Seconds for the head of a request, for its body, and between two requests.
     """
 

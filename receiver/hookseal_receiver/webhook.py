@@ -1,4 +1,4 @@
-"""Verify, decrypt, compare: all checks of a request."""
+"""All checks of a request: verify, decrypt, compare."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from hookseal_receiver.errors import SetupError, VerificationError
 from hookseal_receiver.event import Event
-from hookseal_receiver.headers import signed_headers
-from hookseal_receiver.keyring import keyring
-from hookseal_receiver.opening import Opener
-from hookseal_receiver.signature import verifiers, verify
+from hookseal_receiver.opening import Opener, keyring
+from hookseal_receiver.signature import signed_headers, verifiers, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hookseal_receiver.headers import Headers
+    from hookseal_receiver.signature import Headers
 
 __all__ = ["MAX_BODY_BYTES", "Webhook"]
 
@@ -24,21 +22,19 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 class Webhook:
-    """Turns requests into events. Holds no state, so that threads may share it.
+    """Turns requests into events; thread-safe.
 
     Attributes:
-        max_body_bytes: The largest body that is looked at.
-        key_ids: Key ids of the private keys, as the sender names them.
+        key_ids: Key ids of the private keys (RFC 7638 thumbprints), as the sender shows them.
 
     Args:
-        secrets: Signing secrets, `whsec_…`; one of them must fit. Several while a
-            secret rotates.
-        keys: Private keys, each as PEM or as a JWK in JSON; several while a key
-            rotates. RSA from 2048 bits, P-256 or X25519.
-        endpoint_id: Which endpoint this is, `ep_…`. Give it if several endpoints
-            lead to one program: what was sent to another one is then refused.
-        max_body_bytes: Raise it if the sender allows events above 32 KiB; a body has
-            four thirds of the event and some 900 bytes.
+        secrets: Signing secrets, `whsec_…`; several during a rotation.
+        keys: Private keys, each as PEM or JWK; several during a rotation. RSA from 2048 bits,
+            P-256 or X25519.
+        endpoint_id: `ep_…`. Set it if several endpoints lead to one program: a request to
+            another endpoint is then refused.
+        max_body_bytes: Raise it if the sender allows events above 32 KiB. A body has 4/3 of the
+            event's bytes and some 900 more.
 
     Raises:
         SetupError: `secret_missing`, `secret_invalid`, `key_missing`, `key_format`,
@@ -56,7 +52,7 @@ class Webhook:
         if max_body_bytes < 1:
             raise SetupError(
                 "max_body_bytes_invalid",
-                f"Give the size of the largest body, {MAX_BODY_BYTES} for example.",
+                f"Set a limit of at least 1 byte, {MAX_BODY_BYTES:,} for example.",
                 field="max_body_bytes",
             )
         loaded = keyring(keys)
@@ -73,21 +69,21 @@ class Webhook:
         """Return the event in a request.
 
         Args:
-            headers: All headers of the request: a mapping, or pairs, of text or bytes.
-            body: As it came, before anything parsed it.
+            headers: All headers: a mapping, or pairs, of text or bytes.
+            body: The raw bytes.
 
         Raises:
-            VerificationError: It is not a request that the sender made for this endpoint
-                in the last five minutes. Answer 400, and log the error's `reason`.
+            VerificationError: The sender did not make this request for this endpoint in the
+                last five minutes. Answer 400, and log the error's `reason`.
         """
         if len(body) > self.max_body_bytes:
             raise VerificationError("body_too_large")
         signed = signed_headers(headers)
-        # First: anybody may seal to a public key, and opening costs a thousand times more.
+        # First: anybody can encrypt to a public key, and decryption costs 1,000 times more.
         verify(self._verifiers, signed, body)
         event = Event.parse(self._opener.open(body))
-        # The signature covers the id in the header, the seal the one in the event: only
-        # together do they say that this body belongs to this id and to this endpoint.
+        # The signature covers the id in the header, the encryption that in the event. Only both
+        # together prove that this body belongs to this id and to this endpoint.
         same_id = _same(event.id, signed["webhook-id"])
         same_endpoint = _same(event.endpoint_id, self._endpoint_id or event.endpoint_id)
         if not same_id:
@@ -98,7 +94,7 @@ class Webhook:
 
 
 def _same(one: str, other: str) -> bool:
-    # surrogatepass: JSON may hold half a surrogate pair, which UTF-8 does not have.
+    # surrogatepass: JSON can contain half of a surrogate pair, UTF-8 cannot.
     return hmac.compare_digest(
         one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass")
     )

@@ -1,7 +1,7 @@
-"""For WSGI: Flask and other frameworks. Needs no library.
+"""For WSGI: Flask and other frameworks; imports none of them.
 
-In Flask a view may return it: `app.post("/hooks")(lambda: hooks)`, where `hooks` is a
-`SealedWebhooks(webhook, handle)`.
+In Flask a view can return it: `app.post("/hooks")(lambda: hooks)`, with
+`hooks = SealedWebhooks(webhook, handle)`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,24 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from hookseal_receiver.handling import TOO_LARGE, Answer, answer
-from hookseal_receiver.repeats.memory import MemoryStore
+from hookseal_receiver.repeats import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from hookseal_receiver.handling import Handler
-    from hookseal_receiver.repeats.port import Store
+    from hookseal_receiver.repeats import Store
     from hookseal_receiver.webhook import Webhook
 
-__all__ = ["SealedWebhooks"]
-
-# Python refuses to read numbers of thousands of digits.
+# Python refuses to parse numbers with thousands of digits.
 _LENGTH_DIGITS = 12
 
 
 class SealedWebhooks:
-    """A WSGI application that gives each event to a handler, and answers 204 after it.
+    """A WSGI application that passes each event to a handler and then answers 204.
 
-    Without a store repeats are dropped in this process only.
+    Without a store, repeats are recognized in this process only.
     """
 
     def __init__(self, webhook: Webhook, handler: Handler, *, store: Store | None = None) -> None:
@@ -50,15 +48,14 @@ class SealedWebhooks:
     def _answer(self, environ: WSGIEnvironment) -> Answer:
         if environ["REQUEST_METHOD"] != "POST":
             return Answer(405, (("Allow", "POST"),))
-        # The sender always tells the length. Without it nothing is read: where a server does
-        # not end the input itself, a read would wait for the connection to close.
+        # The sender always sends the length. Without it read nothing: where a server does not
+        # end the input itself, a read would wait until the connection is closed.
         length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or len(length) > _LENGTH_DIGITS:
-            return TOO_LARGE
-        if int(length) > self._webhook.max_body_bytes:
+        is_number = length.isdecimal() and len(length) <= _LENGTH_DIGITS
+        if not is_number or int(length) > self._webhook.max_body_bytes:
             return TOO_LARGE
         body = environ["wsgi.input"].read(int(length))
-        # PEP 3333 makes `HTTP_WEBHOOK_ID` of a header; of two it makes one with a comma.
+        # PEP 3333 turns a header into `HTTP_WEBHOOK_ID`, and joins two with a comma.
         headers = [
             (name.removeprefix("HTTP_").replace("_", "-"), value)
             for name, value in environ.items()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from hookseal.domain.record import Record
     from streams.fetched_record import FetchedRecord
 
 # Other tasks get their turn, however many records wait.
 _TURN = 16
 
 
-async def iter_queue(stream: Any) -> AsyncGenerator[FetchedRecord]:
+async def iter_queue(stream: Any) -> AsyncGenerator[Record]:
     """Yield records of the current generation, and acknowledge none of them.
 
     Faust's own iterator yields to the loop before each event, keeps statistics that nobody reads,
@@ -31,7 +32,7 @@ async def iter_queue(stream: Any) -> AsyncGenerator[FetchedRecord]:
             fetched: FetchedRecord = await queue.next()
             if not flow.is_active() or fetched.generation_id != app.consumer_generation_id:
                 continue
-            yield fetched
+            yield fetched.record
             until_next_turn -= 1
             if not until_next_turn:
                 until_next_turn = _TURN

@@ -181,7 +181,7 @@ class TestMemory:
         assert [one["replayed_at"] is None for one in listed["items"]] == [False, True, True]
         assert done["replayed"] == 2
         assert not spool.exists()
-        assert "2 events were taken up from left.spool." in third.tail()
+        assert "2 events were read from left.spool." in third.tail()
 
     async def test_one_event_after_the_other_on_request(self, place: Place) -> None:
         place.env = local_env(MEMORY)

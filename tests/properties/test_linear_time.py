@@ -46,9 +46,8 @@ from hookseal.seal.registry import RegistryMac
 from hookseal.seal.request import is_traceparent
 from hookseal_receiver import ReceiverError
 from hookseal_receiver.event import Event as ReceivedEvent
-from hookseal_receiver.headers import signed_headers
-from hookseal_receiver.keyring import keyring
-from hookseal_receiver.opening import Opener
+from hookseal_receiver.opening import Opener, keyring
+from hookseal_receiver.signature import signed_headers
 from tests.receiving import kid_of
 from tests.sealed import b64u, vectors
 

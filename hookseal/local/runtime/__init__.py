@@ -1,1 +1,1 @@
-"""`hookseal local`: API and delivery in one process, without Kafka and without Faust."""
+"""The process of `hookseal local`: store, engine and API put together."""

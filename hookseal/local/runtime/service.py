@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,18 +16,17 @@ from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
 from hookseal.local.events import LocalEvents, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
-from hookseal.local.key_rotation import KeyRotationJob
+from hookseal.local.jobs import cancel, keep_deleting_expired, keep_rotating_keys
 from hookseal.local.letters import (
     LocalDeadLetters,
     LocalDeferredEvents,
     LocalLetterRecords,
     LocalReplays,
 )
-from hookseal.local.retention import RetentionJob
-from hookseal.local.runtime.assignment import PartitionAssignment
-from hookseal.local.runtime.partition_runner import StorePartitionRunner
+from hookseal.local.runtime.assignment import PartitionAssignment, StoreSource
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.runtime.engine import build_engine, build_transport, warn_of_open_egress
+from hookseal.runtime.partition_runner import PartitionRunner
 from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
@@ -36,31 +36,29 @@ from hookseal.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from hookseal.config import Settings
-    from hookseal.delivery.ordering.keys import Ordering
-    from hookseal.local.runtime.stores import OpenStore
+    from hookseal.local.leases import Leases
+    from hookseal.local.store import Store
 
 _log = logger("hookseal.api")
 
 
 class LocalService:
-    """Serves the API and delivers; an asynchronous context manager."""
+    """Serves the API and delivers; an asynchronous context manager. Port 0 = any free port.
+
+    Raises:
+        ConfigurationError: `master_key_missing`.
+    """
 
     def __init__(
-        self, settings: Settings, opened: OpenStore, ordering: Ordering, *, host: str, port: int
+        self, settings: Settings, store: Store, leases: Leases, *, host: str, port: int
     ) -> None:
-        """Build the parts; `async with` connects them. Port 0 takes a free port.
-
-        Raises:
-            ConfigurationError: `master_key_missing`.
-        """
-        # --ordering wins over the environment.
-        self._settings = settings = settings.model_copy(update={"ordering": ordering})
-        self._opened = opened
+        self._settings = settings
+        self._store = store
+        self._leases = leases
         self._host = host
         self._port = port
         self._clock = Clock()
-        self._codec = settings.tenant_codec()
-        store, clock = opened.store, self._clock
+        codec = settings.tenant_codec()
         self._attempt_log = LocalAttemptLog(store, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc)
         self._observer = Observer(
             attempts=self._attempt_log if settings.delivery_log else None,
@@ -68,24 +66,19 @@ class LocalService:
         )
         self._model = LocalTenants(
             store,
-            self._codec,
+            codec,
             on_forged=metrics.FORGED_RECORDS.inc,
             max_staleness_s=settings.api_max_staleness_s,
         )
         self._commands = LocalCommands(
             store,
             self._model,
-            self._codec,
+            codec,
             on_applied=self._observer.command_applied,
-            clock=clock,
-        )
-        self._events = LocalEvents(
-            store, room=settings.queue_max_events, sealing=settings.sealing()
+            clock=self._clock,
         )
         self._transport = build_transport(settings, on_blocked=self._observer.blocked)
         self._tracing = tracing_to(settings.otlp_endpoint, "hookseal-local")
-        self._retention = RetentionJob(store, clock)
-        self._key_rotation = KeyRotationJob(self._model, self._commands, clock)
 
     async def __aenter__(self) -> Self:
         """Start everything.
@@ -93,11 +86,11 @@ class LocalService:
         Raises:
             BrokerError: `redis_unreachable`, `redis_refused`.
             ConfigurationError: As the store's `start`; `master_key_wrong`.
-            OSError: The port cannot be listened on.
+            OSError: The port is not available.
         """
         warn_of_admin_key(self._settings)
         warn_of_open_egress(self._settings)
-        store = self._opened.store
+        store = self._store
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
             await store.start()
@@ -113,13 +106,14 @@ class LocalService:
             for index in (letters, attempts):
                 stack.push_async_callback(index.close)
                 await index.start(patient=True)
-            await self._attempt_log.start()
-            stack.push_async_callback(self._attempt_log.close)
-            await self._transport.start()
-            stack.push_async_callback(self._transport.close)
-            for job in (self._retention, self._key_rotation):
-                await job.start()
-                stack.push_async_callback(job.close)
+            for part in (self._attempt_log, self._transport):
+                await part.start()
+                stack.push_async_callback(part.close)
+            for job in (
+                keep_deleting_expired(store, self._clock),
+                keep_rotating_keys(self._model, self._commands, self._clock),
+            ):
+                stack.push_async_callback(cancel, asyncio.create_task(job))
             assignment = self._new_assignment()
             stack.push_async_callback(assignment.close)
             await assignment.start()
@@ -146,9 +140,9 @@ class LocalService:
 
     def _new_assignment(self) -> PartitionAssignment:
         settings, clock, observer = self._settings, self._clock, self._observer
-        store, leases = self._opened
+        store, leases = self._store, self._leases
         tenants = EngineTenants(self._model, clock, wait_s=settings.unknown_tenant_wait_s)
-        deliver, suspensions = build_engine(
+        handler, suspensions = build_engine(
             settings,
             Ports(
                 tenants=tenants,
@@ -164,11 +158,10 @@ class LocalService:
             ),
         )
         self._model.on_change = suspensions.changed
-        runner = StorePartitionRunner(
-            store=store,
-            deliver=deliver,
+        runner = PartitionRunner(
+            source=partial(StoreSource, store=store, leases=leases),
+            handler=handler,
             catch_up=tenants.catch_up,
-            gate=leases.gate,
             observer=observer,
             clock=clock,
             ordering=settings.ordering,
@@ -179,25 +172,30 @@ class LocalService:
             grace_s=settings.shutdown_grace_s,
         )
         return PartitionAssignment(
-            store=store, leases=leases, runner=runner, suspended_endpoints=suspensions
+            store=store,
+            leases=leases,
+            runner=runner,
+            suspended_endpoints=suspensions,
+            observer=observer,
         )
 
     def _parts(self, letters: LocalLetters, attempts: LocalAttempts) -> ApiParts:
-        settings = self._settings
+        settings, store = self._settings, self._store
+        events = LocalEvents(store, room=settings.queue_max_events, sealing=settings.sealing())
         return ApiParts(
             model=self._model,
             changes=LocalChanges(self._commands, timeout_s=settings.api_write_timeout_s),
-            events=self._events,
+            events=events,
             event_max_bytes=settings.event_max_bytes,
-            notices=self._events,
+            notices=events,
             api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),
             check_url=url_check(settings),
             letters=letters,
             attempts=attempts,
-            records=LocalLetterRecords(self._opened.store, attempts),
-            replays=LocalReplays(self._opened.store, letters),
+            records=LocalLetterRecords(store, attempts),
+            replays=LocalReplays(store, letters),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,
         )

@@ -1,9 +1,9 @@
-// Receives sealed webhooks at /hooks. Libraries of npm, and nothing of the sender.
+// Receives sealed webhooks at /hooks, with libraries from npm only.
 //
 //   npm ci
 //   SIGNING_SECRETS=whsec_… PRIVATE_KEYS=private.pem node receiver.mjs
 //
-// Of both there may be several, with a space between, while they rotate.
+// During a rotation, separate several values with a space.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -20,28 +20,28 @@ const open = await opener({
 });
 const repeats = new Repeats();
 
-// Your work. What is thrown here makes the sender try again.
+// Do your work. If this throws, the sender retries.
 async function handle(event) {
   console.log(event.id, event.type, JSON.stringify(event.data));
 }
 
 const server = createServer((request, response) => {
   answer(request)
-    // Whoever sends has gone away in the middle.
+    // The sender closed the connection.
     .catch(() => [400])
     .then(([status, headers]) => response.writeHead(status, headers).end());
 });
 
 async function answer(request) {
   if (request.method !== "POST" || request.url !== "/hooks") return [404];
-  // The sender always tells the length.
+  // The sender always sends the length.
   if (!(Number(request.headers["content-length"]) <= MAX_BODY_BYTES)) return [413];
   const body = await text(request);
   let event;
   try {
     event = await open(request.headers, body);
   } catch (error) {
-    // For the log of this side; the answer does not say which check failed.
+    // For the log only: the answer does not reveal which check failed.
     console.error(`refused: ${error.message}`);
     return [400];
   }
@@ -52,7 +52,7 @@ async function once(event) {
   const delivery = `${event.endpoint_id} ${event.id}`;
   const standing = repeats.claim(delivery);
   if (standing === "seen") return [204];
-  // Whoever has it in hand may still fail: have it sent again.
+  // The request that handles it may still fail: ask the sender to retry.
   if (standing === "running") return [503, { "retry-after": "1" }];
   try {
     await handle(event);

@@ -1,5 +1,5 @@
-// What was seen: by delivery, in a bounded window. In memory, so for one process; put it
-// into the database that your handler writes to, and it outlives a restart.
+// Seen deliveries, in a bounded window. They are in memory, so for one process. Use the database
+// that your handler writes to, and they survive a restart.
 
 const MAX_ENTRIES = 100_000;
 
@@ -7,7 +7,7 @@ export class Repeats {
   #seen = new Set();
   #running = new Set();
 
-  // "seen", "running", or "new": then the caller has the claim.
+  // Returns "seen", "running", or "new": then the caller has the claim.
   claim(delivery) {
     if (this.#seen.has(delivery)) return "seen";
     if (this.#running.has(delivery)) return "running";
@@ -15,7 +15,7 @@ export class Repeats {
     return "new";
   }
 
-  // Seen once its handler succeeded, not before.
+  // A delivery counts as seen once its handler succeeded.
   finish(delivery) {
     this.#running.delete(delivery);
     this.#seen.add(delivery);

@@ -3,7 +3,7 @@
     pip install aiohttp hookseal-receiver
     SIGNING_SECRETS=whsec_… PRIVATE_KEYS=private.pem python aiohttp_receiver.py
 
-Of both there may be several, with a space between, while they rotate.
+During a rotation, separate several values with a space.
 """
 
 import os
@@ -23,7 +23,7 @@ seen = SQLiteStore(os.environ.get("SEEN", "seen.db"))
 
 
 async def handle(event: Event) -> None:
-    """Do your work. What is raised here makes the sender try again."""
+    """Do your work. If this raises, the sender retries."""
     print(event.id, event.type, event.data, flush=True)
 
 

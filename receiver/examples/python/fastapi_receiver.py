@@ -3,7 +3,7 @@
     pip install fastapi uvicorn hookseal-receiver
     SIGNING_SECRETS=whsec_… PRIVATE_KEYS=private.pem python fastapi_receiver.py
 
-Of both there may be several, with a space between, while they rotate.
+During a rotation, separate several values with a space.
 """
 
 import os
@@ -25,13 +25,12 @@ seen = SQLiteStore(os.environ.get("SEEN", "seen.db"))
 
 
 async def handle(event: Event) -> None:
-    """Do your work. What is raised here makes the sender try again."""
+    """Do your work. If this raises, the sender retries."""
     print(event.id, event.type, event.data, flush=True)
 
 
 app = FastAPI()
-# A route, and no `mount`: that would redirect /hooks to /hooks/, and redirects are not
-# followed.
+# Not `mount`: it redirects /hooks to /hooks/, and the sender follows no redirects.
 hooks = SealedWebhooks(webhook, handle, store=seen)
 app.router.routes.append(Route("/hooks", hooks, methods=["POST"]))
 

@@ -3,7 +3,7 @@
     pip install flask hookseal-receiver
     SIGNING_SECRETS=whsec_… PRIVATE_KEYS=private.pem python flask_receiver.py
 
-Of both there may be several, with a space between, while they rotate.
+During a rotation, separate several values with a space.
 """
 
 import os
@@ -23,12 +23,12 @@ seen = SQLiteStore(os.environ.get("SEEN", "seen.db"))
 
 
 def handle(event: Event) -> None:
-    """Do your work. What is raised here makes the sender try again."""
+    """Do your work. If this raises, the sender retries."""
     print(event.id, event.type, event.data, flush=True)
 
 
 app = Flask(__name__)
-# A view may return an application, which then answers in its place.
+# A view can return a WSGI application.
 hooks = SealedWebhooks(webhook, handle, store=seen)
 app.post("/hooks")(lambda: hooks)
 

@@ -1,11 +1,11 @@
-"""Receive sealed webhooks with aiohttp, as a part of the sender's traces.
+"""Receive sealed webhooks with aiohttp, as part of the sender's traces.
 
     pip install aiohttp hookseal-receiver opentelemetry-sdk opentelemetry-exporter-otlp-proto-http
     OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 \
     SIGNING_SECRETS=whsec_… PRIVATE_KEYS=private.pem python traced_receiver.py
 
-The sender's attempt is the parent of the span made here: `traceparent` comes with the request.
-It is not signed, and anybody may send one: it is good for finding things, and for nothing else.
+The sender's attempt is the parent span: the request has a `traceparent` header. It is not signed,
+so use it for tracing only.
 """
 
 import os
@@ -35,8 +35,8 @@ seen = SQLiteStore(os.environ.get("SEEN", "seen.db"))
 
 
 async def handle(event: Event) -> None:
-    """Do your work. What is raised here makes the sender try again."""
-    # The span of the request is the current one: what is traced in here hangs on it.
+    """Do your work. If this raises, the sender retries."""
+    # The current span is that of the request.
     trace.get_current_span().set_attribute("messaging.message.id", event.id)
     print(event.id, event.type, event.data, flush=True)
 
@@ -45,7 +45,7 @@ async def handle(event: Event) -> None:
 async def traced(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Make a span of each request."""
+    """Trace each request."""
     context = extract(dict(request.headers))
     with tracer.start_as_current_span("receive", context, trace.SpanKind.SERVER) as span:
         response = await handler(request)
@@ -53,14 +53,14 @@ async def traced(
         return response
 
 
-async def send_the_rest(_: web.Application) -> None:
-    """Send the spans that wait."""
+async def flush_spans(_: web.Application) -> None:
+    """Send the buffered spans."""
     provider.shutdown()
 
 
 app = web.Application(middlewares=[traced])
 app.router.add_post("/hooks", sealed_webhooks(webhook, handle, store=seen))
-app.on_cleanup.append(send_the_rest)
+app.on_cleanup.append(flush_spans)
 
 if __name__ == "__main__":
     web.run_app(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8080")))

@@ -9,6 +9,7 @@ import pytest
 
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka.topics import TopicNames
+from hookseal.local.store import Documents
 from hookseal.local.tenants import LocalTenants
 from hookseal.tenants.codec import TenantCodec
 from tests.builders import MASTER_KEY, a_registry, a_tenant
@@ -91,7 +92,7 @@ class TestMasterKey:
             await model.first()
             foreign = TenantCodec(TopicNames(), [OTHER]).document(a_tenant("acme"))
             told = await store.documents()
-            await model._take(told.version + 1, {"acme": foreign}, is_all=True)
+            await model._apply(Documents(told.version + 1, {"acme": foreign}, is_all=True))
 
             with pytest.raises(BrokerError, match="master_key_wrong"):
                 await model.catch_up()

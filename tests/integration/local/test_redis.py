@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError, ConfigurationError
-from hookseal.local.redis_leases import RedisLeases
+from hookseal.local.leases import RedisLeases
 from hookseal.local.redis_link import RedisLink
 from hookseal.local.redis_store import RedisStore
 from hookseal.local.store import Write

@@ -157,6 +157,6 @@ def test_events_are_printed_until_it_is_told_to_stop(listening: subprocess.Popen
     assert lines == [
         f"200 evt_1 {plaintext}",
         f"200 evt_1 (repeat) {plaintext}",
-        "400 headers_invalid: The request could not be verified and opened.",
-        "2, of which 1 repeats; refused 1 that could not be verified and opened.",
+        "400 headers_invalid: The request could not be verified and decrypted.",
+        "2 events, of which 1 were repeats. Refused 1 requests.",
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from hookseal_receiver.cli.listen import Desk
+from hookseal_receiver.cli.app import Responder
 from hookseal_receiver.listener import Listener
 from tests.receiving import EVENT, OTHER, a_request, a_webhook
 
@@ -125,8 +125,8 @@ async def test_connections_over_256_are_closed_at_once() -> None:
 
 
 async def test_a_repeat_is_told_from_a_retry(capsys: pytest.CaptureFixture[str]) -> None:
-    desk = Desk(fail_rate=0.0, latency_s=0.0, status=200, quiet=False)
-    failing = Desk(fail_rate=1.0, latency_s=0.0, status=200, quiet=True)
+    desk = Responder(fail_rate=0.0, latency_s=0.0, status=200, quiet=False)
+    failing = Responder(fail_rate=1.0, latency_s=0.0, status=200, quiet=True)
     event = a_webhook().open(*a_request())
 
     assert [await desk.answer(event, b"") for _ in range(2)] == [200, 200]
@@ -144,7 +144,7 @@ async def test_a_repeat_is_told_from_a_retry(capsys: pytest.CaptureFixture[str])
 async def test_what_would_steer_a_terminal_is_made_visible(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    desk = Desk(fail_rate=0.0, latency_s=0.0, status=200, quiet=False)
+    desk = Responder(fail_rate=0.0, latency_s=0.0, status=200, quiet=False)
     plaintext = a_webhook().open(*a_request()).plaintext[:-1] + ', "x": "\x9b31m"}'.encode()
 
     await desk.answer(a_webhook().open(*a_request(plaintext)), b"")

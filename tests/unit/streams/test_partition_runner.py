@@ -8,8 +8,8 @@ import pytest
 
 from agents.deliver import deliver
 from hookseal.delivery.ordering import Limits
-from streams.gap_detector import GapDetector
-from streams.partition_runner import EventPartitionRunner
+from hookseal.runtime.partition_runner import PartitionRunner
+from streams.stream_source import StreamSource
 from tests.conditions import until
 from tests.fakes import FakeClock, RecordingObserver
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
@@ -51,24 +51,29 @@ async def nothing(_: int) -> None:
     """Have no commands to catch up with."""
 
 
-async def agent(stream: Stream, runner: EventPartitionRunner) -> None:
+async def agent(stream: Stream, runner: PartitionRunner[Any]) -> None:
     await deliver(cast("Any", stream), partitions=runner)
 
 
 def runner_of(
     delivery: Delivery, consumer: Consumer, *, events: int = 2, grace_s: float = 0
-) -> EventPartitionRunner:
+) -> PartitionRunner[Any]:
     def its_consumer() -> OffsetTrackingConsumer:
         return cast("OffsetTrackingConsumer", consumer)
 
     observer, clock = RecordingObserver(), FakeClock()
-    return EventPartitionRunner(
+    return PartitionRunner(
+        source=partial(
+            StreamSource,
+            topic=PLACE.topic,
+            consumer=its_consumer,
+            observer=observer,
+            clock=clock,
+        ),
         handler=cast("Any", delivery),
         catch_up=nothing,
-        consumer=its_consumer,
         observer=observer,
         clock=clock,
-        gap_detector=partial(GapDetector, consumer=its_consumer, observer=observer, clock=clock),
         ordering="partition" if events == 1 else "customer",
         limits=Limits(events=events, waiting=5),
         pressure=None,
@@ -79,7 +84,7 @@ def runner_of(
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
-class TestEventPartitionRunner:
+class TestPartitionRunner:
     async def test_a_feed_that_fails_leaves_nothing_running_behind_it(
         self, *, fast_path: bool
     ) -> None:
@@ -99,7 +104,7 @@ class TestEventPartitionRunner:
         running = asyncio.create_task(agent(Stream(b"c", b"c", b"c", fast_path=fast_path), events))
         await delivery.begun.wait()
 
-        await events.stop({PLACE})
+        await events.stop({PLACE.partition})
         await running
 
         assert delivery.running == set()
@@ -117,7 +122,7 @@ class TestEventPartitionRunner:
         await delivery.begun.wait()
 
         # Another worker finished the first two while this one was taken for dead.
-        await events.reset_partitions({PLACE})
+        await events.reset_partitions({PLACE.partition})
         assert delivery.running == set()
         consumer.mark_done_through(PLACE, 1)
         stream.hand_over()
@@ -135,7 +140,7 @@ class TestEventPartitionRunner:
         running = asyncio.create_task(agent(Stream(b"c", b"c", b"c", fast_path=fast_path), events))
         await delivery.begun.wait()
 
-        await events.stop({PLACE._replace(partition=1)})
+        await events.stop({1})
         assert delivery.running == {b"c"}
 
         running.cancel()

@@ -12,7 +12,7 @@ async def first(stream: Stream, count: int) -> list[int]:
     found: list[int] = []
     arriving: Any = iter_records(stream)
     async for arrival in arriving:
-        found.append(arrival.record.offset)
+        found.append(arrival.offset)
         if len(found) == count:
             break
     await arriving.aclose()
@@ -44,7 +44,7 @@ async def test_a_stream_that_stops_hands_over_no_more() -> None:
     found = []
 
     async for arrival in iter_records(stream):
-        found.append(arrival.record.offset)
+        found.append(arrival.offset)
         stream.is_stopped = True
 
     assert found == [0]
@@ -56,7 +56,7 @@ async def test_without_the_fast_path_faust_s_events_bring_the_whole_record() -> 
     found = [await anext(fetched) for _ in range(2)]
     await fetched.aclose()
 
-    assert found == [an_arrival(0, b"a"), an_arrival(1, b"b")]
+    assert found == [an_arrival(0, b"a").record, an_arrival(1, b"b").record]
 
 
 async def test_others_get_their_turn_however_many_there_are() -> None:
