@@ -8,12 +8,12 @@ from hookseal.domain.letter import LogCursor
 from hookseal.errors import InvalidInputError
 from hookseal.seal import base64url
 
-_PLACE = re.compile(r"(-?\d{1,18})/(\d{1,9})/(\d{1,18})", re.ASCII)
+_POSITION = re.compile(r"(-?\d{1,18})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
-def write(place: str) -> str:
+def write(text: str) -> str:
     """Encode a cursor."""
-    return base64url.encode(place.encode("utf-8", "surrogatepass")).decode()
+    return base64url.encode(text.encode("utf-8", "surrogatepass")).decode()
 
 
 def read(cursor: str | None) -> str | None:
@@ -30,21 +30,21 @@ def read(cursor: str | None) -> str | None:
         raise _invalid() from None
 
 
-def write_place(place: LogCursor | None) -> str | None:
-    """Encode a position on a log; None is the end."""
-    return None if place is None else write("/".join(map(str, place)))
+def write_position(position: LogCursor | None) -> str | None:
+    """Encode a position in an index; None is the end."""
+    return None if position is None else write("/".join(map(str, position)))
 
 
-def read_place(cursor: str | None) -> LogCursor | None:
-    """Decode a position on a log; None is the start.
+def read_position(cursor: str | None) -> LogCursor | None:
+    """Decode a position in an index; None is the start.
 
     Raises:
         InvalidInputError: `cursor_invalid`.
     """
-    place = read(cursor)
-    if place is None:
+    text = read(cursor)
+    if text is None:
         return None
-    parts = _PLACE.fullmatch(place)
+    parts = _POSITION.fullmatch(text)
     if parts is None:
         raise _invalid()
     return LogCursor(*map(int, parts.groups()))
@@ -52,5 +52,5 @@ def read_place(cursor: str | None) -> LogCursor | None:
 
 def _invalid() -> InvalidInputError:
     return InvalidInputError(
-        "cursor_invalid", "Give the `next_cursor` of the page before.", field="cursor"
+        "cursor_invalid", "Send the `next_cursor` of the previous page.", field="cursor"
     )

@@ -1,4 +1,4 @@
-"""Builds the API over the ports of a runtime."""
+"""Composes the API from the parts of a runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hookseal import __version__
 from hookseal.api.app import create_app
 from hookseal.api.auth import Authentication
 from hookseal.api.commands import TenantChanges
-from hookseal.api.console import add_console
 from hookseal.api.dead_letters import DeadLetterOperations
 from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
@@ -17,8 +16,7 @@ from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
-from hookseal.api.overview import OverviewOperations
-from hookseal.api.reference import add_reference
+from hookseal.api.static_files import add_console, add_docs
 from hookseal.api.tenants import TenantOperations
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from hookseal.api.events import Trace
-    from hookseal.api.operations import Operation
+    from hookseal.api.operations import Operation, Resource
     from hookseal.api.ports import (
         AttemptPages,
         Changes,
@@ -46,17 +44,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
-    """What the runtime gives the API.
+    """What a runtime provides for the API.
 
     Attributes:
-        event_max_bytes: Bytes of an event's value.
-        admin_key: The operator's key; None = no admin access.
-        secrets: The endpoints' signing secrets.
-        check_url: Returns a URL's canonical form, if an endpoint may have it.
-        records: The dead letters, with headers and payload.
-        replays: The way of dead letters back to the log.
-        needed: Must be ready besides the model and the log.
-        trace: Called when events are published.
+        event_max_bytes: Maximum bytes of an event's value.
+        admin_key: None disables admin access.
+        check_url: Returns the canonical form of a URL that an endpoint may have.
+        needed: Parts that must be ready, in addition to `model` and `events`.
     """
 
     model: TenantsModel
@@ -78,30 +72,25 @@ class ApiParts:
 
 
 def build(parts: ApiParts) -> web.Application:
-    """Return the application, with its reference."""
+    """Return the application with console, OpenAPI document and Swagger UI."""
     operations = operations_of(parts)
     authentication = Authentication(
         model=parts.model, api_keys=parts.api_keys, admin_key=parts.admin_key, clock=parts.clock
     )
     app = create_app(operations, authentication)
     add_console(app)
-    add_reference(app, lambda: document_of(operations, __version__))
+    add_docs(app, lambda: document_of(operations, __version__))
     return app
 
 
 def operations_of(parts: ApiParts) -> list[Operation]:
     """Return all operations in the order of the documentation."""
     changes = TenantChanges(model=parts.model, changes=parts.changes, clock=parts.clock)
-    resources = (
-        TenantOperations(
-            changes=changes, model=parts.model, api_keys=parts.api_keys, clock=parts.clock
-        ),
-        KeyOperations(changes=changes, api_keys=parts.api_keys, clock=parts.clock),
+    resources: tuple[Resource, ...] = (
+        TenantOperations(changes=changes, api_keys=parts.api_keys),
+        KeyOperations(changes=changes, api_keys=parts.api_keys),
         EndpointOperations(
-            changes=changes,
-            notices=parts.notices,
-            secrets=parts.secrets,
-            check_url=parts.check_url,
+            changes=changes, notices=parts.notices, secrets=parts.secrets, check_url=parts.check_url
         ),
         EventOperations(
             events=parts.events,
@@ -109,14 +98,10 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             event_max_bytes=parts.event_max_bytes,
             trace=parts.trace,
         ),
-        DeliveryOperations(changes=changes, attempts=parts.attempts),
+        DeliveryOperations(changes=changes, index=parts.attempts),
         DeadLetterOperations(
-            changes=changes,
-            letters=parts.letters,
-            records=parts.records,
-            replays=parts.replays,
+            changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
         ),
-        OverviewOperations(attempts=parts.attempts, clock=parts.clock),
         HealthOperations((parts.model, parts.events, *parts.needed)),
     )
     return [operation for resource in resources for operation in resource.operations()]

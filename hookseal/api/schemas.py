@@ -1,4 +1,4 @@
-"""What goes in and what comes out, as types: they validate, and the OpenAPI is made of them."""
+"""Requests and responses. Validation and the OpenAPI document follow from the types."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ OVERLAP_DEFAULT_S = 86_400.0
 OVERLAP_MAX_S = 7 * 86_400.0
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
+TEXT_MAX = 255
 
-CustomerId = Annotated[
-    str, Meta(min_length=1, max_length=CUSTOMER_ID_MAX, description="The tenant's stable id.")
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Cursor = Annotated[
+    str, Meta(max_length=1024, description="The `next_cursor` of the previous page.")
 ]
-Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, description="For people.")]
-Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX, description="For people.")]
-# Checked by hand: a pattern's `$` would let a line feed through.
+CustomerId = Annotated[
+    str, Meta(min_length=1, max_length=CUSTOMER_ID_MAX, description="Stable id of the tenant.")
+]
+Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, description="For display only.")]
+Description = Annotated[
+    str, Meta(max_length=DESCRIPTION_CHARS_MAX, description="For display only.")
+]
+# The domain checks it: the `$` of a pattern would accept a line feed.
 EndpointId = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ENDPOINT_ID}$"})]
 Url = Annotated[
     str,
@@ -44,7 +51,7 @@ Url = Annotated[
 EventTypes = Annotated[
     tuple[str, ...],
     Meta(
-        description="Exact names (`order.paid`), all below a name (`order.*`), or `*`.",
+        description="Event types (`order.paid`), all below a prefix (`order.*`), or `*`.",
         examples=[["order.*"]],
     ),
 ]
@@ -52,7 +59,7 @@ Headers = Annotated[
     dict[str, str],
     Meta(
         description=(
-            f"At most {HEADERS_MAX} headers sent along: a name of up to {NAME_MAX}, "
+            f"At most {HEADERS_MAX} request headers of each delivery: a name of up to {NAME_MAX}, "
             f"a value of up to {VALUE_MAX} characters."
         ),
         examples=[{"X-Team": "billing"}],
@@ -62,22 +69,35 @@ Delays = Annotated[
     tuple[float, ...],
     Meta(
         description=(
-            f"Waits between attempts in seconds, at most {RETRY_DELAYS_MAX} of up to "
-            f"{RETRY_DELAY_MAX_S:.0f} s, instead of the operator's schedule."
+            f"Seconds between attempts, instead of the operator's retry policy: at most "
+            f"{RETRY_DELAYS_MAX} delays of up to {RETRY_DELAY_MAX_S:.0f} s."
         ),
         examples=[[1, 5, 30]],
     ),
 ]
 
 
-class LimitsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an endpoint asks to be spared; what is left out is the operator's affair.
+Scopes = Annotated[
+    tuple[str, ...],
+    Meta(description=f"One or more of {', '.join(SCOPES)}.", examples=[["events:write"]]),
+]
+
+
+class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request body or query. An unknown member is refused, since it may be misspelled."""
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """A response body."""
+
+
+class LimitsIn(Input, frozen=True):
+    """Limits of an endpoint; null for the operator's limit.
 
     Attributes:
-        concurrency: Attempts on the wire together. Where events have an order there is one
-            at a time in any case.
-        rate_per_s: Attempts a second; after a pause as many at once as come in a second.
-        timeout_s: Seconds an attempt may take; never more than the operator allows.
+        concurrency: Concurrent attempts. With an ordering mode there is one at a time anyway.
+        rate_per_s: Attempts/s, as a token bucket whose burst is one second of attempts.
+        timeout_s: Seconds per attempt, at most the operator's limit.
     """
 
     concurrency: Annotated[int, Meta(ge=1, le=CONCURRENCY_MAX)] | None = None
@@ -85,53 +105,34 @@ class LimitsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_s: Annotated[float, Meta(ge=TIMEOUT_MIN_S, le=TIMEOUT_MAX_S)] | None = None
 
 
-Scopes = Annotated[
-    tuple[str, ...],
-    Meta(description=f"Of {', '.join(SCOPES)}.", examples=[["events:write"]]),
-]
-
-
-class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request's body: what it does not know is refused, since it may be a misspelling."""
-
-
-class _Response(Struct, frozen=True, kw_only=True):
-    """An answer's body."""
-
-
-class Page(_Request, frozen=True):
-    """Which part of a list.
-
-    Attributes:
-        limit: Items at most.
-        cursor: The `next_cursor` of the page before.
-    """
+class Page(Input, frozen=True):
+    """One page of a list."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
-    cursor: Annotated[str, Meta(max_length=1024)] | None = None
+    cursor: Cursor | None = None
 
 
-class TenantCreate(_Request, frozen=True):
-    """A tenant to be made."""
+class TenantCreate(Input, frozen=True):
+    """A tenant to create."""
 
     customer_id: CustomerId
     name: Name = ""
 
 
-class TenantCreated(_Response, frozen=True):
-    """A tenant that was made, with its first API key, which is shown this once."""
+class TenantCreated(Output, frozen=True):
+    """The new tenant, with its first API key, which is shown only once."""
 
     customer_id: str
     api_key: str
 
 
-class TenantUpdate(_Request, frozen=True):
-    """Whether the tenant's events are delivered; otherwise they are dead-lettered."""
+class TenantUpdate(Input, frozen=True):
+    """Enables or disables a tenant. Events of a disabled tenant are dead-lettered."""
 
     enabled: bool
 
 
-class TenantSummary(_Response, frozen=True):
+class TenantSummary(Output, frozen=True):
     """A tenant in a list."""
 
     customer_id: str
@@ -142,23 +143,23 @@ class TenantSummary(_Response, frozen=True):
     endpoints: int
 
 
-class Tenants(_Response, frozen=True):
-    """A page of tenants, by customer id."""
+class Tenants(Output, frozen=True):
+    """A page of tenants, ordered by customer id."""
 
     items: list[TenantSummary]
     next_cursor: str | None = None
 
 
-class ApiKeyOut(_Response, frozen=True):
-    """An API key, without the key."""
+class ApiKeyOut(Output, frozen=True):
+    """An API key without its secret."""
 
     id: str
     scopes: list[str]
     created_at: str
 
 
-class PublicKeyOut(_Response, frozen=True):
-    """A public key: `active` seals, `retiring` is what came before it."""
+class PublicKeyOut(Output, frozen=True):
+    """A public key: events are encrypted to the `active` one; `retiring` is the previous one."""
 
     kid: str
     alg: Literal["RSA-OAEP-256", "ECDH-ES"]
@@ -166,41 +167,41 @@ class PublicKeyOut(_Response, frozen=True):
     public_key: dict[str, str]
 
 
-class Keys(_Response, frozen=True):
+class Keys(Output, frozen=True):
     """All public keys of a tenant, in the order they were added."""
 
     items: list[PublicKeyOut]
     next_cursor: None = None
 
 
-class ApiKeyCreate(_Request, frozen=True):
-    """An API key to be made; the scopes of the key that asks when none are given."""
+class ApiKeyCreate(Input, frozen=True):
+    """An API key to create; without `scopes` it has those of the key of the request."""
 
     scopes: Scopes | UnsetType = UNSET
 
 
-class ApiKeyCreated(_Response, frozen=True):
-    """An API key that was made. `api_key` is shown this once."""
+class ApiKeyCreated(Output, frozen=True):
+    """The new API key. `api_key` is shown only once."""
 
     id: str
     api_key: str
     scopes: list[str]
 
 
-class PublicKeyCreate(_Request, frozen=True):
-    """A public key: RSA (2048 to 4096 bits), P-256 or X25519."""
+class PublicKeyCreate(Input, frozen=True):
+    """A public key to add: RSA (2048 to 4096 bits), P-256 or X25519."""
 
     public_key: Annotated[
         str | dict[str, Any],
-        Meta(description="PEM (SubjectPublicKeyInfo) as text, or a JWK as an object."),
+        Meta(description="A PEM (SubjectPublicKeyInfo) as a string, or a JWK as an object."),
     ]
 
 
-class EndpointCreate(_Request, frozen=True, kw_only=True):
-    """An endpoint to be added.
+class EndpointCreate(Input, frozen=True, kw_only=True):
+    """An endpoint to add.
 
     Attributes:
-        id: Made when not given; the signing secret follows from it.
+        id: Generated if omitted. The signing secret is derived from it.
     """
 
     id: EndpointId | UnsetType = UNSET
@@ -212,12 +213,12 @@ class EndpointCreate(_Request, frozen=True, kw_only=True):
     limits: LimitsIn = LimitsIn()
 
 
-class EndpointUpdate(_Request, frozen=True):
-    """What is to be changed; the rest stays.
+class EndpointUpdate(Input, frozen=True):
+    """The members to change.
 
     Attributes:
-        retry_delays_s: With null the operator's schedule holds again.
-        limits: In the place of all that there were; `{}` for none.
+        retry_delays_s: null restores the operator's retry policy.
+        limits: Replaces all limits; `{}` removes them.
     """
 
     url: Url | UnsetType = UNSET
@@ -229,19 +230,20 @@ class EndpointUpdate(_Request, frozen=True):
     limits: LimitsIn | UnsetType = UNSET
 
 
-class EndpointOut(_Response, frozen=True):
+class EndpointOut(Output, frozen=True):
     """An endpoint.
 
     Attributes:
         headers: Values are masked for keys without the scope `endpoints:write`.
-        disabled_reason: `gone` (it answered 410) or `asked`.
-        state: Of a `suspended` endpoint events are set aside, and follow in their order
-            when it accepts again.
-        suspended_since: RFC 3339; null unless it is suspended.
-        suspended_because: `exhausted`, too many events in a row were not accepted;
-            `behind`, more events waited for it than one customer may let wait.
-        secret_version: Of the signing secret in force, from 1.
-        previous_secret_until: RFC 3339, until when the secret before it signs as well.
+        disabled_reason: `gone` (the receiver answered 410) or `asked`.
+        state: Events of a `suspended` endpoint are deferred, and delivered in order after it
+            accepts events again.
+        suspended_since: RFC 3339; null unless suspended.
+        suspended_because: `exhausted` (too many deliveries in a row failed) or `behind` (more
+            events were queued than the limit of one customer).
+        secret_version: Version of the current signing secret, from 1.
+        previous_secret_until: Requests are also signed with the previous secret until then,
+            RFC 3339.
     """
 
     id: str
@@ -261,20 +263,20 @@ class EndpointOut(_Response, frozen=True):
 
 
 class EndpointCreated(EndpointOut, frozen=True):
-    """An endpoint that was added, with its signing secret, which is shown this once."""
+    """The new endpoint, with its signing secret, which is shown only once."""
 
     signing_secret: str
 
 
-class Endpoints(_Response, frozen=True):
+class Endpoints(Output, frozen=True):
     """All endpoints of a tenant, in the order they were added."""
 
     items: list[EndpointOut]
     next_cursor: None = None
 
 
-class TenantOut(_Response, frozen=True):
-    """All there is to know of a tenant."""
+class TenantOut(Output, frozen=True):
+    """A tenant with its keys and endpoints."""
 
     customer_id: str
     name: str
@@ -285,39 +287,39 @@ class TenantOut(_Response, frozen=True):
     endpoints: list[EndpointOut]
 
 
-class RotateRequest(_Request, frozen=True):
-    """How a signing secret is rotated.
+class RotateRequest(Input, frozen=True):
+    """Rotation of a signing secret.
 
     Attributes:
-        overlap_s: Seconds for which the secret before signs as well.
+        overlap_s: Seconds for which requests are also signed with the previous secret.
     """
 
     overlap_s: Annotated[float, Meta(ge=0, le=OVERLAP_MAX_S)] = OVERLAP_DEFAULT_S
 
 
-class SecretOut(_Response, frozen=True):
-    """A signing secret, shown this once; the one before it signs as well for a while."""
+class SecretOut(Output, frozen=True):
+    """The new signing secret, which is shown only once."""
 
     signing_secret: str
     secret_version: int
     previous_secret_until: str | None
 
 
-class Queued(_Response, frozen=True):
-    """An event that was put on the log; `id` is its event id."""
+class Queued(Output, frozen=True):
+    """The event that was published; `id` is its event id."""
 
     id: str
 
 
-class EventCreate(_Request, frozen=True):
-    """An event to be published.
+class EventCreate(Input, frozen=True):
+    """An event to publish.
 
     Attributes:
-        customer_id: Whom it is for. An API key publishes for its own tenant, and may leave it
-            out; without it the admin key publishes to every tenant that subscribes.
-        data: Any JSON value; its bytes are kept.
+        customer_id: The tenant. Optional with an API key, which publishes for its own tenant. An
+            event of the admin key without it is a broadcast to every tenant that subscribes.
+        data: Any JSON value. Its bytes are delivered unchanged.
         id: Unique within the tenant: visible ASCII without a dot.
-        timestamp: RFC 3339; when it is published, if left out.
+        timestamp: RFC 3339. Default: the time of publishing.
     """
 
     type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
@@ -327,14 +329,14 @@ class EventCreate(_Request, frozen=True):
     timestamp: str | None = None
 
 
-class EventPublished(_Response, frozen=True):
-    """An event that is on the log.
+class EventPublished(Output, frozen=True):
+    """A published event.
 
     Attributes:
-        id: Its event id, which receivers see as `webhook-id`.
-        partition: Where it stands; null for a broadcast.
-        offset: Where in the partition; null for a broadcast.
-        partitions: Of a broadcast: how many have a copy.
+        id: The event id, which receivers get as `webhook-id`.
+        partition: Partition of `events`; null for a broadcast.
+        offset: Offset on `events`; null for a broadcast.
+        partitions: Number of partitions that have a copy of a broadcast.
     """
 
     id: str
@@ -343,7 +345,7 @@ class EventPublished(_Response, frozen=True):
     partitions: int | UnsetType = UNSET
 
 
-class EventsPublished(_Response, frozen=True):
+class EventsPublished(Output, frozen=True):
     """The events of a batch, in their order."""
 
     items: list[EventPublished]
