@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from hookseal.api.deliveries import CustomerDeliveryOut
-from hookseal.api.schemas import PAGE_DEFAULT, PAGE_MAX, Cursor, Input, Output, Text
+from hookseal.api.schemas import LIMIT_DEFAULT, Cursor, Input, Limit, Output, Text
 
 # One request replays as many within seconds.
 REPLAY_MAX = 1000
@@ -54,7 +54,7 @@ class DeadLetterPageQuery(DeadLetterQuery, frozen=True):
 
     replayed: bool | None = None
     order: Literal["newest", "oldest"] = "newest"
-    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 
 
@@ -162,16 +162,7 @@ class AnyDeadLetters(Output, frozen=True):
 
 
 class DeadLetterCount(Output, frozen=True):
-    """Number of dead letters of one endpoint with one reason.
-
-    Attributes:
-        reason: Reason code.
-        category: Who can fix the cause.
-        count: Dead letters, including the replayed ones.
-        replayed: Dead letters that were replayed.
-        first_failed_at: RFC 3339.
-        last_failed_at: RFC 3339.
-    """
+    """Dead letters of one endpoint with one reason. `count` includes the replayed ones."""
 
     customer_id: str | None
     endpoint_id: str | None
@@ -246,14 +237,7 @@ class DeadLetterRecordOut(Output, frozen=True):
     """The record of a dead letter, with the attempts before it.
 
     Attributes:
-        id: Identifies the dead letter in a replay.
         customer_id: The key of the record; null without one.
-        reason: Reason code.
-        category: Who can fix the cause.
-        error: The reason in words.
-        attempts: Number of attempts.
-        status: HTTP status of the last attempt; null without a response.
-        failed_at: RFC 3339.
         headers: In the order of the record.
         history: The attempts that the delivery log still has.
         event: The event as text; null unless `reveal=true`.

@@ -12,26 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from hookseal.api import cursors
-from hookseal.api.dead_letter_schemas import (
-    AnyDeadLetterOut,
-    AnyDeadLetterPageQuery,
-    AnyDeadLetters,
-    AnyDeadLetterStatsQuery,
-    AnyReplayRequest,
-    AnyReplayResult,
-    AttemptOut,
-    DeadLetterCount,
-    DeadLetterOut,
-    DeadLetterPageQuery,
-    DeadLetterRecordOut,
-    DeadLetterRecordQuery,
-    DeadLetters,
-    DeadLetterStats,
-    DeadLetterStatsQuery,
-    HeaderOut,
-    ReplayRequest,
-    ReplayResult,
-)
+from hookseal.api import dead_letter_schemas as schemas
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.problems import Problem
 from hookseal.domain.dead_letter import ADDED_PREFIX, added_headers, category_of
@@ -42,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hookseal.api.commands import TenantChanges
-    from hookseal.api.dead_letter_schemas import DeadLetterQuery
     from hookseal.api.operations import Call
     from hookseal.api.ports import LetterPages, LetterRecords, Replays
     from hookseal.domain.attempt_record import AttemptRecord
@@ -74,29 +54,34 @@ class DeadLetterOperations(Resource):
     replays: Replays
     _running: set[asyncio.Task[int]] = field(default_factory=set, init=False)
 
-    @_read("GET", _OF_TENANT, queries=DeadLetterPageQuery, returns=DeadLetters)
+    @_read("GET", _OF_TENANT, queries=schemas.DeadLetterPageQuery, returns=schemas.DeadLetters)
     async def list_dead_letters(self, call: Call) -> Reply:
         """List the dead letters of a tenant, filtered."""
-        asked = call.input_as(DeadLetterPageQuery)
+        asked = call.input_as(schemas.DeadLetterPageQuery)
         await self.changes.tenant(call.customer_id)
         found = await self._page(_filter_of(call.customer_id, asked), asked)
         if asked.endpoint_id is not None and not found.letters:
             # Only now: a removed endpoint still has its history.
             await self.changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
-        return _listed(found, DeadLetters, DeadLetterOut)
+        return _listed(found, schemas.DeadLetters, schemas.DeadLetterOut)
 
-    @_read("GET", f"{_OF_TENANT}/stats", queries=DeadLetterStatsQuery, returns=DeadLetterStats)
+    @_read(
+        "GET",
+        f"{_OF_TENANT}/stats",
+        queries=schemas.DeadLetterStatsQuery,
+        returns=schemas.DeadLetterStats,
+    )
     async def count_dead_letters(self, call: Call) -> Reply:
         """Count the dead letters of a tenant by endpoint and reason."""
         await self.changes.tenant(call.customer_id)
-        return await self._counted(call.customer_id, call.input_as(DeadLetterStatsQuery))
+        return await self._counted(call.customer_id, call.input_as(schemas.DeadLetterStatsQuery))
 
     @_replay(
         "POST",
         f"{_OF_TENANT}/replay",
         scope="replay",
-        takes=ReplayRequest,
-        returns=ReplayResult,
+        takes=schemas.ReplayRequest,
+        returns=schemas.ReplayResult,
         problems=_REPLAY_PROBLEMS,
     )
     async def replay_dead_letters(self, call: Call) -> Reply:
@@ -106,33 +91,38 @@ class DeadLetterOperations(Resource):
         current public key and sent to the current URL. A dead letter is replayed only once, even
         if the request is repeated. If its delivery fails again, that is a new dead letter.
         """
-        asked = call.input_as(ReplayRequest)
+        asked = call.input_as(schemas.ReplayRequest)
         wanted = _with_ids(_filter_of(call.customer_id, asked), asked)
         await self.changes.tenant(call.customer_id)
         return Reply(await self._replayed(wanted, asked))
 
-    @_admin("GET", _ALL, queries=AnyDeadLetterPageQuery, returns=AnyDeadLetters)
+    @_admin("GET", _ALL, queries=schemas.AnyDeadLetterPageQuery, returns=schemas.AnyDeadLetters)
     async def list_all_dead_letters(self, call: Call) -> Reply:
         """List the dead letters of all tenants, filtered.
 
         Includes dead letters without a tenant: of customer ids without a tenant, and of records
         without a key.
         """
-        asked = call.input_as(AnyDeadLetterPageQuery)
+        asked = call.input_as(schemas.AnyDeadLetterPageQuery)
         found = await self._page(_filter_of(asked.customer_id, asked), asked, after=asked.after)
-        return _listed(found, AnyDeadLetters, AnyDeadLetterOut)
+        return _listed(found, schemas.AnyDeadLetters, schemas.AnyDeadLetterOut)
 
-    @_admin("GET", f"{_ALL}/stats", queries=AnyDeadLetterStatsQuery, returns=DeadLetterStats)
+    @_admin(
+        "GET",
+        f"{_ALL}/stats",
+        queries=schemas.AnyDeadLetterStatsQuery,
+        returns=schemas.DeadLetterStats,
+    )
     async def count_all_dead_letters(self, call: Call) -> Reply:
         """Count dead letters by customer, endpoint and reason."""
-        asked = call.input_as(AnyDeadLetterStatsQuery)
+        asked = call.input_as(schemas.AnyDeadLetterStatsQuery)
         return await self._counted(asked.customer_id, asked)
 
     @_admin(
         "GET",
         f"{_ALL}/{{partition}}/{{offset}}",
-        queries=DeadLetterRecordQuery,
-        returns=DeadLetterRecordOut,
+        queries=schemas.DeadLetterRecordQuery,
+        returns=schemas.DeadLetterRecordOut,
         problems=_UNKNOWN,
     )
     async def get_dead_letter(self, call: Call) -> Reply:
@@ -141,7 +131,7 @@ class DeadLetterOperations(Resource):
         The event and the headers of its producer are masked: only their sizes are returned, unless
         `reveal=true`.
         """
-        reveal = call.input_as(DeadLetterRecordQuery).reveal
+        reveal = call.input_as(schemas.DeadLetterRecordQuery).reveal
         name = f"{call.part('partition')}/{call.part('offset')}"
         partition, offset = parse_place(name, field="id")
         letter = await self.records.get(partition, offset)
@@ -155,8 +145,8 @@ class DeadLetterOperations(Resource):
         "POST",
         f"{_ALL}/replay",
         access=Access.ADMIN,
-        takes=AnyReplayRequest,
-        returns=AnyReplayResult,
+        takes=schemas.AnyReplayRequest,
+        returns=schemas.AnyReplayResult,
         problems={**_REPLAY_PROBLEMS, **_UNKNOWN},
     )
     async def replay_all_dead_letters(self, call: Call) -> Reply:
@@ -164,16 +154,16 @@ class DeadLetterOperations(Resource):
 
         As `replayDeadLetters`, over all tenants or one `customer_id`.
         """
-        asked = call.input_as(AnyReplayRequest)
+        asked = call.input_as(schemas.AnyReplayRequest)
         wanted = _with_ids(_filter_of(asked.customer_id, asked), asked)
         done = await self._replayed(wanted, asked)
         # Only now does the ledger include what an interrupted replay had done.
         after = await self.replays.plan(wanted)
         before = after.replayed - (0 if asked.dry_run else done.replayed)
-        return Reply(AnyReplayResult(**asdict(done), replayed_before=max(0, before)))
+        return Reply(schemas.AnyReplayResult(**asdict(done), replayed_before=max(0, before)))
 
     async def _page(
-        self, wanted: LetterFilter, asked: DeadLetterPageQuery, *, after: str | None = None
+        self, wanted: LetterFilter, asked: schemas.DeadLetterPageQuery, *, after: str | None = None
     ) -> LettersListed:
         cursor = cursors.read_position(asked.cursor)
         position = None if after is None else parse_place(after, field="after")
@@ -183,13 +173,17 @@ class DeadLetterOperations(Resource):
         wanted = replace(wanted, replayed=asked.replayed)
         return await self.letters.page(wanted, order=asked.order, limit=asked.limit, cursor=cursor)
 
-    async def _counted(self, customer_id: str | None, asked: DeadLetterStatsQuery) -> Reply:
+    async def _counted(self, customer_id: str | None, asked: schemas.DeadLetterStatsQuery) -> Reply:
         wanted = LetterFilter(customer_id=customer_id, **_times(asked))
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
         rows = await self.letters.stats(wanted)
-        return Reply(DeadLetterStats(items=[DeadLetterCount(**row) for row in rows]))
+        return Reply(
+            schemas.DeadLetterStats(items=[schemas.DeadLetterCount(**row) for row in rows])
+        )
 
-    async def _replayed(self, wanted: LetterFilter, asked: ReplayRequest) -> ReplayResult:
+    async def _replayed(
+        self, wanted: LetterFilter, asked: schemas.ReplayRequest
+    ) -> schemas.ReplayResult:
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
         await self._check_ids(wanted)
         plan = await self.replays.plan(wanted)
@@ -203,7 +197,7 @@ class DeadLetterOperations(Resource):
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             todo = await asyncio.shield(task)
-        return ReplayResult(
+        return schemas.ReplayResult(
             replayed=todo,
             remaining=max(0, plan.to_replay - todo),
             not_replayable=plan.not_replayable,
@@ -224,7 +218,7 @@ def _unknown(field: str, detail: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "unknown_dead_letter", detail, field=field)
 
 
-def _filter_of(customer_id: str | None, asked: DeadLetterQuery) -> LetterFilter:
+def _filter_of(customer_id: str | None, asked: schemas.DeadLetterQuery) -> LetterFilter:
     return LetterFilter(
         customer_id=customer_id,
         endpoint_id=asked.endpoint_id,
@@ -235,7 +229,7 @@ def _filter_of(customer_id: str | None, asked: DeadLetterQuery) -> LetterFilter:
     )
 
 
-def _times(asked: DeadLetterStatsQuery) -> dict[str, Any]:
+def _times(asked: schemas.DeadLetterStatsQuery) -> dict[str, Any]:
     return {
         f"{name}_ms": parse_moment(text, field=name)
         for name, text in (("since", asked.since), ("until", asked.until))
@@ -243,7 +237,7 @@ def _times(asked: DeadLetterStatsQuery) -> dict[str, Any]:
     }
 
 
-def _with_ids(wanted: LetterFilter, asked: ReplayRequest) -> LetterFilter:
+def _with_ids(wanted: LetterFilter, asked: schemas.ReplayRequest) -> LetterFilter:
     if asked.ids is UNSET:
         return wanted
     places = tuple(dict.fromkeys(parse_place(one, field="ids") for one in asked.ids))
@@ -252,8 +246,8 @@ def _with_ids(wanted: LetterFilter, asked: ReplayRequest) -> LetterFilter:
 
 def _listed(
     found: LettersListed,
-    page: type[DeadLetters | AnyDeadLetters],
-    item: type[DeadLetterOut],
+    page: type[schemas.DeadLetters | schemas.AnyDeadLetters],
+    item: type[schemas.DeadLetterOut],
 ) -> Reply:
     documents = [letter.document() for letter in found.letters]
     names = item.__struct_fields__
@@ -263,9 +257,9 @@ def _listed(
 
 def _record_out(
     letter: Record, attempts: Sequence[AttemptRecord], *, reveal: bool
-) -> DeadLetterRecordOut:
+) -> schemas.DeadLetterRecordOut:
     added: dict[str, Any] = added_headers(letter.headers)
-    return DeadLetterRecordOut(
+    return schemas.DeadLetterRecordOut(
         id=f"{letter.partition}/{letter.offset}",
         partition=letter.partition,
         offset=letter.offset,
@@ -279,14 +273,14 @@ def _record_out(
         status=added.get("status"),
         failed_at=added.get("failed-at"),
         headers=[
-            HeaderOut(
+            schemas.HeaderOut(
                 name=name,
                 value=_text(value) if reveal or name.startswith(ADDED_PREFIX) else None,
                 size=len(value or b""),
             )
             for name, value in letter.headers
         ],
-        history=[AttemptOut(**{**asdict(one), "at": rfc3339(one.at)}) for one in attempts],
+        history=[schemas.AttemptOut(**{**asdict(one), "at": rfc3339(one.at)}) for one in attempts],
         event=_text(letter.value) if reveal else None,
         size=len(letter.value or b""),
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-from msgspec import Meta
+from typing import TYPE_CHECKING
 
 from hookseal.api import cursors
 from hookseal.api.operations import Access, Operation, Reply, Resource
-from hookseal.api.schemas import TEXT_MAX, Output, Page
+from hookseal.api.schemas import Output, Page, Text
 from hookseal.domain.overview import overview_of
 from hookseal.domain.utc_time import rfc3339
 
@@ -30,8 +28,8 @@ _overview_operation = partial(Operation, tag="Overview")
 class DeliveryQuery(Page, frozen=True):
     """Filters attempts by event and by endpoint."""
 
-    event_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
-    endpoint_id: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    event_id: Text | None = None
+    endpoint_id: Text | None = None
 
 
 class DeliveryOut(Output, frozen=True):

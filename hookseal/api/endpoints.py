@@ -10,19 +10,9 @@ from uuid import uuid4
 
 from msgspec import UNSET
 
+from hookseal.api import endpoint_schemas as schemas
 from hookseal.api.commands import command_id, endpoint_of, etag_of, idempotency_key, stable_id
 from hookseal.api.operations import Operation, Reply, Resource
-from hookseal.api.schemas import (
-    EndpointCreate,
-    EndpointCreated,
-    EndpointOut,
-    Endpoints,
-    EndpointUpdate,
-    Queued,
-    RotateRequest,
-    SecretOut,
-)
-from hookseal.api.serializers import endpoint_out
 from hookseal.domain.command import (
     AddEndpoint,
     ChangeEndpoint,
@@ -44,7 +34,6 @@ if TYPE_CHECKING:
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Notices
-    from hookseal.api.schemas import LimitsIn
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
@@ -68,10 +57,16 @@ class EndpointOperations(Resource):
     secrets: SigningSecrets
     check_url: Callable[[str], str]
 
-    @_change("POST", _ALL, status=HTTPStatus.CREATED, takes=EndpointCreate, returns=EndpointCreated)
+    @_change(
+        "POST",
+        _ALL,
+        status=HTTPStatus.CREATED,
+        takes=schemas.EndpointCreate,
+        returns=schemas.EndpointCreated,
+    )
     async def add_endpoint(self, call: Call) -> Reply:
         """Add an endpoint. Its signing secret is shown only once."""
-        asked = call.input_as(EndpointCreate)
+        asked = call.input_as(schemas.EndpointCreate)
         known_as = command_id(call, call.customer_id)
         endpoint_id = (
             stable_id("ep", known_as) if asked.id is UNSET else check_endpoint_id(asked.id)
@@ -96,33 +91,35 @@ class EndpointOperations(Resource):
         secret = self._secret(after, added)
         location = f"{call.request.rel_url.raw_path}/{endpoint_id}"
         return Reply(
-            endpoint_out(added, call.principal, EndpointCreated, signing_secret=secret),
+            schemas.endpoint_out(
+                added, call.principal, schemas.EndpointCreated, signing_secret=secret
+            ),
             {"Location": location, **etag_of(after)},
         )
 
-    @_read("GET", _ALL, returns=Endpoints)
+    @_read("GET", _ALL, returns=schemas.Endpoints)
     async def list_endpoints(self, call: Call) -> Reply:
         """List the endpoints, in the order they were added."""
         tenant = await self.changes.tenant(call.customer_id)
-        items: list[EndpointOut] = [
-            endpoint_out(endpoint, call.principal) for endpoint in tenant.endpoints
+        items: list[schemas.EndpointOut] = [
+            schemas.endpoint_out(endpoint, call.principal) for endpoint in tenant.endpoints
         ]
-        return Reply(Endpoints(items=items), etag_of(tenant))
+        return Reply(schemas.Endpoints(items=items), etag_of(tenant))
 
-    @_read("GET", _ONE, returns=EndpointOut)
+    @_read("GET", _ONE, returns=schemas.EndpointOut)
     async def get_endpoint(self, call: Call) -> Reply:
         """Show an endpoint."""
         tenant, endpoint = await self.changes.endpoint(call.customer_id, call.part("id"))
-        return Reply(endpoint_out(endpoint, call.principal), etag_of(tenant))
+        return Reply(schemas.endpoint_out(endpoint, call.principal), etag_of(tenant))
 
-    @_change("PATCH", _ONE, takes=EndpointUpdate, returns=EndpointOut)
+    @_change("PATCH", _ONE, takes=schemas.EndpointUpdate, returns=schemas.EndpointOut)
     async def change_endpoint(self, call: Call) -> Reply:
         """Change the given members of an endpoint.
 
         Deliveries in backoff use the changed endpoint from their next attempt. Events for a
         disabled endpoint are dead-lettered.
         """
-        asked = call.input_as(EndpointUpdate)
+        asked = call.input_as(schemas.EndpointUpdate)
         fields = self._checked(
             {
                 name: value
@@ -146,21 +143,25 @@ class EndpointOperations(Resource):
         )
         return Reply(headers=etag_of(after))
 
-    @_change("POST", f"{_ONE}/rotate-secret", takes=RotateRequest, returns=SecretOut)
+    @_change(
+        "POST", f"{_ONE}/rotate-secret", takes=schemas.RotateRequest, returns=schemas.SecretOut
+    )
     async def rotate_secret(self, call: Call) -> Reply:
         """Sign with a new secret, and until the overlap ends with the previous secret as well."""
-        overlap_s = call.input_as(RotateRequest).overlap_s
+        overlap_s = call.input_as(schemas.RotateRequest).overlap_s
         after, endpoint = await self._apply(call, RotateSecret, overlap_s=overlap_s)
         return Reply(
-            SecretOut(
+            schemas.SecretOut(
                 signing_secret=self._secret(after, endpoint),
                 secret_version=endpoint.secret_version,
-                previous_secret_until=endpoint_out(endpoint, call.principal).previous_secret_until,
+                previous_secret_until=schemas.endpoint_out(
+                    endpoint, call.principal
+                ).previous_secret_until,
             ),
             etag_of(after),
         )
 
-    @_change("POST", f"{_ONE}/resume", returns=EndpointOut)
+    @_change("POST", f"{_ONE}/resume", returns=schemas.EndpointOut)
     async def resume_endpoint(self, call: Call) -> Reply:
         """Probe a suspended endpoint now instead of at its next probe.
 
@@ -175,7 +176,7 @@ class EndpointOperations(Resource):
         f"{_ONE}/test",
         scope="endpoints:write",
         status=HTTPStatus.ACCEPTED,
-        returns=Queued,
+        returns=schemas.Queued,
     )
     async def test_endpoint(self, call: Call) -> Reply:
         """Send a test event, `hookseal.test`, to this endpoint only.
@@ -190,11 +191,11 @@ class EndpointOperations(Resource):
             else stable_id("evt_test", call.customer_id, endpoint.id, key)
         )
         await self.notices.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
-        return Reply(Queued(id=event_id))
+        return Reply(schemas.Queued(id=event_id))
 
     async def _changed(self, call: Call, kind: Callable[..., Any], **fields: Any) -> Reply:
         after, endpoint = await self._apply(call, kind, **fields)
-        return Reply(endpoint_out(endpoint, call.principal), etag_of(after))
+        return Reply(schemas.endpoint_out(endpoint, call.principal), etag_of(after))
 
     async def _apply(
         self, call: Call, kind: Callable[..., Any], **fields: Any
@@ -223,5 +224,5 @@ class EndpointOperations(Resource):
         return self.secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
 
 
-def _limits(asked: LimitsIn) -> EndpointLimits:
+def _limits(asked: schemas.LimitsIn) -> EndpointLimits:
     return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from secrets import token_hex
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from hookseal.api import request_body
 from hookseal.api.commands import idempotency_key, stable_id
 from hookseal.api.operations import Access, Batch, Operation, Reply, Resource
 from hookseal.api.ports import CURRENT_WITHIN_S
 from hookseal.api.problems import Problem, unknown_tenant
-from hookseal.api.schemas import EventCreate, EventPublished, EventsPublished
+from hookseal.api.schemas import CustomerId, Input, Output
 from hookseal.delivery.tracing import TRACEPARENT
 from hookseal.domain.json_text import array_elements
 from hookseal.domain.new_event import NewEventReader
@@ -46,6 +47,46 @@ events is refused, none is published, and `field` names that event, counted from
 An event that is published again with the same `id` within ten minutes is not written again. The
 response has the position of its first record. An event without an `id` gets one: derived from the
 `Idempotency-Key` if the request has one, otherwise random."""
+
+
+class EventCreate(Input, frozen=True):
+    """An event to publish.
+
+    Attributes:
+        customer_id: The tenant. Optional with an API key, which publishes for its own tenant. An
+            event of the admin key without it is a broadcast to every tenant that subscribes.
+        data: Any JSON value. Its bytes are delivered unchanged.
+        id: Unique within the tenant: visible ASCII without a dot.
+        timestamp: RFC 3339. Default: the time of publishing.
+    """
+
+    type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
+    data: Any
+    customer_id: CustomerId | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    timestamp: str | None = None
+
+
+class EventPublished(Output, frozen=True):
+    """A published event.
+
+    Attributes:
+        id: The event id, which receivers get as `webhook-id`.
+        partition: Partition of `events`; null for a broadcast.
+        offset: Offset on `events`; null for a broadcast.
+        partitions: Number of partitions that have a copy of a broadcast.
+    """
+
+    id: str
+    partition: int | None
+    offset: int | None
+    partitions: int | UnsetType = UNSET
+
+
+class EventsPublished(Output, frozen=True):
+    """The events of a batch, in their order."""
+
+    items: list[EventPublished]
 
 
 class Trace(Protocol):

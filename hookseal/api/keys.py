@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
-from msgspec import UNSET
+from msgspec import UNSET, Meta, UnsetType
 
 from hookseal.api.commands import command_id, etag_of, idempotency_key
 from hookseal.api.operations import Operation, Reply, Resource
 from hookseal.api.problems import Problem
-from hookseal.api.schemas import ApiKeyCreate, ApiKeyCreated, Keys, PublicKeyCreate, PublicKeyOut
-from hookseal.api.serializers import public_key_out
+from hookseal.api.schemas import Input, Output
 from hookseal.domain.api_key import SCOPES, check_scopes
 from hookseal.domain.command import AddApiKey, AddPublicKey, RemoveApiKey, RemovePublicKey
 from hookseal.errors import ConflictError
@@ -23,12 +22,58 @@ from hookseal.seal.keys import parse_public_key
 if TYPE_CHECKING:
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
+    from hookseal.domain.tenant import PublicKey
     from hookseal.seal.api_keys import ApiKeys
 
 _API_KEYS = "/v1/tenants/{customer_id}/api-keys"
 _PUBLIC_KEYS = "/v1/tenants/{customer_id}/public-keys"
 _change_api_keys = partial(Operation, tag="API keys", scope="keys:write", changes=True)
 _change_public_keys = partial(Operation, tag="Public keys", scope="keys:write", changes=True)
+
+
+Scopes = Annotated[
+    tuple[str, ...],
+    Meta(description=f"One or more of {', '.join(SCOPES)}.", examples=[["events:write"]]),
+]
+
+
+class ApiKeyCreate(Input, frozen=True):
+    """An API key to create; without `scopes` it has those of the key of the request."""
+
+    scopes: Scopes | UnsetType = UNSET
+
+
+class ApiKeyCreated(Output, frozen=True):
+    """The new API key. `api_key` is shown only once."""
+
+    id: str
+    api_key: str
+    scopes: list[str]
+
+
+class PublicKeyCreate(Input, frozen=True):
+    """A public key to add: RSA (2048 to 4096 bits), P-256 or X25519."""
+
+    public_key: Annotated[
+        str | dict[str, Any],
+        Meta(description="A PEM (SubjectPublicKeyInfo) as a string, or a JWK as an object."),
+    ]
+
+
+class PublicKeyOut(Output, frozen=True):
+    """A public key: events are encrypted to the `active` one; `retiring` is the previous one."""
+
+    kid: str
+    alg: Literal["RSA-OAEP-256", "ECDH-ES"]
+    state: Literal["active", "retiring"]
+    public_key: dict[str, str]
+
+
+class Keys(Output, frozen=True):
+    """All public keys of a tenant, in the order they were added."""
+
+    items: list[PublicKeyOut]
+    next_cursor: None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +164,9 @@ class KeyOperations(Resource):
             call, RemovePublicKey, call.customer_id, kid=call.part("kid")
         )
         return Reply(headers=etag_of(after))
+
+
+def public_key_out(key: PublicKey) -> PublicKeyOut:
+    """Return the public key."""
+    alg: Any = key.alg
+    return PublicKeyOut(kid=key.kid, alg=alg, state=key.state, public_key=key.jwk)

@@ -5,34 +5,91 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
+
+from msgspec import Meta
 
 from hookseal.api import cursors
 from hookseal.api.commands import command_id, etag_of, idempotency_key
+from hookseal.api.endpoint_schemas import EndpointOut, endpoint_out
+from hookseal.api.keys import PublicKeyOut, public_key_out
 from hookseal.api.operations import Access, Operation, Reply, Resource
-from hookseal.api.schemas import (
-    Page,
-    TenantCreate,
-    TenantCreated,
-    TenantOut,
-    Tenants,
-    TenantUpdate,
-)
-from hookseal.api.serializers import tenant_out, tenant_summary
+from hookseal.api.schemas import CustomerId, Input, Output, Page
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.utc_time import format_utc_seconds
 
 if TYPE_CHECKING:
+    from hookseal.api.auth import Principal
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
+    from hookseal.domain.tenant import Tenant
     from hookseal.seal.api_keys import ApiKeys
 
 _ALL = "/v1/tenants"
 _ONE = "/v1/tenants/{customer_id}"
 _operation = partial(Operation, tag="Tenants")
 _admin_operation = partial(_operation, access=Access.ADMIN)
+
+
+class TenantCreate(Input, frozen=True):
+    """A tenant to create."""
+
+    customer_id: CustomerId
+    name: Annotated[str, Meta(max_length=200, description="For display only.")] = ""
+
+
+class TenantCreated(Output, frozen=True):
+    """The new tenant, with its first API key, which is shown only once."""
+
+    customer_id: str
+    api_key: str
+
+
+class TenantUpdate(Input, frozen=True):
+    """Enables or disables a tenant. Events of a disabled tenant are dead-lettered."""
+
+    enabled: bool
+
+
+class TenantSummary(Output, frozen=True):
+    """A tenant in a list."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    public_keys: int
+    endpoints: int
+
+
+class Tenants(Output, frozen=True):
+    """A page of tenants, ordered by customer id."""
+
+    items: list[TenantSummary]
+    next_cursor: str | None = None
+
+
+class ApiKeyOut(Output, frozen=True):
+    """An API key without its secret."""
+
+    id: str
+    scopes: list[str]
+    created_at: str
+
+
+class TenantOut(Output, frozen=True):
+    """A tenant with its keys and endpoints."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    api_keys: list[ApiKeyOut]
+    public_keys: list[PublicKeyOut]
+    endpoints: list[EndpointOut]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +135,17 @@ class TenantOperations(Resource):
             raise reason
         # One more than requested shows whether a next page exists.
         found = model.page(cursors.read(page.cursor), page.limit + 1)
-        items = [tenant_summary(tenant) for tenant in found[: page.limit]]
+        items = [
+            TenantSummary(
+                customer_id=tenant.customer_id,
+                name=tenant.name,
+                enabled=tenant.enabled,
+                revision=tenant.revision,
+                public_keys=len(tenant.public_keys),
+                endpoints=len(tenant.endpoints),
+            )
+            for tenant in found[: page.limit]
+        ]
         more = cursors.write(items[-1].customer_id) if len(found) > page.limit else None
         return Reply(Tenants(items=items, next_cursor=more))
 
@@ -86,7 +153,7 @@ class TenantOperations(Resource):
     async def get_tenant(self, call: Call) -> Reply:
         """Show a tenant with its keys and endpoints."""
         tenant = await self.changes.tenant(call.customer_id)
-        return Reply(tenant_out(tenant, call.principal), etag_of(tenant))
+        return Reply(_tenant_out(tenant, call.principal), etag_of(tenant))
 
     @_admin_operation("PATCH", _ONE, takes=TenantUpdate, returns=TenantOut, changes=True)
     async def change_tenant(self, call: Call) -> Reply:
@@ -94,7 +161,7 @@ class TenantOperations(Resource):
         kind = EnableTenant if call.input_as(TenantUpdate).enabled else DisableTenant
         await self.changes.tenant(call.customer_id)
         after = await self.changes.change(call, kind, call.customer_id)
-        return Reply(tenant_out(after, call.principal), etag_of(after))
+        return Reply(_tenant_out(after, call.principal), etag_of(after))
 
     @_admin_operation("DELETE", _ONE, status=HTTPStatus.NO_CONTENT, changes=True)
     async def delete_tenant(self, call: Call) -> Reply:
@@ -102,3 +169,23 @@ class TenantOperations(Resource):
         await self.changes.tenant(call.customer_id)
         await self.changes.submit(call, DeleteTenant, call.customer_id)
         return Reply()
+
+
+def _tenant_out(tenant: Tenant, principal: Principal) -> TenantOut:
+    """Return the tenant as the principal may read it: never a digest of an API key."""
+    return TenantOut(
+        customer_id=tenant.customer_id,
+        name=tenant.name,
+        enabled=tenant.enabled,
+        revision=tenant.revision,
+        api_keys=[
+            ApiKeyOut(
+                id=key.id,
+                scopes=list(key.scopes),
+                created_at=f"{format_utc_seconds(int(key.created_at))}Z",
+            )
+            for key in tenant.api_keys
+        ],
+        public_keys=[public_key_out(key) for key in tenant.public_keys],
+        endpoints=[endpoint_out(endpoint, principal) for endpoint in tenant.endpoints],
+    )

@@ -18,7 +18,7 @@ from yarl import URL
 
 from hookseal.api import cursors, events, request_body
 from hookseal.api.dead_letter_schemas import DeadLetterPageQuery, ReplayRequest
-from hookseal.api.schemas import EndpointCreate
+from hookseal.api.endpoint_schemas import EndpointCreate
 from hookseal.delivery.ordering import offset_metadata
 from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
 from hookseal.domain.deferred import event_of
