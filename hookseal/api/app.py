@@ -37,11 +37,7 @@ def create_app(
     *,
     memory: BodyMemory | None = None,
 ) -> web.Application:
-    """Return the application.
-
-    Args:
-        memory: For all request bodies; with the limits of docs/api.md when None.
-    """
+    """Return the application. Without `memory`, request bodies have the limits of docs/api.md."""
     memory = BodyMemory() if memory is None else memory
     # The limit of bodies that no operation reads. The others have limits that apply while reading.
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_handle_errors])

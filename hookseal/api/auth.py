@@ -27,13 +27,7 @@ _SOURCES_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The holder of a key.
-
-    Attributes:
-        customer_id: The tenant. None for the admin key.
-        scopes: Scopes of the API key. The admin key has all.
-        key_id: Id of the API key. Empty for the admin key.
-    """
+    """The holder of an API key, or of the admin key: without a customer id, with all scopes."""
 
     customer_id: str | None
     scopes: tuple[str, ...] = ()
@@ -118,11 +112,7 @@ class _Failures:
         return self._counts.get(source, 0) >= _FAILURES_MAX
 
     def count(self, source: str) -> None:
-        """Count a failure.
-
-        Raises:
-            Problem: 429 `too_many_failures`.
-        """
+        """Count a failure; raise 429 `too_many_failures`."""
         if self.too_many(source):
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,

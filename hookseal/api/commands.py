@@ -32,21 +32,14 @@ _ETAG = re.compile(r'"(\d{1,18})"', re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantChanges:
-    """Looks up tenants and submits commands.
-
-    All methods raise `HooksealError` while the tenants are not ready.
-    """
+    """Looks up tenants and submits commands; raises `HooksealError` while they are not ready."""
 
     model: TenantsModel
     changes: Changes
     clock: Clock
 
     async def tenant(self, customer_id: str) -> Tenant:
-        """Return the tenant.
-
-        Raises:
-            Problem: 404 `unknown_tenant`; 503 `not_ready`.
-        """
+        """Return the tenant; raise 404 `unknown_tenant` or 503 `not_ready`."""
         if reason := self.model.why_not_ready():
             raise reason
         found = self.model.get(customer_id)
@@ -60,11 +53,7 @@ class TenantChanges:
     async def endpoint(
         self, customer_id: str, endpoint_id: str, *, field: str = "id"
     ) -> tuple[Tenant, Endpoint]:
-        """Return the tenant and its endpoint.
-
-        Raises:
-            Problem: 404 `unknown_tenant`, `unknown_endpoint`; 503 `not_ready`.
-        """
+        """Return the tenant and its endpoint; raise as `tenant`, or 404 `unknown_endpoint`."""
         tenant = await self.tenant(customer_id)
         if tenant.endpoint(endpoint_id) is None:
             await wait_until_current(self.model)
@@ -105,11 +94,7 @@ class TenantChanges:
     async def change(
         self, call: Call, kind: Callable[..., Command], customer_id: str, **fields: Any
     ) -> Tenant:
-        """Submit a command as `submit`; return the tenant.
-
-        Raises:
-            Problem: 404 `unknown_tenant`: the tenant was deleted meanwhile.
-        """
+        """Submit as `submit`; raise 404 `unknown_tenant` if the tenant was deleted meanwhile."""
         after = await self.submit(call, kind, customer_id, **fields)
         if after is None:
             raise unknown_tenant()
@@ -117,11 +102,7 @@ class TenantChanges:
 
 
 def endpoint_of(tenant: Tenant, endpoint_id: str, *, field: str = "id") -> Endpoint:
-    """Return the endpoint.
-
-    Raises:
-        Problem: 404 `unknown_endpoint`.
-    """
+    """Return the endpoint; raise 404 `unknown_endpoint`."""
     found = tenant.endpoint(endpoint_id)
     if found is None:
         raise Problem(
@@ -139,21 +120,13 @@ def etag_of(tenant: Tenant) -> dict[str, str]:
 
 
 def command_id(call: Call, customer_id: str) -> str:
-    """Return the id of the request's command: the same for the same Idempotency-Key.
-
-    Raises:
-        InvalidInputError: `idempotency_key_invalid`.
-    """
+    """Return the id of the request's command: the same for the same Idempotency-Key."""
     key = idempotency_key(call)
     return f"cmd_{uuid4().hex}" if key is None else stable_id("idem", customer_id, key)
 
 
 def idempotency_key(call: Call) -> str | None:
-    """Return the request's Idempotency-Key, None without one.
-
-    Raises:
-        InvalidInputError: `idempotency_key_invalid`.
-    """
+    """Return the request's Idempotency-Key, or None; raise `idempotency_key_invalid`."""
     header = call.request.headers.get("Idempotency-Key")
     if header is None:
         return None

@@ -51,12 +51,7 @@ class Wait(Enum):
 
 
 class Connections:
-    """All open connections of a server, and those that wait for their clients.
-
-    Args:
-        timeouts: Seconds.
-        on_room: Called when `reserve` may succeed again.
-    """
+    """All open connections of a server. `on_room` is called when `reserve` may succeed again."""
 
     def __init__(
         self, name: str, limit: int, timeouts: dict[Wait, float], on_room: Callable[[], None]

@@ -17,11 +17,7 @@ def write(text: str) -> str:
 
 
 def read(cursor: str | None) -> str | None:
-    """Decode a cursor; None is the start.
-
-    Raises:
-        InvalidInputError: `cursor_invalid`.
-    """
+    """Decode a cursor, where None is the start; raise `cursor_invalid`."""
     if cursor is None:
         return None
     try:
@@ -36,11 +32,7 @@ def write_position(position: LogCursor | None) -> str | None:
 
 
 def read_position(cursor: str | None) -> LogCursor | None:
-    """Decode a position in an index; None is the start.
-
-    Raises:
-        InvalidInputError: `cursor_invalid`.
-    """
+    """Decode a position in an index, where None is the start; raise `cursor_invalid`."""
     text = read(cursor)
     if text is None:
         return None

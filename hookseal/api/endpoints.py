@@ -46,11 +46,7 @@ _change = partial(_read, scope="endpoints:write", changes=True)
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointOperations(Resource):
-    """`/v1/tenants/{c}/endpoints`.
-
-    Attributes:
-        check_url: Returns the canonical form of a URL that an endpoint may have.
-    """
+    """`/v1/tenants/{c}/endpoints`."""
 
     changes: TenantChanges
     notices: Notices

@@ -98,11 +98,7 @@ class Trace(Protocol):
 
 
 class EventOperations(Resource):
-    """`/v1/events`.
-
-    Args:
-        event_max_bytes: Maximum bytes of an event's value.
-    """
+    """`/v1/events`."""
 
     def __init__(
         self,

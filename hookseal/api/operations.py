@@ -66,11 +66,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success.
-
-    Attributes:
-        body: Encoded as JSON. None sends no body.
-    """
+    """A success. The body is encoded as JSON; None sends no body."""
 
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -81,12 +77,7 @@ Handler = Callable[..., Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several items in one request, as a JSON array or as lines.
-
-    Attributes:
-        most: Maximum number of items.
-        lines: Media type of the lines.
-    """
+    """Up to `most` items in one request, as a JSON array or as lines of a media type."""
 
     most: int
     returns: type

@@ -29,18 +29,13 @@ CURRENT_WITHIN_S = 1.0
 
 
 class Readiness(Protocol):
-    """A part of the process that has a readiness."""
+    """A part of the process that can be not ready."""
 
-    def why_not_ready(self) -> HooksealError | None:
-        """Return why it is not ready; None when it is ready."""
-        ...
+    def why_not_ready(self) -> HooksealError | None: ...
 
 
 class TenantsModel(Readiness, Protocol):
-    """A read model of all tenants.
-
-    Ready after the first full read, as long as its staleness is within the limit.
-    """
+    """All tenants. Ready after the first full read, while its staleness is within the limit."""
 
     def get(self, customer_id: str) -> Tenant | None: ...
 
@@ -53,11 +48,7 @@ class TenantsModel(Readiness, Protocol):
         ...
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until the model has everything that was written before the call.
-
-        Returns:
-            False after `timeout_s` seconds, or without a broker.
-        """
+        """Wait until the model has everything written before the call; return False otherwise."""
         ...
 
 
@@ -84,8 +75,7 @@ class Changes(Protocol):
         A command id is applied once. A repeat returns the first result.
 
         Raises:
-            ConflictError: `unknown_tenant`; `idempotency_key_reused`; or the code with which the
-                command was refused.
+            ConflictError: `unknown_tenant`, `idempotency_key_reused`, or the command's own code.
             BrokerError: `publish_failed`, `no_worker_answered`. The command may still be applied.
         """
         ...
@@ -115,11 +105,7 @@ class Notices(Protocol):
     """Publishes hookseal's own events."""
 
     async def publish_once(self, notice: Notice) -> None:
-        """Publish without retries.
-
-        Raises:
-            BrokerError: `publish_failed`.
-        """
+        """Publish without retries; raise `publish_failed`."""
         ...
 
 
@@ -147,11 +133,7 @@ class LetterPages(_Index, Protocol):
     ) -> LettersListed: ...
 
     async def cursor_at(self, partition: int, offset: int) -> LogCursor:
-        """Return the cursor of the page that follows a dead letter.
-
-        Raises:
-            InvalidInputError: `unknown_dead_letter`.
-        """
+        """Return the cursor that follows a dead letter; raise `unknown_dead_letter`."""
         ...
 
     async def stats(self, wanted: LetterFilter) -> Sequence[dict[str, Any]]:
@@ -185,11 +167,10 @@ class AttemptPages(_Index, Protocol):
         ...
 
     async def latest(self, since_ms: int, each: int) -> Sequence[Attempted]:
-        """Return attempts of all tenants since a Unix time, in order within each partition.
+        """Return the latest attempts of all tenants, in order, at most `each` per partition.
 
         Args:
             since_ms: Milliseconds since the Unix epoch.
-            each: Maximum per partition; the oldest are left out.
         """
         ...
 

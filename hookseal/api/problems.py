@@ -131,10 +131,6 @@ def unavailable(code: str, detail: str) -> Problem:
 
 
 def unknown_tenant(field: str | None = None) -> Problem:
-    """Return the response for a tenant that does not exist, or that the key may not access.
-
-    Args:
-        field: The member that names the tenant; None for the path.
-    """
+    """Return the response for a tenant that does not exist, or that the key may not access."""
     detail = "No tenant has this customer id."
     return Problem(HTTPStatus.NOT_FOUND, "unknown_tenant", detail, field=field)

@@ -46,11 +46,7 @@ _BODY_MIN_BYTES = 16 * 1024
 
 
 def check_media_type(request: web.Request, *allowed: str) -> str:
-    """Return the media type of the body.
-
-    Raises:
-        InvalidInputError: `content_type_unsupported`, `content_encoding_unsupported`.
-    """
+    """Return the media type; raise `content_type_unsupported`, `content_encoding_unsupported`."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         # A compressed body would need two limits.
         raise InvalidInputError(
@@ -94,8 +90,7 @@ class BodyMemory:
     def reader(self, request: web.Request, principal: str | None) -> Iterator[BodyReader]:
         """Yield a reader of the request's body; after the block, the memory is free again.
 
-        Args:
-            principal: Customer id of the API key; None for the admin key.
+        `principal` is the customer id of the API key, or None for the admin key.
         """
         reader = BodyReader(request, self, principal, self._timeout_s)
         try:
@@ -195,12 +190,7 @@ class BodyReader:
 
 
 def decoded(text: bytes, kind: type[_T]) -> _T:
-    """Decode strict JSON.
-
-    Raises:
-        InvalidEventError: As `hookseal.domain.json_text.validate`.
-        InvalidInputError: `body_not_object`, `field_missing`, `field_unknown`, `field_invalid`.
-    """
+    """Decode strict JSON; raise as `json_text.validate` and `query_of`, or `body_not_object`."""
     if not isinstance(validate(text), dict):
         raise InvalidInputError("body_not_object", "Send a JSON object.")
     try:
@@ -212,11 +202,7 @@ def decoded(text: bytes, kind: type[_T]) -> _T:
 
 
 def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
-    """Decode a query.
-
-    Raises:
-        InvalidInputError: `field_missing`, `field_unknown`, `field_invalid`.
-    """
+    """Decode a query; raise `field_missing`, `field_unknown` or `field_invalid`."""
     # A multidict keeps repeated values. A set of its keys does not.
     if len(set(query)) != len(query):
         raise InvalidInputError("field_invalid", "Send each parameter once.", field="query")

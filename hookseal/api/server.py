@@ -53,19 +53,12 @@ _log = logger("hookseal.server")
 
 
 def connection_limit() -> int:
-    """Return the limit of open connections: half of the descriptors, at most 4,096.
-
-    Call it after `hookseal.descriptors.raise_soft_limit`.
-    """
+    """Return half of the descriptors (after `raise_soft_limit`), at most 4,096."""
     return max(1, min(_CONNECTIONS_MAX, soft_limit() // 2))
 
 
 def listen_tcp(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of a host, IPv4 and IPv6. Port 0 takes a free one.
-
-    Raises:
-        OSError: An address is unknown or in use.
-    """
+    """Listen on all addresses of a host; port 0 takes a free one. Raise `OSError`."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
@@ -78,11 +71,7 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def listen_unix(path: Path) -> list[socket.socket]:
-    """Listen on a Unix socket, and replace the socket that an earlier process left there.
-
-    Raises:
-        OSError: The path cannot be used.
-    """
+    """Listen on a Unix socket; replace that of an earlier process. Raise `OSError`."""
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.stat().st_mode):
             path.unlink()
