@@ -35,7 +35,7 @@ def operations() -> str:
     # What they stand on is not asked for: nothing is carried out.
     nothing = cast("Any", None)
     names = ApiParts.__dataclass_fields__
-    parts = ApiParts(**{name: () if name == "needed" else nothing for name in names})
+    parts = ApiParts(**dict.fromkeys(names, nothing))
     lines = [
         "# Operations",
         "",

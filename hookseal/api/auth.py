@@ -98,18 +98,14 @@ class Authentication:
 
 
 class _Failures:
-    """Counts failed authentications per client address within a window."""
+    """Counts failed authentications by client address and minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since = clock.now()
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._counts: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     def too_many(self, source: str) -> bool:
-        if self._clock.now() - self._since > _WINDOW_S:
-            self._counts.clear()
-            self._since = self._clock.now()
-        return self._counts.get(source, 0) >= _FAILURES_MAX
+        return self._counts.get(self._key(source), 0) >= _FAILURES_MAX
 
     def count(self, source: str) -> None:
         """Count a failure; raise 429 `too_many_failures`."""
@@ -121,9 +117,13 @@ class _Failures:
                 "no valid key. Check the key, then retry.",
                 headers={"Retry-After": str(int(_WINDOW_S))},
             )
-        self._counts[source] = self._counts.pop(source, 0) + 1
+        key = self._key(source)
+        self._counts[key] = self._counts.pop(key, 0) + 1
         if len(self._counts) > _SOURCES_MAX:
             self._counts.popitem(last=False)
+
+    def _key(self, source: str) -> tuple[int, str]:
+        return int(self._clock.now() // _WINDOW_S), source
 
 
 def _unauthorized(

@@ -14,12 +14,7 @@ REPLAY_MAX = 1000
 
 
 class DeadLetterStatsQuery(Input, frozen=True):
-    """Filters dead letters by time.
-
-    Attributes:
-        since: RFC 3339 or a day: failed then or later.
-        until: RFC 3339 or a day: failed before then.
-    """
+    """Filters dead letters that failed within `since <= t < until`, RFC 3339 or a day."""
 
     since: Text | None = None
     until: Text | None = None
@@ -29,11 +24,7 @@ class DeadLetterQuery(DeadLetterStatsQuery, frozen=True):
     """Filters dead letters; without a filter, all match.
 
     Attributes:
-        endpoint_id: The endpoint of the failed delivery.
-        reason: A reason code.
-        category: Who can fix the cause.
         set_aside: Only events that were deferred since the endpoint or the tenant was disabled.
-        event_type: Exact event type.
         status: HTTP status of the last attempt.
     """
 
@@ -46,11 +37,7 @@ class DeadLetterQuery(DeadLetterStatsQuery, frozen=True):
 
 
 class DeadLetterPageQuery(DeadLetterQuery, frozen=True):
-    """One page of dead letters.
-
-    Attributes:
-        replayed: Only dead letters that were replayed, or only those that were not.
-    """
+    """One page of dead letters."""
 
     replayed: bool | None = None
     order: Literal["newest", "oldest"] = "newest"
@@ -77,11 +64,7 @@ class AnyDeadLetterStatsQuery(DeadLetterStatsQuery, frozen=True):
 
 
 class DeadLetterRecordQuery(Input, frozen=True):
-    """Members of a dead letter to show.
-
-    Attributes:
-        reveal: Show the event and the headers of its producer.
-    """
+    """With `reveal`, the event and the headers of its producer are shown."""
 
     reveal: bool = False
 
@@ -90,7 +73,6 @@ class ReplayRequest(DeadLetterQuery, frozen=True):
     """The dead letters to replay; without a filter, all.
 
     Attributes:
-        ids: Only the dead letters with these ids.
         limit: Maximum number to replay. Repeat the request for the rest.
         dry_run: Only count.
     """
@@ -110,8 +92,6 @@ class DeadLetterOut(Output, frozen=True):
     """One failed delivery.
 
     Attributes:
-        id: Identifies the dead letter in a replay.
-        reason: Reason code.
         category: Who can fix the cause.
         error: The reason in words.
         attempts: Number of attempts.
@@ -141,13 +121,7 @@ class DeadLetters(Output, frozen=True):
 
 
 class AnyDeadLetterOut(DeadLetterOut, frozen=True):
-    """A dead letter of any tenant.
-
-    Attributes:
-        customer_id: The key of the record; null without one.
-        partition: Partition of `dead-letters`.
-        offset: Offset on `dead-letters`.
-    """
+    """A dead letter of any tenant. `customer_id` is the key of its record; null without one."""
 
     customer_id: str | None
     partition: int
@@ -205,12 +179,7 @@ class AnyReplayResult(ReplayResult, frozen=True):
 
 
 class HeaderOut(Output, frozen=True):
-    """A header of a dead letter's record.
-
-    Attributes:
-        value: Null for a header of the producer, unless `reveal=true`.
-        size: Bytes of the value.
-    """
+    """A header of `size` bytes. The value of a producer's header is null unless `reveal=true`."""
 
     name: str
     value: str | None
@@ -222,7 +191,6 @@ class AttemptOut(CustomerDeliveryOut, frozen=True):
 
     Attributes:
         partition: Partition of the event on `events`.
-        offset: Offset of the event on `events`.
         worker: The process that made the attempt, `host:pid`.
         v: Version of the record in the delivery log.
     """

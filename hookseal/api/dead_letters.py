@@ -258,20 +258,16 @@ def _listed(
 def _record_out(
     letter: Record, attempts: Sequence[AttemptRecord], *, reveal: bool
 ) -> schemas.DeadLetterRecordOut:
-    added: dict[str, Any] = added_headers(letter.headers)
+    found = added_headers(letter.headers)
+    names = ("reason", "error", "endpoint_id", "event_id", "attempts", "status", "failed_at")
+    added: dict[str, Any] = {name: found.get(name.replace("_", "-")) for name in names}
     return schemas.DeadLetterRecordOut(
         id=f"{letter.partition}/{letter.offset}",
         partition=letter.partition,
         offset=letter.offset,
         customer_id=None if letter.key is None else _text(letter.key),
-        reason=added.get("reason"),
-        category=category_of(added.get("reason", "")),
-        error=added.get("error"),
-        endpoint_id=added.get("endpoint-id"),
-        event_id=added.get("event-id"),
-        attempts=added.get("attempts"),
-        status=added.get("status"),
-        failed_at=added.get("failed-at"),
+        category=category_of(added.get("reason") or ""),
+        **added,
         headers=[
             schemas.HeaderOut(
                 name=name,

@@ -65,23 +65,14 @@ class Deliveries(Output, frozen=True):
 
 
 class WhoAmI(Output, frozen=True):
-    """The holder of the key.
-
-    Attributes:
-        customer_id: The tenant; null for the admin key.
-        scopes: Scopes of the API key; empty for the admin key, which has all.
-    """
+    """The holder of the key. The admin key has no customer id, no list of scopes, and may do all."""
 
     customer_id: str | None
     scopes: list[str]
 
 
 class SecondOut(Output, frozen=True):
-    """Attempts that ended within one second.
-
-    Attributes:
-        at: Start of the second, RFC 3339.
-    """
+    """Attempts that ended within the second that starts at `at`, RFC 3339."""
 
     at: str
     accepted: int
@@ -111,11 +102,9 @@ class OverviewOut(Output, frozen=True):
     """The last minute of the delivery log.
 
     Attributes:
-        window_s: Length of the window in seconds.
         seconds: One item for each second of the window, oldest first.
         attempt_p50_s: p50 latency of accepted attempts in seconds; null without one.
-        attempt_p99_s: p99 latency of accepted attempts in seconds; null without one.
-        partitions: Ordered by number. Partitions without an attempt are left out.
+        partitions: Those with an attempt, ordered by number.
     """
 
     window_s: int

@@ -8,17 +8,11 @@ from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict
 
 from hookseal.api.schemas import Input, Output
+from hookseal.domain import limits
 from hookseal.domain.command import RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
 from hookseal.domain.endpoint import ENDPOINT_ID
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
-from hookseal.domain.limits import (
-    CONCURRENCY_MAX,
-    RATE_MAX,
-    RATE_MIN,
-    TIMEOUT_MAX_S,
-    TIMEOUT_MIN_S,
-)
 from hookseal.domain.utc_time import format_utc_seconds
 
 if TYPE_CHECKING:
@@ -77,9 +71,11 @@ class LimitsIn(Input, frozen=True):
         timeout_s: Seconds per attempt, at most the operator's limit.
     """
 
-    concurrency: Annotated[int, Meta(ge=1, le=CONCURRENCY_MAX)] | None = None
-    rate_per_s: Annotated[float, Meta(ge=RATE_MIN, le=RATE_MAX)] | None = None
-    timeout_s: Annotated[float, Meta(ge=TIMEOUT_MIN_S, le=TIMEOUT_MAX_S)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=limits.CONCURRENCY_MAX)] | None = None
+    rate_per_s: Annotated[float, Meta(ge=limits.RATE_MIN, le=limits.RATE_MAX)] | None = None
+    timeout_s: Annotated[float, Meta(ge=limits.TIMEOUT_MIN_S, le=limits.TIMEOUT_MAX_S)] | None = (
+        None
+    )
 
 
 class EndpointCreate(Input, frozen=True, kw_only=True):

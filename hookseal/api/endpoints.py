@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec import UNSET
+from msgspec.structs import asdict
 
 from hookseal.api import endpoint_schemas as schemas
 from hookseal.api.commands import command_id, endpoint_of, etag_of, idempotency_key, stable_id
 from hookseal.api.operations import Operation, Reply, Resource
-from hookseal.domain.command import (
-    AddEndpoint,
-    ChangeEndpoint,
-    RemoveEndpoint,
-    ResumeEndpoint,
-    RotateSecret,
-    check_retry_delays,
-)
+from hookseal.domain import command as commands
 from hookseal.domain.endpoint import check_endpoint_id
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.limits import EndpointLimits, check_limits
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
-    from hookseal.api.ports import Notices
+    from hookseal.api.ports import Events
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
@@ -49,7 +43,7 @@ class EndpointOperations(Resource):
     """`/v1/tenants/{c}/endpoints`."""
 
     changes: TenantChanges
-    notices: Notices
+    events: Events
     secrets: SigningSecrets
     check_url: Callable[[str], str]
 
@@ -64,23 +58,16 @@ class EndpointOperations(Resource):
         """Add an endpoint. Its signing secret is shown only once."""
         asked = call.input_as(schemas.EndpointCreate)
         known_as = command_id(call, call.customer_id)
-        endpoint_id = (
-            stable_id("ep", known_as) if asked.id is UNSET else check_endpoint_id(asked.id)
-        )
-        fields = self._checked(
-            {
-                name: getattr(asked, name)
-                for name in ("url", "event_types", "headers", "retry_delays_s", "limits")
-            }
-        )
+        fields = self._checked(asdict(asked))
+        given = fields.pop("id")
+        endpoint_id = stable_id("ep", known_as) if given is UNSET else check_endpoint_id(given)
         await self.changes.tenant(call.customer_id)
         after = await self.changes.change(
             call,
-            AddEndpoint,
+            commands.AddEndpoint,
             call.customer_id,
             known_as=known_as,
             endpoint_id=endpoint_id,
-            description=asked.description,
             **fields,
         )
         added = endpoint_of(after, endpoint_id)
@@ -115,19 +102,13 @@ class EndpointOperations(Resource):
         Deliveries in backoff use the changed endpoint from their next attempt. Events for a
         disabled endpoint are dead-lettered.
         """
-        asked = call.input_as(schemas.EndpointUpdate)
-        fields = self._checked(
-            {
-                name: value
-                for name in asked.__struct_fields__
-                if (value := getattr(asked, name)) is not UNSET
-            }
-        )
+        asked = asdict(call.input_as(schemas.EndpointUpdate))
+        fields = self._checked({name: asked[name] for name in asked if asked[name] is not UNSET})
         if not fields:
             raise InvalidInputError("nothing_to_change", "Send at least one member to change.")
         if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
             fields["operators_schedule"] = True
-        return await self._changed(call, ChangeEndpoint, **fields)
+        return await self._changed(call, commands.ChangeEndpoint, **fields)
 
     @_change("DELETE", _ONE, status=HTTPStatus.NO_CONTENT)
     async def remove_endpoint(self, call: Call) -> Reply:
@@ -135,7 +116,7 @@ class EndpointOperations(Resource):
         await self.changes.tenant(call.customer_id)
         # Without a look at the endpoint: a repeat with the same Idempotency-Key succeeds, too.
         after = await self.changes.change(
-            call, RemoveEndpoint, call.customer_id, endpoint_id=call.part("id")
+            call, commands.RemoveEndpoint, call.customer_id, endpoint_id=call.part("id")
         )
         return Reply(headers=etag_of(after))
 
@@ -145,7 +126,7 @@ class EndpointOperations(Resource):
     async def rotate_secret(self, call: Call) -> Reply:
         """Sign with a new secret, and until the overlap ends with the previous secret as well."""
         overlap_s = call.input_as(schemas.RotateRequest).overlap_s
-        after, endpoint = await self._apply(call, RotateSecret, overlap_s=overlap_s)
+        after, endpoint = await self._apply(call, commands.RotateSecret, overlap_s=overlap_s)
         return Reply(
             schemas.SecretOut(
                 signing_secret=self._secret(after, endpoint),
@@ -165,7 +146,7 @@ class EndpointOperations(Resource):
         events after them. Otherwise it stays suspended. For an endpoint that is not suspended the
         answer is 409 `endpoint_not_suspended`.
         """
-        return await self._changed(call, ResumeEndpoint)
+        return await self._changed(call, commands.ResumeEndpoint)
 
     @_read(
         "POST",
@@ -186,7 +167,7 @@ class EndpointOperations(Resource):
             if key is None
             else stable_id("evt_test", call.customer_id, endpoint.id, key)
         )
-        await self.notices.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
+        await self.events.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
         return Reply(schemas.Queued(id=event_id))
 
     async def _changed(self, call: Call, kind: Callable[..., Any], **fields: Any) -> Reply:
@@ -208,7 +189,7 @@ class EndpointOperations(Resource):
             "url": self.check_url,
             "event_types": check_event_types,
             "headers": check_headers,
-            "retry_delays_s": check_retry_delays,
+            "retry_delays_s": commands.check_retry_delays,
             "limits": _limits,
         }
         return {

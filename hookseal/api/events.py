@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -89,30 +91,18 @@ class EventsPublished(Output, frozen=True):
     items: list[EventPublished]
 
 
-class Trace(Protocol):
-    """Called when events are published."""
-
-    def __call__(self, traceparent: str | None, events: int, /) -> str | None:
-        """Return the trace context of the events, given that of the request."""
-        ...
+# From the trace context of the request and the number of events, to that of the events.
+Trace = Callable[[str | None, int], str | None]
 
 
+@dataclass(frozen=True, kw_only=True)
 class EventOperations(Resource):
     """`/v1/events`."""
 
-    def __init__(
-        self,
-        *,
-        events: Events,
-        model: TenantsModel,
-        event_max_bytes: int,
-        trace: Trace | None = None,
-    ) -> None:
-        self._trace = trace
-        self._events = events
-        self._model = model
-        self._event_max_bytes = event_max_bytes
-        self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
+    events: Events
+    model: TenantsModel
+    event_max_bytes: int
+    trace: Trace | None = None
 
     @Operation(
         "POST",
@@ -154,7 +144,7 @@ class EventOperations(Resource):
         await self._check_tenants(call, drafts, is_batch=is_batch)
         drafts = self._traced(call, drafts)
         try:
-            positions = await self._events.publish_many(drafts)
+            positions = await self.events.publish_many(drafts)
         except EventIdReusedError as error:
             raise _reused(error, drafts, is_batch=is_batch) from None
         metrics.PUBLISHED.inc(len(drafts))
@@ -165,9 +155,11 @@ class EventOperations(Resource):
         self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
     ) -> list[NewEvent]:
         own = call.principal.customer_id
-        reader = self._broadcasting
-        if own is not None:
-            reader = NewEventReader(self._event_max_bytes, customer_id=own)
+        reader = NewEventReader(
+            self.event_max_bytes,
+            customer_id=own,
+            broadcast="unaddressed" if own is None else "none",
+        )
         drafts: list[NewEvent] = []
         for index, text in enumerate(texts):
             spare_from: IdSource = "random" if key is None else "request"
@@ -186,8 +178,8 @@ class EventOperations(Resource):
         context = call.request.headers.get(TRACEPARENT)
         if context is not None and not is_traceparent(context):
             context = None
-        if self._trace is not None:
-            context = self._trace(context, len(drafts))
+        if self.trace is not None:
+            context = self.trace(context, len(drafts))
         if context is None:
             return drafts
         header = (TRACEPARENT, context.encode())
@@ -208,13 +200,13 @@ class EventOperations(Resource):
 
         While the tenants are not ready, the worker decides, and dead-letters their events.
         """
-        if self._model.why_not_ready() is not None:
+        if self.model.why_not_ready() is not None:
             return set()
-        unknown = {one for one in named if self._model.get(one) is None}
+        unknown = {one for one in named if self.model.get(one) is None}
         # Another process may have created them a moment ago.
-        if not unknown or not await self._model.settle(CURRENT_WITHIN_S):
+        if not unknown or not await self.model.settle(CURRENT_WITHIN_S):
             return set()
-        return {one for one in unknown if self._model.get(one) is None}
+        return {one for one in unknown if self.model.get(one) is None}
 
 
 def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:

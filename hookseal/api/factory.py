@@ -16,27 +16,17 @@ from hookseal.api.events import EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
-from hookseal.api.static_files import add_console, add_docs
+from hookseal.api.static_files import add_static_files
 from hookseal.api.tenants import TenantOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from aiohttp import web
 
+    from hookseal.api import ports
     from hookseal.api.events import Trace
     from hookseal.api.operations import Operation, Resource
-    from hookseal.api.ports import (
-        AttemptPages,
-        Changes,
-        Events,
-        LetterPages,
-        LetterRecords,
-        Notices,
-        Readiness,
-        Replays,
-        TenantsModel,
-    )
     from hookseal.delivery.ports import Clock
     from hookseal.seal.api_keys import ApiKeys
     from hookseal.seal.sign import SigningSecrets
@@ -50,24 +40,21 @@ class ApiParts:
         event_max_bytes: Maximum bytes of an event's value.
         admin_key: None disables admin access.
         check_url: Returns the canonical form of a URL that an endpoint may have.
-        needed: Parts that must be ready, in addition to `model` and `events`.
     """
 
-    model: TenantsModel
-    changes: Changes
-    events: Events
+    model: ports.TenantsModel
+    changes: ports.Changes
+    events: ports.Events
     event_max_bytes: int
-    notices: Notices
     api_keys: ApiKeys
     admin_key: str | None
     secrets: SigningSecrets
     check_url: Callable[[str], str]
-    letters: LetterPages
-    records: LetterRecords
-    attempts: AttemptPages
-    replays: Replays
+    letters: ports.LetterPages
+    records: ports.LetterRecords
+    attempts: ports.AttemptPages
+    replays: ports.Replays
     clock: Clock
-    needed: Sequence[Readiness] = ()
     trace: Trace | None = None
 
 
@@ -78,8 +65,7 @@ def build(parts: ApiParts) -> web.Application:
         model=parts.model, api_keys=parts.api_keys, admin_key=parts.admin_key, clock=parts.clock
     )
     app = create_app(operations, authentication)
-    add_console(app)
-    add_docs(app, lambda: document_of(operations, __version__))
+    add_static_files(app, lambda: document_of(operations, __version__))
     return app
 
 
@@ -90,7 +76,7 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         TenantOperations(changes=changes, api_keys=parts.api_keys),
         KeyOperations(changes=changes, api_keys=parts.api_keys),
         EndpointOperations(
-            changes=changes, notices=parts.notices, secrets=parts.secrets, check_url=parts.check_url
+            changes=changes, events=parts.events, secrets=parts.secrets, check_url=parts.check_url
         ),
         EventOperations(
             events=parts.events,
@@ -102,6 +88,6 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         DeadLetterOperations(
             changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
         ),
-        HealthOperations((parts.model, parts.events, *parts.needed)),
+        HealthOperations((parts.model, parts.events)),
     )
     return [operation for resource in resources for operation in resource.operations()]

@@ -12,7 +12,7 @@ from hookseal.api.operations import Access
 from hookseal.api.problems import PROBLEM_TYPE, ProblemDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from hookseal.api.operations import Operation
 
@@ -57,8 +57,11 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
         info={"description": _ABOUT, "license": {"name": "MIT", "identifier": "MIT"}},
         servers=[{"url": "/"}],
     )
-    kinds = {kind: None for operation in every for kind in _kinds(operation)}
-    _, schemas = msgspec.json.schema_components([ProblemDocument, *kinds], ref_template=_REF)
+    batches = [operation.batch.returns for operation in every if operation.batch is not None]
+    kinds = [kind for operation in every for kind in (operation.takes, operation.returns) if kind]
+    _, schemas = msgspec.json.schema_components(
+        [ProblemDocument, *batches, *kinds], ref_template=_REF
+    )
     for name, schema in schemas.items():
         spec.components.schema(name, schema)
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
@@ -68,16 +71,13 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
     return plain
 
 
-def _kinds(operation: Operation) -> Iterator[type]:
-    batch = None if operation.batch is None else operation.batch.returns
-    return filter(None, (operation.takes, operation.returns, batch))
-
-
 def _described(operation: Operation) -> dict[str, Any]:
+    scope = "" if operation.scope is None else f" An API key needs the scope `{operation.scope}`."
+    access = f"Access: {operation.access.value}.{scope}"
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "description": "\n\n".join(filter(None, (operation.description, _access(operation)))),
+        "description": "\n\n".join(filter(None, (operation.description, access))),
         "tags": [operation.tag],
         "parameters": [*_in_path(operation), *_in_query(operation), *_in_headers(operation)],
         "responses": {
@@ -102,11 +102,6 @@ def _content(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
     many = {"type": "array", "items": one, "minItems": 1, "description": limit}
     lines = {"type": "string", "description": "One JSON object per line."}
     return {_JSON: {"schema": {"oneOf": [one, many]}}, batch.lines: {"schema": lines}}
-
-
-def _access(operation: Operation) -> str:
-    scope = "" if operation.scope is None else f" An API key needs the scope `{operation.scope}`."
-    return f"Access: {operation.access.value}.{scope}"
 
 
 def _in_path(operation: Operation) -> list[dict[str, Any]]:

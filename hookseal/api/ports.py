@@ -9,15 +9,9 @@ from hookseal.api.problems import unavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.domain import letter
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
-    from hookseal.domain.letter import (
-        Attempted,
-        AttemptsListed,
-        LettersListed,
-        LogCursor,
-        ReplayPlan,
-    )
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
@@ -100,12 +94,8 @@ class Events(Readiness, Protocol):
         """
         ...
 
-
-class Notices(Protocol):
-    """Publishes hookseal's own events."""
-
     async def publish_once(self, notice: Notice) -> None:
-        """Publish without retries; raise `publish_failed`."""
+        """Publish an event of hookseal's own without retries; raise `publish_failed`."""
         ...
 
 
@@ -129,10 +119,10 @@ class LetterPages(_Index, Protocol):
         *,
         order: Order = "newest",
         limit: int,
-        cursor: LogCursor | None = None,
-    ) -> LettersListed: ...
+        cursor: letter.LogCursor | None = None,
+    ) -> letter.LettersListed: ...
 
-    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
+    async def cursor_at(self, partition: int, offset: int) -> letter.LogCursor:
         """Return the cursor that follows a dead letter; raise `unknown_dead_letter`."""
         ...
 
@@ -161,12 +151,12 @@ class AttemptPages(_Index, Protocol):
         event_id: str | None = None,
         endpoint_id: str | None = None,
         limit: int,
-        cursor: LogCursor | None = None,
-    ) -> AttemptsListed:
+        cursor: letter.LogCursor | None = None,
+    ) -> letter.AttemptsListed:
         """Return attempts of a tenant, newest first."""
         ...
 
-    async def latest(self, since_ms: int, each: int) -> Sequence[Attempted]:
+    async def latest(self, since_ms: int, each: int) -> Sequence[letter.Attempted]:
         """Return the latest attempts of all tenants, in order, at most `each` per partition.
 
         Args:
@@ -178,7 +168,7 @@ class AttemptPages(_Index, Protocol):
 class Replays(Protocol):
     """Replays dead letters."""
 
-    async def plan(self, wanted: LetterFilter) -> ReplayPlan: ...
+    async def plan(self, wanted: LetterFilter) -> letter.ReplayPlan: ...
 
     async def replay(
         self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None

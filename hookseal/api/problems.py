@@ -47,21 +47,10 @@ _DETAILS = {
     "tenants_recovering": "The API is still reading the tenants. Retry.",
 }
 
-_STATUS_OF_INPUT = {
-    **dict.fromkeys(
-        (
-            "batch_too_large",
-            "body_too_large",
-            "command_too_large",
-            "key_too_long",
-            "payload_too_large",
-            "record_too_large",
-        ),
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    ),
-    "content_type_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    "content_encoding_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+_TOO_LARGE = {f"{name}_too_large" for name in ("batch", "body", "command", "payload", "record")} | {
+    "key_too_long"
 }
+_UNSUPPORTED = {"content_type_unsupported", "content_encoding_unsupported"}
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -120,7 +109,11 @@ def problem_of(error: HooksealError) -> Problem:
         is_unknown = error.code.startswith("unknown_")
         status = HTTPStatus.NOT_FOUND if is_unknown else HTTPStatus.CONFLICT
     elif isinstance(error, InvalidInputError):
-        status = _STATUS_OF_INPUT.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if error.code in _TOO_LARGE:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        elif error.code in _UNSUPPORTED:
+            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return Problem(status, error.code, error.message, field=error.field)
 
 

@@ -196,7 +196,7 @@ def decoded(text: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInputError("json_invalid", "Send strict JSON.") from None
 
@@ -209,7 +209,7 @@ def query_of(query: Mapping[str, str], kind: type[_T]) -> _T:
     try:
         return msgspec.convert(dict(query), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise _invalid(error) from None
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
@@ -218,7 +218,7 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
     return base64url.encode(digest[:_FINGERPRINT_BYTES]).decode()
 
 
-def invalid(error: msgspec.ValidationError) -> InvalidInputError:
+def _invalid(error: msgspec.ValidationError) -> InvalidInputError:
     """Return the error of msgspec as ours, with the field and without the value."""
     text = str(error)
     at = _AT.search(text)
@@ -227,16 +227,13 @@ def invalid(error: msgspec.ValidationError) -> InvalidInputError:
     if said.startswith(_NOT_ONE_OF):
         # msgspec appends the value, which may be long.
         said = _NOT_ONE_OF
-    for pattern, code, detail in (
-        (_MISSING, "field_missing", "This field is required. Add it."),
-        (_UNKNOWN, "field_unknown", "This field does not exist. Remove it or correct its name."),
-    ):
-        if match := pattern.match(said):
-            return _fault(code, detail, ".".join(filter(None, (path, match["name"]))))
-    return _fault("field_invalid", f"{said}.", path)
-
-
-def _fault(code: str, detail: str, path: str) -> InvalidInputError:
+    code, detail = "field_invalid", f"{said}."
+    if match := _MISSING.match(said):
+        code, detail = "field_missing", "This field is required. Add it."
+    elif match := _UNKNOWN.match(said):
+        code, detail = "field_unknown", "This field does not exist. Remove it or correct its name."
+    if match:
+        path = ".".join(filter(None, (path, match["name"])))
     shown = "".join(letter if letter.isprintable() else "?" for letter in path[:_FIELD_MAX])
     return InvalidInputError(code, detail, field=shown or None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,10 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_PACKAGE = files("hookseal.api")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-_COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _CONSOLE_HEADERS = {
-    **_COMMON_HEADERS,
+    **_HEADERS,
     # Only scripts of this origin run, and they connect to this origin only.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -28,7 +27,7 @@ _CONSOLE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 _DOCS_HEADERS = {
-    **_COMMON_HEADERS,
+    **_HEADERS,
     # Nothing is fetched from, or sent to, another origin. Swagger UI sets styles inline.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -36,43 +35,21 @@ _DOCS_HEADERS = {
         "frame-ancestors 'none'"
     ),
 }
-_DOCS_PAGE = b"""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>hookseal API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<div id="ui"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
-</html>
-"""
-_DOCS_START = b"""\
-SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
-"""
 
 
-def add_console(app: web.Application) -> None:
-    """Serve the console at `/console`."""
-    for file in (_PACKAGE / "console_files").iterdir():
+def add_static_files(app: web.Application, document: Callable[[], Mapping[str, Any]]) -> None:
+    """Serve `/console`, `/docs` (Swagger UI), and the OpenAPI document at `/openapi.json`."""
+    _add_folder(app, "console_files", "/console", _CONSOLE_HEADERS)
+    _add_folder(app, "swagger_ui", "/docs", _DOCS_HEADERS)
+    _add(app, "/openapi.json", lambda: orjson.dumps(document()), "application/json", _DOCS_HEADERS)
+
+
+def _add_folder(app: web.Application, name: str, root: str, headers: Mapping[str, str]) -> None:
+    for file in (files("hookseal.api") / name).iterdir():
         suffix = file.name[file.name.rfind(".") :]
         if suffix in _TYPES:
-            path = "/console" if file.name == "index.html" else f"/console/{file.name}"
-            _add(app, path, file.read_bytes, _TYPES[suffix], _CONSOLE_HEADERS)
-
-
-def add_docs(app: web.Application, document: Callable[[], Mapping[str, Any]]) -> None:
-    """Serve the OpenAPI document at `/openapi.json`, and Swagger UI at `/docs`."""
-    add = partial(_add, app, headers=_DOCS_HEADERS)
-    add("/openapi.json", lambda: orjson.dumps(document()), "application/json")
-    add("/docs", lambda: _DOCS_PAGE, "text/html")
-    add("/docs/start.js", lambda: _DOCS_START, "text/javascript")
-    for name, content_type in (
-        ("swagger-ui.css", "text/css"),
-        ("swagger-ui-bundle.js", "text/javascript"),
-    ):
-        add(f"/docs/{name}", (_PACKAGE / "swagger_ui" / name).read_bytes, content_type)
+            path = root if file.name == "index.html" else f"{root}/{file.name}"
+            _add(app, path, file.read_bytes, _TYPES[suffix], headers)
 
 
 def _add(

@@ -190,7 +190,6 @@ class ApiService:
             ),
             events=self._events,
             event_max_bytes=settings.event_max_bytes,
-            notices=self._events,
             api_keys=ApiKeys(settings.peppers(), master_keys=master_keys),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*master_keys),

@@ -199,7 +199,6 @@ class LocalService:
             changes=LocalChanges(self._commands, timeout_s=settings.api_write_timeout_s),
             events=self._events,
             event_max_bytes=settings.event_max_bytes,
-            notices=self._events,
             api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),
