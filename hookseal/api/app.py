@@ -110,19 +110,16 @@ class _OperationHandler:
         if operation.queries is not None:
             found = request_body.query_of(request.query, operation.queries)
         text = b""
-        if operation.takes is not None and not operation.raw:
+        if operation.takes is not None and operation.batch is None:
             if request.body_exists:
                 request_body.check_media_type(request, _JSON)
                 text = await reader.read(max_bytes=BODY_MAX_BYTES)
-            found = _decoded(text, operation.takes)
+            is_empty = not text and not any(
+                field.required for field in msgspec.structs.fields(operation.takes)
+            )
+            found = request_body.decoded(b"{}" if is_empty else text, operation.takes)
         fingerprint = request_body.fingerprint(request.method, request.rel_url.raw_path, text)
         return Call(request, principal, reader, found, fingerprint)
-
-
-def _decoded(text: bytes, kind: type) -> Any:
-    if not text and not any(field.required for field in msgspec.structs.fields(kind)):
-        return kind()
-    return request_body.decoded(text, kind)
 
 
 def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:

@@ -53,7 +53,8 @@ class Authentication:
         self._model = model
         self._api_keys = api_keys
         self._admin_key = admin_key
-        self._failures = _Failures(clock)
+        self._clock = clock
+        self._failures: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     async def principal(self, request: web.Request) -> Principal:
         """Return the principal of the request.
@@ -69,7 +70,7 @@ class Authentication:
         source = request.remote or ""
         found = await self._find(credentials.strip(), source)
         if found is None:
-            self._failures.count(source)
+            self._count_failure(source)
             raise _unauthorized()
         return found
 
@@ -79,7 +80,7 @@ class Authentication:
             return ADMIN if is_admin else None
         key = read_key(credentials)
         if key is None:
-            self._failures.count(source)
+            self._count_failure(source)
             raise _unauthorized(
                 "api_key_malformed", "The API key is truncated or mistyped. Copy the whole key."
             )
@@ -87,7 +88,7 @@ class Authentication:
             # A key that another process revoked would still be accepted.
             raise reason
         customer_id = self._model.customer_of(key.id)
-        if customer_id is None and not self._failures.too_many(source):
+        if customer_id is None and not self._too_many_failures(source):
             await wait_until_current(self._model)
             customer_id = self._model.customer_of(key.id)
         tenant = None if customer_id is None else self._model.get(customer_id)
@@ -96,20 +97,12 @@ class Authentication:
             return None
         return Principal(tenant.customer_id, stored.scopes, key.id)
 
+    def _too_many_failures(self, source: str) -> bool:
+        return self._failures.get(self._window_of(source), 0) >= _FAILURES_MAX
 
-class _Failures:
-    """Counts failed authentications by client address and minute."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._counts: OrderedDict[tuple[int, str], int] = OrderedDict()
-
-    def too_many(self, source: str) -> bool:
-        return self._counts.get(self._key(source), 0) >= _FAILURES_MAX
-
-    def count(self, source: str) -> None:
-        """Count a failure; raise 429 `too_many_failures`."""
-        if self.too_many(source):
+    def _count_failure(self, source: str) -> None:
+        """Count a failed authentication; raise 429 `too_many_failures`."""
+        if self._too_many_failures(source):
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too_many_failures",
@@ -117,12 +110,12 @@ class _Failures:
                 "no valid key. Check the key, then retry.",
                 headers={"Retry-After": str(int(_WINDOW_S))},
             )
-        key = self._key(source)
-        self._counts[key] = self._counts.pop(key, 0) + 1
-        if len(self._counts) > _SOURCES_MAX:
-            self._counts.popitem(last=False)
+        window = self._window_of(source)
+        self._failures[window] = self._failures.pop(window, 0) + 1
+        if len(self._failures) > _SOURCES_MAX:
+            self._failures.popitem(last=False)
 
-    def _key(self, source: str) -> tuple[int, str]:
+    def _window_of(self, source: str) -> tuple[int, str]:
         return int(self._clock.now() // _WINDOW_S), source
 
 

@@ -64,24 +64,26 @@ class TenantChanges:
         self,
         call: Call,
         kind: Callable[..., Command],
-        customer_id: str,
         *,
-        known_as: str | None = None,
+        customer_id: str | None = None,
         **fields: Any,
     ) -> Tenant | None:
         """Submit the command that the request asks for; return the tenant, None if it is deleted.
 
         Args:
-            known_as: The `command_id`, if one of the fields was derived from it.
+            customer_id: A tenant that may not exist yet. None for the tenant of the path, looked
+                up as by `tenant`.
 
         Raises:
             InvalidInputError: `idempotency_key_invalid`, `if_match_invalid`.
             ConflictError: The command is refused.
             BrokerError: The command may still be applied.
         """
+        if customer_id is None:
+            customer_id = (await self.tenant(call.customer_id)).customer_id
         command = kind(
             customer_id=customer_id,
-            id=known_as or command_id(call, customer_id),
+            id=command_id(call, customer_id),
             at=self.clock.now(),
             if_revision=_revision(call),
             fingerprint=call.fingerprint,
@@ -91,11 +93,9 @@ class TenantChanges:
             raise reason
         return await self.changes.submit(command)
 
-    async def change(
-        self, call: Call, kind: Callable[..., Command], customer_id: str, **fields: Any
-    ) -> Tenant:
+    async def change(self, call: Call, kind: Callable[..., Command], **fields: Any) -> Tenant:
         """Submit as `submit`; raise 404 `unknown_tenant` if the tenant was deleted meanwhile."""
-        after = await self.submit(call, kind, customer_id, **fields)
+        after = await self.submit(call, kind, **fields)
         if after is None:
             raise unknown_tenant()
         return after
@@ -120,9 +120,15 @@ def etag_of(tenant: Tenant) -> dict[str, str]:
 
 
 def command_id(call: Call, customer_id: str) -> str:
-    """Return the id of the request's command: the same for the same Idempotency-Key."""
+    """Return an id: the same for the same Idempotency-Key, and random without one."""
     key = idempotency_key(call)
     return f"cmd_{uuid4().hex}" if key is None else stable_id("idem", customer_id, key)
+
+
+def api_key_seed(call: Call, customer_id: str) -> tuple[str, str] | None:
+    """Return a seed for an API key that is the same for the same Idempotency-Key."""
+    has_key = idempotency_key(call) is not None
+    return (customer_id, command_id(call, customer_id)) if has_key else None
 
 
 def idempotency_key(call: Call) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 from msgspec.structs import asdict
 
-from hookseal.api import cursors
 from hookseal.api import dead_letter_schemas as schemas
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.problems import Problem
+from hookseal.api.schemas import read_position, write_position
 from hookseal.domain.dead_letter import ADDED_PREFIX, added_headers, category_of
 from hookseal.domain.letter_filter import LetterFilter, parse_moment, parse_place, reasons_of
 from hookseal.domain.utc_time import rfc3339
@@ -59,7 +59,7 @@ class DeadLetterOperations(Resource):
         """List the dead letters of a tenant, filtered."""
         asked = call.input_as(schemas.DeadLetterPageQuery)
         await self.changes.tenant(call.customer_id)
-        found = await self._page(_filter_of(call.customer_id, asked), asked)
+        found = await self._page(call.customer_id, asked)
         if asked.endpoint_id is not None and not found.letters:
             # Only now: a removed endpoint still has its history.
             await self.changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
@@ -92,7 +92,7 @@ class DeadLetterOperations(Resource):
         if the request is repeated. If its delivery fails again, that is a new dead letter.
         """
         asked = call.input_as(schemas.ReplayRequest)
-        wanted = _with_ids(_filter_of(call.customer_id, asked), asked)
+        wanted = _filter_of(call.customer_id, asked)
         await self.changes.tenant(call.customer_id)
         return Reply(await self._replayed(wanted, asked))
 
@@ -104,7 +104,7 @@ class DeadLetterOperations(Resource):
         without a key.
         """
         asked = call.input_as(schemas.AnyDeadLetterPageQuery)
-        found = await self._page(_filter_of(asked.customer_id, asked), asked, after=asked.after)
+        found = await self._page(asked.customer_id, asked, after=asked.after)
         return _listed(found, schemas.AnyDeadLetters, schemas.AnyDeadLetterOut)
 
     @_admin(
@@ -155,7 +155,7 @@ class DeadLetterOperations(Resource):
         As `replayDeadLetters`, over all tenants or one `customer_id`.
         """
         asked = call.input_as(schemas.AnyReplayRequest)
-        wanted = _with_ids(_filter_of(asked.customer_id, asked), asked)
+        wanted = _filter_of(asked.customer_id, asked)
         done = await self._replayed(wanted, asked)
         # Only now does the ledger include what an interrupted replay had done.
         after = await self.replays.plan(wanted)
@@ -163,18 +163,22 @@ class DeadLetterOperations(Resource):
         return Reply(schemas.AnyReplayResult(**asdict(done), replayed_before=max(0, before)))
 
     async def _page(
-        self, wanted: LetterFilter, asked: schemas.DeadLetterPageQuery, *, after: str | None = None
+        self,
+        customer_id: str | None,
+        asked: schemas.DeadLetterPageQuery,
+        *,
+        after: str | None = None,
     ) -> LettersListed:
-        cursor = cursors.read_position(asked.cursor)
+        wanted = _filter_of(customer_id, asked)
+        cursor = read_position(asked.cursor)
         position = None if after is None else parse_place(after, field="after")
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
         if cursor is None and position is not None:
             cursor = await self.letters.cursor_at(*position)
-        wanted = replace(wanted, replayed=asked.replayed)
         return await self.letters.page(wanted, order=asked.order, limit=asked.limit, cursor=cursor)
 
     async def _counted(self, customer_id: str | None, asked: schemas.DeadLetterStatsQuery) -> Reply:
-        wanted = LetterFilter(customer_id=customer_id, **_times(asked))
+        wanted = _filter_of(customer_id, asked)
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
         rows = await self.letters.stats(wanted)
         return Reply(
@@ -218,30 +222,20 @@ def _unknown(field: str, detail: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "unknown_dead_letter", detail, field=field)
 
 
-def _filter_of(customer_id: str | None, asked: schemas.DeadLetterQuery) -> LetterFilter:
-    return LetterFilter(
-        customer_id=customer_id,
-        endpoint_id=asked.endpoint_id,
-        reasons=reasons_of(asked.reason, asked.category, set_aside=asked.set_aside),
-        event_type=asked.event_type,
-        status=asked.status,
-        **_times(asked),
-    )
-
-
-def _times(asked: schemas.DeadLetterStatsQuery) -> dict[str, Any]:
-    return {
+def _filter_of(customer_id: str | None, asked: schemas.DeadLetterStatsQuery) -> LetterFilter:
+    fields: dict[str, Any] = {
         f"{name}_ms": parse_moment(text, field=name)
         for name, text in (("since", asked.since), ("until", asked.until))
         if text is not None
     }
-
-
-def _with_ids(wanted: LetterFilter, asked: schemas.ReplayRequest) -> LetterFilter:
-    if asked.ids is UNSET:
-        return wanted
-    places = tuple(dict.fromkeys(parse_place(one, field="ids") for one in asked.ids))
-    return replace(wanted, places=places)
+    if isinstance(asked, schemas.DeadLetterQuery):
+        fields |= {name: getattr(asked, name) for name in ("endpoint_id", "event_type", "status")}
+        fields["reasons"] = reasons_of(asked.reason, asked.category, set_aside=asked.set_aside)
+    if isinstance(asked, schemas.DeadLetterPageQuery):
+        fields["replayed"] = asked.replayed
+    if isinstance(asked, schemas.ReplayRequest) and asked.ids is not UNSET:
+        fields["places"] = tuple(dict.fromkeys(parse_place(one, field="ids") for one in asked.ids))
+    return LetterFilter(customer_id=customer_id, **fields)
 
 
 def _listed(
@@ -252,7 +246,7 @@ def _listed(
     documents = [letter.document() for letter in found.letters]
     names = item.__struct_fields__
     items: list[Any] = [item(**{name: one[name] for name in names}) for one in documents]
-    return Reply(page(items=items, next_cursor=cursors.write_position(found.next_cursor)))
+    return Reply(page(items=items, next_cursor=write_position(found.next_cursor)))
 
 
 def _record_out(

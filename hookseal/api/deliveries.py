@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hookseal.api import cursors
 from hookseal.api.operations import Access, Operation, Reply, Resource
-from hookseal.api.schemas import Output, Page, Text
+from hookseal.api.schemas import Output, Page, Text, read_position, write_position
 from hookseal.domain.overview import overview_of
 from hookseal.domain.utc_time import rfc3339
 
@@ -36,8 +35,7 @@ class DeliveryOut(Output, frozen=True):
     """One attempt to deliver an event to an endpoint.
 
     Attributes:
-        attempt: Counted from 1.
-        attempt_max: Attempts that the retry policy allowed.
+        attempt: Counted from 1, up to `attempt_max`.
         code: `accepted`, `http_503`, `timeout`, …
         status: HTTP status, or null without a response.
         duration_s: Seconds from connect to last byte.
@@ -65,7 +63,7 @@ class Deliveries(Output, frozen=True):
 
 
 class WhoAmI(Output, frozen=True):
-    """The holder of the key. The admin key has no customer id, no list of scopes, and may do all."""
+    """The holder of the key. The admin key has no customer id, and all scopes without a list."""
 
     customer_id: str | None
     scopes: list[str]
@@ -132,7 +130,7 @@ class DeliveryOperations(Resource):
     async def list_deliveries(self, call: Call) -> Reply:
         """List attempts, newest first, by event or by endpoint."""
         asked = call.input_as(DeliveryQuery)
-        cursor = cursors.read_position(asked.cursor)
+        cursor = read_position(asked.cursor)
         await self.changes.tenant(call.customer_id)
         await self.index.catch_up(timeout_s=_LIST_WITHIN_S)
         found = await self.index.page(
@@ -148,7 +146,7 @@ class DeliveryOperations(Resource):
         return Reply(
             Deliveries(
                 items=[DeliveryOut(**attempt.document()) for attempt in found.attempts],
-                next_cursor=cursors.write_position(found.next_cursor),
+                next_cursor=write_position(found.next_cursor),
             )
         )
 

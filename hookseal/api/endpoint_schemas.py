@@ -79,11 +79,7 @@ class LimitsIn(Input, frozen=True):
 
 
 class EndpointCreate(Input, frozen=True, kw_only=True):
-    """An endpoint to add.
-
-    Attributes:
-        id: Generated if omitted. The signing secret is derived from it.
-    """
+    """An endpoint to add. The `id` is generated if omitted; the signing secret depends on it."""
 
     id: EndpointId | UnsetType = UNSET
     url: Url
@@ -119,12 +115,10 @@ class EndpointOut(Output, frozen=True):
         disabled_reason: `gone` (the receiver answered 410) or `asked`.
         state: Events of a `suspended` endpoint are deferred, and delivered in order after it
             accepts events again.
-        suspended_since: RFC 3339; null unless suspended.
         suspended_because: `exhausted` (too many deliveries in a row failed) or `behind` (more
             events were queued than the limit of one customer).
         secret_version: Version of the current signing secret, from 1.
-        previous_secret_until: Requests are also signed with the previous secret until then,
-            RFC 3339.
+        previous_secret_until: Requests are signed with the previous secret, too, until then.
     """
 
     id: str
@@ -157,11 +151,7 @@ class Endpoints(Output, frozen=True):
 
 
 class RotateRequest(Input, frozen=True):
-    """Rotation of a signing secret.
-
-    Attributes:
-        overlap_s: Seconds for which requests are also signed with the previous secret.
-    """
+    """Requests are signed with the previous secret, too, for `overlap_s` seconds."""
 
     overlap_s: Annotated[float, Meta(ge=0, le=_OVERLAP_MAX_S)] = _OVERLAP_DEFAULT_S
 

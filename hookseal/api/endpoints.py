@@ -57,18 +57,15 @@ class EndpointOperations(Resource):
     async def add_endpoint(self, call: Call) -> Reply:
         """Add an endpoint. Its signing secret is shown only once."""
         asked = call.input_as(schemas.EndpointCreate)
-        known_as = command_id(call, call.customer_id)
         fields = self._checked(asdict(asked))
         given = fields.pop("id")
-        endpoint_id = stable_id("ep", known_as) if given is UNSET else check_endpoint_id(given)
-        await self.changes.tenant(call.customer_id)
+        endpoint_id = (
+            stable_id("ep", command_id(call, call.customer_id))
+            if given is UNSET
+            else check_endpoint_id(given)
+        )
         after = await self.changes.change(
-            call,
-            commands.AddEndpoint,
-            call.customer_id,
-            known_as=known_as,
-            endpoint_id=endpoint_id,
-            **fields,
+            call, commands.AddEndpoint, endpoint_id=endpoint_id, **fields
         )
         added = endpoint_of(after, endpoint_id)
         secret = self._secret(after, added)
@@ -113,10 +110,9 @@ class EndpointOperations(Resource):
     @_change("DELETE", _ONE, status=HTTPStatus.NO_CONTENT)
     async def remove_endpoint(self, call: Call) -> Reply:
         """Remove an endpoint. Its deliveries in backoff are dead-lettered."""
-        await self.changes.tenant(call.customer_id)
-        # Without a look at the endpoint: a repeat with the same Idempotency-Key succeeds, too.
+        # Without a lookup of the endpoint: a repeat with the same Idempotency-Key succeeds, too.
         after = await self.changes.change(
-            call, commands.RemoveEndpoint, call.customer_id, endpoint_id=call.part("id")
+            call, commands.RemoveEndpoint, endpoint_id=call.part("id")
         )
         return Reply(headers=etag_of(after))
 
@@ -179,9 +175,7 @@ class EndpointOperations(Resource):
     ) -> tuple[Tenant, Endpoint]:
         endpoint_id = call.part("id")
         await self.changes.endpoint(call.customer_id, endpoint_id)
-        after = await self.changes.change(
-            call, kind, call.customer_id, endpoint_id=endpoint_id, **fields
-        )
+        after = await self.changes.change(call, kind, endpoint_id=endpoint_id, **fields)
         return after, endpoint_of(after, endpoint_id)
 
     def _checked(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +184,7 @@ class EndpointOperations(Resource):
             "event_types": check_event_types,
             "headers": check_headers,
             "retry_delays_s": commands.check_retry_delays,
-            "limits": _limits,
+            "limits": lambda asked: check_limits(EndpointLimits(**asdict(asked))),
         }
         return {
             name: value if value is None or name not in checks else checks[name](value)
@@ -199,7 +193,3 @@ class EndpointOperations(Resource):
 
     def _secret(self, tenant: Tenant, endpoint: Endpoint) -> str:
         return self.secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
-
-
-def _limits(asked: schemas.LimitsIn) -> EndpointLimits:
-    return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))

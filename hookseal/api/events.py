@@ -115,8 +115,6 @@ class EventOperations(Resource):
         returns=EventPublished,
         description=_DESCRIPTION,
         batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
-        once=True,
-        raw=True,
         problems={
             HTTPStatus.NOT_FOUND: ("unknown_tenant",),
             HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),

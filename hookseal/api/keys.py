@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import orjson
 from msgspec import UNSET, Meta, UnsetType
 
-from hookseal.api.commands import command_id, etag_of, idempotency_key
+from hookseal.api.commands import api_key_seed, etag_of
 from hookseal.api.operations import Operation, Reply, Resource
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import Input, Output
@@ -31,16 +31,16 @@ _change_api_keys = partial(Operation, tag="API keys", scope="keys:write", change
 _change_public_keys = partial(Operation, tag="Public keys", scope="keys:write", changes=True)
 
 
-Scopes = Annotated[
-    tuple[str, ...],
-    Meta(description=f"One or more of {', '.join(SCOPES)}.", examples=[["events:write"]]),
-]
-
-
 class ApiKeyCreate(Input, frozen=True):
     """An API key to create; without `scopes` it has those of the key of the request."""
 
-    scopes: Scopes | UnsetType = UNSET
+    scopes: (
+        Annotated[
+            tuple[str, ...],
+            Meta(description=f"One or more of {', '.join(SCOPES)}.", examples=[["events:write"]]),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ApiKeyCreated(Output, frozen=True):
@@ -100,16 +100,10 @@ class KeyOperations(Resource):
                 "has it.",
                 field=lacking[0],
             )
-        await self.changes.tenant(call.customer_id)
-        known_as = command_id(call, call.customer_id)
         key, stored = self.api_keys.new(
-            scopes,
-            now=self.changes.clock.now(),
-            seed=None if idempotency_key(call) is None else (call.customer_id, known_as),
+            scopes, now=self.changes.clock.now(), seed=api_key_seed(call, call.customer_id)
         )
-        after = await self.changes.change(
-            call, AddApiKey, call.customer_id, known_as=known_as, api_key=stored
-        )
+        after = await self.changes.change(call, AddApiKey, api_key=stored)
         return Reply(
             ApiKeyCreated(id=stored.id, api_key=key, scopes=list(stored.scopes)), etag_of(after)
         )
@@ -117,10 +111,7 @@ class KeyOperations(Resource):
     @_change_api_keys("DELETE", f"{_API_KEYS}/{{id}}", status=HTTPStatus.NO_CONTENT)
     async def revoke_api_key(self, call: Call) -> Reply:
         """Revoke an API key."""
-        await self.changes.tenant(call.customer_id)
-        after = await self.changes.change(
-            call, RemoveApiKey, call.customer_id, key_id=call.part("id")
-        )
+        after = await self.changes.change(call, RemoveApiKey, key_id=call.part("id"))
         return Reply(headers=etag_of(after))
 
     @_change_public_keys(
@@ -140,9 +131,8 @@ class KeyOperations(Resource):
         """
         given = call.input_as(PublicKeyCreate).public_key
         key = parse_public_key(given if isinstance(given, str) else orjson.dumps(given))
-        await self.changes.tenant(call.customer_id)
         after = await self.changes.change(
-            call, AddPublicKey, call.customer_id, kid=key.kid, alg=key.alg, jwk=dict(key.jwk)
+            call, AddPublicKey, kid=key.kid, alg=key.alg, jwk=dict(key.jwk)
         )
         added = next((item for item in after.public_keys if item.kid == key.kid), None)
         if added is None:
@@ -159,10 +149,7 @@ class KeyOperations(Resource):
     @_change_public_keys("DELETE", f"{_PUBLIC_KEYS}/{{kid}}", status=HTTPStatus.NO_CONTENT)
     async def remove_public_key(self, call: Call) -> Reply:
         """Remove a public key. Without an active key, events are dead-lettered."""
-        await self.changes.tenant(call.customer_id)
-        after = await self.changes.change(
-            call, RemovePublicKey, call.customer_id, kid=call.part("kid")
-        )
+        after = await self.changes.change(call, RemovePublicKey, kid=call.part("kid"))
         return Reply(headers=etag_of(after))
 
 

@@ -131,7 +131,7 @@ def _in_query(operation: Operation) -> list[dict[str, Any]]:
 def _in_headers(operation: Operation) -> list[dict[str, Any]]:
     if operation.changes:
         return [_IDEMPOTENCY_KEY, _IF_MATCH]
-    return [_IDEMPOTENCY_KEY] if operation.once else []
+    return [] if operation.batch is None else [_IDEMPOTENCY_KEY]
 
 
 def _responses(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:

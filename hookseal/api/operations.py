@@ -37,13 +37,7 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authorized request with its decoded input.
-
-    Attributes:
-        reader: Reads the body of a `raw` operation.
-        input: The body as `Operation.takes`, or the query as `Operation.queries`.
-        fingerprint: Differs for another request with the same Idempotency-Key.
-    """
+    """One authorized request; `input` is the decoded body, or the decoded query."""
 
     request: web.Request
     principal: Principal
@@ -91,14 +85,10 @@ class Operation:
     The name of the handler becomes the `operationId`, its docstring summary and description.
 
     Attributes:
-        path: With parameters in braces. `{customer_id}` is the tenant.
-        scope: Scope that an API key must have.
         problems: Codes by status, in addition to those that follow from the other attributes.
         changes: Changes a tenant: accepts `Idempotency-Key` and `If-Match`.
-        batch: Accepted instead of one `takes`.
-        once: Accepts `Idempotency-Key` although it changes no tenant.
-        raw: The handler reads the body with `Call.reader`: other media types, other limits.
-        name: `operationId`.
+        batch: Accepted instead of one `takes`. The handler reads the body with `Call.reader`, which
+            has other media types and limits, and accepts `Idempotency-Key`.
     """
 
     method: str
@@ -113,8 +103,6 @@ class Operation:
     problems: Mapping[HTTPStatus, tuple[str, ...]] = field(default_factory=dict)
     changes: bool = False
     batch: Batch | None = None
-    once: bool = False
-    raw: bool = False
     name: str = ""
     summary: str = ""
     description: str = ""

@@ -81,8 +81,7 @@ class Events(Readiness, Protocol):
     async def publish_many(self, drafts: Sequence[NewEvent]) -> Sequence[tuple[Position, ...]]:
         """Publish events, in this order for each customer; skip duplicates of recent event ids.
 
-        Returns:
-            The position of each record; for a broadcast those of all copies.
+        Return the position of each record; for a broadcast those of all copies.
 
         Raises:
             EventIdReusedError: An id belongs to another event. Nothing was written.

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -88,10 +89,7 @@ class BodyMemory:
 
     @contextmanager
     def reader(self, request: web.Request, principal: str | None) -> Iterator[BodyReader]:
-        """Yield a reader of the request's body; after the block, the memory is free again.
-
-        `principal` is the customer id of the API key, or None for the admin key.
-        """
+        """Yield a reader of the request's body; free the memory after the block."""
         reader = BodyReader(request, self, principal, self._timeout_s)
         try:
             yield reader
@@ -131,17 +129,15 @@ class BodyMemory:
         self._used_by[principal] += size
 
 
+@dataclass(slots=True)
 class BodyReader:
     """Reads the body of one request."""
 
-    def __init__(
-        self, request: web.Request, memory: BodyMemory, principal: str | None, timeout_s: float
-    ) -> None:
-        self.reserved = 0
-        self._request = request
-        self._memory = memory
-        self._principal = principal
-        self._timeout_s = timeout_s
+    request: web.Request
+    memory: BodyMemory
+    principal: str | None
+    timeout_s: float
+    reserved: int = 0
 
     async def read(self, *, max_bytes: int, code: str = "body_too_large") -> bytes:
         """Return the body.
@@ -150,18 +146,18 @@ class BodyReader:
             InvalidInputError: `code`, when more than `max_bytes` are announced or arrive.
             Problem: 400 `body_incomplete`; 408 `body_too_slow`; as `BodyMemory.reserve`.
         """
-        announced = self._request.content_length or 0
+        announced = self.request.content_length or 0
         if announced > max_bytes:
             raise _too_large(code, max_bytes, announced)
         try:
             # A body that arrives byte by byte would use its memory without a limit of time.
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 return await self._parts(max_bytes, code)
         except TimeoutError:
             raise Problem(
                 HTTPStatus.REQUEST_TIMEOUT,
                 "body_too_slow",
-                f"The body did not arrive within {self._timeout_s:g} s. Send it without pauses.",
+                f"The body did not arrive within {self.timeout_s:g} s. Send it without pauses.",
             ) from None
         except (ConnectionError, web.RequestPayloadError):
             # The client disconnected, or sent a malformed chunk.
@@ -175,7 +171,7 @@ class BodyReader:
         parts: list[bytes] = []
         size = 0
         self._reserve(_BODY_MIN_BYTES)
-        async for part in self._request.content.iter_chunked(_CHUNK_BYTES):
+        async for part in self.request.content.iter_chunked(_CHUNK_BYTES):
             size += len(part)
             if size > max_bytes:
                 raise _too_large(code, max_bytes, size)
@@ -185,7 +181,7 @@ class BodyReader:
 
     def _reserve(self, more: int) -> None:
         if more > 0:
-            self._memory.reserve(self._principal, more)
+            self.memory.reserve(self.principal, more)
             self.reserved += more
 
 

@@ -24,20 +24,22 @@ from hookseal.telemetry import metrics
 from hookseal.telemetry.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # A connection costs about 10 KB, and with an unfinished head or a body that nobody reads up to
 # 160 KB: 4,096 of them stay below 700 MB even then. Half of the descriptors is left to Kafka,
 # files and outbound connections.
 _CONNECTIONS_MAX = 4_096
-# nginx and Apache allow 60 s and 20 s. A head of 8 KB takes 15 s at 550 bytes/s.
-_HEAD_TIMEOUT_S = 15.0
-# Longer than proxies keep an idle connection (nginx and AWS ALB: 60 s), so that the proxy closes
-# it and no request is lost on a connection that the server has just closed.
-_IDLE_TIMEOUT_S = 75.0
-# For a client that reads nothing of its response. Every 64 KiB that it reads restart it.
-_WRITE_TIMEOUT_S = 30.0
+_TIMEOUTS_S = {
+    # nginx and Apache allow 60 s and 20 s. A head of 8 KB takes 15 s at 550 bytes/s.
+    Wait.HEAD: 15.0,
+    # Longer than proxies keep an idle connection (nginx and AWS ALB: 60 s), so that the proxy
+    # closes it and no request is lost on a connection that the server has just closed.
+    Wait.IDLE: 75.0,
+    # Every 64 KiB of its response that a client reads restart it.
+    Wait.WRITE: 30.0,
+}
 # A client that keeps its connection busy delays the shutdown no longer than this.
 _SHUTDOWN_S = 5.0
 
@@ -95,10 +97,7 @@ class HttpServer:
         sockets: Listening. They are closed with the server.
         name: Label of its metrics and log lines: `api` or `probes`.
         max_connections: `connection_limit()` when None.
-        head_timeout_s: Seconds from a connection's start, or from the first byte of a later
-            request, to the end of the request's head.
-        idle_timeout_s: Seconds between two requests of a connection.
-        write_timeout_s: Seconds in which a client reads nothing of its response.
+        timeouts_s: Instead of the defaults.
     """
 
     def __init__(
@@ -108,9 +107,7 @@ class HttpServer:
         *,
         name: str,
         max_connections: int | None = None,
-        head_timeout_s: float = _HEAD_TIMEOUT_S,
-        idle_timeout_s: float = _IDLE_TIMEOUT_S,
-        write_timeout_s: float = _WRITE_TIMEOUT_S,
+        timeouts_s: Mapping[Wait, float] | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._name = name
@@ -118,7 +115,7 @@ class HttpServer:
         self._connections = Connections(
             name,
             connection_limit() if max_connections is None else max_connections,
-            {Wait.HEAD: head_timeout_s, Wait.IDLE: idle_timeout_s, Wait.WRITE: write_timeout_s},
+            {**_TIMEOUTS_S, **(timeouts_s or {})},
             self._accept_held,
         )
         self._accepting: set[asyncio.Task[None]] = set()

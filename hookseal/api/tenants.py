@@ -10,12 +10,11 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
-from hookseal.api import cursors
-from hookseal.api.commands import command_id, etag_of, idempotency_key
+from hookseal.api.commands import api_key_seed, etag_of
 from hookseal.api.endpoint_schemas import EndpointOut, endpoint_out
 from hookseal.api.keys import PublicKeyOut, public_key_out
 from hookseal.api.operations import Access, Operation, Reply, Resource
-from hookseal.api.schemas import CustomerId, Input, Output, Page
+from hookseal.api.schemas import CustomerId, Input, Output, Page, read_cursor, write_cursor
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
@@ -111,14 +110,11 @@ class TenantOperations(Resource):
         """Create a tenant with its first API key, which is shown only once."""
         asked = call.input_as(TenantCreate)
         customer_id = check_customer_id(asked.customer_id)
-        known_as = command_id(call, customer_id)
         key, stored = self.api_keys.new(
-            SCOPES,
-            now=self.changes.clock.now(),
-            seed=None if idempotency_key(call) is None else (customer_id, known_as),
+            SCOPES, now=self.changes.clock.now(), seed=api_key_seed(call, customer_id)
         )
         after = await self.changes.change(
-            call, CreateTenant, customer_id, known_as=known_as, name=asked.name, api_key=stored
+            call, CreateTenant, customer_id=customer_id, name=asked.name, api_key=stored
         )
         location = f"{call.request.rel_url.raw_path}/{quote(customer_id, safe='')}"
         return Reply(
@@ -134,7 +130,7 @@ class TenantOperations(Resource):
         if reason := model.why_not_ready():
             raise reason
         # One more than requested shows whether a next page exists.
-        found = model.page(cursors.read(page.cursor), page.limit + 1)
+        found = model.page(read_cursor(page.cursor), page.limit + 1)
         items = [
             TenantSummary(
                 customer_id=tenant.customer_id,
@@ -146,7 +142,7 @@ class TenantOperations(Resource):
             )
             for tenant in found[: page.limit]
         ]
-        more = cursors.write(items[-1].customer_id) if len(found) > page.limit else None
+        more = write_cursor(items[-1].customer_id) if len(found) > page.limit else None
         return Reply(Tenants(items=items, next_cursor=more))
 
     @_operation("GET", _ONE, returns=TenantOut)
@@ -159,15 +155,13 @@ class TenantOperations(Resource):
     async def change_tenant(self, call: Call) -> Reply:
         """Enable or disable a tenant. Events of a disabled tenant are dead-lettered."""
         kind = EnableTenant if call.input_as(TenantUpdate).enabled else DisableTenant
-        await self.changes.tenant(call.customer_id)
-        after = await self.changes.change(call, kind, call.customer_id)
+        after = await self.changes.change(call, kind)
         return Reply(_tenant_out(after, call.principal), etag_of(after))
 
     @_admin_operation("DELETE", _ONE, status=HTTPStatus.NO_CONTENT, changes=True)
     async def delete_tenant(self, call: Call) -> Reply:
         """Delete a tenant with its keys and endpoints."""
-        await self.changes.tenant(call.customer_id)
-        await self.changes.submit(call, DeleteTenant, call.customer_id)
+        await self.changes.submit(call, DeleteTenant)
         return Reply()
 
 

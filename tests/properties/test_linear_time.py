@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from yarl import URL
 
-from hookseal.api import cursors, events, request_body
+from hookseal.api import events, request_body, schemas
 from hookseal.api.dead_letter_schemas import DeadLetterPageQuery, ReplayRequest
 from hookseal.api.endpoint_schemas import EndpointCreate
 from hookseal.delivery.ordering import offset_metadata
@@ -242,7 +242,7 @@ def text_cases() -> Iterator[Case]:
         ("timestamp", check_timestamp),
         ("moment", lambda text: parse_moment(text, field="since")),
         ("dead letter's id", parse_place),
-        ("cursor", cursors.read_position),
+        ("cursor", schemas.read_position),
         ("event id", check_event_id),
         ("event type", check_event_type),
         ("patterns", lambda text: check_event_types((text,) * 1000)),
