@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict
@@ -170,15 +170,7 @@ class Queued(Output, frozen=True):
     id: str
 
 
-_Out = TypeVar("_Out", bound=EndpointOut)
-
-
-def endpoint_out(
-    endpoint: Endpoint,
-    principal: Principal,
-    kind: type[_Out] = EndpointOut,  # type: ignore[assignment]
-    **more: Any,
-) -> _Out:
+def endpoint_out(endpoint: Endpoint, principal: Principal) -> EndpointOut:
     """Return the endpoint as the principal may read it.
 
     The values of custom headers can be secrets: to read them, a key needs the scope to set them.
@@ -195,7 +187,7 @@ def endpoint_out(
     }
     for name in EndpointOut.__struct_fields__:
         given.setdefault(name, getattr(endpoint, name, None))
-    return kind(**given, **more)
+    return EndpointOut(**given)
 
 
 def _rfc3339(moment: float | None) -> str | None:

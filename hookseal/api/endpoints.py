@@ -68,22 +68,18 @@ class EndpointOperations(Resource):
             call, commands.AddEndpoint, endpoint_id=endpoint_id, **fields
         )
         added = endpoint_of(after, endpoint_id)
-        secret = self._secret(after, added)
-        location = f"{call.request.rel_url.raw_path}/{endpoint_id}"
-        return Reply(
-            schemas.endpoint_out(
-                added, call.principal, schemas.EndpointCreated, signing_secret=secret
-            ),
-            {"Location": location, **etag_of(after)},
+        created = schemas.EndpointCreated(
+            **asdict(schemas.endpoint_out(added, call.principal)),
+            signing_secret=self._secret(after, added),
         )
+        location = f"{call.request.rel_url.raw_path}/{endpoint_id}"
+        return Reply(created, {"Location": location, **etag_of(after)})
 
     @_read("GET", _ALL, returns=schemas.Endpoints)
     async def list_endpoints(self, call: Call) -> Reply:
         """List the endpoints, in the order they were added."""
         tenant = await self.changes.tenant(call.customer_id)
-        items: list[schemas.EndpointOut] = [
-            schemas.endpoint_out(endpoint, call.principal) for endpoint in tenant.endpoints
-        ]
+        items = [schemas.endpoint_out(endpoint, call.principal) for endpoint in tenant.endpoints]
         return Reply(schemas.Endpoints(items=items), etag_of(tenant))
 
     @_read("GET", _ONE, returns=schemas.EndpointOut)

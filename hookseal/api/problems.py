@@ -30,20 +30,16 @@ _DETAILS = {
     "redis_unreachable": _UNCERTAIN,
     "redis_refused": "The queue is unusable. The operator's log has the reason.",
     "redis_full": "The queue is out of memory. Nothing was changed. Retry later.",
-    "queue_full": (
-        "The queue is full (HOOKSEAL_QUEUE_MAX_EVENTS). No event was published. Retry later."
-    ),
+    "queue_full": "The queue is full (HOOKSEAL_QUEUE_MAX_EVENTS). Nothing was published. Retry.",
     "no_worker_answered": (
         "No worker applied the change in time. It takes effect once a worker runs. Retry with the "
         "same Idempotency-Key to avoid a second change."
     ),
-    "overloaded": "Too many events wait to be written. No event was published. Retry.",
+    "overloaded": "Too many events wait to be written. Nothing was published. Retry.",
     "event_ids_recovering": "The API is still reading the latest event ids. Retry.",
     "index_behind": "The API is still reading the list. Retry.",
     "index_unusable": "The list is unavailable. The operator's log has the reason.",
-    "master_key_wrong": (
-        "The tenants were written with another master key. The operator's log has the next step."
-    ),
+    "master_key_wrong": "The master key is not that of the tenants. See the operator's log.",
     "tenants_recovering": "The API is still reading the tenants. Retry.",
 }
 
@@ -57,8 +53,6 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     """The body of an error response (RFC 9457 section 3).
 
     Attributes:
-        title: The HTTP status as a phrase.
-        status: The HTTP status.
         code: Stable, for programs.
         detail: For people: what is wrong and what to do.
         field: The part of the request with the error.
