@@ -45,12 +45,9 @@ _log = logger("hookseal.server")
 class Wait(Enum):
     """What a connection waits for. The value is the reason when it is closed."""
 
-    # From its start, or from the first byte of a later request, to the end of the head.
-    HEAD = "head_timeout"
-    # Between two requests.
-    IDLE = "idle"
-    # While the client reads nothing of its response.
-    WRITE = "write_timeout"
+    HEAD = "head_timeout"  # To the end of the head, from the start or the first byte of a request.
+    IDLE = "idle"  # Between two requests.
+    WRITE = "write_timeout"  # While the client reads nothing of its response.
 
 
 class Connections:

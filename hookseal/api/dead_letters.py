@@ -20,7 +20,7 @@ from hookseal.domain.letter_filter import LetterFilter, parse_moment, parse_plac
 from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
@@ -34,10 +34,8 @@ _OF_TENANT = "/v1/tenants/{customer_id}/dead-letters"
 _LIST_WITHIN_S = 5.0
 # Longer than another replay of the maximum takes.
 _REPLAY_BUSY_S = 10.0
-_UNKNOWN: Mapping[HTTPStatus, tuple[str, ...]] = {HTTPStatus.NOT_FOUND: ("unknown_dead_letter",)}
-_REPLAY_PROBLEMS: Mapping[HTTPStatus, tuple[str, ...]] = {
-    HTTPStatus.CONFLICT: ("replay_busy", "replay_refused")
-}
+_UNKNOWN = {HTTPStatus.NOT_FOUND: ("unknown_dead_letter",)}
+_REPLAY_PROBLEMS = {HTTPStatus.CONFLICT: ("replay_busy", "replay_refused")}
 _operation = partial(Operation, tag="Dead letters")
 _read = partial(_operation, scope="deliveries:read")
 _admin = partial(_operation, access=Access.ADMIN)
@@ -104,7 +102,7 @@ class DeadLetterOperations(Resource):
         without a key.
         """
         asked = call.input_as(schemas.AnyDeadLetterPageQuery)
-        found = await self._page(asked.customer_id, asked, after=asked.after)
+        found = await self._page(asked.customer_id, asked)
         return _listed(found, schemas.AnyDeadLetters, schemas.AnyDeadLetterOut)
 
     @_admin(
@@ -136,8 +134,9 @@ class DeadLetterOperations(Resource):
         partition, offset = parse_place(name, field="id")
         letter = await self.records.get(partition, offset)
         if letter is None:
-            detail = f"No dead letter exists at partition {partition}, offset {offset}."
-            raise _unknown(name, detail)
+            raise _unknown(
+                name, f"No dead letter exists at partition {partition}, offset {offset}."
+            )
         attempts = await self.records.attempts(letter)
         return Reply(_record_out(letter, attempts, reveal=reveal))
 
@@ -163,14 +162,11 @@ class DeadLetterOperations(Resource):
         return Reply(schemas.AnyReplayResult(**asdict(done), replayed_before=max(0, before)))
 
     async def _page(
-        self,
-        customer_id: str | None,
-        asked: schemas.DeadLetterPageQuery,
-        *,
-        after: str | None = None,
+        self, customer_id: str | None, asked: schemas.DeadLetterPageQuery
     ) -> LettersListed:
         wanted = _filter_of(customer_id, asked)
         cursor = read_position(asked.cursor)
+        after = asked.after if isinstance(asked, schemas.AnyDeadLetterPageQuery) else None
         position = None if after is None else parse_place(after, field="after")
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
         if cursor is None and position is not None:
@@ -180,10 +176,8 @@ class DeadLetterOperations(Resource):
     async def _counted(self, customer_id: str | None, asked: schemas.DeadLetterStatsQuery) -> Reply:
         wanted = _filter_of(customer_id, asked)
         await self.letters.catch_up(timeout_s=_LIST_WITHIN_S)
-        rows = await self.letters.stats(wanted)
-        return Reply(
-            schemas.DeadLetterStats(items=[schemas.DeadLetterCount(**row) for row in rows])
-        )
+        items = [schemas.DeadLetterCount(**row) for row in await self.letters.stats(wanted)]
+        return Reply(schemas.DeadLetterStats(items=items))
 
     async def _replayed(
         self, wanted: LetterFilter, asked: schemas.ReplayRequest

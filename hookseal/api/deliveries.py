@@ -183,12 +183,8 @@ class DeliveryOperations(Resource):
             OverviewOut(
                 window_s=_WINDOW_S,
                 seconds=seconds,
-                attempt_p50_s=_seconds(found.p50_us),
-                attempt_p99_s=_seconds(found.p99_us),
+                attempt_p50_s=None if found.p50_us is None else found.p50_us / 1_000_000,
+                attempt_p99_s=None if found.p99_us is None else found.p99_us / 1_000_000,
                 partitions=partitions,
             )
         )
-
-
-def _seconds(microseconds: int | None) -> float | None:
-    return None if microseconds is None else microseconds / 1_000_000
