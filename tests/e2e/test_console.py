@@ -204,7 +204,9 @@ async def test_what_is_shown_once_outlasts_the_page_drawn_anew(
         await expect(page.locator("#api-key")).to_have_text(re.compile("^whk_"))
         key = await page.locator("#api-key").text_content()
         go_on.set()
-        await expect(page.get_by_role("table", name="Events are encrypted to the active key")).to_be_visible()
+        await expect(
+            page.get_by_role("table", name="Events are encrypted to the active key")
+        ).to_be_visible()
         await expect(page.locator("#api-key")).to_have_text(key or "")
 
         await page.get_by_label("URL").fill(acme.url)
@@ -218,7 +220,9 @@ async def test_what_is_shown_once_outlasts_the_page_drawn_anew(
         await page.goto(f"{local.url}/console#/tenants/other")
         await expect(page.get_by_role("status")).to_contain_text("unknown_tenant")
         await page.goto(f"{local.url}/console#/tenants/acme")
-        await expect(page.get_by_role("table", name="Events are delivered to these URLs")).to_be_visible()
+        await expect(
+            page.get_by_role("table", name="Events are delivered to these URLs")
+        ).to_be_visible()
         await expect(page.locator("#api-key, #signing-secret")).to_have_count(0)
 
     assert watched.complaints == []
