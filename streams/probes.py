@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from hookseal.api.connections import Wait
 from hookseal.api.server import HttpServer, connection_limit, listen_tcp
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Probes:
             sockets,
             name="probes",
             max_connections=min(_CONNECTIONS_MAX, connection_limit()),
-            head_timeout_s=_HEAD_TIMEOUT_S,
+            timeouts_s={Wait.HEAD: _HEAD_TIMEOUT_S},
         )
         # Not uvloop, which the worker's own loop may be: it has nothing to gain here.
         self._loop = asyncio.SelectorEventLoop()

@@ -275,6 +275,7 @@ class FakeEvents:
 
     def __init__(self, partitions: int = 3) -> None:
         self.published: list[NewEvent] = []
+        self.notices: list[Notice] = []
         self.failing: HooksealError | None = None
         self.not_ready: HooksealError | None = None
         self.before_publishing: Callable[[], Awaitable[None]] | None = None
@@ -294,6 +295,9 @@ class FakeEvents:
             if draft.has_chosen_id and known is not None and known[0].value != draft.value:
                 raise EventIdReusedError(index)
         return [self._publish(draft) for draft in drafts]
+
+    async def publish_once(self, notice: Notice) -> None:
+        self.notices.append(notice)
 
     def _publish(self, draft: NewEvent) -> tuple[Position, ...]:
         name = (draft.customer_id, draft.event_id)

@@ -38,7 +38,7 @@ def operations() -> str:
     # No operation is called.
     nothing = cast("Any", None)
     names = ApiParts.__dataclass_fields__
-    parts = ApiParts(**{name: () if name == "needed" else nothing for name in names})
+    parts = ApiParts(**dict.fromkeys(names, nothing))
     lines = [
         "# Operations of the API",
         "",

@@ -1,1 +1,1 @@
-"""The HTTP API: tenants onboard themselves, anyone with the scope publishes."""
+"""The HTTP API and the console."""

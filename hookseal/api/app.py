@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from hookseal.api import request_body
+from hookseal.api.auth import ADMIN
 from hookseal.api.operations import BODY_MAX_BYTES, Access, Call, Reply
-from hookseal.api.principals import ADMIN
-from hookseal.api.problems import Problem, problem_of
+from hookseal.api.problems import Problem, problem_of, unknown_tenant
 from hookseal.api.request_body import BodyMemory
 from hookseal.errors import HooksealError
 from hookseal.telemetry import metrics
@@ -21,12 +21,9 @@ from hookseal.telemetry.logs import logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from hookseal.api.auth import Authentication
+    from hookseal.api.auth import Authentication, Principal
     from hookseal.api.operations import Operation
-    from hookseal.api.principals import Principal
     from hookseal.api.request_body import BodyReader
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _JSON = "application/json"
 _OPERATION = web.RequestKey("operation", str)
@@ -40,27 +37,25 @@ def create_app(
     *,
     memory: BodyMemory | None = None,
 ) -> web.Application:
-    """Return the application; nothing connects before it starts.
-
-    Args:
-        memory: For all request bodies; with the limits of docs/api.md when None.
-    """
+    """Return the application. Without `memory`, request bodies have the limits of docs/api.md."""
     memory = BodyMemory() if memory is None else memory
-    # For bodies that no operation reads; the others have limits that apply while reading.
-    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_answers])
+    # The limit of bodies that no operation reads. The others have limits that apply while reading.
+    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_handle_errors])
     for operation in operations:
-        gate = _Gate(operation, authentication, memory)
-        app.router.add_route(operation.method, operation.path, gate.handle)
+        endpoint = _OperationHandler(operation, authentication, memory)
+        app.router.add_route(operation.method, operation.path, endpoint.handle)
     return app
 
 
-class _Gate:
+class _OperationHandler:
     """Authenticates, authorizes and decodes the requests of one operation."""
 
     def __init__(
         self, operation: Operation, authentication: Authentication, memory: BodyMemory
     ) -> None:
+        assert operation.handler is not None  # noqa: S101 - `Resource.operations` binds it
         self._operation = operation
+        self._handler = operation.handler
         self._memory = memory
         self._authentication = authentication
         labels = (operation.name, str(operation.status.value))
@@ -68,12 +63,11 @@ class _Gate:
         self._seconds = metrics.API_SECONDS.labels(operation.name)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Authenticate, decode, run the handler, and encode its reply."""
         started = time.perf_counter()
         request[_OPERATION] = self._operation.name
-        principal = await self._admitted(request)
+        principal = await self._authorize(request)
         with self._memory.reader(request, principal.customer_id) as reader:
-            reply = await self._operation.handler(await self._call(request, principal, reader))
+            reply = await self._handler(await self._decode(request, principal, reader))
         self._succeeded.inc()
         self._seconds.observe(time.perf_counter() - started)
         if self._operation.changes:
@@ -85,46 +79,47 @@ class _Gate:
             )
         return _response(self._operation.status, reply)
 
-    async def _admitted(self, request: web.Request) -> Principal:
+    async def _authorize(self, request: web.Request) -> Principal:
         operation = self._operation
         if operation.access is Access.PUBLIC:
             return ADMIN
         principal = await self._authentication.principal(request)
-        if operation.access is Access.TENANT or "customer_id" in request.match_info:
+        if principal.is_admin:
+            return principal
+        if (
+            operation.access is Access.TENANT or "customer_id" in request.match_info
+        ) and principal.customer_id != request.match_info["customer_id"]:
             # Before the scope check: a foreign tenant gets 404, not the scopes of the key.
-            principal.check_customer(request.match_info["customer_id"])
+            raise unknown_tenant()
         if operation.access is Access.ADMIN:
-            principal.check_admin()
-        if operation.scope is not None:
-            principal.check_scope(operation.scope)
+            raise Problem(
+                HTTPStatus.FORBIDDEN, "admin_only", "This operation requires the admin key."
+            )
+        if operation.scope is not None and not principal.may(operation.scope):
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "scope_missing",
+                f"This API key lacks the scope {operation.scope}. Use a key that has it.",
+                field=operation.scope,
+            )
         return principal
 
-    async def _call(self, request: web.Request, principal: Principal, reader: BodyReader) -> Call:
+    async def _decode(self, request: web.Request, principal: Principal, reader: BodyReader) -> Call:
         operation = self._operation
-        query: Any = None
+        found: Any = None
         if operation.queries is not None:
-            query = request_body.query_of(request.query, operation.queries)
-        if operation.raw:
-            return Call(request, principal, reader, query=query)
-        text, body = b"", None
-        if operation.takes is not None:
-            text = await _text(request, reader)
-            body = _decoded(text, operation.takes)
-        mark = request_body.fingerprint(request.method, request.rel_url.raw_path, text)
-        return Call(request, principal, reader, body, query, mark)
-
-
-async def _text(request: web.Request, reader: BodyReader) -> bytes:
-    if not request.body_exists:
-        return b""
-    request_body.check_media_type(request, _JSON)
-    return await reader.read(max_bytes=BODY_MAX_BYTES)
-
-
-def _decoded(text: bytes, kind: type) -> Any:
-    if not text and not any(field.required for field in msgspec.structs.fields(kind)):
-        return kind()
-    return request_body.decoded(text, kind)
+            found = request_body.query_of(request.query, operation.queries)
+        text = b""
+        if operation.takes is not None and operation.batch is None:
+            if request.body_exists:
+                request_body.check_media_type(request, _JSON)
+                text = await reader.read(max_bytes=BODY_MAX_BYTES)
+            is_empty = not text and not any(
+                field.required for field in msgspec.structs.fields(operation.takes)
+            )
+            found = request_body.decoded(b"{}" if is_empty else text, operation.takes)
+        fingerprint = request_body.fingerprint(request.method, request.rel_url.raw_path, text)
+        return Call(request, principal, reader, found, fingerprint)
 
 
 def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:
@@ -139,7 +134,9 @@ def _response(status: HTTPStatus, reply: Reply) -> web.StreamResponse:
 
 
 @web.middleware
-async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _handle_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     try:
         return await handler(request)
     except Problem as raised:
@@ -153,7 +150,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
-            "hookseal failed on this request; the operator's log says why.",
+            "hookseal failed to process the request. The operator's log has the reason.",
         )
     document = problem.document
     operation = request.get(_OPERATION, "none")
@@ -172,7 +169,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
 def _of_http(error: web.HTTPException) -> Problem:
     status = HTTPStatus(error.status)
     if status is HTTPStatus.NOT_FOUND:
-        return Problem(status, "not_found", "There is nothing here; see /openapi.json.")
+        return Problem(status, "not_found", "No route has this path. See /openapi.json.")
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = error.headers.get("Allow", "")
         return Problem(status, "method_not_allowed", f"Use {allowed}.", headers={"Allow": allowed})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from hookseal.api.principals import unknown_tenant
-from hookseal.api.problems import Problem, unavailable
-from hookseal.errors import ConflictError, InvalidInputError
+from hookseal.api.ports import wait_until_current
+from hookseal.api.problems import Problem, unknown_tenant
+from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,37 +23,29 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
 
-_Kind = TypeVar("_Kind")
-
-_SETTLE_S = 1.0
-# draft-ietf-httpapi-idempotency-key-header: a quoted string; many clients leave the quotes out.
+# draft-ietf-httpapi-idempotency-key-header: a quoted string; many clients omit the quotes.
 _IDEMPOTENCY_KEY = re.compile(
     r'"(?P<quoted>[\x20-\x21\x23-\x7e]{1,255})"|(?P<bare>[\x21-\x7e]{1,255})'
 )
 _ETAG = re.compile(r'"(\d{1,18})"', re.ASCII)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantChanges:
-    """Looks up tenants and submits commands."""
+    """Looks up tenants and submits commands; raises `HooksealError` while they are not ready."""
 
-    def __init__(self, *, model: TenantsModel, changes: Changes, clock: Clock) -> None:
-        self._model = model
-        self._changes = changes
-        self._clock = clock
+    model: TenantsModel
+    changes: Changes
+    clock: Clock
 
     async def tenant(self, customer_id: str) -> Tenant:
-        """Return the tenant.
-
-        Raises:
-            HooksealError: While the tenants are not known.
-            Problem: 404 `unknown_tenant`; 503 while the tenants are not known.
-        """
-        if reason := self._model.why_not_ready():
+        """Return the tenant; raise 404 `unknown_tenant` or 503 `not_ready`."""
+        if reason := self.model.why_not_ready():
             raise reason
-        found = self._model.get(customer_id)
+        found = self.model.get(customer_id)
         if found is None:
-            await self._settle()
-            found = self._model.get(customer_id)
+            await wait_until_current(self.model)
+            found = self.model.get(customer_id)
         if found is None:
             raise unknown_tenant()
         return found
@@ -60,116 +53,86 @@ class TenantChanges:
     async def endpoint(
         self, customer_id: str, endpoint_id: str, *, field: str = "id"
     ) -> tuple[Tenant, Endpoint]:
-        """Return the tenant, and the one of its endpoints that has this id.
-
-        Raises:
-            HooksealError: While the tenants are not known.
-            Problem: 404 `unknown_tenant`, `unknown_endpoint`; 503 while it cannot be told
-                whether there is one.
-        """
+        """Return the tenant and its endpoint; raise as `tenant`, or 404 `unknown_endpoint`."""
         tenant = await self.tenant(customer_id)
         if tenant.endpoint(endpoint_id) is None:
-            await self._settle()
+            await wait_until_current(self.model)
             tenant = await self.tenant(customer_id)
         return tenant, endpoint_of(tenant, endpoint_id, field=field)
 
-    async def _settle(self) -> None:
-        # Another process may have created it a moment ago.
-        if not await self._model.settle(_SETTLE_S):
-            raise self._model.why_not_ready() or unavailable(
-                "not_ready", "Whether there is such a thing cannot be told just now; try again."
-            )
-
-    def command(
+    async def submit(
         self,
         call: Call,
-        kind: Callable[..., _Kind],
-        customer_id: str,
+        kind: Callable[..., Command],
         *,
-        known_as: str | None = None,
+        customer_id: str | None = None,
         **fields: Any,
-    ) -> _Kind:
-        """Return the command that the request asks for.
+    ) -> Tenant | None:
+        """Submit the command that the request asks for; return the tenant, None if it is deleted.
 
         Args:
-            known_as: Its `command_id`, where that was needed for one of the fields.
+            customer_id: A tenant that may not exist yet. None for the tenant of the path, looked
+                up as by `tenant`.
 
         Raises:
             InvalidInputError: `idempotency_key_invalid`, `if_match_invalid`.
+            ConflictError: The command is refused.
+            BrokerError: The command may still be applied.
         """
-        return kind(
+        if customer_id is None:
+            customer_id = (await self.tenant(call.customer_id)).customer_id
+        command = kind(
             customer_id=customer_id,
-            id=known_as or command_id(call, customer_id),
-            at=self._clock.now(),
+            id=command_id(call, customer_id),
+            at=self.clock.now(),
             if_revision=_revision(call),
             fingerprint=call.fingerprint,
             **fields,
         )
-
-    async def submit(self, command: Command) -> Tenant | None:
-        """Have the command applied; return the tenant after it, None if it is gone.
-
-        Raises:
-            ConflictError: The change is refused.
-            BrokerError: The change may still come.
-        """
-        if reason := self._model.why_not_ready():
+        if reason := self.model.why_not_ready():
             raise reason
-        return await self._changes.submit(command)
+        return await self.changes.submit(command)
 
-    async def changed(self, command: Command) -> Tenant:
-        """Have the command applied; return the tenant after it.
-
-        Raises:
-            ConflictError: The change is refused; `unknown_tenant`, the tenant is gone.
-            BrokerError: The change may still come.
-        """
-        after = await self.submit(command)
+    async def change(self, call: Call, kind: Callable[..., Command], **fields: Any) -> Tenant:
+        """Submit as `submit`; raise 404 `unknown_tenant` if the tenant was deleted meanwhile."""
+        after = await self.submit(call, kind, **fields)
         if after is None:
-            raise ConflictError("unknown_tenant", "There is no tenant of this customer id.")
+            raise unknown_tenant()
         return after
 
 
 def endpoint_of(tenant: Tenant, endpoint_id: str, *, field: str = "id") -> Endpoint:
-    """Return the endpoint of this id.
-
-    Raises:
-        Problem: 404 `unknown_endpoint`.
-    """
+    """Return the endpoint; raise 404 `unknown_endpoint`."""
     found = tenant.endpoint(endpoint_id)
     if found is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
             "unknown_endpoint",
-            "The tenant has no endpoint of this id.",
+            "The tenant has no endpoint with this id. List its endpoints.",
             field=field,
         )
     return found
 
 
 def etag_of(tenant: Tenant) -> dict[str, str]:
-    """Return the header that names the tenant's revision (RFC 9110 section 8.8.3)."""
+    """Return the header with the tenant's revision (RFC 9110 section 8.8.3)."""
     return {"ETag": f'"{tenant.revision}"'}
 
 
 def command_id(call: Call, customer_id: str) -> str:
-    """Return the id of the request's command: the same for the same Idempotency-Key.
-
-    Raises:
-        InvalidInputError: `idempotency_key_invalid`.
-    """
+    """Return an id: the same for the same Idempotency-Key, and random without one."""
     key = idempotency_key(call)
-    if key is None:
-        return f"cmd_{uuid4().hex}"
-    return stable_id("idem", customer_id, key)
+    return f"cmd_{uuid4().hex}" if key is None else stable_id("idem", customer_id, key)
+
+
+def api_key_seed(call: Call, customer_id: str) -> tuple[str, str] | None:
+    """Return a seed for an API key that is the same for the same Idempotency-Key."""
+    has_key = idempotency_key(call) is not None
+    return (customer_id, command_id(call, customer_id)) if has_key else None
 
 
 def idempotency_key(call: Call) -> str | None:
-    """Return the request's Idempotency-Key, None without one.
-
-    Raises:
-        InvalidInputError: `idempotency_key_invalid`.
-    """
+    """Return the request's Idempotency-Key, or None; raise `idempotency_key_invalid`."""
     header = call.request.headers.get("Idempotency-Key")
     if header is None:
         return None
@@ -177,7 +140,7 @@ def idempotency_key(call: Call) -> str | None:
     if match is None:
         raise InvalidInputError(
             "idempotency_key_invalid",
-            "Give 1 to 255 printable ASCII characters, a UUID for instance.",
+            "Send 1 to 255 printable ASCII characters, for instance a UUID.",
             field="Idempotency-Key",
         )
     return match["quoted"] or match["bare"]
@@ -197,7 +160,7 @@ def _revision(call: Call) -> int | None:
     if match is None:
         raise InvalidInputError(
             "if_match_invalid",
-            'Give the ETag of the tenant as it was read, "3".',
+            'Send the ETag of the tenant as the API returned it, for instance "3".',
             field="If-Match",
         )
     return int(match[1])

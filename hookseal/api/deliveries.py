@@ -1,54 +1,139 @@
-"""The delivery log: what became of a tenant's events, attempt by attempt."""
+"""The delivery log: attempts of a tenant, and an overview of the last minute."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hookseal.api import cursors
-from hookseal.api.letter_schemas import Deliveries, DeliveryOut, DeliveryQuery
-from hookseal.api.operations import Operation, Reply
+from hookseal.api.operations import Access, Operation, Reply, Resource
+from hookseal.api.schemas import Output, Page, Text, read_position, write_position
+from hookseal.domain.overview import overview_of
+from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages
 
-__all__ = ["DeliveryOperations"]
+_LIST_WITHIN_S = 5.0
+_OVERVIEW_WITHIN_S = 2.0
+_WINDOW_S = 60
+# Attempts per partition. Of more, the oldest are left out.
+_ATTEMPTS_MAX = 3_000
+_overview_operation = partial(Operation, tag="Overview")
 
-_CAUGHT_UP_WITHIN_S = 5.0
+
+class DeliveryQuery(Page, frozen=True):
+    """Filters attempts by event and by endpoint."""
+
+    event_id: Text | None = None
+    endpoint_id: Text | None = None
 
 
-class DeliveryOperations:
-    """`/v1/tenants/{c}/deliveries`."""
+class DeliveryOut(Output, frozen=True):
+    """One attempt to deliver an event to an endpoint.
 
-    def __init__(self, *, changes: TenantChanges, attempts: AttemptPages) -> None:
-        self._changes = changes
-        self._attempts = attempts
+    Attributes:
+        attempt: Counted from 1, up to `attempt_max`.
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status, or null without a response.
+        duration_s: Seconds from connect to last byte.
+        kid: Id of the public key that the event was encrypted to.
+        at: When the attempt ended, RFC 3339.
+    """
 
-    def operations(self) -> Sequence[Operation]:
-        """Return what can be done here."""
-        return (
-            Operation(
-                "GET",
-                "/v1/tenants/{customer_id}/deliveries",
-                "listDeliveries",
-                "List attempts, newest first, by event or by endpoint.",
-                "Deliveries",
-                self._list,
-                scope="deliveries:read",
-                queries=DeliveryQuery,
-                returns=Deliveries,
-            ),
-        )
+    event_id: str
+    event_type: str
+    endpoint_id: str
+    attempt: int
+    attempt_max: int
+    code: str
+    status: int | None
+    duration_s: float
+    kid: str
+    at: str
 
-    async def _list(self, call: Call) -> Reply:
-        asked = call.query_as(DeliveryQuery)
-        cursor = cursors.read_place(asked.cursor)
-        await self._changes.tenant(call.customer_id)
-        await self._attempts.catch_up(timeout_s=_CAUGHT_UP_WITHIN_S)
-        found = await self._attempts.page(
+
+class Deliveries(Output, frozen=True):
+    """A page of attempts, newest first."""
+
+    items: list[DeliveryOut]
+    next_cursor: str | None = None
+
+
+class WhoAmI(Output, frozen=True):
+    """The holder of the key. The admin key has no customer id, and all scopes without a list."""
+
+    customer_id: str | None
+    scopes: list[str]
+
+
+class SecondOut(Output, frozen=True):
+    """Attempts that ended within the second that starts at `at`, RFC 3339."""
+
+    at: str
+    accepted: int
+    failed: int
+
+
+class CustomerDeliveryOut(DeliveryOut, frozen=True):
+    """One attempt to deliver an event of a customer."""
+
+    customer_id: str
+
+
+class PartitionOut(Output, frozen=True):
+    """A partition with attempts within the window.
+
+    Attributes:
+        held: The latest attempts of up to five deliveries in backoff, the oldest first.
+    """
+
+    partition: int
+    attempts: int
+    accepted: int
+    held: list[CustomerDeliveryOut]
+
+
+class OverviewOut(Output, frozen=True):
+    """The last minute of the delivery log.
+
+    Attributes:
+        seconds: One item for each second of the window, oldest first.
+        attempt_p50_s: p50 latency of accepted attempts in seconds; null without one.
+        partitions: Those with an attempt, ordered by number.
+    """
+
+    window_s: int
+    seconds: list[SecondOut]
+    attempt_p50_s: float | None
+    attempt_p99_s: float | None
+    partitions: list[PartitionOut]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryOperations(Resource):
+    """`/v1/tenants/{c}/deliveries`, `/v1/whoami`, `/v1/overview`."""
+
+    changes: TenantChanges
+    index: AttemptPages
+
+    @Operation(
+        "GET",
+        "/v1/tenants/{customer_id}/deliveries",
+        "Deliveries",
+        scope="deliveries:read",
+        queries=DeliveryQuery,
+        returns=Deliveries,
+    )
+    async def list_deliveries(self, call: Call) -> Reply:
+        """List attempts, newest first, by event or by endpoint."""
+        asked = call.input_as(DeliveryQuery)
+        cursor = read_position(asked.cursor)
+        await self.changes.tenant(call.customer_id)
+        await self.index.catch_up(timeout_s=_LIST_WITHIN_S)
+        found = await self.index.page(
             call.customer_id,
             event_id=asked.event_id,
             endpoint_id=asked.endpoint_id,
@@ -56,11 +141,50 @@ class DeliveryOperations:
             cursor=cursor,
         )
         if asked.endpoint_id is not None and not found.attempts:
-            # One that was removed still has its history.
-            await self._changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
+            # Only now: a removed endpoint still has its history.
+            await self.changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
         return Reply(
             Deliveries(
                 items=[DeliveryOut(**attempt.document()) for attempt in found.attempts],
-                next_cursor=cursors.write_place(found.next_cursor),
+                next_cursor=write_position(found.next_cursor),
+            )
+        )
+
+    @_overview_operation("GET", "/v1/whoami", access=Access.ANY, returns=WhoAmI)
+    async def who_am_i(self, call: Call) -> Reply:
+        """Show the holder of the key, and its scopes."""
+        principal = call.principal
+        return Reply(WhoAmI(customer_id=principal.customer_id, scopes=list(principal.scopes)))
+
+    @_overview_operation("GET", "/v1/overview", access=Access.ADMIN, returns=OverviewOut)
+    async def show_overview(self, _: Call) -> Reply:
+        """Show attempts and latency of the last minute, and the deliveries in backoff."""
+        await self.index.catch_up(timeout_s=_OVERVIEW_WITHIN_S)
+        now = int(self.changes.clock.now())
+        since = now - _WINDOW_S + 1
+        found = overview_of(await self.index.latest(since * 1000, _ATTEMPTS_MAX))
+        seconds = []
+        for at in range(since, now + 1):
+            accepted, failed = found.seconds.get(at, (0, 0))
+            seconds.append(SecondOut(at=rfc3339(at), accepted=accepted, failed=failed))
+        partitions = [
+            PartitionOut(
+                partition=one.partition,
+                attempts=one.attempts,
+                accepted=one.accepted,
+                held=[
+                    CustomerDeliveryOut(customer_id=held.customer_id, **held.document())
+                    for held in one.held
+                ],
+            )
+            for one in found.partitions
+        ]
+        return Reply(
+            OverviewOut(
+                window_s=_WINDOW_S,
+                seconds=seconds,
+                attempt_p50_s=None if found.p50_us is None else found.p50_us / 1_000_000,
+                attempt_p99_s=None if found.p99_us is None else found.p99_us / 1_000_000,
+                partitions=partitions,
             )
         )

@@ -1,34 +1,20 @@
-"""Routes of a tenant's endpoints."""
+"""Operations on a tenant's endpoints."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec import UNSET
+from msgspec.structs import asdict
 
+from hookseal.api import endpoint_schemas as schemas
 from hookseal.api.commands import command_id, endpoint_of, etag_of, idempotency_key, stable_id
-from hookseal.api.operations import Operation, Reply
-from hookseal.api.schemas import (
-    EndpointCreate,
-    EndpointCreated,
-    EndpointOut,
-    Endpoints,
-    EndpointUpdate,
-    Queued,
-    RotateRequest,
-    SecretOut,
-)
-from hookseal.api.serializers import endpoint_fields, shown_endpoint
-from hookseal.domain.command import (
-    AddEndpoint,
-    ChangeEndpoint,
-    RemoveEndpoint,
-    ResumeEndpoint,
-    RotateSecret,
-    check_retry_delays,
-)
+from hookseal.api.operations import Operation, Reply, Resource
+from hookseal.domain import command as commands
 from hookseal.domain.endpoint import check_endpoint_id
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.limits import EndpointLimits, check_limits
@@ -37,267 +23,169 @@ from hookseal.domain.subscription import check_event_types
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
-    from hookseal.api.ports import Notices
-    from hookseal.api.schemas import LimitsIn
+    from hookseal.api.ports import Events
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.tenant import Tenant
     from hookseal.seal.sign import SigningSecrets
 
-_TAG = "Endpoints"
-_SCOPE = "endpoints:write"
 _ALL = "/v1/tenants/{customer_id}/endpoints"
 _ONE = f"{_ALL}/{{id}}"
+_read = partial(Operation, tag="Endpoints")
+_change = partial(_read, scope="endpoints:write", changes=True)
 
 
-class EndpointOperations:
+@dataclass(frozen=True, kw_only=True)
+class EndpointOperations(Resource):
     """`/v1/tenants/{c}/endpoints`."""
 
-    def __init__(
-        self,
-        *,
-        changes: TenantChanges,
-        notices: Notices,
-        secrets: SigningSecrets,
-        check_url: Callable[[str], str],
-    ) -> None:
-        self._changes = changes
-        self._notices = notices
-        self._secrets = secrets
-        self._check_url = check_url
+    changes: TenantChanges
+    events: Events
+    secrets: SigningSecrets
+    check_url: Callable[[str], str]
 
-    def operations(self) -> Sequence[Operation]:
-        return (
-            Operation(
-                "POST",
-                _ALL,
-                "addEndpoint",
-                "Add an endpoint; its signing secret is shown this once.",
-                _TAG,
-                self._add,
-                scope=_SCOPE,
-                status=HTTPStatus.CREATED,
-                takes=EndpointCreate,
-                returns=EndpointCreated,
-                changes=True,
-            ),
-            Operation(
-                "GET",
-                _ALL,
-                "listEndpoints",
-                "List the endpoints, in the order they were added.",
-                _TAG,
-                self._list,
-                returns=Endpoints,
-            ),
-            Operation(
-                "GET",
-                _ONE,
-                "getEndpoint",
-                "Show an endpoint.",
-                _TAG,
-                self._get,
-                returns=EndpointOut,
-            ),
-            Operation(
-                "PATCH",
-                _ONE,
-                "changeEndpoint",
-                "Change what is given, keep the rest.",
-                _TAG,
-                self._change,
-                scope=_SCOPE,
-                takes=EndpointUpdate,
-                returns=EndpointOut,
-                changes=True,
-                description=(
-                    "Takes effect on what waits, too: at its next attempt. Events for a "
-                    "disabled endpoint are dead-lettered."
-                ),
-            ),
-            Operation(
-                "DELETE",
-                _ONE,
-                "removeEndpoint",
-                "Remove an endpoint; what waits for it is dead-lettered.",
-                _TAG,
-                self._remove,
-                scope=_SCOPE,
-                status=HTTPStatus.NO_CONTENT,
-                changes=True,
-            ),
-            Operation(
-                "POST",
-                f"{_ONE}/rotate-secret",
-                "rotateSecret",
-                "Sign with a new secret, and for a while with the one before it as well.",
-                _TAG,
-                self._rotate_secret,
-                scope=_SCOPE,
-                takes=RotateRequest,
-                returns=SecretOut,
-                changes=True,
-            ),
-            Operation(
-                "POST",
-                f"{_ONE}/resume",
-                "resumeEndpoint",
-                "Try a suspended endpoint now instead of at its next probe.",
-                _TAG,
-                self._resume,
-                scope=_SCOPE,
-                returns=EndpointOut,
-                changes=True,
-                description=(
-                    "If it accepts, what was set aside is delivered in its order, and newer "
-                    "events behind it. If not it stays suspended. An endpoint that is not "
-                    "suspended is refused with 409 `endpoint_not_suspended`."
-                ),
-            ),
-            Operation(
-                "POST",
-                f"{_ONE}/test",
-                "testEndpoint",
-                "Send a test event, `hookseal.test`, to this endpoint alone.",
-                _TAG,
-                self._test,
-                scope=_SCOPE,
-                status=HTTPStatus.ACCEPTED,
-                returns=Queued,
-                description="It takes its turn behind the events that are on the log already.",
-            ),
-        )
-
-    async def _add(self, call: Call) -> Reply:
-        asked = call.body_as(EndpointCreate)
-        known_as = command_id(call, call.customer_id)
+    @_change(
+        "POST",
+        _ALL,
+        status=HTTPStatus.CREATED,
+        takes=schemas.EndpointCreate,
+        returns=schemas.EndpointCreated,
+    )
+    async def add_endpoint(self, call: Call) -> Reply:
+        """Add an endpoint. Its signing secret is shown only once."""
+        asked = call.input_as(schemas.EndpointCreate)
+        fields = self._checked(asdict(asked))
+        given = fields.pop("id")
         endpoint_id = (
-            stable_id("ep", known_as) if asked.id is UNSET else check_endpoint_id(asked.id)
+            stable_id("ep", command_id(call, call.customer_id))
+            if given is UNSET
+            else check_endpoint_id(given)
         )
-        command = self._changes.command(
-            call,
-            AddEndpoint,
-            call.customer_id,
-            known_as=known_as,
-            endpoint_id=endpoint_id,
-            url=self._check_url(asked.url),
-            event_types=check_event_types(asked.event_types),
-            headers=check_headers(asked.headers),
-            description=asked.description,
-            retry_delays_s=(
-                None if asked.retry_delays_s is None else check_retry_delays(asked.retry_delays_s)
-            ),
-            limits=_limits(asked.limits),
+        after = await self.changes.change(
+            call, commands.AddEndpoint, endpoint_id=endpoint_id, **fields
         )
-        await self._changes.tenant(call.customer_id)
-        after = await self._changes.changed(command)
         added = endpoint_of(after, endpoint_id)
-        made = EndpointCreated(
-            **endpoint_fields(added, call.principal),
+        created = schemas.EndpointCreated(
+            **asdict(schemas.endpoint_out(added, call.principal)),
             signing_secret=self._secret(after, added),
         )
-        place = f"{call.request.rel_url.raw_path}/{endpoint_id}"
-        return Reply(made, {"Location": place, **etag_of(after)})
+        location = f"{call.request.rel_url.raw_path}/{endpoint_id}"
+        return Reply(created, {"Location": location, **etag_of(after)})
 
-    async def _list(self, call: Call) -> Reply:
-        tenant = await self._changes.tenant(call.customer_id)
-        shown = [shown_endpoint(endpoint, call.principal) for endpoint in tenant.endpoints]
-        return Reply(Endpoints(items=shown), etag_of(tenant))
+    @_read("GET", _ALL, returns=schemas.Endpoints)
+    async def list_endpoints(self, call: Call) -> Reply:
+        """List the endpoints, in the order they were added."""
+        tenant = await self.changes.tenant(call.customer_id)
+        items = [schemas.endpoint_out(endpoint, call.principal) for endpoint in tenant.endpoints]
+        return Reply(schemas.Endpoints(items=items), etag_of(tenant))
 
-    async def _get(self, call: Call) -> Reply:
-        tenant, endpoint = await self._changes.endpoint(call.customer_id, call.part("id"))
-        return Reply(shown_endpoint(endpoint, call.principal), etag_of(tenant))
+    @_read("GET", _ONE, returns=schemas.EndpointOut)
+    async def get_endpoint(self, call: Call) -> Reply:
+        """Show an endpoint."""
+        tenant, endpoint = await self.changes.endpoint(call.customer_id, call.part("id"))
+        return Reply(schemas.endpoint_out(endpoint, call.principal), etag_of(tenant))
 
-    async def _change(self, call: Call) -> Reply:
-        asked = call.body_as(EndpointUpdate)
-        fields: dict[str, Any] = {
-            name: value
-            for name in asked.__struct_fields__
-            if (value := getattr(asked, name)) is not UNSET
-        }
+    @_change("PATCH", _ONE, takes=schemas.EndpointUpdate, returns=schemas.EndpointOut)
+    async def change_endpoint(self, call: Call) -> Reply:
+        """Change the given members of an endpoint.
+
+        Deliveries in backoff use the changed endpoint from their next attempt. Events for a
+        disabled endpoint are dead-lettered.
+        """
+        asked = asdict(call.input_as(schemas.EndpointUpdate))
+        fields = self._checked({name: asked[name] for name in asked if asked[name] is not UNSET})
         if not fields:
-            raise InvalidInputError("nothing_to_change", "Give at least one field to change.")
-        for name, check in (
-            ("url", self._check_url),
-            ("event_types", check_event_types),
-            ("headers", check_headers),
-            ("retry_delays_s", check_retry_delays),
-            ("limits", _limits),
-        ):
-            if fields.get(name) is not None:
-                fields[name] = check(fields[name])
+            raise InvalidInputError("nothing_to_change", "Send at least one member to change.")
         if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
             fields["operators_schedule"] = True
-        endpoint_id = call.part("id")
-        await self._changes.endpoint(call.customer_id, endpoint_id)
-        after = await self._changes.changed(
-            self._changes.command(
-                call, ChangeEndpoint, call.customer_id, endpoint_id=endpoint_id, **fields
-            )
-        )
-        return Reply(
-            shown_endpoint(endpoint_of(after, endpoint_id), call.principal), etag_of(after)
-        )
+        return await self._changed(call, commands.ChangeEndpoint, **fields)
 
-    async def _remove(self, call: Call) -> Reply:
-        await self._changes.tenant(call.customer_id)
-        after = await self._changes.changed(
-            self._changes.command(
-                call, RemoveEndpoint, call.customer_id, endpoint_id=call.part("id")
-            )
+    @_change("DELETE", _ONE, status=HTTPStatus.NO_CONTENT)
+    async def remove_endpoint(self, call: Call) -> Reply:
+        """Remove an endpoint. Its deliveries in backoff are dead-lettered."""
+        # Without a lookup of the endpoint: a repeat with the same Idempotency-Key succeeds, too.
+        after = await self.changes.change(
+            call, commands.RemoveEndpoint, endpoint_id=call.part("id")
         )
         return Reply(headers=etag_of(after))
 
-    async def _rotate_secret(self, call: Call) -> Reply:
-        endpoint_id = call.part("id")
-        await self._changes.endpoint(call.customer_id, endpoint_id)
-        after = await self._changes.changed(
-            self._changes.command(
-                call,
-                RotateSecret,
-                call.customer_id,
-                endpoint_id=endpoint_id,
-                overlap_s=call.body_as(RotateRequest).overlap_s,
-            )
-        )
-        endpoint = endpoint_of(after, endpoint_id)
-        shown = shown_endpoint(endpoint, call.principal)
+    @_change(
+        "POST", f"{_ONE}/rotate-secret", takes=schemas.RotateRequest, returns=schemas.SecretOut
+    )
+    async def rotate_secret(self, call: Call) -> Reply:
+        """Sign with a new secret, and until the overlap ends with the previous secret as well."""
+        overlap_s = call.input_as(schemas.RotateRequest).overlap_s
+        after, endpoint = await self._apply(call, commands.RotateSecret, overlap_s=overlap_s)
         return Reply(
-            SecretOut(
+            schemas.SecretOut(
                 signing_secret=self._secret(after, endpoint),
                 secret_version=endpoint.secret_version,
-                previous_secret_until=shown.previous_secret_until,
+                previous_secret_until=schemas.endpoint_out(
+                    endpoint, call.principal
+                ).previous_secret_until,
             ),
             etag_of(after),
         )
 
-    async def _resume(self, call: Call) -> Reply:
-        endpoint_id = call.part("id")
-        await self._changes.endpoint(call.customer_id, endpoint_id)
-        after = await self._changes.changed(
-            self._changes.command(call, ResumeEndpoint, call.customer_id, endpoint_id=endpoint_id)
-        )
-        return Reply(
-            shown_endpoint(endpoint_of(after, endpoint_id), call.principal), etag_of(after)
-        )
+    @_change("POST", f"{_ONE}/resume", returns=schemas.EndpointOut)
+    async def resume_endpoint(self, call: Call) -> Reply:
+        """Probe a suspended endpoint now instead of at its next probe.
 
-    async def _test(self, call: Call) -> Reply:
-        _, endpoint = await self._changes.endpoint(call.customer_id, call.part("id"))
+        If the endpoint accepts the probe, its deferred events are delivered in order, and newer
+        events after them. Otherwise it stays suspended. For an endpoint that is not suspended the
+        answer is 409 `endpoint_not_suspended`.
+        """
+        return await self._changed(call, commands.ResumeEndpoint)
+
+    @_read(
+        "POST",
+        f"{_ONE}/test",
+        scope="endpoints:write",
+        status=HTTPStatus.ACCEPTED,
+        returns=schemas.Queued,
+    )
+    async def test_endpoint(self, call: Call) -> Reply:
+        """Send a test event, `hookseal.test`, to this endpoint only.
+
+        It is delivered after the events that were published before it.
+        """
+        _, endpoint = await self.changes.endpoint(call.customer_id, call.part("id"))
         key = idempotency_key(call)
         event_id = (
             f"evt_test_{uuid4().hex}"
             if key is None
             else stable_id("evt_test", call.customer_id, endpoint.id, key)
         )
-        await self._notices.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
-        return Reply(Queued(id=event_id))
+        await self.events.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
+        return Reply(schemas.Queued(id=event_id))
+
+    async def _changed(self, call: Call, kind: Callable[..., Any], **fields: Any) -> Reply:
+        after, endpoint = await self._apply(call, kind, **fields)
+        return Reply(schemas.endpoint_out(endpoint, call.principal), etag_of(after))
+
+    async def _apply(
+        self, call: Call, kind: Callable[..., Any], **fields: Any
+    ) -> tuple[Tenant, Endpoint]:
+        endpoint_id = call.part("id")
+        await self.changes.endpoint(call.customer_id, endpoint_id)
+        after = await self.changes.change(call, kind, endpoint_id=endpoint_id, **fields)
+        return after, endpoint_of(after, endpoint_id)
+
+    def _checked(self, fields: dict[str, Any]) -> dict[str, Any]:
+        checks: dict[str, Callable[[Any], object]] = {
+            "url": self.check_url,
+            "event_types": check_event_types,
+            "headers": check_headers,
+            "retry_delays_s": commands.check_retry_delays,
+            "limits": lambda asked: check_limits(EndpointLimits(**asdict(asked))),
+        }
+        return {
+            name: value if value is None or name not in checks else checks[name](value)
+            for name, value in fields.items()
+        }
 
     def _secret(self, tenant: Tenant, endpoint: Endpoint) -> str:
-        return self._secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)
-
-
-def _limits(asked: LimitsIn) -> EndpointLimits:
-    return check_limits(EndpointLimits(asked.concurrency, asked.rate_per_s, asked.timeout_s))
+        return self.secrets.show(tenant.customer_id, endpoint.id, endpoint.secret_version)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from hookseal.api.letter_schemas import REPLAY_MAX, TEXT_MAX
-from hookseal.api.operations import Access, Operation, Reply
-from hookseal.api.schemas import _Request, _Response
+from hookseal.api.dead_letter_schemas import REPLAY_MAX
+from hookseal.api.operations import Access, Operation, Reply, Resource
+from hookseal.api.schemas import Input, Output, Text
 from hookseal.dead_letters.replay import EventsWanted
 from hookseal.domain.letter_filter import parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Replays
 
 _WAIT_S = 10.0
 
-_Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 
-
-class EventReplayRequest(_Request, frozen=True):
+class EventReplayRequest(Input, frozen=True):
     """Which events to publish again for one endpoint.
 
     Attributes:
@@ -37,16 +34,16 @@ class EventReplayRequest(_Request, frozen=True):
         start_offset: Offset on `events` to start at: the `next_offset` of the answer before.
     """
 
-    customer_id: _Text
-    endpoint_id: _Text
-    since: _Text
-    until: _Text | None = None
-    again: _Text = ""
+    customer_id: Text
+    endpoint_id: Text
+    since: Text
+    until: Text | None = None
+    again: Text = ""
     limit: Annotated[int, Meta(ge=1, le=REPLAY_MAX)] = REPLAY_MAX
     start_offset: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
-class EventReplayResult(_Response, frozen=True):
+class EventReplayResult(Output, frozen=True):
     """The progress of a replay.
 
     Attributes:
@@ -58,51 +55,39 @@ class EventReplayResult(_Response, frozen=True):
     next_offset: int | None
 
 
-class EventReplayOperations:
+@dataclass(frozen=True, kw_only=True)
+class EventReplayOperations(Resource):
     """`/v1/events/replay`."""
 
-    def __init__(self, *, changes: TenantChanges, replays: Replays) -> None:
-        self._changes = changes
-        self._replays = replays
-        self._running: set[asyncio.Task[tuple[int, int | None]]] = set()
+    changes: TenantChanges
+    replays: Replays
+    _running: set[asyncio.Task[tuple[int, int | None]]] = field(default_factory=set, init=False)
 
-    def operations(self) -> Sequence[Operation]:
-        """Return the operation."""
-        return (
-            Operation(
-                "POST",
-                "/v1/events/replay",
-                "replayEvents",
-                "Publish the events of an endpoint again, including accepted events.",
-                "Events",
-                self._replay,
-                access=Access.ADMIN,
-                status=HTTPStatus.ACCEPTED,
-                takes=EventReplayRequest,
-                returns=EventReplayResult,
-                problems={
-                    HTTPStatus.NOT_FOUND: ("unknown_tenant", "unknown_endpoint"),
-                    HTTPStatus.CONFLICT: (
-                        "replay_busy",
-                        "replay_refused",
-                        "replay_unsupported",
-                    ),
-                },
-                description=(
-                    "Repeat the request with `start_offset` until `next_offset` is null. Each "
-                    "event is published once for the same `customer_id`, `endpoint_id`, `since`, "
-                    "`until` and `again`, up to the end that `events` had at the first request. "
-                    "`hookseal local` does not keep delivered events: it answers 409 "
-                    "`replay_unsupported`."
-                ),
-            ),
-        )
+    @Operation(
+        "POST",
+        "/v1/events/replay",
+        "Events",
+        access=Access.ADMIN,
+        status=HTTPStatus.ACCEPTED,
+        takes=EventReplayRequest,
+        returns=EventReplayResult,
+        problems={
+            HTTPStatus.NOT_FOUND: ("unknown_tenant", "unknown_endpoint"),
+            HTTPStatus.CONFLICT: ("replay_busy", "replay_refused", "replay_unsupported"),
+        },
+    )
+    async def replay_events(self, call: Call) -> Reply:
+        """Publish the events of an endpoint again, including accepted events.
 
-    async def _replay(self, call: Call) -> Reply:
-        asked = call.body_as(EventReplayRequest)
+        Repeat the request with `start_offset` until `next_offset` is null. Each event is published
+        once for the same `customer_id`, `endpoint_id`, `since`, `until` and `again`, up to the end
+        that `events` had at the first request. `hookseal local` does not keep delivered events: it
+        answers 409 `replay_unsupported`.
+        """
+        asked = call.input_as(EventReplayRequest)
         since_ms = parse_moment(asked.since, field="since")
         until_ms = None if asked.until is None else parse_moment(asked.until, field="until")
-        _, endpoint = await self._changes.endpoint(
+        _, endpoint = await self.changes.endpoint(
             asked.customer_id, asked.endpoint_id, field="endpoint_id"
         )
         wanted = EventsWanted(
@@ -111,7 +96,7 @@ class EventReplayOperations:
         # Not cancelled if the client disconnects: the lease would block the partition until it
         # ends.
         task = asyncio.create_task(
-            self._replays.replay_events(
+            self.replays.replay_events(
                 wanted, start=asked.start_offset, limit=asked.limit, wait_s=_WAIT_S
             )
         )

@@ -1,20 +1,23 @@
-"""`POST /v1/events`: tenants publish for themselves, the operator for one tenant or for all."""
+"""Publishing: a tenant for itself, the operator for one tenant or for all."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from hookseal.api import request_body
 from hookseal.api.commands import idempotency_key, stable_id
-from hookseal.api.operations import Access, Batch, Operation, Reply
-from hookseal.api.principals import unknown_tenant
-from hookseal.api.problems import Problem
-from hookseal.api.schemas import EventCreate, EventPublished, EventsPublished
+from hookseal.api.operations import Access, Batch, Operation, Reply, Resource
+from hookseal.api.ports import CURRENT_WITHIN_S
+from hookseal.api.problems import Problem, unknown_tenant
+from hookseal.api.schemas import CustomerId, Input, Output
 from hookseal.delivery.ports import TRACEPARENT
 from hookseal.domain.json_text import array_elements
 from hookseal.domain.new_event import NewEventReader
@@ -32,90 +35,105 @@ if TYPE_CHECKING:
 
 BATCH_EVENTS_MAX = 1000
 BATCH_MAX_BYTES = 4 * 1024 * 1024
-_SETTLE_S = 1.0
 
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
-# From the first character that is no space: blank lines are not events.
+# Blank lines are not events.
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _DESCRIPTION = f"""\
-One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as an array of them or as lines
-(`{_LINES}`), in at most {BATCH_MAX_BYTES:,} bytes. A batch is published as a whole or, if one of
-its events is refused, not at all; `field` then names the event, `events[3].type`, counted from 0.
+One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as a JSON array or as lines
+(`{_LINES}`), in at most {BATCH_MAX_BYTES:,} bytes. A batch is published as a whole. If one of its
+events is refused, none is published, and `field` names that event, counted from 0:
+`events[3].type`.
 
-An event that is published again with the same `id` within ten minutes is not written again, and
-answered with its first place. Without an `id` one is made: from the `Idempotency-Key`, if that is
-given, else by chance."""
-
-
-class Trace(Protocol):
-    """Called when events are published."""
-
-    def __call__(self, traceparent: str | None, events: int, /) -> str | None:
-        """Return the trace context of the events, given the one of the request."""
-        ...
+An event that is published again with the same `id` within ten minutes is not written again. The
+response has the position of its first record. An event without an `id` gets one: derived from the
+`Idempotency-Key` if the request has one, otherwise random."""
 
 
-class EventOperations:
-    """`/v1/events`.
+class EventCreate(Input, frozen=True):
+    """An event to publish.
 
-    Args:
-        event_max_bytes: Bytes of an event's value.
-        trace: Called when events are published.
+    Attributes:
+        customer_id: The tenant. Optional with an API key, which publishes for its own tenant. An
+            event of the admin key without it is a broadcast to every tenant that subscribes.
+        data: Any JSON value. Its bytes are delivered unchanged.
+        id: Unique within the tenant: visible ASCII without a dot.
+        timestamp: RFC 3339. Default: the time of publishing.
     """
 
-    def __init__(
-        self,
-        *,
-        events: Events,
-        model: TenantsModel,
-        event_max_bytes: int,
-        trace: Trace | None = None,
-    ) -> None:
-        self._trace: Trace = trace or _as_it_came
-        self._events = events
-        self._model = model
-        self._event_max_bytes = event_max_bytes
-        self._broadcasting = NewEventReader(event_max_bytes, broadcast="unaddressed")
+    type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
+    data: Any
+    customer_id: CustomerId | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    timestamp: str | None = None
 
-    def operations(self) -> Sequence[Operation]:
-        return (
-            Operation(
-                "POST",
-                "/v1/events",
-                "publishEvents",
-                "Publish an event, or a batch of them.",
-                "Events",
-                self._publish,
-                access=Access.ANY,
-                scope="events:write",
-                status=HTTPStatus.ACCEPTED,
-                takes=EventCreate,
-                returns=EventPublished,
-                description=_DESCRIPTION,
-                batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
-                once=True,
-                raw=True,
-                problems={
-                    HTTPStatus.NOT_FOUND: ("unknown_tenant",),
-                    HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-                        "payload_too_large",
-                        "batch_too_large",
-                        "record_too_large",
-                    ),
-                    HTTPStatus.SERVICE_UNAVAILABLE: (
-                        "broker_unreachable",
-                        "publish_failed",
-                        "queue_full",
-                        "record_refused",
-                        "redis_unreachable",
-                    ),
-                },
+
+class EventPublished(Output, frozen=True):
+    """A published event.
+
+    Attributes:
+        id: The event id, which receivers get as `webhook-id`.
+        partition: Partition of `events`; null for a broadcast.
+        offset: Offset on `events`; null for a broadcast.
+        partitions: Number of partitions that have a copy of a broadcast.
+    """
+
+    id: str
+    partition: int | None
+    offset: int | None
+    partitions: int | UnsetType = UNSET
+
+
+class EventsPublished(Output, frozen=True):
+    """The events of a batch, in their order."""
+
+    items: list[EventPublished]
+
+
+# From the trace context of the request and the number of events, to that of the events.
+Trace = Callable[[str | None, int], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventOperations(Resource):
+    """`/v1/events`."""
+
+    events: Events
+    model: TenantsModel
+    event_max_bytes: int
+    trace: Trace | None = None
+
+    @Operation(
+        "POST",
+        "/v1/events",
+        "Events",
+        access=Access.ANY,
+        scope="events:write",
+        status=HTTPStatus.ACCEPTED,
+        takes=EventCreate,
+        returns=EventPublished,
+        description=_DESCRIPTION,
+        batch=Batch(BATCH_EVENTS_MAX, EventsPublished, _LINES),
+        problems={
+            HTTPStatus.NOT_FOUND: ("unknown_tenant",),
+            HTTPStatus.CONFLICT: ("event_id_reused", "idempotency_key_reused"),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+                "payload_too_large",
+                "batch_too_large",
+                "record_too_large",
             ),
-        )
-
-    async def _publish(self, call: Call) -> Reply:
+            HTTPStatus.SERVICE_UNAVAILABLE: (
+                "broker_unreachable",
+                "publish_failed",
+                "queue_full",
+                "record_refused",
+                "redis_unreachable",
+            ),
+        },
+    )
+    async def publish_events(self, call: Call) -> Reply:
+        """Publish an event, or a batch of events."""
         media_type = request_body.check_media_type(call.request, _JSON, _LINES)
         key = idempotency_key(call)
         text = await call.reader.read(max_bytes=BATCH_MAX_BYTES, code="payload_too_large")
@@ -124,35 +142,42 @@ class EventOperations:
         await self._check_tenants(call, drafts, is_batch=is_batch)
         drafts = self._traced(call, drafts)
         try:
-            places = await self._events.publish_many(drafts)
+            positions = await self.events.publish_many(drafts)
         except EventIdReusedError as error:
             raise _reused(error, drafts, is_batch=is_batch) from None
         metrics.PUBLISHED.inc(len(drafts))
-        shown = [_shown(draft, of) for draft, of in zip(drafts, places, strict=True)]
-        return Reply(EventsPublished(items=shown) if is_batch else shown[0])
+        items = [_published(draft, at) for draft, at in zip(drafts, positions, strict=True)]
+        return Reply(EventsPublished(items=items) if is_batch else items[0])
 
     def _drafts(
         self, call: Call, texts: Sequence[bytes], key: str | None, *, is_batch: bool
     ) -> list[NewEvent]:
         own = call.principal.customer_id
-        reader = self._broadcasting
-        if own is not None:
-            reader = NewEventReader(self._event_max_bytes, customer_id=own)
+        reader = NewEventReader(
+            self.event_max_bytes,
+            customer_id=own,
+            broadcast="unaddressed" if own is None else "none",
+        )
         drafts: list[NewEvent] = []
         for index, text in enumerate(texts):
             spare_from: IdSource = "random" if key is None else "request"
-            # Two principals' keys have nothing to do with one another.
-            spare_id = _new_id() if key is None else stable_id("evt", own or "", key, str(index))
+            spare_id = f"evt_{token_hex(16)}"
+            if key is not None:
+                # With the principal: two tenants may send the same Idempotency-Key.
+                spare_id = stable_id("evt", own or "", key, str(index))
             try:
                 drafts.append(reader.read(text, spare_id=spare_id, spare_from=spare_from))
             except InvalidEventError as error:
-                field = _field(index, error.field) if is_batch else error.field
+                field = _field(index, error.field, is_batch=is_batch)
                 raise InvalidEventError(error.code, error.message, field=field) from None
         return drafts
 
     def _traced(self, call: Call, drafts: list[NewEvent]) -> list[NewEvent]:
-        came = call.request.headers.get(TRACEPARENT)
-        context = self._trace(came if came and is_traceparent(came) else None, len(drafts))
+        context = call.request.headers.get(TRACEPARENT)
+        if context is not None and not is_traceparent(context):
+            context = None
+        if self.trace is not None:
+            context = self.trace(context, len(drafts))
         if context is None:
             return drafts
         header = (TRACEPARENT, context.encode())
@@ -166,29 +191,24 @@ class EventOperations:
         unknown = await self._unknown(named) if own is None else named - {own}
         for index, draft in enumerate(drafts):
             if draft.customer_id in unknown:
-                field = _field(index, "customer_id") if is_batch else "customer_id"
-                raise unknown_tenant(field)
+                raise unknown_tenant(_field(index, "customer_id", is_batch=is_batch))
 
     async def _unknown(self, named: set[str]) -> set[str]:
-        """Return those of these customers who are none for certain.
+        """Return those of these customers that certainly do not exist.
 
-        While the tenants are not known, the worker decides: it dead-letters unknown ones.
+        While the tenants are not ready, the worker decides, and dead-letters their events.
         """
-        if self._model.why_not_ready() is not None:
+        if self.model.why_not_ready() is not None:
             return set()
-        unknown = {one for one in named if self._model.get(one) is None}
+        unknown = {one for one in named if self.model.get(one) is None}
         # Another process may have created them a moment ago.
-        if not unknown or not await self._model.settle(_SETTLE_S):
+        if not unknown or not await self.model.settle(CURRENT_WITHIN_S):
             return set()
-        return {one for one in unknown if self._model.get(one) is None}
-
-
-def _as_it_came(traceparent: str | None, _: int) -> str | None:
-    return traceparent
+        return {one for one in unknown if self.model.get(one) is None}
 
 
 def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:
-    """Return the events' texts, and whether they are a batch."""
+    """Return the texts of the events, and whether they are a batch."""
     if media_type == _LINES:
         texts = []
         for match in _LINE.finditer(text):
@@ -200,19 +220,20 @@ def _split(text: bytes, media_type: str) -> tuple[list[bytes], bool]:
     else:
         return [text], False
     if not texts:
-        raise InvalidEventError("body_empty", "There is no event in the body; send one at least.")
+        raise InvalidEventError("body_empty", "The body has no event. Send at least one.")
     if len(texts) > BATCH_EVENTS_MAX:
         raise InvalidInputError(
-            "batch_too_large", f"Send at most {BATCH_EVENTS_MAX} events in a batch."
+            "batch_too_large",
+            f"The batch has more than {BATCH_EVENTS_MAX:,} events. Send several smaller batches.",
         )
     return texts, True
 
 
-def _shown(draft: NewEvent, places: tuple[Position, ...]) -> EventPublished:
+def _published(draft: NewEvent, positions: tuple[Position, ...]) -> EventPublished:
     event_id = draft.event_id or ""
     if draft.is_broadcast:
-        return EventPublished(id=event_id, partition=None, offset=None, partitions=len(places))
-    ((partition, offset),) = places
+        return EventPublished(id=event_id, partition=None, offset=None, partitions=len(positions))
+    ((partition, offset),) = positions
     return EventPublished(id=event_id, partition=partition, offset=offset)
 
 
@@ -221,17 +242,15 @@ def _reused(error: EventIdReusedError, drafts: Sequence[NewEvent], *, is_batch: 
         return Problem(
             HTTPStatus.CONFLICT,
             "idempotency_key_reused",
-            "This Idempotency-Key was used for another event a moment ago; give each request "
-            "its own.",
+            "This Idempotency-Key was used for another event within ten minutes. Send a new one "
+            "with each request.",
             field="Idempotency-Key",
         )
-    field = _field(error.index, "id") if is_batch else "id"
+    field = _field(error.index, "id", is_batch=is_batch)
     return Problem(HTTPStatus.CONFLICT, error.code, error.message, field=field)
 
 
-def _field(index: int, field: str | None) -> str:
+def _field(index: int, field: str | None, *, is_batch: bool) -> str | None:
+    if not is_batch:
+        return field
     return f"events[{index}]" if field is None else f"events[{index}].{field}"
-
-
-def _new_id() -> str:
-    return f"evt_{token_hex(16)}"

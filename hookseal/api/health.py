@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from hookseal.api.operations import Access, Operation, Reply
-from hookseal.api.problems import problem_of
+from hookseal.api.operations import Access, Operation, Reply, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,68 +19,42 @@ if TYPE_CHECKING:
     from hookseal.api.operations import Call
     from hookseal.api.ports import Readiness
 
-_TAG = "Health"
+_operation = partial(Operation, tag="Health", access=Access.PUBLIC)
 
 
 class Health(Struct, frozen=True):
-    """Fine."""
+    """The process is alive, or ready."""
 
     status: str = "ok"
 
 
-class HealthOperations:
-    """`/healthz`, `/readyz`, `/metrics`.
+@dataclass(frozen=True)
+class HealthOperations(Resource):
+    """`/healthz`, `/readyz`, `/metrics`. The process is ready when all parts are ready."""
 
-    Ready when all parts are ready.
-    """
+    parts: Sequence[Readiness]
 
-    def __init__(self, parts: Sequence[Readiness]) -> None:
-        self._parts = parts
-
-    def operations(self) -> Sequence[Operation]:
-        return (
-            Operation(
-                "GET",
-                "/healthz",
-                "isAlive",
-                "Whether the process lives.",
-                _TAG,
-                self._alive,
-                access=Access.PUBLIC,
-                returns=Health,
-            ),
-            Operation(
-                "GET",
-                "/readyz",
-                "isReady",
-                "Whether Kafka, or the queue in its place, is reachable and the tenants are known.",
-                _TAG,
-                self._ready,
-                access=Access.PUBLIC,
-                returns=Health,
-                problems={HTTPStatus.SERVICE_UNAVAILABLE: ("tenants_recovering",)},
-            ),
-            Operation(
-                "GET",
-                "/metrics",
-                "metrics",
-                "Metrics in Prometheus' text format.",
-                _TAG,
-                self._metrics,
-                access=Access.PUBLIC,
-            ),
-        )
-
-    async def _alive(self, _: Call) -> Reply:
+    @_operation("GET", "/healthz", returns=Health)
+    async def is_alive(self, _: Call) -> Reply:
+        """Return 200 while the process is alive."""
         return Reply(Health())
 
-    async def _ready(self, _: Call) -> Reply:
-        for part in self._parts:
+    @_operation(
+        "GET",
+        "/readyz",
+        returns=Health,
+        problems={HTTPStatus.SERVICE_UNAVAILABLE: ("tenants_recovering",)},
+    )
+    async def is_ready(self, _: Call) -> Reply:
+        """Return 200 when Kafka (or the queue) is reachable and the tenants are read."""
+        for part in self.parts:
             if reason := part.why_not_ready():
-                raise problem_of(reason)
+                raise reason
         return Reply(Health())
 
-    async def _metrics(self, _: Call) -> Reply:
+    @_operation("GET", "/metrics")
+    async def metrics(self, _: Call) -> Reply:
+        """Return metrics in the Prometheus text format."""
         return Reply(
             web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
         )

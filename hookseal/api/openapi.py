@@ -12,37 +12,43 @@ from hookseal.api.operations import Access
 from hookseal.api.problems import PROBLEM_TYPE, ProblemDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from hookseal.api.operations import Operation
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
-_TEXT = "text/plain"
 _PATH_PARTS = {
-    "customer_id": "The tenant's customer id.",
-    "id": "As it was told when it was made.",
-    "kid": "RFC 7638 thumbprint of the key.",
+    "customer_id": "Customer id of the tenant.",
+    "id": "Id of the object, as the API returned it.",
+    "kid": "Key id: RFC 7638 thumbprint of the public key.",
     "offset": "Offset of the dead letter.",
     "partition": "Partition of the dead letter.",
 }
-_UNAUTHORIZED = ("unauthorized", "api_key_malformed")
 _ABOUT = """\
-Tenants onboard themselves: they register a public key, choose events and set webhook URLs.
-Whoever has the scope publishes.
+A tenant registers public keys, endpoints and event types. Every API key with the scope
+`events:write` publishes events.
 
-Errors are problem documents (RFC 9457) with a stable `code` and, where one field is at fault,
-the `field`. A change is answered once it is safe, and the next read sees it. Send an
-`Idempotency-Key` to be able to repeat a request: the tenant's latest 32 changes are remembered.
+Errors are problem documents (RFC 9457) with a stable `code` and, if one member is wrong, its
+`field`. A change is durable when it is answered, and the next read includes it. Send an
+`Idempotency-Key` to retry a request safely: the latest 32 changes of a tenant are remembered.
 """
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Requests with the same key are processed once.",
+    "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "ETag of the tenant: 409 if the tenant was changed meanwhile.",
+    "schema": {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'},
+}
 
 
 def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]:
-    """Return the document.
-
-    Args:
-        operations: All there are, in the order in which they are listed.
-    """
+    """Return the document, with the operations in their order."""
     every = tuple(operations)
     spec = APISpec(
         title="hookseal",
@@ -51,7 +57,12 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
         info={"description": _ABOUT, "license": {"name": "MIT", "identifier": "MIT"}},
         servers=[{"url": "/"}],
     )
-    for name, schema in _schemas(every).items():
+    batches = [operation.batch.returns for operation in every if operation.batch is not None]
+    kinds = [kind for operation in every for kind in (operation.takes, operation.returns) if kind]
+    _, schemas = msgspec.json.schema_components(
+        [ProblemDocument, *batches, *kinds], ref_template=_REF
+    )
+    for name, schema in schemas.items():
         spec.components.schema(name, schema)
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for operation in every:
@@ -60,47 +71,37 @@ def document_of(operations: Iterable[Operation], version: str) -> dict[str, Any]
     return plain
 
 
-def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
-    kinds: list[type] = [ProblemDocument]
-    for operation in operations:
-        batch = () if operation.batch is None else (operation.batch.returns,)
-        kinds += [kind for kind in (operation.takes, operation.returns, *batch) if kind is not None]
-    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
-    return schemas
-
-
 def _described(operation: Operation) -> dict[str, Any]:
+    scope = "" if operation.scope is None else f" An API key needs the scope `{operation.scope}`."
+    access = f"Access: {operation.access.value}.{scope}"
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "description": "\n\n".join(filter(None, (operation.description, _who(operation)))),
+        "description": "\n\n".join(filter(None, (operation.description, access))),
         "tags": [operation.tag],
         "parameters": [*_in_path(operation), *_in_query(operation), *_in_headers(operation)],
-        "responses": {str(status.value): answer for status, answer in _answers(operation).items()},
+        "responses": {
+            str(status.value): answer for status, answer in _responses(operation).items()
+        },
         "security": [] if operation.access is Access.PUBLIC else [{"key": []}],
     }
     if operation.takes is not None:
         described["requestBody"] = {
             "required": any(f.required for f in msgspec.structs.fields(operation.takes)),
-            "content": _taken(operation, _ref(operation.takes)),
+            "content": _content(operation, _ref(operation.takes)),
         }
     return described
 
 
-def _taken(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
+def _content(operation: Operation, one: dict[str, str]) -> dict[str, Any]:
     batch = operation.batch
     if batch is None:
         return {_JSON: {"schema": one}}
     # No `maxItems`: clients expect 422 for a schema violation, and too many items are a 413.
-    limit = f"At most {batch.most}; more are refused with 413."
+    limit = f"At most {batch.most} items. A larger batch is refused with 413."
     many = {"type": "array", "items": one, "minItems": 1, "description": limit}
-    lines = {"type": "string", "description": "A JSON object a line."}
+    lines = {"type": "string", "description": "One JSON object per line."}
     return {_JSON: {"schema": {"oneOf": [one, many]}}, batch.lines: {"schema": lines}}
-
-
-def _who(operation: Operation) -> str:
-    scope = "" if operation.scope is None else f" An API key needs the scope `{operation.scope}`."
-    return f"For {operation.access.value}.{scope}"
 
 
 def _in_path(operation: Operation) -> list[dict[str, Any]]:
@@ -128,47 +129,28 @@ def _in_query(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _in_headers(operation: Operation) -> list[dict[str, Any]]:
-    named = []
-    if operation.changes or operation.once:
-        named.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "Under the same key the request is carried out once.",
-                "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
-            }
-        )
     if operation.changes:
-        named.append(
-            {
-                "name": "If-Match",
-                "in": "header",
-                "description": "ETag of the tenant: 409 if it was changed meanwhile.",
-                "schema": {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'},
-            }
-        )
-    return named
+        return [_IDEMPOTENCY_KEY, _IF_MATCH]
+    return [] if operation.batch is None else [_IDEMPOTENCY_KEY]
 
 
-def _answers(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
-    answers = {
+def _responses(operation: Operation) -> dict[HTTPStatus, dict[str, Any]]:
+    problem = {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}}
+    responses = {
         operation.status: _success(operation),
-        # From the server below us, which reads the request before we see it.
+        # From aiohttp, which parses the request before the application gets it.
         HTTPStatus.BAD_REQUEST: {
             "description": (
                 "The request is not HTTP/1.1, a line of its head has more than 8,190 bytes, or its "
                 "body is incomplete. Codes: `request_malformed`, `body_incomplete`."
             ),
-            "content": {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}},
+            "content": problem,
         },
     }
     for status, codes in sorted(_problems(operation).items()):
         listed = f" Codes: {', '.join(f'`{code}`' for code in codes)}." if codes else ""
-        answers[status] = {
-            "description": f"{status.phrase}.{listed}",
-            "content": {PROBLEM_TYPE: {"schema": _ref(ProblemDocument)}},
-        }
-    return answers
+        responses[status] = {"description": f"{status.phrase}.{listed}", "content": problem}
+    return responses
 
 
 def _success(operation: Operation) -> dict[str, Any]:
@@ -179,7 +161,7 @@ def _success(operation: Operation) -> dict[str, Any]:
             schema = {"oneOf": [schema, _ref(operation.batch.returns)]}
         success["content"] = {_JSON: {"schema": schema}}
     elif operation.status is not HTTPStatus.NO_CONTENT:
-        success["content"] = {_TEXT: {"schema": {"type": "string"}}}
+        success["content"] = {"text/plain": {"schema": {"type": "string"}}}
     return success
 
 
@@ -187,7 +169,7 @@ def _problems(operation: Operation) -> dict[HTTPStatus, tuple[str, ...]]:
     problems: dict[HTTPStatus, tuple[str, ...]] = {}
     if operation.access is not Access.PUBLIC:
         problems |= {
-            HTTPStatus.UNAUTHORIZED: _UNAUTHORIZED,
+            HTTPStatus.UNAUTHORIZED: ("unauthorized", "api_key_malformed"),
             HTTPStatus.FORBIDDEN: (),
             HTTPStatus.TOO_MANY_REQUESTS: ("too_many_failures",),
             HTTPStatus.SERVICE_UNAVAILABLE: (),

@@ -1,10 +1,13 @@
-"""Declares operations; routes, validation and OpenAPI follow from them."""
+"""Declares operations. Routes, validation and the OpenAPI document follow from them."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +16,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from hookseal.api.principals import Principal
+    from hookseal.api.auth import Principal
     from hookseal.api.request_body import BodyReader
 
-_Body = TypeVar("_Body")
+_Input = TypeVar("_Input")
 
-# A public key is the largest thing that is sent but for events.
+# Batches of events have a limit of their own. Of the other bodies, a public key is the largest.
 BODY_MAX_BYTES = 64 * 1024
 
 
@@ -34,60 +37,41 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked: it is allowed, and its body and query are of their types.
-
-    Attributes:
-        reader: Reads the body of a `raw` operation; of others it has read the body already.
-        body: The body, or None where the operation takes none.
-        query: The query, or None where the operation takes none.
-    """
+    """One authorized request; `input` is the decoded body, or the decoded query."""
 
     request: web.Request
     principal: Principal
     reader: BodyReader
-    body: Any = None
-    query: Any = None
+    input: Any = None
     fingerprint: str = ""
 
     @property
     def customer_id(self) -> str:
-        return self.request.match_info["customer_id"]
+        return self.part("customer_id")
 
     def part(self, name: str) -> str:
-        """Return another part of the path."""
+        """Return a parameter of the path."""
         return self.request.match_info[name]
 
-    def body_as(self, kind: type[_Body]) -> _Body:
-        assert isinstance(self.body, kind)  # noqa: S101 - it was decoded as this very type
-        return self.body
-
-    def query_as(self, kind: type[_Body]) -> _Body:
-        assert isinstance(self.query, kind)  # noqa: S101 - it was decoded as this very type
-        return self.query
+    def input_as(self, kind: type[_Input]) -> _Input:
+        assert isinstance(self.input, kind)  # noqa: S101 - it was decoded as this type
+        return self.input
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success.
-
-    Attributes:
-        body: Encoded as JSON; nothing is sent when None.
-    """
+    """A success. The body is encoded as JSON; None sends no body."""
 
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[..., Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several items in one request, as an array or as lines.
-
-    Attributes:
-        most: Items at most.
-    """
+    """Up to `most` items in one request, as a JSON array or as lines of a media type."""
 
     most: int
     returns: type
@@ -96,26 +80,20 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One route.
+    """One route, and the decorator of its handler, a method of a `Resource`.
+
+    The name of the handler becomes the `operationId`, its docstring summary and description.
 
     Attributes:
-        path: With its parts in braces; `{customer_id}` is the tenant.
-        name: Unique, in camelCase: `operationId`.
-        scope: Scope that an API key must have.
-        problems: Codes by status, beyond those that the declaration implies.
-        changes: Whether it changes something: takes `Idempotency-Key` and `If-Match`.
-        batch: Accepted instead of one `takes`.
-        once: Whether it takes `Idempotency-Key` although it changes no tenant.
-        raw: The handler reads the body itself, with `Call.reader`: types that are not JSON, other
-            limits.
+        problems: Codes by status, in addition to those that follow from the other attributes.
+        changes: Changes a tenant: accepts `Idempotency-Key` and `If-Match`.
+        batch: Accepted instead of one `takes`. The handler reads the body with `Call.reader`, which
+            has other media types and limits, and accepts `Idempotency-Key`.
     """
 
     method: str
     path: str
-    name: str
-    summary: str
     tag: str
-    handler: Handler
     access: Access = Access.TENANT
     scope: str | None = None
     status: HTTPStatus = HTTPStatus.OK
@@ -124,11 +102,34 @@ class Operation:
     returns: type | None = None
     problems: Mapping[HTTPStatus, tuple[str, ...]] = field(default_factory=dict)
     changes: bool = False
-    description: str = ""
     batch: Batch | None = None
-    once: bool = False
-    raw: bool = False
+    name: str = ""
+    summary: str = ""
+    description: str = ""
+    handler: Handler | None = None
+
+    def __call__(self, handler: Handler) -> Operation:
+        summary, _, description = (inspect.getdoc(handler) or "").partition("\n\n")
+        return replace(
+            self,
+            name=re.sub("_(.)", lambda match: match[1].upper(), handler.__name__),
+            summary=summary,
+            description=self.description or description,
+            handler=handler,
+        )
 
     @property
     def path_parts(self) -> tuple[str, ...]:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+class Resource:
+    """Base of a class whose methods are operations."""
+
+    def operations(self) -> list[Operation]:
+        """Return the operations in the order of their declaration."""
+        return [
+            replace(declared, handler=partial(declared.handler, self))
+            for declared in vars(type(self)).values()
+            if isinstance(declared, Operation) and declared.handler is not None
+        ]

@@ -1,22 +1,18 @@
-"""The ports that a runtime implements for the API."""
+"""What the API needs from a runtime: over Kafka, or `hookseal local`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hookseal.api.problems import unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hookseal.dead_letters.replay import EventsWanted
+    from hookseal.domain import letter
     from hookseal.domain.attempt_record import AttemptRecord
     from hookseal.domain.command import Command
-    from hookseal.domain.letter import (
-        Attempted,
-        AttemptsListed,
-        LettersListed,
-        LogCursor,
-        ReplayPlan,
-    )
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.new_event import NewEvent
     from hookseal.domain.notice import Notice
@@ -24,54 +20,58 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 
+CURRENT_WITHIN_S = 1.0
+
 
 class Readiness(Protocol):
-    """A part that can be not ready."""
+    """A part of the process that can be not ready."""
 
-    def why_not_ready(self) -> HooksealError | None:
-        """Return why it is not ready; None = it is ready."""
-        ...
+    def why_not_ready(self) -> HooksealError | None: ...
 
 
 class TenantsModel(Readiness, Protocol):
-    """A read model of all tenants, a moment old.
+    """All tenants. Ready after the first full read, while its staleness is within the limit."""
 
-    Ready after the first full read, while it is known to be up to date.
-    """
-
-    def get(self, customer_id: str) -> Tenant | None:
-        """Return the tenant, or None."""
-        ...
+    def get(self, customer_id: str) -> Tenant | None: ...
 
     def customer_of(self, key_id: str) -> str | None:
-        """Return the customer id of the API key, or None."""
+        """Return the customer id that has the API key, or None."""
         ...
 
     def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
-        """Return up to `limit` tenants after `after`, ordered by customer id."""
+        """Return up to `limit` tenants after a customer id, ordered by customer id."""
         ...
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until the model has whatever was written before the call.
-
-        Returns:
-            Whether it has; False after `timeout_s` seconds, or without a broker.
-        """
+        """Wait until the model has everything written before the call; return False otherwise."""
         ...
 
 
+async def wait_until_current(model: TenantsModel) -> None:
+    """Wait until the model has what other processes wrote, for instance a tenant just created.
+
+    Raises:
+        HooksealError: The reason for which the model is not ready.
+        Problem: 503 `not_ready`, after a second.
+    """
+    if not await model.settle(CURRENT_WITHIN_S):
+        raise model.why_not_ready() or unavailable(
+            "not_ready",
+            f"The tenants could not be brought up to date within {CURRENT_WITHIN_S:g} s. Retry.",
+        )
+
+
 class Changes(Protocol):
-    """Changes tenants."""
+    """Submits tenant commands."""
 
     async def submit(self, command: Command) -> Tenant | None:
-        """Have the command applied; return the tenant after it, None if it is gone.
+        """Wait until the command is applied; return the tenant after it, None if it was deleted.
 
-        A command id is applied once; a repeat returns the first result.
+        A command id is applied once. A repeat returns the first result.
 
         Raises:
-            ConflictError: `unknown_tenant`; `idempotency_key_reused`, the id was used for
-                something else; or the code with which the command was refused.
-            BrokerError: `publish_failed`, `no_worker_answered`. The change may still come.
+            ConflictError: `unknown_tenant`, `idempotency_key_reused`, or the command's own code.
+            BrokerError: `publish_failed`, `no_worker_answered`. The command may still be applied.
         """
         ...
 
@@ -80,41 +80,28 @@ class Events(Readiness, Protocol):
     """Publishes events."""
 
     async def publish_many(self, drafts: Sequence[NewEvent]) -> Sequence[tuple[Position, ...]]:
-        """Publish events, in this order for each customer.
+        """Publish events, in this order for each customer; skip duplicates of recent event ids.
 
-        An event id that was published a moment ago is not published again.
-
-        Returns:
-            The position of each record; for a broadcast those of all copies.
+        Return the position of each record; for a broadcast those of all copies.
 
         Raises:
-            EventIdReusedError: An id belongs to another event; nothing was written.
-            InvalidInputError: `batch_too_large`: nothing was written; `record_too_large`: one of
-                them is over the limit of the topic, the others may have been written.
-            BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was
-                written; `publish_failed`: each may have been written, or may yet be;
-                `record_refused`: one of them cannot be written, the others may have been.
+            EventIdReusedError: An id belongs to another event. Nothing was written.
+            InvalidInputError: `batch_too_large`: nothing was written. `record_too_large`: a record
+                exceeds the limit of the topic, the others may have been written.
+            BrokerError: `broker_unreachable`, `topic_missing`, `overloaded`: nothing was written.
+                `publish_failed`: each record may have been written, or may still be.
+                `record_refused`: a record cannot be written, the others may have been.
         """
         ...
-
-
-class Notices(Protocol):
-    """Publishes hookseal's own events."""
 
     async def publish_once(self, notice: Notice) -> None:
-        """Write the notice, or say that it could not be written.
-
-        Raises:
-            BrokerError: `publish_failed`.
-        """
+        """Publish an event of hookseal's own without retries; raise `publish_failed`."""
         ...
 
 
-class LetterPages(Protocol):
-    """The dead letters, as a list."""
-
+class _Index(Protocol):
     async def catch_up(self, *, timeout_s: float | None = None) -> None:
-        """Wait until the list has all dead letters that were written before the call.
+        """Wait until the index has everything that was written before the call.
 
         Raises:
             BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
@@ -122,23 +109,21 @@ class LetterPages(Protocol):
         """
         ...
 
+
+class LetterPages(_Index, Protocol):
+    """The index of dead letters."""
+
     async def page(
         self,
         wanted: LetterFilter,
         *,
         order: Order = "newest",
         limit: int,
-        cursor: LogCursor | None = None,
-    ) -> LettersListed:
-        """Return up to `limit` letters after the cursor."""
-        ...
+        cursor: letter.LogCursor | None = None,
+    ) -> letter.LettersListed: ...
 
-    async def cursor_at(self, partition: int, offset: int) -> LogCursor:
-        """Return the cursor behind one letter.
-
-        Raises:
-            InvalidInputError: `unknown_dead_letter`.
-        """
+    async def cursor_at(self, partition: int, offset: int) -> letter.LogCursor:
+        """Return the cursor that follows a dead letter; raise `unknown_dead_letter`."""
         ...
 
     async def stats(self, wanted: LetterFilter) -> Sequence[dict[str, Any]]:
@@ -147,36 +132,17 @@ class LetterPages(Protocol):
 
 
 class LetterRecords(Protocol):
-    """The records of dead letters, as they stand on their topic."""
+    """The records of dead letters, with headers and payload; raises `broker_unreachable`."""
 
-    async def get(self, partition: int, offset: int) -> Record | None:
-        """Return the dead letter at this offset, or None.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
-        ...
+    async def get(self, partition: int, offset: int) -> Record | None: ...
 
     async def attempts(self, letter: Record) -> Sequence[AttemptRecord]:
-        """Return the attempts before a letter, oldest first, as far as they are logged.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Return the logged attempts before a dead letter, oldest first."""
         ...
 
 
-class AttemptPages(Protocol):
-    """The delivery log, as a list."""
-
-    async def catch_up(self, *, timeout_s: float | None = None) -> None:
-        """Wait until the list has what was logged before the call.
-
-        Raises:
-            BrokerError: `broker_unreachable`; `index_behind` after `timeout_s` seconds.
-            ConfigurationError: `index_unusable`.
-        """
-        ...
+class AttemptPages(_Index, Protocol):
+    """The index of the delivery log."""
 
     async def page(
         self,
@@ -185,17 +151,16 @@ class AttemptPages(Protocol):
         event_id: str | None = None,
         endpoint_id: str | None = None,
         limit: int,
-        cursor: LogCursor | None = None,
-    ) -> AttemptsListed:
-        """Return up to `limit` attempts of a tenant after the cursor, newest first."""
+        cursor: letter.LogCursor | None = None,
+    ) -> letter.AttemptsListed:
+        """Return attempts of a tenant, newest first."""
         ...
 
-    async def latest(self, since_ms: int, each: int) -> Sequence[Attempted]:
-        """Return the attempts of all tenants since a moment, in their order within a partition.
+    async def latest(self, since_ms: int, each: int) -> Sequence[letter.Attempted]:
+        """Return the latest attempts of all tenants, in order, at most `each` per partition.
 
         Args:
             since_ms: Milliseconds since the Unix epoch.
-            each: At most so many per partition, the latest ones.
         """
         ...
 
@@ -203,14 +168,12 @@ class AttemptPages(Protocol):
 class Replays(Protocol):
     """Replays dead letters."""
 
-    async def plan(self, wanted: LetterFilter) -> ReplayPlan:
-        """Return what `replay` would do."""
-        ...
+    async def plan(self, wanted: LetterFilter) -> letter.ReplayPlan: ...
 
     async def replay(
         self, wanted: LetterFilter, *, limit: int | None = None, wait_s: float | None = None
     ) -> int:
-        """Publish the letters' events again, each once; return how many were published.
+        """Publish the events of dead letters again, each once; return how many.
 
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.

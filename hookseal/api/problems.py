@@ -1,4 +1,4 @@
-"""Every answer that is no success: a problem document (RFC 9457) with a stable code."""
+"""Error responses: problem documents (RFC 9457) with a stable code."""
 
 from __future__ import annotations
 
@@ -18,62 +18,44 @@ if TYPE_CHECKING:
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 
-# What the operator is told names brokers and topics; whoever asks the API is told this.
-_OURS = "Kafka cannot be reached just now, so nothing was changed; try again."
+# Broker and configuration errors name brokers, topics and settings. API clients get these instead.
+_UNREACHABLE = "Kafka is unreachable. Nothing was changed. Retry."
 _UNCERTAIN = (
-    "The write was not acknowledged in time. It may still have been made, or a part of it: "
-    "try again with the same ids or Idempotency-Key, which does nothing twice."
+    "The write was not acknowledged in time. All or a part of it may have been written. Retry "
+    "with the same event ids or Idempotency-Key to avoid duplicates."
 )
 _DETAILS = {
     "publish_failed": _UNCERTAIN,
-    "record_refused": "Kafka does not take the record; the operator's log says why.",
+    "record_refused": "Kafka rejected the record. The operator's log has the reason.",
     "redis_unreachable": _UNCERTAIN,
-    "redis_refused": "The queue cannot be used just now; the operator's log says why.",
-    "redis_full": "The queue takes nothing more just now; nothing was changed. Try again later.",
-    "queue_full": (
-        "As many events wait as there is room for, so none of these was taken; try again in a "
-        "moment."
-    ),
+    "redis_refused": "The queue is unusable. The operator's log has the reason.",
+    "redis_full": "The queue is out of memory. Nothing was changed. Retry later.",
+    "queue_full": "The queue is full (HOOKSEAL_QUEUE_MAX_EVENTS). Nothing was published. Retry.",
     "no_worker_answered": (
-        "No worker applied the change in time. It takes effect once a worker runs: try again "
-        "with the same Idempotency-Key, which does nothing twice."
+        "No worker applied the change in time. It takes effect once a worker runs. Retry with the "
+        "same Idempotency-Key to avoid a second change."
     ),
-    "overloaded": (
-        "More is waiting to be written than there is room for, so nothing was; try again in a "
-        "moment."
-    ),
-    "event_ids_recovering": "The latest event ids are still being read.",
-    "index_behind": "The list is still being read; try again in a moment.",
-    "index_unusable": "The list cannot be kept just now; the operator's log says why.",
-    "master_key_wrong": (
-        "The tenants were written under another master key; the operator's log says what to do."
-    ),
-    "tenants_recovering": "The tenants are still being read; try again in a moment.",
+    "overloaded": "Too many events wait to be written. Nothing was published. Retry.",
+    "event_ids_recovering": "The API is still reading the latest event ids. Retry.",
+    "index_behind": "The API is still reading the list. Retry.",
+    "index_unusable": "The list is unavailable. The operator's log has the reason.",
+    "master_key_wrong": "The master key is not that of the tenants. See the operator's log.",
+    "tenants_recovering": "The API is still reading the tenants. Retry.",
 }
 
-# Of the refusals of an input, those that HTTP has a status of their own for.
-_TOO_LARGE = frozenset(
-    {
-        "batch_too_large",
-        "body_too_large",
-        "command_too_large",
-        "key_too_long",
-        "payload_too_large",
-        "record_too_large",
-    }
-)
-_UNSUPPORTED = frozenset({"content_type_unsupported", "content_encoding_unsupported"})
+_TOO_LARGE = {f"{name}_too_large" for name in ("batch", "body", "command", "payload", "record")} | {
+    "key_too_long"
+}
+_UNSUPPORTED = {"content_type_unsupported", "content_encoding_unsupported"}
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What stands in the body (RFC 9457 section 3).
+    """The body of an error response (RFC 9457 section 3).
 
     Attributes:
-        title: The status in words.
-        status: The HTTP status.
         code: Stable, for programs.
-        detail: One sentence for a person: what is wrong and what to do.
-        field: The part of the request it is about.
+        detail: For people: what is wrong and what to do.
+        field: The part of the request with the error.
     """
 
     type: str = "about:blank"
@@ -85,7 +67,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """An answer that is no success."""
+    """An error response."""
 
     def __init__(
         self,
@@ -105,7 +87,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
     def response(self) -> web.Response:
         return web.Response(
             status=self.document.status,
-            # `type` is told although it has its default: RFC 9457 readers look for it.
+            # With `type` although it has its default: readers of RFC 9457 look for it.
             body=msgspec.json.encode({"type": "about:blank", **msgspec.to_builtins(self.document)}),
             content_type=PROBLEM_TYPE,
             headers=self.headers,
@@ -113,46 +95,29 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 
 def problem_of(error: HooksealError) -> Problem:
-    """Return the answer for an error that was raised on purpose."""
-    return Problem(
-        _status_of(error),
-        error.code,
-        _DETAILS.get(error.code, _OURS) if _is_ours(error) else error.message,
-        field=None if _is_ours(error) else error.field,
-        headers=_headers_of(error),
-    )
+    """Return the response for an error of hookseal."""
+    if isinstance(error, BrokerError | ConfigurationError):
+        return unavailable(error.code, _DETAILS.get(error.code, _UNREACHABLE))
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, ConflictError):
+        is_unknown = error.code.startswith("unknown_")
+        status = HTTPStatus.NOT_FOUND if is_unknown else HTTPStatus.CONFLICT
+    elif isinstance(error, InvalidInputError):
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if error.code in _TOO_LARGE:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        elif error.code in _UNSUPPORTED:
+            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return Problem(status, error.code, error.message, field=error.field)
 
 
 def unavailable(code: str, detail: str) -> Problem:
-    """Return the answer for what will work again in a moment."""
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        code,
-        detail,
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )
+    """Return a response after which the client retries."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
 
 
-def _is_ours(error: HooksealError) -> bool:
-    return isinstance(error, BrokerError | ConfigurationError)
-
-
-def _status_of(error: HooksealError) -> HTTPStatus:
-    if _is_ours(error):
-        return HTTPStatus.SERVICE_UNAVAILABLE
-    if isinstance(error, ConflictError):
-        unknown = error.code.startswith("unknown_")
-        return HTTPStatus.NOT_FOUND if unknown else HTTPStatus.CONFLICT
-    if isinstance(error, InvalidInputError):
-        if error.code in _TOO_LARGE:
-            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        if error.code in _UNSUPPORTED:
-            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-        return HTTPStatus.UNPROCESSABLE_ENTITY
-    return HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _headers_of(error: HooksealError) -> dict[str, str]:
-    if _is_ours(error):
-        return {"Retry-After": str(RETRY_AFTER_S)}
-    return {}
+def unknown_tenant(field: str | None = None) -> Problem:
+    """Return the response for a tenant that does not exist, or that the key may not access."""
+    detail = "No tenant has this customer id."
+    return Problem(HTTPStatus.NOT_FOUND, "unknown_tenant", detail, field=field)

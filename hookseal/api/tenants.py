@@ -1,155 +1,185 @@
-"""Routes of tenants: the operator manages them, a tenant reads itself."""
+"""Operations on tenants: the operator manages them, a tenant reads itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
-from hookseal.api import cursors
-from hookseal.api.commands import command_id, etag_of, idempotency_key
-from hookseal.api.operations import Access, Operation, Reply
-from hookseal.api.schemas import (
-    Page,
-    TenantCreate,
-    TenantCreated,
-    TenantOut,
-    Tenants,
-    TenantUpdate,
-)
-from hookseal.api.serializers import shown_tenant, summary_of
+from msgspec import Meta
+
+from hookseal.api.commands import api_key_seed, etag_of
+from hookseal.api.endpoint_schemas import EndpointOut, endpoint_out
+from hookseal.api.keys import PublicKeyOut, public_key_out
+from hookseal.api.operations import Access, Operation, Reply, Resource
+from hookseal.api.schemas import CustomerId, Input, Output, Page, read_cursor, write_cursor
 from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.utc_time import format_utc_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from hookseal.api.auth import Principal
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
-    from hookseal.api.ports import TenantsModel
-    from hookseal.delivery.ports import Clock
+    from hookseal.domain.tenant import Tenant
     from hookseal.seal.api_keys import ApiKeys
 
-_TAG = "Tenants"
+_ALL = "/v1/tenants"
+_ONE = "/v1/tenants/{customer_id}"
+_operation = partial(Operation, tag="Tenants")
+_admin_operation = partial(_operation, access=Access.ADMIN)
 
 
-class TenantOperations:
+class TenantCreate(Input, frozen=True):
+    """A tenant to create."""
+
+    customer_id: CustomerId
+    name: Annotated[str, Meta(max_length=200, description="For display only.")] = ""
+
+
+class TenantCreated(Output, frozen=True):
+    """The new tenant, with its first API key, which is shown only once."""
+
+    customer_id: str
+    api_key: str
+
+
+class TenantUpdate(Input, frozen=True):
+    """Enables or disables a tenant. Events of a disabled tenant are dead-lettered."""
+
+    enabled: bool
+
+
+class TenantSummary(Output, frozen=True):
+    """A tenant in a list."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    public_keys: int
+    endpoints: int
+
+
+class Tenants(Output, frozen=True):
+    """A page of tenants, ordered by customer id."""
+
+    items: list[TenantSummary]
+    next_cursor: str | None = None
+
+
+class ApiKeyOut(Output, frozen=True):
+    """An API key without its secret."""
+
+    id: str
+    scopes: list[str]
+    created_at: str
+
+
+class TenantOut(Output, frozen=True):
+    """A tenant with its keys and endpoints."""
+
+    customer_id: str
+    name: str
+    enabled: bool
+    revision: int
+    api_keys: list[ApiKeyOut]
+    public_keys: list[PublicKeyOut]
+    endpoints: list[EndpointOut]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenantOperations(Resource):
     """`/v1/tenants`."""
 
-    def __init__(
-        self, *, changes: TenantChanges, model: TenantsModel, api_keys: ApiKeys, clock: Clock
-    ) -> None:
-        self._changes = changes
-        self._model = model
-        self._api_keys = api_keys
-        self._clock = clock
+    changes: TenantChanges
+    api_keys: ApiKeys
 
-    def operations(self) -> Sequence[Operation]:
-        return (
-            Operation(
-                "POST",
-                "/v1/tenants",
-                "createTenant",
-                "Make a tenant, with its first API key.",
-                _TAG,
-                self._create,
-                access=Access.ADMIN,
-                status=HTTPStatus.CREATED,
-                takes=TenantCreate,
-                returns=TenantCreated,
-                changes=True,
-            ),
-            Operation(
-                "GET",
-                "/v1/tenants",
-                "listTenants",
-                "List the tenants, by customer id.",
-                _TAG,
-                self._list,
-                access=Access.ADMIN,
-                queries=Page,
-                returns=Tenants,
-            ),
-            Operation(
-                "GET",
-                "/v1/tenants/{customer_id}",
-                "getTenant",
-                "Show a tenant with its keys and endpoints.",
-                _TAG,
-                self._get,
-                returns=TenantOut,
-            ),
-            Operation(
-                "PATCH",
-                "/v1/tenants/{customer_id}",
-                "changeTenant",
-                "Deliver the tenant's events, or dead-letter them from now on.",
-                _TAG,
-                self._change,
-                access=Access.ADMIN,
-                takes=TenantUpdate,
-                returns=TenantOut,
-                changes=True,
-            ),
-            Operation(
-                "DELETE",
-                "/v1/tenants/{customer_id}",
-                "deleteTenant",
-                "Forget a tenant, its keys and its endpoints.",
-                _TAG,
-                self._delete,
-                access=Access.ADMIN,
-                status=HTTPStatus.NO_CONTENT,
-                changes=True,
-            ),
-        )
-
-    async def _create(self, call: Call) -> Reply:
-        asked = call.body_as(TenantCreate)
+    @_admin_operation(
+        "POST",
+        _ALL,
+        status=HTTPStatus.CREATED,
+        takes=TenantCreate,
+        returns=TenantCreated,
+        changes=True,
+    )
+    async def create_tenant(self, call: Call) -> Reply:
+        """Create a tenant with its first API key, which is shown only once."""
+        asked = call.input_as(TenantCreate)
         customer_id = check_customer_id(asked.customer_id)
-        known_as = command_id(call, customer_id)
-        key, stored = self._api_keys.new(
-            SCOPES,
-            now=self._clock.now(),
-            seed=None if idempotency_key(call) is None else (customer_id, known_as),
+        key, stored = self.api_keys.new(
+            SCOPES, now=self.changes.clock.now(), seed=api_key_seed(call, customer_id)
         )
-        command = self._changes.command(
-            call, CreateTenant, customer_id, known_as=known_as, name=asked.name, api_key=stored
+        after = await self.changes.change(
+            call, CreateTenant, customer_id=customer_id, name=asked.name, api_key=stored
         )
-        after = await self._changes.changed(command)
+        location = f"{call.request.rel_url.raw_path}/{quote(customer_id, safe='')}"
         return Reply(
             TenantCreated(customer_id=customer_id, api_key=key),
-            {"Location": _place(call, customer_id), **etag_of(after)},
+            {"Location": location, **etag_of(after)},
         )
 
-    async def _list(self, call: Call) -> Reply:
-        page = call.query_as(Page)
-        if reason := self._model.why_not_ready():
+    @_admin_operation("GET", _ALL, queries=Page, returns=Tenants)
+    async def list_tenants(self, call: Call) -> Reply:
+        """List the tenants, ordered by customer id."""
+        page = call.input_as(Page)
+        model = self.changes.model
+        if reason := model.why_not_ready():
             raise reason
         # One more than requested shows whether a next page exists.
-        found = self._model.page(cursors.read(page.cursor), page.limit + 1)
-        shown = [summary_of(tenant) for tenant in found[: page.limit]]
-        more = cursors.write(shown[-1].customer_id) if len(found) > page.limit else None
-        return Reply(Tenants(items=shown, next_cursor=more))
+        found = model.page(read_cursor(page.cursor), page.limit + 1)
+        items = [
+            TenantSummary(
+                customer_id=tenant.customer_id,
+                name=tenant.name,
+                enabled=tenant.enabled,
+                revision=tenant.revision,
+                public_keys=len(tenant.public_keys),
+                endpoints=len(tenant.endpoints),
+            )
+            for tenant in found[: page.limit]
+        ]
+        more = write_cursor(items[-1].customer_id) if len(found) > page.limit else None
+        return Reply(Tenants(items=items, next_cursor=more))
 
-    async def _get(self, call: Call) -> Reply:
-        tenant = await self._changes.tenant(call.customer_id)
-        return Reply(shown_tenant(tenant, call.principal), etag_of(tenant))
+    @_operation("GET", _ONE, returns=TenantOut)
+    async def get_tenant(self, call: Call) -> Reply:
+        """Show a tenant with its keys and endpoints."""
+        tenant = await self.changes.tenant(call.customer_id)
+        return Reply(_tenant_out(tenant, call.principal), etag_of(tenant))
 
-    async def _change(self, call: Call) -> Reply:
-        kind: Callable[..., EnableTenant | DisableTenant] = DisableTenant
-        if call.body_as(TenantUpdate).enabled:
-            kind = EnableTenant
-        await self._changes.tenant(call.customer_id)
-        after = await self._changes.changed(self._changes.command(call, kind, call.customer_id))
-        return Reply(shown_tenant(after, call.principal), etag_of(after))
+    @_admin_operation("PATCH", _ONE, takes=TenantUpdate, returns=TenantOut, changes=True)
+    async def change_tenant(self, call: Call) -> Reply:
+        """Enable or disable a tenant. Events of a disabled tenant are dead-lettered."""
+        kind = EnableTenant if call.input_as(TenantUpdate).enabled else DisableTenant
+        after = await self.changes.change(call, kind)
+        return Reply(_tenant_out(after, call.principal), etag_of(after))
 
-    async def _delete(self, call: Call) -> Reply:
-        await self._changes.tenant(call.customer_id)
-        await self._changes.submit(self._changes.command(call, DeleteTenant, call.customer_id))
+    @_admin_operation("DELETE", _ONE, status=HTTPStatus.NO_CONTENT, changes=True)
+    async def delete_tenant(self, call: Call) -> Reply:
+        """Delete a tenant with its keys and endpoints."""
+        await self.changes.submit(call, DeleteTenant)
         return Reply()
 
 
-def _place(call: Call, customer_id: str) -> str:
-    return f"{call.request.rel_url.raw_path}/{quote(customer_id, safe='')}"
+def _tenant_out(tenant: Tenant, principal: Principal) -> TenantOut:
+    """Return the tenant as the principal may read it: never a digest of an API key."""
+    return TenantOut(
+        customer_id=tenant.customer_id,
+        name=tenant.name,
+        enabled=tenant.enabled,
+        revision=tenant.revision,
+        api_keys=[
+            ApiKeyOut(
+                id=key.id,
+                scopes=list(key.scopes),
+                created_at=f"{format_utc_seconds(int(key.created_at))}Z",
+            )
+            for key in tenant.api_keys
+        ],
+        public_keys=[public_key_out(key) for key in tenant.public_keys],
+        endpoints=[endpoint_out(endpoint, principal) for endpoint in tenant.endpoints],
+    )

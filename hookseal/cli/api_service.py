@@ -96,7 +96,6 @@ async def serve_api(
         changes=KafkaChanges(model, commands, timeout_s=timeout_s),
         events=events,
         event_max_bytes=settings.event_max_bytes,
-        notices=events,
         api_keys=ApiKeys(settings.peppers(), master_keys=master_keys),
         admin_key=settings.admin_key.get_secret_value() or None,
         secrets=SigningSecrets(*master_keys),

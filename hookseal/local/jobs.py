@@ -60,4 +60,4 @@ async def keep_rotating_keys(model: LocalTenants, commands: LocalCommands, clock
                 RewriteTenant(customer_id=customer_id, id=command_id, at=clock.now())
             )
         if outdated:
-            _log.info("tenants.rewritten", tenants=len(outdated))
+            _log.info("tenants.reencrypted", tenants=len(outdated))

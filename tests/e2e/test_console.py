@@ -104,9 +104,9 @@ async def onboard(watched: Watched, acme: Customer, private: bytes, public: byte
     await page.get_by_role("link", name="Tenants").click()
     await page.get_by_label("Customer id").fill("acme")
     await page.get_by_label("Name").fill("Acme Ltd")
-    await page.get_by_role("button", name="Make the tenant").click()
+    await page.get_by_role("button", name="Create the tenant").click()
     acme.api_key = (await page.locator("#api-key").text_content()) or ""
-    await page.get_by_role("link", name="Go on to its keys and endpoints").click()
+    await page.get_by_role("link", name="Add public keys and endpoints").click()
 
     # An error says what is wrong and what to do.
     await page.get_by_role("textbox", name="Key").fill(private.decode())
@@ -116,7 +116,7 @@ async def onboard(watched: Watched, acme: Customer, private: bytes, public: byte
     await page.get_by_role("button", name="Add the key").click()
     await expect(page.get_by_role("status")).to_contain_text("The key is active")
 
-    await page.get_by_role("button", name="Make another key").click()
+    await page.get_by_role("button", name="Create an API key").click()
     acme.api_key = (await page.locator("#api-key").text_content()) or ""
     await acme.do("GET", "/public-keys")
 
@@ -160,11 +160,11 @@ async def test_a_tenant_is_onboarded_and_its_events_are_seen_through(
         # It is mended: first what would be done, then it is done.
         acme.status = 200
         await page.get_by_role("button", name="Replay …").click()
-        await expect(letters).to_contain_text("Would be published again: 1.")
+        await expect(letters).to_contain_text("Dead letters to replay: 1.")
         assert acme.got("console.tried") == []
-        await page.get_by_role("button", name="Publish 1 again").click()
+        await page.get_by_role("button", name="Replay 1").click()
         await acme.until(lambda: len(acme.got("console.tried")) == 1)
-        await expect(letters).to_contain_text("None.")
+        await expect(letters).to_contain_text("No dead letters.")
 
         await page.get_by_role("link", name="Overview").click()
         await expect(page.get_by_role("img")).to_have_attribute(
@@ -200,25 +200,29 @@ async def test_what_is_shown_once_outlasts_the_page_drawn_anew(
         await page.get_by_role("button", name="Add the key").click()
         await asyncio.wait_for(held.wait(), 60)
         # In between: the key is there, and the page with it is not.
-        await page.get_by_role("button", name="Make another key").click()
+        await page.get_by_role("button", name="Create an API key").click()
         await expect(page.locator("#api-key")).to_have_text(re.compile("^whk_"))
         key = await page.locator("#api-key").text_content()
         go_on.set()
-        await expect(page.get_by_role("table", name="The active one seals")).to_be_visible()
+        await expect(
+            page.get_by_role("table", name="Events are encrypted to the active key")
+        ).to_be_visible()
         await expect(page.locator("#api-key")).to_have_text(key or "")
 
         await page.get_by_label("URL").fill(acme.url)
         await page.get_by_role("button", name="Add the endpoint").click()
         await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
         await page.get_by_role("button", name="Disable").click()
-        await expect(page.get_by_role("status")).to_contain_text("Disabled.")
+        await expect(page.get_by_role("status")).to_contain_text("Endpoint disabled.")
         await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
 
         # Whoever leaves the page leaves them behind.
         await page.goto(f"{local.url}/console#/tenants/other")
         await expect(page.get_by_role("status")).to_contain_text("unknown_tenant")
         await page.goto(f"{local.url}/console#/tenants/acme")
-        await expect(page.get_by_role("table", name="Where events go")).to_be_visible()
+        await expect(
+            page.get_by_role("table", name="Events are delivered to these URLs")
+        ).to_be_visible()
         await expect(page.locator("#api-key, #signing-secret")).to_have_count(0)
 
     assert watched.complaints == []

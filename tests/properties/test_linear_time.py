@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from yarl import URL
 
-from hookseal.api import cursors, events, request_body
-from hookseal.api.letter_schemas import DeadLetterPageQuery, ReplayRequest
-from hookseal.api.schemas import EndpointCreate
+from hookseal.api import events, request_body, schemas
+from hookseal.api.dead_letter_schemas import DeadLetterPageQuery, ReplayRequest
+from hookseal.api.endpoint_schemas import EndpointCreate
 from hookseal.delivery.ordering import offset_metadata
 from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
 from hookseal.domain.deferred import event_of
@@ -241,7 +241,7 @@ def text_cases() -> Iterator[Case]:
         ("timestamp", check_timestamp),
         ("moment", lambda text: parse_moment(text, field="since")),
         ("dead letter's id", parse_place),
-        ("cursor", cursors.read_place),
+        ("cursor", schemas.read_position),
         ("event id", check_event_id),
         ("event type", check_event_type),
         ("patterns", lambda text: check_event_types((text,) * 1000)),

@@ -1,4 +1,4 @@
-// Which page is shown, and who looks at it.
+// Login, navigation and routing.
 
 import { ask, forget, keep, key, Refused } from "./client.js";
 import { field, form, h, leave, say } from "./dom.js";
@@ -12,7 +12,7 @@ let who = null;
 let turn = 0;
 let timer = null;
 
-function told(error) {
+function showError(error) {
   if (!(error instanceof Refused)) throw error;
   if (error.status === 401) {
     forget();
@@ -22,11 +22,11 @@ function told(error) {
   say(error.message, "bad");
 }
 
-// What is refused anywhere is said in one place.
+// Shows every refused request in one place.
 addEventListener("unhandledrejection", (event) => {
   if (event.reason instanceof Refused) {
     event.preventDefault();
-    told(event.reason);
+    showError(event.reason);
   }
 });
 
@@ -41,7 +41,7 @@ function login() {
         field(
           "Key",
           h("input", { name: "key", type: "password", required: true, autocomplete: "off" }),
-          "the operator's, or a tenant's API key; it stays in this tab",
+          "the admin key, or an API key of a tenant; it is kept in this tab only",
         ),
       ],
       "Log in",
@@ -81,10 +81,10 @@ function pageOf(parts, live) {
   if (kind === "tenants" && customer === undefined) return () => tenants();
   if (kind === "tenants" && more === "events") return () => event(customer, id);
   if (kind === "tenants") return () => tenant(customer, again, live);
-  return async () => [h("h1", {}, "There is nothing here.")];
+  return async () => [h("h1", {}, "Page not found.")];
 }
 
-// Returns whether nothing was refused.
+// Returns false if a request was refused.
 async function show() {
   const mine = ++turn;
   clearTimeout(timer);
@@ -94,10 +94,10 @@ async function show() {
     const later = async () => {
       if (mine !== turn) return;
       try {
-        // By the time that the answer is there another page may be shown.
+        // When the response arrives, another page may be shown.
         if (!document.hidden) await refresh(() => mine === turn);
       } catch (error) {
-        told(error);
+        showError(error);
       }
       if (mine === turn) timer = setTimeout(later, EVERY_MS);
     };
@@ -111,12 +111,12 @@ async function show() {
     document.title = `${main.querySelector("h1")?.textContent ?? ""} · hookseal`;
     return true;
   } catch (error) {
-    told(error);
+    showError(error);
     return false;
   }
 }
 
-// After a change: said to be made once the page shows it.
+// Reports a change after the page shows it.
 async function again(text) {
   if (await show()) say(text);
 }
@@ -130,7 +130,7 @@ async function start() {
     who = await ask("GET", "/v1/whoami");
   } catch (error) {
     if (error.status !== 401) login();
-    told(error);
+    showError(error);
     return;
   }
   await show();

@@ -1,4 +1,4 @@
-// Asks the API. The key is in this tab alone, and goes nowhere but to where the page came from.
+// API client. The key is kept in this tab only, and sent to the origin of the page only.
 
 const KEY = "hookseal-key";
 const ROOT = new URL("..", import.meta.url);
@@ -6,7 +6,7 @@ const ROOT = new URL("..", import.meta.url);
 export class Refused extends Error {
   constructor(status, problem) {
     const where = problem.field ? ` (${problem.field})` : "";
-    super(`${problem.detail ?? "The API did not answer."} [${problem.code ?? status}${where}]`);
+    super(`${problem.detail ?? "The API returned no details."} [${problem.code ?? status}${where}]`);
     this.status = status;
     this.code = problem.code;
   }
@@ -29,7 +29,7 @@ export async function ask(method, path, body) {
       cache: "no-store",
     });
   } catch {
-    throw new Refused(0, { code: "unreachable", detail: "The API cannot be reached." });
+    throw new Refused(0, { code: "unreachable", detail: "The API is unreachable. Retry." });
   }
   const text = await answer.text();
   let document = null;

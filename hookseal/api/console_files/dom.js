@@ -1,4 +1,4 @@
-// Makes elements. Texts are texts: nothing from outside is ever parsed as HTML.
+// Creates elements. Text is never parsed as HTML, wherever it comes from.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,7 +18,7 @@ export const h = (tag, attributes, ...children) =>
 export const svg = (tag, attributes, ...children) =>
   fill(document.createElementNS(SVG, tag), attributes, children);
 
-// A table that becomes a list of cards on a phone.
+// On a phone, the table becomes a list of cards.
 export function table(caption, columns, rows, empty) {
   if (rows.length === 0) return h("p", { class: "dim" }, empty);
   return h(
@@ -71,7 +71,7 @@ export function say(text, kind) {
   box.replaceChildren(text ? h("p", { class: kind ?? "good" }, text) : "");
 }
 
-// Boxes for what is shown once. They outlast what is drawn anew around them, and not the page.
+// Boxes for secrets that are shown once. They survive a refresh of the page, but not its end.
 let boxes = {};
 export const once = (name) => (boxes[name] ??= h("div"));
 export const leave = () => {

@@ -1,4 +1,4 @@
-// The operator's first look: how it goes just now, and what holds which partition.
+// Start page of the operator: attempts and latency of the last minute, deliveries in backoff.
 
 import { ask } from "./client.js";
 import { h, svg, table, when } from "./dom.js";
@@ -16,7 +16,7 @@ function chart(seconds) {
       svg("rect", { class: "failed", x: at, y: 100 - good - bad, width: 0.8, height: bad }),
     ];
   });
-  const told = `${sum(seconds.map((one) => one.accepted))} accepted and ` +
+  const label = `${sum(seconds.map((one) => one.accepted))} accepted and ` +
     `${sum(seconds.map((one) => one.failed))} failed attempts in the last minute`;
   return svg(
     "svg",
@@ -25,19 +25,19 @@ function chart(seconds) {
       viewBox: `0 0 ${seconds.length} 100`,
       preserveAspectRatio: "none",
       role: "img",
-      "aria-label": told,
+      "aria-label": label,
     },
     bars,
   );
 }
 
-function holding(one) {
-  const place = h(
+function backoff(one) {
+  const link = h(
     "a",
     { href: `#/tenants/${encodeURIComponent(one.customer_id)}/events/${encodeURIComponent(one.event_id)}` },
     `${one.customer_id}, ${one.event_id}`,
   );
-  return h("div", { class: "wait" }, place, `: attempt ${one.attempt} of ${one.attempt_max}, ${one.code}, ${when(one.at)}`);
+  return h("div", { class: "wait" }, link, `: attempt ${one.attempt} of ${one.attempt_max}, ${one.code}, ${when(one.at)}`);
 }
 
 export async function overview() {
@@ -55,28 +55,28 @@ export async function overview() {
       h(
         "div",
         { class: "figures" },
-        figure("accepted a second", accepted.toFixed(1)),
-        figure("failed a second", failed.toFixed(1)),
-        figure("attempt, median", milliseconds(found.attempt_p50_s)),
-        figure("attempt, 99th of 100", milliseconds(found.attempt_p99_s)),
+        figure("accepted deliveries/s", accepted.toFixed(1)),
+        figure("failed attempts/s", failed.toFixed(1)),
+        figure("p50 attempt latency", milliseconds(found.attempt_p50_s)),
+        figure("p99 attempt latency", milliseconds(found.attempt_p99_s)),
       ),
       chart(found.seconds),
-      h("p", { class: "dim" }, "Attempts of the last minute, by second; accepted below, failed above."),
+      h("p", { class: "dim" }, "Attempts per second in the last minute: accepted below, failed above."),
     ),
     h(
       "section",
       {},
       h("h2", {}, "Partitions"),
       table(
-        "With attempts in the last minute",
-        ["partition", "attempts", "accepted", "in backoff"],
+        "Partitions with attempts in the last minute",
+        ["partition", "attempts", "accepted", "retries in backoff"],
         found.partitions.map((one) => [
           String(one.partition),
           String(one.attempts),
           String(one.accepted),
-          one.held.length ? h("div", {}, one.held.map(holding)) : h("span", { class: "good" }, "nothing"),
+          one.held.length ? h("div", {}, one.held.map(backoff)) : h("span", { class: "good" }, "none"),
         ]),
-        "No attempt in the last minute.",
+        "No attempts in the last minute.",
       ),
     ),
   ];

@@ -41,22 +41,22 @@ function keys(path, found, again) {
       {},
       h("h2", {}, "Public keys"),
       table(
-        "The active one seals",
+        "Events are encrypted to the active key",
         ["key id", "algorithm", "state", ""],
         found.public_keys.map((one) => [
           h("code", {}, one.kid),
           one.alg,
           h("span", { class: one.state === "active" ? "good" : "dim" }, one.state),
           acting(
-            "Forget",
+            "Remove",
             async () => {
               await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
-              await again("Forgotten.");
+              await again("Public key removed.");
             },
             true,
           ),
         ]),
-        "None: nothing can be sealed, and events become dead letters.",
+        "No public key. Events are dead-lettered until you add one.",
       ),
       h(
         "details",
@@ -65,7 +65,7 @@ function keys(path, found, again) {
         form(
           "Add a public key",
           [
-            field("Key", h("textarea", { name: "pem", spellcheck: "false", class: "code" }), "PEM or JWK; RSA from 2048 bits, P-256 or X25519"),
+            field("Key", h("textarea", { name: "pem", spellcheck: "false", class: "code" }), "PEM or JWK: RSA with 2048 to 4096 bits, P-256 or X25519"),
             field("or a file", h("input", { name: "file", type: "file" })),
           ],
           "Add the key",
@@ -73,7 +73,7 @@ function keys(path, found, again) {
             const file = asked.file.files[0];
             const text = file ? await file.text() : asked.pem.value;
             await ask("POST", `${path}/public-keys`, { public_key: text });
-            await again("The key is active: events are sealed to it from now on.");
+            await again("The key is active. Events are encrypted to it from now on.");
           },
         ),
       ),
@@ -88,8 +88,8 @@ function apiKeys(path, found, again) {
     {},
     h("h2", {}, "API keys"),
     table(
-      "Two at most, so that one can be exchanged for another",
-      ["id", "may", "made", ""],
+      "At most two, so that you can rotate them",
+      ["id", "scopes", "created", ""],
       found.api_keys.map((one) => [
         h("code", {}, one.id),
         one.scopes.join(", "),
@@ -98,25 +98,25 @@ function apiKeys(path, found, again) {
           "Revoke",
           async () => {
             await ask("DELETE", `${path}/api-keys/${encodeURIComponent(one.id)}`);
-            await again("Revoked.");
+            await again("API key revoked.");
           },
           true,
         ),
       ]),
-      "None.",
+      "No API key.",
     ),
     made,
     h(
       "div",
       { class: "row" },
       acting(
-        "Make another key",
+        "Create an API key",
         async () => {
           const answer = await ask("POST", `${path}/api-keys`, {});
           made.replaceChildren(
-            h("div", { class: "once" }, h("p", {}, "The key, shown this once:"), h("code", { id: "api-key" }, answer.api_key)),
+            h("div", { class: "once" }, h("p", {}, "The new API key. It is shown only once:"), h("code", { id: "api-key" }, answer.api_key)),
           );
-          say("Made.");
+          say("API key created.");
         },
         true,
       ),
@@ -139,8 +139,8 @@ function endpoints(path, found, again) {
     {},
     h("h2", {}, "Endpoints"),
     table(
-      "Where events go",
-      ["URL", "events", "state", ""],
+      "Events are delivered to these URLs",
+      ["URL", "event types", "state", ""],
       found.endpoints.map((one) => [
         h("div", {}, h("code", {}, one.url), h("div", { class: "dim code" }, one.id)),
         one.event_types.join(", "),
@@ -148,16 +148,16 @@ function endpoints(path, found, again) {
         h(
           "div",
           { class: "row" },
-          acting("Send a test event", post(one, "test", "The test event is on its way.")),
+          acting("Send a test event", post(one, "test", "Test event published.")),
           one.state === "suspended"
-            ? acting("Try now", post(one, "resume", "It is tried now."), true)
+            ? acting("Probe now", post(one, "resume", "The endpoint is probed now."), true)
             : null,
           one.enabled
-            ? acting("Disable", change(one, { enabled: false }, "Disabled."), true)
-            : acting("Enable", change(one, { enabled: true }, "Enabled."), true),
+            ? acting("Disable", change(one, { enabled: false }, "Endpoint disabled."), true)
+            : acting("Enable", change(one, { enabled: true }, "Endpoint enabled."), true),
         ),
       ]),
-      "None: nothing is delivered.",
+      "No endpoint. No event is delivered until you add one.",
     ),
     secret,
     h(
@@ -179,9 +179,9 @@ function endpoints(path, found, again) {
             event_types: asked.types.value.split(",").map((one) => one.trim()),
           });
           secret.replaceChildren(
-            h("div", { class: "once" }, h("p", {}, "Its signing secret, shown this once:"), h("code", { id: "signing-secret" }, answer.signing_secret)),
+            h("div", { class: "once" }, h("p", {}, "The signing secret of the endpoint. It is shown only once:"), h("code", { id: "signing-secret" }, answer.signing_secret)),
           );
-          await again("Added.");
+          await again("Endpoint added.");
         },
       ),
     ),
@@ -205,7 +205,7 @@ function publishing(customer) {
       try {
         data = JSON.parse(asked.data.value);
       } catch {
-        say("The data are no JSON.", "bad");
+        say("The data is not valid JSON. Correct it.", "bad");
         return;
       }
       const answer = await ask("POST", "/v1/events", { customer_id: customer, type: asked.type.value, data });
@@ -219,8 +219,8 @@ async function deliveries(customer, path) {
   return [
     h("h2", {}, "Deliveries"),
     table(
-      "The latest attempts, newest first",
-      ["at", "event", "type", "attempt", "result", "seconds"],
+      "Latest attempts, newest first",
+      ["time", "event id", "event type", "attempt", "result", "latency (s)"],
       found.items.map((one) => [
         when(one.at),
         h("a", { href: `#/tenants/${encodeURIComponent(customer)}/events/${encodeURIComponent(one.event_id)}` }, one.event_id),
@@ -229,7 +229,7 @@ async function deliveries(customer, path) {
         code(one.code),
         one.duration_s.toFixed(3),
       ]),
-      "No attempt yet.",
+      "No attempts yet.",
     ),
   ];
 }
@@ -239,8 +239,8 @@ async function letters(path) {
   return [
     h("h2", {}, "Dead letters"),
     table(
-      "Given up and not replayed, newest first",
-      ["at", "event", "reason", "whose it is", "attempts"],
+      "Failed deliveries that were not replayed, newest first",
+      ["failed at", "event id", "reason", "category", "attempts"],
       found.items.map((one) => [
         when(one.failed_at),
         h("code", {}, one.event_id ?? ""),
@@ -248,7 +248,7 @@ async function letters(path) {
         one.category,
         String(one.attempts ?? ""),
       ]),
-      "None.",
+      "No dead letters.",
     ),
   ];
 }
@@ -257,18 +257,18 @@ function replaying(path, box, refresh) {
   const count = async () => {
     const plan = await ask("POST", `${path}/dead-letters/replay`, { dry_run: true });
     const total = plan.replayed + plan.remaining;
-    const stay = plan.not_replayable ? ` ${plan.not_replayable} are no events, and stay.` : "";
-    const words = [h("p", {}, `Would be published again: ${total}.${stay}`)];
+    const stay = plan.not_replayable ? ` ${plan.not_replayable} are not valid events and cannot be replayed.` : "";
+    const words = [h("p", {}, `Dead letters to replay: ${total}.${stay}`)];
     if (total) {
       words.push(
-        acting(`Publish ${total} again`, async () => {
+        acting(`Replay ${total}`, async () => {
           let done = 0;
           let answer;
           do {
             answer = await ask("POST", `${path}/dead-letters/replay`, {});
             done += answer.replayed;
           } while (answer.remaining && answer.replayed);
-          say(`Published again: ${done}.`);
+          say(`Replayed: ${done}.`);
           box.replaceChildren();
           await refresh();
         }),
@@ -293,7 +293,7 @@ export async function tenant(customer, again, live) {
   const plan = h("div");
   return [
     h("h1", {}, customer, found.name ? h("span", { class: "dim" }, ` ${found.name}`) : null),
-    found.enabled ? null : h("p", { class: "bad" }, "This tenant is disabled: its events become dead letters."),
+    found.enabled ? null : h("p", { class: "bad" }, "This tenant is disabled. Its events are dead-lettered."),
     keys(path, found, again),
     endpoints(path, found, again),
     apiKeys(path, found, again),
@@ -313,8 +313,8 @@ export async function event(customer, id) {
       "section",
       {},
       table(
-        "Its attempts, newest first",
-        ["at", "endpoint", "attempt", "result", "status", "seconds", "sealed to"],
+        "Attempts, newest first",
+        ["time", "endpoint", "attempt", "result", "HTTP status", "latency (s)", "encrypted to key"],
         found.map((one) => [
           when(one.at),
           h("code", {}, one.endpoint_id),
@@ -324,7 +324,7 @@ export async function event(customer, id) {
           one.duration_s.toFixed(3),
           h("code", {}, one.kid),
         ]),
-        "No attempt is known of this event.",
+        "The delivery log has no attempt of this event.",
       ),
     ),
   ];

@@ -1,4 +1,4 @@
-// All tenants, and a new one.
+// Lists tenants and creates one.
 
 import { ask, everything } from "./client.js";
 import { field, form, h, say, table } from "./dom.js";
@@ -19,7 +19,7 @@ export async function tenants(go) {
           one.name,
           one.enabled ? h("span", { class: "good" }, "enabled") : h("span", { class: "bad" }, "disabled"),
         ]),
-        "There is none yet.",
+        "No tenants yet.",
       ),
     ),
     made,
@@ -31,19 +31,19 @@ export async function tenants(go) {
         field("Customer id", h("input", { name: "customer", required: true, autocomplete: "off" })),
         field("Name", h("input", { name: "name", autocomplete: "off" })),
       ),
-      "Make the tenant",
+      "Create the tenant",
       async (asked) => {
         const body = { customer_id: asked.customer.value, name: asked.name.value };
         const answer = await ask("POST", "/v1/tenants", body);
-        say(`Made ${body.customer_id}.`);
+        say(`Tenant ${body.customer_id} created.`);
         asked.reset();
         made.replaceChildren(
           h(
             "div",
             { class: "once" },
-            h("p", {}, `The API key of ${body.customer_id}, shown this once:`),
+            h("p", {}, `The API key of ${body.customer_id}. It is shown only once:`),
             h("code", { id: "api-key" }, answer.api_key),
-            h("p", {}, h("a", { href: `#/tenants/${encodeURIComponent(body.customer_id)}` }, "Go on to its keys and endpoints")),
+            h("p", {}, h("a", { href: `#/tenants/${encodeURIComponent(body.customer_id)}` }, "Add public keys and endpoints")),
           ),
         );
       },

@@ -187,7 +187,6 @@ class LocalService:
             changes=LocalChanges(self._commands, timeout_s=settings.api_write_timeout_s),
             events=events,
             event_max_bytes=settings.event_max_bytes,
-            notices=events,
             api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),

@@ -26,7 +26,6 @@ from tests.fakes import (
     FakeEvents,
     FakeLetters,
     FakeModel,
-    FakeNotices,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +59,6 @@ class Api:
         self.model = FakeModel()
         self.changes = FakeChanges(self.model)
         self.events = FakeEvents()
-        self.notices = FakeNotices()
         self.letters = FakeLetters()
         self.attempts = FakeAttempts()
         self.api_keys = ApiKeys({}, master_keys=[MASTER_KEY])
@@ -70,7 +68,6 @@ class Api:
             changes=self.changes,
             events=events or self.events,
             event_max_bytes=MAX_BYTES,
-            notices=self.notices,
             api_keys=self.api_keys,
             admin_key=ADMIN_KEY,
             secrets=self.secrets,

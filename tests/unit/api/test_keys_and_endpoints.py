@@ -326,7 +326,7 @@ class TestEndpoints:
         response = await api.ask("POST", "/v1/tenants/acme/endpoints/ep_1/test", key=key)
 
         assert response.status == 202
-        (notice,) = api.notices.published
+        (notice,) = api.events.notices
         assert notice.event_id == (await response.json())["id"]
         assert ("hookseal-endpoint-id", b"ep_1") in notice.headers
 

@@ -8,18 +8,19 @@ import logging
 import resource
 import socket
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
 
+from hookseal.api.connections import Wait
 from hookseal.api.server import HttpServer, connection_limit, listen_tcp, listen_unix
 from hookseal.descriptors import soft_limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -45,16 +46,14 @@ class Served:
         self._clients: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
-    async def listening(self, **limits: Any) -> AsyncIterator[None]:
+    async def listening(
+        self, timeouts_s: Mapping[Wait, float] | None = None, *, max_connections: int = 100
+    ) -> AsyncIterator[None]:
         sockets = listen_tcp("127.0.0.1", 0)
-        limits = {
-            "max_connections": 100,
-            "head_timeout_s": LONG_S,
-            "idle_timeout_s": LONG_S,
-            "write_timeout_s": LONG_S,
-            **limits,
-        }
-        async with HttpServer(self.app, sockets, name="api", **limits) as server:
+        timeouts_s = {**dict.fromkeys(Wait, LONG_S), **(timeouts_s or {})}
+        async with HttpServer(
+            self.app, sockets, name="api", max_connections=max_connections, timeouts_s=timeouts_s
+        ) as server:
             self.port = server.port
             yield
 
@@ -149,7 +148,7 @@ class TestTimeouts:
     async def test_a_request_head_that_does_not_end_is_not_waited_for(
         self, served: Served, sent: bytes
     ) -> None:
-        async with served.listening(head_timeout_s=0.1):
+        async with served.listening({Wait.HEAD: 0.1}):
             before = closed("head_timeout")
             stream = await served.connect(sent)
 
@@ -157,7 +156,7 @@ class TestTimeouts:
             assert closed("head_timeout") == before + 1
 
     async def test_a_head_that_comes_byte_by_byte_has_the_same_time(self, served: Served) -> None:
-        async with served.listening(head_timeout_s=0.5):
+        async with served.listening({Wait.HEAD: 0.5}):
             stream = await served.connect(HALF)
             ended = asyncio.create_task(until_closed(stream))
             while not ended.done():
@@ -167,7 +166,7 @@ class TestTimeouts:
             assert await ended in (b"", b"reset")
 
     async def test_the_second_head_of_a_connection_has_the_same_time(self, served: Served) -> None:
-        async with served.listening(head_timeout_s=0.1):
+        async with served.listening({Wait.HEAD: 0.1}):
             stream = await served.connect(GET)
             await answer(stream)
             stream[1].write(HALF)
@@ -175,7 +174,7 @@ class TestTimeouts:
             assert await until_closed(stream) == b""
 
     async def test_an_idle_connection_is_closed(self, served: Served) -> None:
-        async with served.listening(idle_timeout_s=0.1):
+        async with served.listening({Wait.IDLE: 0.1}):
             before = closed("idle")
             stream = await served.connect(GET)
             await answer(stream)
@@ -186,8 +185,7 @@ class TestTimeouts:
     async def test_a_request_in_progress_has_no_timeout_of_the_connection(
         self, served: Served
     ) -> None:
-        limits = dict.fromkeys(("head_timeout_s", "idle_timeout_s", "write_timeout_s"), 0.01)
-        async with served.listening(**limits):
+        async with served.listening(dict.fromkeys(Wait, 0.01)):
             stream = await served.connect(GET.replace(b"/", b"/held", 1))
             before = closed("head_timeout")
             # It is swept away together with a connection that opened after it.
@@ -201,7 +199,7 @@ class TestTimeouts:
     async def test_a_client_that_does_not_read_its_response_is_not_waited_for(
         self, served: Served
     ) -> None:
-        async with served.listening(write_timeout_s=0.1):
+        async with served.listening({Wait.WRITE: 0.1}):
             stream = await served.connect(GET.replace(b"/", b"/large", 1))
             await until_more_are_closed("write_timeout")
 
@@ -209,7 +207,7 @@ class TestTimeouts:
             assert len(received) < len(LARGE)
 
     async def test_a_client_that_reads_slowly_gets_its_response(self, served: Served) -> None:
-        async with served.listening(write_timeout_s=5.0):
+        async with served.listening({Wait.WRITE: 5.0}):
             reader, _ = await served.connect(GET.replace(b"/", b"/large", 1))
             received = 0
             async with asyncio.timeout(60):

@@ -113,7 +113,7 @@ class TestTenants:
 
         said = await shell.run("tenants", "endpoints", "test", "acme", "ep_1")
 
-        (notice,) = shell.api.notices.published
+        (notice,) = shell.api.events.notices
         assert said.stdout.strip() == notice.event_id
         missing = await shell.run("tenants", "endpoints", "test", "acme", "ep_2", code=2)
         assert missing.stderr.startswith("unknown_endpoint (acme): ")
