@@ -29,7 +29,7 @@ from hookseal.delivery.ordering import Limits
 from hookseal.delivery.ordering.keys import Ordering
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
-from hookseal.domain.command import RETRY_DELAY_MAX_S
+from hookseal.domain.endpoint import RETRY_DELAY_MAX_S
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames

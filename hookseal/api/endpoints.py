@@ -27,13 +27,16 @@ from hookseal.domain.command import (
     RemoveEndpoint,
     ResumeEndpoint,
     RotateSecret,
+)
+from hookseal.domain.endpoint import (
+    EndpointLimits,
+    check_endpoint_id,
+    check_event_types,
+    check_limits,
     check_retry_delays,
 )
-from hookseal.domain.endpoint import check_endpoint_id
 from hookseal.domain.endpoint_headers import check_headers
-from hookseal.domain.limits import EndpointLimits, check_limits
 from hookseal.domain.notice import endpoint_test
-from hookseal.domain.subscription import check_event_types
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hookseal.domain.api_key import SCOPES
-from hookseal.domain.command import RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
-from hookseal.domain.endpoint import ENDPOINT_ID
-from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
-from hookseal.domain.endpoint_url import URL_MAX
-from hookseal.domain.event import CUSTOMER_ID_MAX
-from hookseal.domain.limits import (
+from hookseal.domain.endpoint import (
     CONCURRENCY_MAX,
+    ENDPOINT_ID,
     RATE_MAX,
     RATE_MIN,
+    RETRY_DELAY_MAX_S,
+    RETRY_DELAYS_MAX,
     TIMEOUT_MAX_S,
     TIMEOUT_MIN_S,
 )
+from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
+from hookseal.domain.endpoint_url import URL_MAX
+from hookseal.domain.event import CUSTOMER_ID_MAX
 
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 1000

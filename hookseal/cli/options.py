@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hookseal.domain.command import check_retry_delays
+from hookseal.domain.endpoint import check_event_types, check_retry_delays
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import check_url
-from hookseal.domain.subscription import check_event_types
 from hookseal.errors import (
     ConfigurationError,
     InvalidHeaderError,

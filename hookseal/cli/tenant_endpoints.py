@@ -15,8 +15,7 @@ from hookseal.cli.options import (
     parse_headers,
     parse_retry_delays,
 )
-from hookseal.domain.endpoint import check_endpoint_id
-from hookseal.domain.limits import EndpointLimits, check_limits
+from hookseal.domain.endpoint import EndpointLimits, check_endpoint_id, check_limits
 
 __all__ = ["app"]
 

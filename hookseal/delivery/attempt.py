@@ -17,8 +17,8 @@ from hookseal.domain.attempt import Attempt
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import SUSPENDED
+from hookseal.domain.endpoint import EndpointLimits
 from hookseal.domain.event import is_broadcast
-from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import (
     AttemptError,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hookseal.domain.command import CreateTenant
-from hookseal.domain.command_result import command_result
+from hookseal.domain.command import CreateTenant, command_result
 from hookseal.domain.conflicts import conflict
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from hookseal.cli.app import app
 from hookseal.domain import attempt_record, command, replay_entry
 from hookseal.domain.api_key import ApiKey
 from hookseal.domain.dead_letter import CATEGORIES, REASONS, DeadLetter
-from hookseal.domain.endpoint import Endpoint
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import Endpoint, EndpointLimits
 from hookseal.domain.suspension import Suspension
 from hookseal.domain.tenant import CommandResult, Tenant
 from hookseal.kafka.topics import TopicNames

@@ -22,6 +22,7 @@ from hookseal.api.schemas import EndpointCreate
 from hookseal.delivery.ordering import offset_metadata
 from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
 from hookseal.domain.deferred import event_of
+from hookseal.domain.endpoint import check_event_types, subscribes
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import URL_MAX, check_url
 from hookseal.domain.event import (
@@ -36,7 +37,6 @@ from hookseal.domain.letter_filter import parse_moment, parse_place
 from hookseal.domain.new_event import NewEventReader
 from hookseal.domain.record import Record
 from hookseal.domain.replay import parse_mark
-from hookseal.domain.subscription import check_event_types, subscribes
 from hookseal.domain.verdict import retry_after_s
 from hookseal.errors import HooksealError
 from hookseal.seal.api_keys import read_key, same_secret

@@ -22,7 +22,7 @@ from hookseal.domain.command import (
     RotateSecret,
     apply,
 )
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import EndpointLimits
 from hookseal.errors import InvalidCommandError
 from tests.builders import a_tenant, an_endpoint, public_key
 
