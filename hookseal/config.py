@@ -35,8 +35,8 @@ from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
 from hookseal.publishing.sealed_events import sealed
-from hookseal.seal.event_vault import EventVault
 from hookseal.seal.sign import MASTER_KEY_BYTES_MIN
+from hookseal.seal.vault import EventVault
 from hookseal.tenants.codec import TenantCodec
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from hookseal.seal.keys import load_public_key, parse_public_key
 from hookseal.seal.request import seal_request
 
 if TYPE_CHECKING:
-    from hookseal.seal.keys import PublicJwk
+    from hookseal.domain.tenant import PublicKey
 
 __all__ = [
     "KEYS",
@@ -91,7 +91,7 @@ class SealedVector:
     body: bytes
 
     @property
-    def public_key(self) -> PublicJwk:
+    def public_key(self) -> PublicKey:
         return parse_public_key(json.dumps(self.public_jwk))
 
     @property

@@ -27,9 +27,8 @@ from hookseal.errors import (
     RecordRefusedError,
     SealError,
 )
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key
-from hookseal.seal.request import seal_request
+from hookseal.seal.request import envelope, seal_request
 
 if TYPE_CHECKING:
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey
-    from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
+    from hookseal.seal.vault import EventVault
 
 _NO_LIMITS = EndpointLimits()
 # After a shortage in this process. Short at first: descriptors come back within milliseconds when

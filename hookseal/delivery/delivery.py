@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Commands, Observer, Tenants, Transport
     from hookseal.delivery.tracing import Trace, Tracing
     from hookseal.domain.event import Event
-    from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
+    from hookseal.seal.vault import EventVault
 
 
 class Deliverer:

@@ -56,7 +56,7 @@ class SealedData(NamedTuple):
     """Event data that the publisher encrypted at rest.
 
     Attributes:
-        text: See `hookseal.seal.event_vault`.
+        text: See `hookseal.seal.vault`.
         event_id: To which they are bound; empty if the record brought none.
     """
 

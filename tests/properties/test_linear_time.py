@@ -40,10 +40,10 @@ from hookseal.domain.replay import parse_mark
 from hookseal.domain.verdict import retry_after_s
 from hookseal.errors import HooksealError
 from hookseal.seal.api_keys import read_key, same_secret
-from hookseal.seal.event_vault import EventVault
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from hookseal.seal.registry import RegistryMac
 from hookseal.seal.request import is_traceparent
+from hookseal.seal.vault import EventVault
 from hookseal_receiver import ReceiverError
 from hookseal_receiver.event import Event as ReceivedEvent
 from hookseal_receiver.headers import signed_headers
