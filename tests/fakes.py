@@ -26,8 +26,7 @@ from hookseal.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from hookseal.domain.attempt import Attempt, Outcome
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import Attempt, AttemptRecord, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.event import Event

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hookseal.api.letter_schemas import DeadLetterQuery
     from hookseal.api.operations import Call
     from hookseal.api.ports import LetterPages, LetterRecords, Replays
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.letter import Letter, LettersListed
     from hookseal.domain.record import Record
 

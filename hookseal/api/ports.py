@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.command import Command
     from hookseal.domain.letter import (
         Attempted,

@@ -32,8 +32,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
 def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scopes in the order of `SCOPES`, each once.
 
-    Raises:
-        InvalidCommandError: `scopes_invalid`, for none at all and for unknown ones.
+    Raises InvalidCommandError: `scopes_invalid`, for none at all and for unknown ones.
     """
     if not scopes or not set(scopes) <= set(SCOPES):
         raise InvalidCommandError(

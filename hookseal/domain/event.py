@@ -108,14 +108,11 @@ def is_reserved(event_type: str) -> bool:
 def parse_event(record: Record, *, max_bytes: int) -> Event:
     """Read the event out of a record.
 
-    Raises:
-        InvalidEventError: With a code for each way a record can be no event:
-            `key_missing`, `customer_id_invalid`, `value_missing`, `payload_too_large`,
-            `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
-            `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
-            `timestamp_invalid`, `data_missing`, `data_not_json`,
-            `cloudevents_version`, `sealed_invalid`, `headers_too_large`,
-            `record_unreadable`, `record_truncated`.
+    Raises InvalidEventError: With a code for each way a record can be no event: `key_missing`,
+    `customer_id_invalid`, `value_missing`, `payload_too_large`, `body_empty`, `json_invalid`,
+    `json_invalid_utf8`, `json_too_deep`, `body_not_object`, `type_missing`, `type_invalid`,
+    `id_invalid`, `timestamp_invalid`, `data_missing`, `data_not_json`, `cloudevents_version`,
+    `sealed_invalid`, `headers_too_large`, `record_unreadable`, `record_truncated`.
     """
     if record.fault is not None:
         raise InvalidEventError(record.fault.code, record.fault.error)
@@ -159,8 +156,7 @@ def is_broadcast(record: Record) -> bool:
 def customer_id_of(record: Record) -> str:
     """Return the customer id in the record's key.
 
-    Raises:
-        InvalidEventError: `key_missing`, `customer_id_invalid`.
+    Raises InvalidEventError: `key_missing`, `customer_id_invalid`.
     """
     if not record.key:
         raise InvalidEventError(
@@ -175,11 +171,7 @@ def customer_id_of(record: Record) -> str:
 
 
 def check_customer_id(text: str) -> str:
-    """Return the customer id, if it is one.
-
-    Raises:
-        InvalidEventError: `customer_id_invalid`.
-    """
+    """Return the customer id, if it is one, or raise InvalidEventError: `customer_id_invalid`."""
     if not text or len(text) > CUSTOMER_ID_MAX or not text.isprintable() or text != text.strip():
         raise InvalidEventError(
             "customer_id_invalid",
@@ -211,8 +203,7 @@ def check_event_id(text: object) -> str:
 def check_event_type(text: object) -> str:
     """Return the event type, if it is one.
 
-    Raises:
-        InvalidEventError: `type_missing`, `type_invalid`.
+    Raises InvalidEventError: `type_missing`, `type_invalid`.
     """
     if text is None:
         raise InvalidEventError("type_missing", "The event has no type.", field="type")
@@ -228,8 +219,7 @@ def check_event_type(text: object) -> str:
 def check_timestamp(text: object) -> str:
     """Return the time if it is RFC 3339 (section 5.6).
 
-    Raises:
-        InvalidEventError: `timestamp_invalid`.
+    Raises InvalidEventError: `timestamp_invalid`.
     """
     if isinstance(text, str) and _RFC3339.fullmatch(text):
         try:

@@ -41,9 +41,8 @@ _data_decoder = msgspec.json.Decoder(_Data)
 def validate(text: bytes) -> Any:
     """Parse JSON text strictly and return its value.
 
-    Raises:
-        InvalidEventError: `body_empty`, `json_invalid_utf8`, `json_too_deep`,
-            `json_invalid` (with line and column).
+    Raises InvalidEventError: `body_empty`, `json_invalid_utf8`, `json_too_deep`, `json_invalid`
+    (with line and column).
     """
     if not text.strip():
         raise InvalidEventError("body_empty", "The value is empty; send a JSON document.")

@@ -71,8 +71,7 @@ def reasons_of(
 def parse_moment(text: str, *, field: str) -> int:
     """Return milliseconds since the Unix epoch of RFC 3339, or of a day, in UTC.
 
-    Raises:
-        InvalidInputError: `time_invalid`.
+    Raises InvalidInputError: `time_invalid`.
     """
     if _MOMENT.fullmatch(text):
         try:
@@ -90,11 +89,7 @@ def parse_moment(text: str, *, field: str) -> int:
 
 
 def parse_place(text: str, *, field: str | None = None) -> tuple[int, int]:
-    """Return the partition and offset of `3/118`.
-
-    Raises:
-        InvalidInputError: `place_invalid`.
-    """
+    """Return the partition and offset of `3/118`, or raise InvalidInputError: `place_invalid`."""
     parts = _PLACE.fullmatch(text)
     if parts is None:
         raise InvalidInputError(

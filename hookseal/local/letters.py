@@ -10,9 +10,9 @@ from hookseal.dead_letters.replay.items import letter_items
 from hookseal.dead_letters.replay.pace import Pace
 from hookseal.dead_letters.replay.plan import plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
-from hookseal.domain.attempt_record import decode
+from hookseal.domain.attempt import decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
+from hookseal.domain.replay import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
 from hookseal.local.retry import retry_forever
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hookseal.delivery.ports import Clock, Observer
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter

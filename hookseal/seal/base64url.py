@@ -19,9 +19,8 @@ def encode(octets: bytes) -> bytes:
 def decode(text: str) -> bytes:
     """Return the bytes that `text` encodes.
 
-    Raises:
-        ValueError: Another alphabet, padding, or bits left over: a second spelling of
-            the same bytes would give one key two thumbprints.
+    Raises ValueError: Another alphabet, padding, or bits left over: a second spelling of the same
+    bytes would give one key two thumbprints.
     """
     # pybase64 takes the other alphabet along, with a warning.
     if not _ALPHABET.fullmatch(text):

@@ -9,7 +9,7 @@ from hookseal.dead_letters.index.file import IndexFile
 from hookseal.dead_letters.index.follower import Follower
 from hookseal.dead_letters.index.letters import file_name
 from hookseal.dead_letters.index.string_table import TEXTS, StringTable, intern
-from hookseal.domain.attempt_record import AttemptRecord, decode
+from hookseal.domain.attempt import AttemptRecord, decode
 from hookseal.domain.letter import Attempted, AttemptsListed
 from hookseal.kafka.topics import TopicNames
 

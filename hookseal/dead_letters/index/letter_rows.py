@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hookseal.dead_letters.index.string_table import TEXTS, StringTable
-from hookseal.domain.replay_entry import decode, settled_in
+from hookseal.domain.replay import decode, settled_in
 
 if TYPE_CHECKING:
     import sqlite3

@@ -17,8 +17,8 @@ from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.domain.deferred import event_of, is_deferred, original_of
 from hookseal.domain.event import event_id_if_any
+from hookseal.domain.replay import event_of, is_deferred, original_of
 from hookseal.domain.suspension import Blame, blame
 from hookseal.domain.verdict import Verdict
 from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
