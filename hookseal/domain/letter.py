@@ -1,4 +1,4 @@
-"""Dead letters and attempts in lists: without payload and headers."""
+"""Dead letters and attempts in lists, without payload and headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hookseal.domain.utc_time import rfc3339
 
 
 class LogCursor(NamedTuple):
-    """The last item of a page, from which the next one goes on."""
+    """Position after which the next page begins."""
 
     at_ms: int
     partition: int
@@ -17,16 +17,14 @@ class LogCursor(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A letter as the index knows it: all but its headers and its payload.
+    """A dead letter in the index.
 
     Attributes:
         partition: Partition of `dead-letters`.
-        offset: Offset on `dead-letters`.
         at_ms: When the delivery failed; milliseconds since the Unix epoch.
         endpoint_id: The endpoint of the delivery, if one was chosen.
         reason: One of `REASONS`, or of a later release.
-        event_type: The event's, if it is known.
-        status: The last HTTP status, if there was any.
+        status: The last HTTP status, if any.
         replayed_at_ms: When it was published again; None = it was not.
     """
 
@@ -45,7 +43,7 @@ class Letter(NamedTuple):
 
     @property
     def cursor(self) -> LogCursor:
-        """Where a page that ends with this letter goes on."""
+        """Where the page after this letter begins."""
         return LogCursor(self.at_ms, self.partition, self.offset)
 
     def document(self) -> dict[str, Any]:
@@ -70,19 +68,14 @@ class Letter(NamedTuple):
 
 
 class LettersListed(NamedTuple):
-    """One page of a list, and where the next one begins; None = that was the last."""
+    """One page, and where the next one begins; None = it was the last."""
 
     letters: list[Letter]
     next_cursor: LogCursor | None
 
 
 class Attempted(NamedTuple):
-    """One attempt; the fields are those of `AttemptRecord`.
-
-    Attributes:
-        at_ms: When it ended; milliseconds since the Unix epoch.
-        duration_us: Microseconds from connect to last byte.
-    """
+    """An attempt in the index; see `AttemptRecord`. `at_ms` is when it ended, in Unix ms."""
 
     partition: int
     offset: int
@@ -101,11 +94,11 @@ class Attempted(NamedTuple):
 
     @property
     def cursor(self) -> LogCursor:
-        """Where a page that ends with this attempt goes on."""
+        """Where the page after this attempt begins."""
         return LogCursor(self.at_ms, self.partition, self.offset)
 
     def document(self) -> dict[str, Any]:
-        """Return the attempt for JSON: without the worker, which is the platform's affair."""
+        """Return the attempt for JSON, without the worker: tenants need not know it."""
         return {
             "event_id": self.event_id,
             "event_type": self.event_type,
@@ -121,18 +114,18 @@ class Attempted(NamedTuple):
 
 
 class AttemptsListed(NamedTuple):
-    """One page of a list, and where the next one begins; None = that was the last."""
+    """One page, and where the next one begins; None = it was the last."""
 
     attempts: list[Attempted]
     next_cursor: LogCursor | None
 
 
 class ReplayPlan(NamedTuple):
-    """Counts of a replay before it runs.
+    """Dead letters that match a replay, counted before it runs.
 
     Attributes:
-        replayed: Letters that match and were published before; they stay as they are.
-        not_replayable: Letters that match and would fail again: they are no events.
+        replayed: Published before; they are skipped.
+        not_replayable: Not valid events, so they would fail again.
     """
 
     to_replay: int

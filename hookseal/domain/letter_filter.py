@@ -24,7 +24,7 @@ class LetterFilter:
 
     Attributes:
         since_ms: Failed at this time or later; milliseconds since the Unix epoch.
-        has_customer: Only letters with a key, and so with a tenant to deliver to.
+        has_customer: Only letters with a key, so with a tenant to deliver to.
     """
 
     customer_id: str | None = None
@@ -42,15 +42,10 @@ class LetterFilter:
 def reasons_of(
     reason: str | None = None, category: str | None = None, *, set_aside: bool = False
 ) -> frozenset[str] | None:
-    """Return the reasons that are meant, or None for all.
+    """Return the reasons that meet all conditions, or None for all reasons.
 
-    Args:
-        reason: One of `REASONS`.
-        category: One of `CATEGORIES`.
-        set_aside: Only events that were deferred because tenant or endpoint were disabled.
-
-    Raises:
-        InvalidInputError: `reason_unknown`, `category_unknown`.
+    `set_aside` selects events whose tenant or endpoint was disabled. Raises InvalidInputError:
+    `reason_unknown`, `category_unknown`.
     """
     if reason is not None and reason not in REASONS:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""From a JSON object to a record of `events`: checked as a worker will check it."""
+"""Builds a record of `events` from a JSON object, with the checks of a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hookseal.domain.record import Headers
 from hookseal.errors import InvalidEventError
 
 MEMBERS = ("customer_id", "type", "id", "timestamp", "data")
-# What a document may have besides its event: other members, spelt with escapes, and space.
+# A document may have more bytes than its event: other members, escapes, white space.
 SURPLUS_MAX_BYTES = 8 * 1024
 
 IdSource = Literal["event", "request", "random", "position"]
@@ -33,10 +33,10 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     Attributes:
         customer_id: The tenant; empty for a broadcast.
-        event_id: None = the worker derives it from the position of the record.
-        id_from: Who chose the id: the `event` names it, the `request` implies it, it was
-            drawn by `random`, or there is none but the `position`.
-        more: Headers besides those that follow from the rest.
+        event_id: None = the worker derives it from the record's position.
+        id_from: Origin of the id: a member of the `event`, the `request`, `random`, or the
+            `position` of the record.
+        more: Headers besides those that follow from the other fields.
     """
 
     customer_id: str
@@ -47,7 +47,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether it is for every tenant that subscribes."""
+        """Whether the event is for every tenant that subscribes."""
         return not self.customer_id
 
     @property
@@ -62,7 +62,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> Headers:
-        """The record's headers: a chosen id, so that it is found again, a broadcast's mark."""
+        """The record's headers: a chosen id, to detect duplicates, and the mark of a broadcast."""
         headers: Headers = ()
         if self.has_chosen_id and self.event_id is not None:
             headers = ((EVENT_ID_HEADER, self.event_id.encode()),)
@@ -75,9 +75,9 @@ class NewEventReader(msgspec.Struct, frozen=True):
     """Parses events and fills in missing members.
 
     Attributes:
-        max_bytes: Bytes that a record's value may have.
-        broadcast: Which events are for all tenants: `none`, those that name no customer
-            (`unaddressed`), or `every` one, so that naming a customer is an error.
+        max_bytes: Largest value of a record in bytes.
+        broadcast: Events for all tenants: `none`, those without a customer (`unaddressed`), or
+            `every` one, so that a customer is an error.
     """
 
     max_bytes: int
@@ -90,12 +90,12 @@ class NewEventReader(msgspec.Struct, frozen=True):
     ) -> NewEvent:
         """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?}`.
 
-        Raises:
-            InvalidEventError: As `parse_event`; `member_unknown`, `customer_id_missing`,
-                `customer_id_unexpected`, `type_reserved`.
+        `spare_id` is the id of an event without one, and `spare_from` its origin. Raises
+        InvalidEventError: as `parse_event`, and `member_unknown`, `customer_id_missing`,
+        `customer_id_unexpected`, `type_reserved`.
         """
         if len(text) > self.max_bytes + SURPLUS_MAX_BYTES:
-            # Checked before parsing: brackets need thirty times their size in memory.
+            # Checked before parsing: parsed brackets need thirty times their size in memory.
             raise _too_large(len(text), self.max_bytes)
         document = validate(text)
         if not isinstance(document, dict):
@@ -122,17 +122,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         spare_id: str | None = None,
         spare_from: IdSource = "random",
     ) -> NewEvent:
-        """Return the event in its plain form, its data byte for byte.
-
-        Args:
-            customer_id: Or None, as all that follow.
-            timestamp: RFC 3339.
-            spare_id: As in `read`.
-            spare_from: As in `read`.
-
-        Raises:
-            InvalidEventError: As `read`.
-        """
+        """Return the event in its plain form, its data byte for byte; raises as `read`."""
         whose = self._customer(customer_id)
         if data is None:
             raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
@@ -155,7 +145,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
             if customer_id is not None or self.customer_id is not None:
                 raise InvalidEventError(
                     "customer_id_unexpected",
-                    "A broadcast is for all tenants; give no customer.",
+                    "A broadcast is for all tenants. Remove the customer.",
                     field="customer_id",
                 )
             return ""
@@ -166,16 +156,16 @@ class NewEventReader(msgspec.Struct, frozen=True):
                 return ""
             raise InvalidEventError(
                 "customer_id_missing",
-                "Say whose event it is, by `customer_id` or by --customer.",
+                "Name the customer with `customer_id` or --customer.",
                 field="customer_id",
             )
-        # A number would have a key, but not the one that its sender means.
+        # The text of a number may not be the key that its sender means.
         return check_customer_id(customer_id if isinstance(customer_id, str) else "")
 
 
 def _check_members(document: dict[str, Any]) -> None:
     if unknown := [name for name in document if name not in MEMBERS]:
-        # A misspelt customer_id would else fall back to --customer in silence.
+        # Otherwise a misspelt customer_id silently falls back to --customer.
         raise InvalidEventError(
             "member_unknown", f"An event has only {', '.join(MEMBERS)}.", field=_shown(unknown[0])
         )
@@ -186,7 +176,7 @@ def _shown(name: str) -> str:
 
 
 def _type_member(event_type: object) -> bytes:
-    # Before the cache: 1, True and 1.0 are one key to it, and a list is none.
+    # Before the cache: 1, True and 1.0 are the same key to it, and a list is not hashable.
     return _text_type_member(
         event_type if isinstance(event_type, str) else check_event_type(event_type)
     )
@@ -198,7 +188,7 @@ def _text_type_member(event_type: str) -> bytes:
     if is_reserved(check_event_type(event_type)):
         raise InvalidEventError(
             "type_reserved",
-            "Types that begin with `hookseal.` are hookseal's own; choose another one.",
+            "Event types that begin with `hookseal.` are reserved. Choose another type.",
             field="type",
         )
     return b'{"type":' + orjson.dumps(event_type)

@@ -1,4 +1,4 @@
-"""Events that hookseal sends to a tenant itself: a changed key, a test."""
+"""Events that hookseal itself sends to a tenant: a changed key, a test."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ TEST = "hookseal.test"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An event of hookseal's own, ready for `events`.
-
-    Attributes:
-        event_id: The same for each notice about the same change.
-    """
+    """An event of hookseal's own, ready for `events`. Its id is the same for the same change."""
 
     customer_id: str
     event_id: str
@@ -36,15 +32,10 @@ class Notice:
 
 
 def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -> Notice | None:
-    """Return the notice that the active public key changed, or None if it did not.
+    """Return the notice that the applied command changed the active public key, or None.
 
-    It is encrypted to the previous key, so that an attacker who replaced the key cannot hide
-    the change from its owner.
-
-    Args:
-        command: The applied command.
-        before: The tenant that the command met; the same as `after` if it was applied
-            before.
+    It is encrypted to the previous key, so that an attacker who replaced the key cannot hide the
+    change from its owner. `before` equals `after` if the command had been applied earlier.
     """
     if before is None or after is None or after.result_of(command.id) != "ok":
         return None
@@ -70,12 +61,12 @@ def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -
 
 
 def endpoint_test(customer_id: str, endpoint_id: str, event_id: str) -> Notice:
-    """Return an event with which a tenant tries an endpoint; only this one gets it."""
+    """Return a test event for this endpoint only."""
     return _notice(
         customer_id,
         TEST,
         event_id,
-        {"message": "This is a test; it was asked for at the API."},
+        {"message": "This is a test event, requested at the API."},
         ((ENDPOINT_ID_HEADER, endpoint_id.encode()),),
     )
 
@@ -83,8 +74,8 @@ def endpoint_test(customer_id: str, endpoint_id: str, event_id: str) -> Notice:
 def _before(tenant: Tenant, kid: str) -> PublicKey | None:
     """Return the key that was added before this one."""
     kids = [key.kid for key in tenant.public_keys]
-    place = kids.index(kid) if kid in kids else 0
-    return tenant.public_keys[place - 1] if place else None
+    index = kids.index(kid) if kid in kids else 0
+    return tenant.public_keys[index - 1] if index else None
 
 
 def _notice(

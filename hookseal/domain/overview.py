@@ -15,12 +15,7 @@ _ACCEPTED = "accepted"
 
 
 class PartitionState(NamedTuple):
-    """One partition within the window.
-
-    Attributes:
-        partition: Counted from 0.
-        held: The latest attempts of deliveries that are in backoff, the oldest first.
-    """
+    """One partition within the window; `held` is the latest attempt of deliveries in backoff."""
 
     partition: int
     attempts: int
@@ -29,11 +24,11 @@ class PartitionState(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """All of them.
+    """Statistics of the window.
 
     Attributes:
-        seconds: Attempts that were accepted and that were not, by Unix second.
-        p50_us: Microseconds of an attempt that was accepted; None without one.
+        seconds: Accepted and failed attempts, by Unix second.
+        p50_us: Microseconds of an accepted attempt; None without one.
     """
 
     seconds: dict[int, tuple[int, int]]
@@ -43,11 +38,7 @@ class Overview(NamedTuple):
 
 
 def overview_of(attempts: Iterable[Attempted]) -> Overview:
-    """Return the statistics.
-
-    Args:
-        attempts: Of the window; in their order within a partition.
-    """
+    """Return the statistics of the window's attempts, which are in order within a partition."""
     accepted: Counter[int] = Counter()
     failed: Counter[int] = Counter()
     durations: list[int] = []
@@ -58,7 +49,7 @@ def overview_of(attempts: Iterable[Attempted]) -> Overview:
         totals[one.partition] += 1
         waiting = last.setdefault(one.partition, {})
         delivery = (one.endpoint_id, one.event_id)
-        # Behind those that were there: in the order in which they came to where they are.
+        # Removed first, so that it goes behind the others: the dict keeps the order of attempts.
         waiting.pop(delivery, None)
         if one.code == _ACCEPTED:
             accepted[one.at_ms // 1000] += 1
