@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc import jwk
 
+from hookseal.seal.encrypt import Randomness
 from hookseal.seal.keys import load_public_key, parse_public_key
 from hookseal.seal.request import seal_request
 
@@ -49,7 +50,7 @@ def b64u_decode(text: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class FixedRandomness:
+class FixedRandomness(Randomness):
     """Hands out what a vector names; `cek` and `ephemeral` exclude each other."""
 
     iv: bytes

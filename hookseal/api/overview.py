@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hookseal.api.letter_schemas import DeliveryOut
 from hookseal.api.operations import Access, Operation, Reply
-from hookseal.domain.overview import overview_of
+from hookseal.domain.letter import overview_of
 from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ SCOPES = ("events:write", "endpoints:write", "keys:write", "deliveries:read", "r
 
 
 class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One live key; a revoked one is gone from the table.
+    """A valid key; a revoked one is no longer in the table.
 
     Attributes:
-        id: The part of the key that is no secret, by which it is found.
+        id: The public part of the key, by which it is found.
         digest: base64url of HMAC-SHA256 over the whole key under a pepper.
+        pepper: Version of the pepper.
         scopes: In the order of `SCOPES`.
         created_at: Unix seconds.
     """
@@ -30,10 +31,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes in the order of `SCOPES`, each once.
-
-    Raises InvalidCommandError: `scopes_invalid`, for none at all and for unknown ones.
-    """
+    """Return the scopes in order, or raise InvalidCommandError: `scopes_invalid`."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise InvalidCommandError(
             "scopes_invalid", f"Give one or more of {', '.join(SCOPES)}.", field="scopes"

@@ -1,4 +1,4 @@
-"""Which custom headers a tenant may have sent along with its deliveries."""
+"""Custom headers of an endpoint: which names and values are allowed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 _RESERVED = frozenset(
     {
-        # Where one message ends and the next begins; a second opinion is smuggling
-        # (RFC 9112 section 11.2).
+        # Message framing: a second value allows request smuggling (RFC 9112 section 11.2).
         "connection",
         "expect",
         "http2-settings",
@@ -47,15 +46,10 @@ _RESERVED_PREFIXES = ("content-", "hookseal-", "proxy-", "webhook-", "x-forwarde
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers as they will be sent, if all may be sent.
+    """Return the headers as they are sent, without space around values (RFC 9110 section 5.5).
 
-    Names keep their spelling; space around a value is dropped, since it is not part of
-    the value (RFC 9110 section 5.5).
-
-    Raises:
-        InvalidHeaderError: `headers_too_many`, `header_name`, `header_too_long`,
-            `header_reserved`, `header_value`. No message holds a value: it may be a
-            secret.
+    Raises InvalidHeaderError: `headers_too_many`, `header_name`, `header_too_long`,
+    `header_reserved`, `header_value`. No message holds a value: it may be a secret.
     """
     if len(headers) > HEADERS_MAX:
         raise InvalidHeaderError(
@@ -67,7 +61,9 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         _check_name(name)
         if name.lower() in seen:
             raise InvalidHeaderError(
-                "header_name", f"Give {name} once: case makes no difference.", field=_FIELD
+                "header_name",
+                f"{name} is given twice. Header names are case-insensitive.",
+                field=_FIELD,
             )
         seen.add(name.lower())
         checked[name] = _checked_value(name, value)
@@ -82,14 +78,14 @@ def _check_name(name: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise InvalidHeaderError(
             "header_name",
-            "Build a name of letters, digits and hyphens, without a space or a colon.",
+            "A header name has letters, digits and hyphens, no space and no colon.",
             field=_FIELD,
         )
     # Gateways of the CGI kind read an underscore as a hyphen.
     plain = name.lower().replace("_", "-")
     if plain in _RESERVED or plain.startswith(_RESERVED_PREFIXES):
         raise InvalidHeaderError(
-            "header_reserved", f"{name} is set by the sender; choose another name.", field=_FIELD
+            "header_reserved", f"{name} is set by the sender. Choose another name.", field=_FIELD
         )
 
 
@@ -97,7 +93,7 @@ def _checked_value(name: str, value: str) -> str:
     if not _VALUE.fullmatch(value):
         raise InvalidHeaderError(
             "header_value",
-            f"Keep to printable ASCII and tabs in the value of {name}.",
+            f"The value of {name} has characters other than printable ASCII and tabs.",
             field=_FIELD,
         )
     trimmed = value.strip(" \t")

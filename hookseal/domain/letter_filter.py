@@ -64,10 +64,7 @@ def reasons_of(
 
 
 def parse_moment(text: str, *, field: str) -> int:
-    """Return milliseconds since the Unix epoch of RFC 3339, or of a day, in UTC.
-
-    Raises InvalidInputError: `time_invalid`.
-    """
+    """Return Unix ms of RFC 3339 or of a UTC day, or raise InvalidInputError: `time_invalid`."""
     if _MOMENT.fullmatch(text):
         try:
             moment = datetime.fromisoformat(text.upper())

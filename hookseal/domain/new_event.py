@@ -166,13 +166,10 @@ class NewEventReader(msgspec.Struct, frozen=True):
 def _check_members(document: dict[str, Any]) -> None:
     if unknown := [name for name in document if name not in MEMBERS]:
         # Otherwise a misspelt customer_id silently falls back to --customer.
+        shown = "".join(letter if letter.isprintable() else "?" for letter in unknown[0][:100])
         raise InvalidEventError(
-            "member_unknown", f"An event has only {', '.join(MEMBERS)}.", field=_shown(unknown[0])
+            "member_unknown", f"An event has only {', '.join(MEMBERS)}.", field=shown
         )
-
-
-def _shown(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name[:100])
 
 
 def _type_member(event_type: object) -> bytes:

@@ -8,13 +8,12 @@ from typing import Literal
 import msgspec
 
 Why = Literal["exhausted", "behind"]
-"""`exhausted`: one event after the other was given up. `behind`: more events waited for
-the endpoint than a lane holds."""
+"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full."""
 
 _INTERNAL_SERVER_ERROR = 500
 _CLIENT_ERRORS = range(400, 500)
-# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about who asks, where, or how often,
-# and not about what was sent.
+# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about the sender, the target or the rate, not
+# about the content.
 _OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
 
 
@@ -23,11 +22,10 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         since: Unix seconds.
-        why: See `Why`.
-        owner: The worker that may end it: a name that is new with each assignment, so that
-            a worker that was frozen loses the right.
-        letters_from: Offset on `dead-letters`, in the tenant's partition. No deferred event
-            is left below it.
+        owner: The worker that may end it. The name changes with each assignment, so that a worker
+            that was frozen loses the right.
+        letters_from: Offset on `dead-letters`, in the tenant's partition, below which no deferred
+            event is left.
         resume_asked_at: Unix seconds of the request to resume; None = no request.
     """
 
@@ -47,18 +45,11 @@ class Blame(Enum):
 
 
 def blame(status: int | None) -> Blame:
-    """Judge a failed attempt at a deferred event.
+    """Judge a failed attempt to deliver a deferred event, by its HTTP status (None = no response).
 
-    An outage must never exhaust an event. An event that the receiver refuses for its content
-    must not block the events behind it.
-
-    Args:
-        status: HTTP status; None = no answer came.
-
-    Returns:
-        `EVENT` for client errors that speak of the content; `UNCLEAR` for 500, which a
-        receiver answers when it trips over an event as well as when it is broken;
-        `RECEIVER` for everything else.
+    An outage must never exhaust an event. An event that the receiver refuses for its content must
+    not block the events behind it. So client errors about the content blame the `EVENT`. 500 is
+    `UNCLEAR`: receivers answer it for a bad event and for an outage.
     """
     if status == _INTERNAL_SERVER_ERROR:
         return Blame.UNCLEAR

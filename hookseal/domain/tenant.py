@@ -55,6 +55,9 @@ class PublicKey(msgspec.Struct, frozen=True):
     jwk: dict[str, str]
     state: Literal["active", "retiring"] = "active"
 
+    def __repr__(self) -> str:
+        return f"PublicKey(kid={self.kid!r}, alg={self.alg!r}, state={self.state!r})"
+
     def jwk_json(self) -> bytes:
         """Return the key as canonical JSON; equal keys give equal bytes."""
         return orjson.dumps(self.jwk, option=orjson.OPT_SORT_KEYS)

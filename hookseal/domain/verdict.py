@@ -17,23 +17,23 @@ _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Verdict(Enum):
-    """What to do next."""
+    """The next step of a delivery."""
 
     ACCEPTED = "accepted"
     RETRY = "retry"
     GONE = "gone"
     PERMANENT = "hopeless"
     SKIPPED = "skipped"
-    """No attempt was made: the endpoint has none at present, or is disabled or suspended."""
+    """No attempt was made: the endpoint was removed, disabled or suspended."""
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict with its code.
 
     Attributes:
-        code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of
-            the error that kept an answer from coming.
-        wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
+        code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of the error
+            instead of a response.
+        wait_s: Seconds of `Retry-After`, clamped; 0 without one.
     """
 
     verdict: Verdict
@@ -45,7 +45,7 @@ _ACCEPTED = Judgement(Verdict.ACCEPTED, "accepted")
 
 
 def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> Judgement:
-    """Judge an answer.
+    """Judge a response.
 
     Args:
         retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
@@ -66,14 +66,10 @@ def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> 
 
 
 def retry_after_s(header: str, *, now: float) -> float:
-    """Return the seconds a `Retry-After` header asks for (RFC 9110 section 10.2.3).
+    """Return the seconds of a `Retry-After` header (RFC 9110 section 10.2.3).
 
-    Args:
-        header: `120` or an HTTP date.
-        now: Unix seconds.
-
-    Returns:
-        Seconds, never negative; 0 for a header that is neither.
+    The header is `120` or an HTTP date, compared with `now` in Unix seconds. The result is never
+    negative, and 0 for an invalid header.
     """
     text = header.strip()
     if _DELAY_SECONDS.fullmatch(text):

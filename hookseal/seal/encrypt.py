@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -39,42 +39,29 @@ _SHA256 = hashes.SHA256()
 _OAEP = padding.OAEP(padding.MGF1(_SHA256), _SHA256, None)
 
 
-class Randomness(Protocol):
-    """Everything random in an encrypted body, except the seed of RSA-OAEP.
+class Randomness:
+    """The kernel's generator, and OpenSSL's, which reseeds after a fork. Test vectors override it.
 
-    That seed (RFC 8017 section 7.1.1, step 2d) is drawn inside OpenSSL, and `cryptography` does not
-    let the caller supply it.
+    The seed of RSA-OAEP (RFC 8017 section 7.1.1, step 2d) is drawn inside OpenSSL, and
+    `cryptography` does not let the caller supply it.
     """
-
-    def octets(self, count: int) -> bytes:
-        """Return this many random bytes."""
-        ...
-
-    def p256(self) -> ec.EllipticCurvePrivateKey:
-        """Return a new private key on P-256."""
-        ...
-
-    def x25519(self) -> X25519PrivateKey:
-        """Return a new X25519 private key."""
-        ...
-
-
-class _OperatingSystem:
-    """The kernel's generator, and OpenSSL's, which reseeds after a fork."""
 
     __slots__ = ()
 
     def octets(self, count: int) -> bytes:
+        """Return this many random bytes."""
         return os.urandom(count)
 
     def p256(self) -> ec.EllipticCurvePrivateKey:
+        """Return a new private key on P-256."""
         return ec.generate_private_key(_P256)
 
     def x25519(self) -> X25519PrivateKey:
+        """Return a new X25519 private key."""
         return X25519PrivateKey.generate()
 
 
-OS: Randomness = _OperatingSystem()
+OS = Randomness()
 
 
 class _Recipient(NamedTuple):

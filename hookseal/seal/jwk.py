@@ -55,6 +55,11 @@ def private_key_submitted() -> InvalidKeyError:
     )
 
 
+def not_for_encryption(name: str) -> InvalidKeyError:
+    """Return the refusal of a signing key."""
+    return refusal("key_not_for_encryption", f"{name} signs; send an X25519, P-256 or RSA key.")
+
+
 def rsa_key(n: int, e: int) -> PublicKey:
     """Return the RSA key of modulus `n` and public exponent `e`, or raise InvalidKeyError."""
     bits = n.bit_length()
@@ -81,12 +86,13 @@ def p256_key(point: bytes) -> PublicKey:
     Raises InvalidKeyError for infinity and for a point that is not on the curve.
     """
     try:
-        numbers = ec.EllipticCurvePublicKey.from_encoded_point(
-            ec.SECP256R1(), point
-        ).public_numbers()
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
         raise refusal("key_invalid", "The coordinates are not a point of P-256.") from None
-    x, y = (base64url.encode(v.to_bytes(_COORDINATE_BYTES)) for v in (numbers.x, numbers.y))
+    numbers = key.public_numbers()
+    x, y = (
+        base64url.encode(number.to_bytes(_COORDINATE_BYTES)) for number in (numbers.x, numbers.y)
+    )
     return _public_jwk("ECDH-ES", kty="EC", crv="P-256", x=x, y=y)
 
 
@@ -104,9 +110,7 @@ def read_jwk(text: bytes) -> PublicKey:
     except orjson.JSONDecodeError:
         if _PRIVATE_IN_TEXT.search(text):
             raise private_key_submitted() from None
-        raise refusal(
-            "key_format", "This looks like a JWK but is not valid JSON. Send the whole JWK."
-        ) from None
+        raise refusal("key_format", "This JWK is not valid JSON. Send all of it.") from None
     if any(_is_private(value) for value in _objects(document)):
         raise private_key_submitted()
     if not isinstance(document, dict) or "keys" in document:
@@ -153,9 +157,7 @@ def _kind(jwk: dict[str, Any]) -> _Kind:
             "This is a symmetric key. It was not stored. Send an RSA, P-256 or X25519 public key.",
         )
     if kty == "OKP" and crv in ("Ed25519", "Ed448"):
-        raise refusal(
-            "key_not_for_encryption", f"{crv} signs; send an X25519, P-256 or RSA key instead."
-        )
+        raise not_for_encryption(crv)
     kind = _KINDS.get((kty, crv if isinstance(crv, str) else None))
     if kind is None:
         raise refusal("key_unsupported", "Send an RSA, P-256 or X25519 public key.")
@@ -164,20 +166,13 @@ def _kind(jwk: dict[str, Any]) -> _Kind:
 
 def _check_purpose(jwk: Mapping[str, Any], alg: str) -> None:
     if jwk.get("use", "enc") != "enc":
-        raise refusal(
-            "key_not_for_encryption", 'The key\'s "use" must be "enc" (RFC 7517 section 4.2).'
-        )
+        raise refusal("key_not_for_encryption", '"use" must be "enc" (RFC 7517 section 4.2).')
     # WebCrypto exports the public key of an ECDH pair with an empty list.
     operations = jwk.get("key_ops") or ["encrypt"]
     if not isinstance(operations, list) or not any(
-        operation in _ENCRYPTING_OPERATIONS
-        for operation in operations
-        if isinstance(operation, str)
+        isinstance(each, str) and each in _ENCRYPTING_OPERATIONS for each in operations
     ):
-        raise refusal(
-            "key_not_for_encryption",
-            'The key\'s "key_ops" allow no encryption (RFC 7517 section 4.3).',
-        )
+        raise refusal("key_not_for_encryption", '"key_ops" do not allow encryption.')
     bound_to = jwk.get("alg", alg)
     if bound_to == alg:
         return
@@ -207,19 +202,14 @@ def _octets(jwk: Mapping[str, Any], name: str) -> bytes:
             return base64url.decode(value)
     except ValueError:
         pass
-    raise refusal(
-        "key_invalid", f'"{name}" must be base64url without padding (RFC 7515 section 2).'
-    )
+    raise refusal("key_invalid", f'"{name}" must be base64url without padding (RFC 7515).')
 
 
 def _uint(jwk: Mapping[str, Any], name: str) -> int:
     octets = _octets(jwk, name)
     # A second spelling would give the key a second thumbprint.
     if not octets or (octets[0] == 0 and octets != b"\x00"):
-        raise refusal(
-            "key_invalid",
-            f'"{name}" must not begin with a zero byte (RFC 7518 section 2, Base64urlUInt).',
-        )
+        raise refusal("key_invalid", f'"{name}" must not begin with a zero byte (RFC 7518).')
     return int.from_bytes(octets)
 
 

@@ -10,7 +10,14 @@ import pybase64
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-from hookseal.seal.jwk import p256_key, private_key_submitted, refusal, rsa_key, x25519_key
+from hookseal.seal.jwk import (
+    not_for_encryption,
+    p256_key,
+    private_key_submitted,
+    refusal,
+    rsa_key,
+    x25519_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,13 +142,9 @@ def _p256(parameters: Sequence[asn1.TLV], key: bytes) -> PublicKey:
         (parameter,) = parameters
         curve = parameter.parse(ObjectIdentifier).dotted_string
     except ValueError:
-        raise refusal(
-            "key_unsupported", "Name the curve instead of describing it: P-256 or X25519."
-        ) from None
+        raise refusal("key_unsupported", "Name the curve instead of describing it.") from None
     if curve != _P256:
-        raise refusal(
-            "key_unsupported", "Of the elliptic curves, only P-256 and X25519 are supported."
-        )
+        raise refusal("key_unsupported", "The only elliptic curves are P-256 and X25519.")
     return p256_key(key)
 
 
@@ -194,16 +197,10 @@ def _damaged(text: bytes) -> InvalidKeyError:
 
 def _other_block(label: bytes) -> InvalidKeyError:
     if label in _CERTIFICATES:
-        return refusal(
-            "key_is_certificate",
-            "This is a certificate; send the public key: "
-            "`openssl x509 -pubkey -noout -in certificate.pem`.",
-        )
+        hint = "This is a certificate; use `openssl x509 -pubkey -noout -in certificate.pem`."
+        return refusal("key_is_certificate", hint)
     if label in _REQUESTS:
-        hint = (
-            "This is a certificate request; send the public key: "
-            "`openssl req -pubkey -noout -in request.pem`."
-        )
+        hint = "This is a certificate request; use `openssl req -pubkey -noout -in request.pem`."
     elif label.startswith(b"PGP "):
         hint = "This is a PGP key; send an RSA, P-256 or X25519 key as PEM or JWK."
     elif label == b"RSA PUBLIC KEY":
@@ -216,14 +213,9 @@ def _other_block(label: bytes) -> InvalidKeyError:
 def _other_kind(oid: str) -> InvalidKeyError:
     name = _SIGNING.get(oid)
     if name is not None:
-        return refusal(
-            "key_not_for_encryption", f"{name} signs; send an X25519, P-256 or RSA key instead."
-        )
+        return not_for_encryption(name)
     if oid == _RSAES_OAEP:
-        return refusal(
-            "key_unsupported",
-            "The key is marked for RSAES-OAEP; send it as a plain RSA key (rsaEncryption).",
-        )
+        return refusal("key_unsupported", "Send the RSAES-OAEP key as plain RSA (rsaEncryption).")
     return refusal("key_unsupported", "Send an RSA, P-256 or X25519 public key.")
 
 
