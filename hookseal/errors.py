@@ -128,7 +128,7 @@ class LocalResourceError(HooksealError):
     def __init__(self, resource: str) -> None:
         super().__init__(
             "resource_exhausted",
-            f"This process has no `{resource}` left. Raise the limit of this resource.",
+            f"This process has no `{resource}` left. Raise the limit.",
         )
         self.resource = resource
 

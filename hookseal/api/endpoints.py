@@ -36,7 +36,7 @@ from hookseal.domain.endpoint import (
     check_retry_delays,
 )
 from hookseal.domain.endpoint_headers import check_headers
-from hookseal.domain.notice import endpoint_test
+from hookseal.domain.new_event import endpoint_test
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hookseal.api.operations import Operation, Reply
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import ApiKeyCreate, ApiKeyCreated, Keys, PublicKeyCreate, PublicKeyOut
 from hookseal.api.serializers import shown_key
-from hookseal.domain.api_key import SCOPES, check_scopes
 from hookseal.domain.command import AddApiKey, AddPublicKey, RemoveApiKey, RemovePublicKey
+from hookseal.domain.tenant import SCOPES, check_scopes
 from hookseal.errors import ConflictError
 from hookseal.seal.keys import parse_public_key
 

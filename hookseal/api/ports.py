@@ -17,8 +17,7 @@ if TYPE_CHECKING:
         ReplayPlan,
     )
     from hookseal.domain.letter_filter import LetterFilter, Order
-    from hookseal.domain.new_event import NewEvent
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError

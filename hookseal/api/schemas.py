@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hookseal.domain.api_key import SCOPES
 from hookseal.domain.endpoint import (
     CONCURRENCY_MAX,
     ENDPOINT_ID,
@@ -20,6 +19,7 @@ from hookseal.domain.endpoint import (
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
 from hookseal.domain.event import CUSTOMER_ID_MAX
+from hookseal.domain.tenant import SCOPES
 
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 1000

@@ -18,9 +18,9 @@ from hookseal.api.schemas import (
     TenantUpdate,
 )
 from hookseal.api.serializers import shown_tenant, summary_of
-from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.tenant import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.endpoint import Why
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Why
     from hookseal.domain.tenant import Tenant
 
 __all__ = [

@@ -37,13 +37,9 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How a delivery ended.
+    """How a delivery ended: accepted, or dead-lettered with the reason `code`.
 
-    Attributes:
-        accepted: Otherwise the event is dead-lettered.
-        code: `accepted`, or the reason of the dead letter.
-        status: The last HTTP status, if any.
-        first_attempt_at: Unix seconds of the first attempt, if any.
+    `status` is the last HTTP status, and `first_attempt_at` is in Unix seconds, if there were any.
     """
 
     accepted: bool
@@ -59,7 +55,6 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):
 
     Attributes:
         at: Unix seconds at which it ended.
-        attempt: `Attempt.number`; code, status, duration_s and kid are those of `Attempt`, too.
         worker: The process, `host:pid`.
     """
 

@@ -36,10 +36,7 @@ class Backoff:
     def delay_after(self, attempt: int, *, draw: float, at_least_s: float = 0.0) -> float:
         """Return the seconds to wait after a failed attempt; ValueError if attempt < 1.
 
-        Args:
-            attempt: Counted from 1.
-            draw: A uniform draw from [0, 1].
-            at_least_s: The receiver's `Retry-After`, already clamped.
+        `draw` is uniform from [0, 1], `at_least_s` the receiver's `Retry-After`, already clamped.
         """
         return max(at_least_s, self._planned(attempt) * (1 + self.jitter * (2 * draw - 1)))
 

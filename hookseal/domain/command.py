@@ -6,12 +6,11 @@ same tenants table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
-from hookseal.domain.api_key import API_KEYS_MAX, ApiKey, check_scopes
 from hookseal.domain.conflicts import (
     ENDPOINTS_MAX,
     PUBLIC_KEYS_MAX,
@@ -22,24 +21,25 @@ from hookseal.domain.conflicts import (
 from hookseal.domain.endpoint import (
     Endpoint,
     EndpointLimits,
+    Suspension,
+    Why,
     check_event_types,
     check_limits,
     check_retry_delays,
 )
 from hookseal.domain.event import check_customer_id
-from hookseal.domain.suspension import Suspension, Why
 from hookseal.domain.tenant import (
+    API_KEYS_MAX,
     DOCUMENT_HARD_MAX_BYTES,
     DOCUMENT_MAX_BYTES,
+    ApiKey,
     CommandResult,
     PublicKey,
     Tenant,
+    check_scopes,
     document_bytes,
 )
 from hookseal.errors import HooksealError, InvalidCommandError
-
-if TYPE_CHECKING:
-    from hookseal.errors import ConflictError
 
 COMMAND_VERSION = 1
 # A tenant remembers both for its latest commands, so their size counts: see `RECENT_MAX_BYTES`.
@@ -211,12 +211,7 @@ class _EndpointCommand(_Command, frozen=True):
 
 
 class ChangeEndpoint(_EndpointCommand, frozen=True, tag="endpoint.change"):
-    """Change the given members, keep the others.
-
-    Attributes:
-        operators_schedule: Use the operator's retry policy again.
-        limits: Replace all limits of the endpoint.
-    """
+    """Change the given members; `operators_schedule` restores the operator's retry policy."""
 
     url: str | None = None
     event_types: tuple[str, ...] | None = None
@@ -259,19 +254,12 @@ class RotateSecret(_EndpointCommand, frozen=True, tag="endpoint.rotate_secret"):
     overlap_s: float = 86_400.0
 
     def change_endpoint(self, endpoint: Endpoint) -> Endpoint:
-        return replace(
-            endpoint,
-            secret_version=endpoint.secret_version + 1,
-            previous_secret_until=self.at + self.overlap_s,
-        )
+        version, until = endpoint.secret_version + 1, self.at + self.overlap_s
+        return replace(endpoint, secret_version=version, previous_secret_until=until)
 
 
 class SuspendEndpoint(_EndpointCommand, frozen=True, tag="endpoint.suspend"):
-    """Defer the endpoint's events from now on.
-
-    Attributes:
-        letters_from: End of `dead-letters` before the first event was deferred.
-    """
+    """Defer the endpoint's events from now on, to `dead-letters` from offset `letters_from`."""
 
     why: Why
     owner: str
@@ -371,14 +359,12 @@ def decode(text: bytes) -> Command:
         command = _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # Only the class: the text of the error can contain the refused value.
-        raise InvalidCommandError(
-            "command_invalid", f"Not a command: {type(error).__name__}."
-        ) from None
+        raise InvalidCommandError("command_invalid", f"Invalid: {type(error).__name__}.") from None
     if command.v != COMMAND_VERSION:
-        raise InvalidCommandError(
-            "command_version",
-            f"The command has version {command.v}; this release reads {COMMAND_VERSION}. Upgrade.",
+        hint = (
+            f"The command has version {command.v}; this release reads {COMMAND_VERSION}. Upgrade."
         )
+        raise InvalidCommandError("command_version", hint)
     return command
 
 
@@ -419,15 +405,11 @@ def command_result(tenant: Tenant | None, command: Command) -> Tenant | None:
         raise conflict("unknown_tenant", field=command.customer_id)
     if result.fingerprint != command.fingerprint:
         raise conflict("idempotency_key_reused")
+    if result.code == TENANT_TOO_LARGE:
+        raise too_large(tenant)
     if result.code != "ok":
-        raise _refusal(tenant, result.code)
+        raise conflict(result.code, field=command.customer_id)
     return tenant
-
-
-def _refusal(tenant: Tenant, code: str) -> ConflictError:
-    if code == TENANT_TOO_LARGE:
-        return too_large(tenant)
-    return conflict(code, field=tenant.customer_id)
 
 
 def _change(tenant: Tenant | None, command: Command) -> Tenant | None:

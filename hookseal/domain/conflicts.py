@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookseal.domain.api_key import API_KEYS_MAX
-from hookseal.domain.tenant import DOCUMENT_MAX_BYTES, document_bytes, largest_endpoint
+from hookseal.domain.tenant import (
+    API_KEYS_MAX,
+    DOCUMENT_MAX_BYTES,
+    document_bytes,
+    largest_endpoint,
+)
 from hookseal.errors import ConflictError
 
 if TYPE_CHECKING:

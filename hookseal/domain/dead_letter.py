@@ -104,12 +104,9 @@ class DeadLetter:
         record: The record of the event, whose bytes and headers are kept untouched.
         reason: A stable code, one of `REASONS`.
         error: One line for a person; no secret, no internal address.
-        event_id: The event's own or derived id.
-        failed_at: Unix seconds.
+        failed_at: Unix seconds, as `first_attempt_at`.
         key: The customer id as bytes, of the tenant for a broadcast.
-        endpoint_id: The endpoint of the delivery, if one was chosen.
         status: The last HTTP status, if any.
-        first_attempt_at: Unix seconds of the first attempt, if any.
     """
 
     record: Record

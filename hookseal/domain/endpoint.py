@@ -1,4 +1,4 @@
-"""A webhook URL of a tenant: its subscription, limits and state."""
+"""A webhook URL of a tenant: its subscription, limits and suspension."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from hookseal.domain.suspension import Suspension
 from hookseal.errors import InvalidCommandError
+
+Why = Literal["exhausted", "behind"]
+"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full."""
 
 ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
 RETRY_DELAYS_MAX = 50
@@ -39,6 +41,25 @@ class EndpointLimits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     concurrency: int | None = None
     rate_per_s: float | None = None
     timeout_s: float | None = None
+
+
+class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The suspension in the tenants table.
+
+    Attributes:
+        since: Unix seconds.
+        owner: The worker that may end it. The name changes with each assignment, so that a worker
+            that was frozen loses the right.
+        letters_from: Offset on `dead-letters`, in the tenant's partition, below which no deferred
+            event is left.
+        resume_asked_at: Unix seconds of the request to resume; None = no request.
+    """
+
+    since: float
+    why: Why
+    owner: str
+    letters_from: int
+    resume_asked_at: float | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,7 +125,7 @@ def check_endpoint_id(text: str) -> str:
     if not _ENDPOINT_ID.fullmatch(text):
         raise InvalidCommandError(
             "endpoint_id_invalid",
-            "An endpoint id has 1 to 64 letters, digits, hyphens and underscores.",
+            "Use 1 to 64 letters, digits, hyphens and underscores.",
             field="id",
         )
     return text

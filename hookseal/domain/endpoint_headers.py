@@ -14,7 +14,6 @@ HEADERS_MAX = 20
 NAME_MAX = 128
 VALUE_MAX = 1024
 
-_FIELD = "headers"
 # RFC 9110 section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5, without the obsolete bytes above ASCII: servers differ on them.
@@ -52,55 +51,39 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     `header_reserved`, `header_value`. No message holds a value: it may be a secret.
     """
     if len(headers) > HEADERS_MAX:
-        raise InvalidHeaderError(
-            "headers_too_many", f"Give at most {HEADERS_MAX} headers.", field=_FIELD
-        )
+        raise _refusal("headers_too_many", f"Give at most {HEADERS_MAX} headers.")
     checked: dict[str, str] = {}
     seen: set[str] = set()
     for name, value in headers.items():
         _check_name(name)
         if name.lower() in seen:
-            raise InvalidHeaderError(
-                "header_name",
-                f"{name} is given twice. Header names are case-insensitive.",
-                field=_FIELD,
+            raise _refusal(
+                "header_name", f"{name} is given twice. Header names are case-insensitive."
             )
         seen.add(name.lower())
         checked[name] = _checked_value(name, value)
     return checked
 
 
+def _refusal(code: str, message: str) -> InvalidHeaderError:
+    return InvalidHeaderError(code, message, field="headers")
+
+
 def _check_name(name: str) -> None:
     if len(name) > NAME_MAX:
-        raise InvalidHeaderError(
-            "header_too_long", f"Shorten the name to {NAME_MAX} characters.", field=_FIELD
-        )
+        raise _refusal("header_too_long", f"Shorten the name to {NAME_MAX} characters.")
     if not _TOKEN.fullmatch(name):
-        raise InvalidHeaderError(
-            "header_name",
-            "A header name has letters, digits and hyphens, no space and no colon.",
-            field=_FIELD,
-        )
+        raise _refusal("header_name", "A header name has letters, digits and hyphens only.")
     # Gateways of the CGI kind read an underscore as a hyphen.
     plain = name.lower().replace("_", "-")
     if plain in _RESERVED or plain.startswith(_RESERVED_PREFIXES):
-        raise InvalidHeaderError(
-            "header_reserved", f"{name} is set by the sender. Choose another name.", field=_FIELD
-        )
+        raise _refusal("header_reserved", f"{name} is set by the sender. Choose another name.")
 
 
 def _checked_value(name: str, value: str) -> str:
     if not _VALUE.fullmatch(value):
-        raise InvalidHeaderError(
-            "header_value",
-            f"The value of {name} has characters other than printable ASCII and tabs.",
-            field=_FIELD,
-        )
+        raise _refusal("header_value", f"The value of {name} must be printable ASCII and tabs.")
     trimmed = value.strip(" \t")
     if len(trimmed) > VALUE_MAX:
-        raise InvalidHeaderError(
-            "header_too_long",
-            f"Shorten the value of {name} to {VALUE_MAX} characters.",
-            field=_FIELD,
-        )
+        raise _refusal("header_too_long", f"Shorten the value of {name} to {VALUE_MAX} characters.")
     return trimmed

@@ -59,15 +59,10 @@ def check_url(
 ) -> str:
     """Return the canonical form of an endpoint's URL. The canonical form is a fixed point.
 
-    Args:
-        allow_http: Accept `http://`, for development.
-        allow_ports: Ranges of ports allowed besides 443 and 8443, ends included.
-        own_hosts: Our own host names, in lower case and without a final dot; a delivery to
-            them would be a loop.
+    `allow_ports` are ranges besides 443 and 8443, ends included. `own_hosts`, in lower case without
+    a final dot, are refused: a delivery to them would be a loop.
 
-    Raises InvalidUrlError: `url_empty`, `url_too_long`, `url_bad_char`, `url_malformed`,
-    `url_not_absolute`, `url_scheme`, `url_userinfo`, `url_fragment`, `url_host`, `url_ip_form`,
-    `url_ip_blocked`, `url_self`, `url_host_unqualified`, `url_host_reserved`, `url_port`.
+    Raises InvalidUrlError with a code for each check, `url_*`.
     """
     _check_text(raw)
     authority = _authority_of(raw, allow_http=allow_http)
@@ -115,11 +110,11 @@ def _check_text(raw: str) -> None:
             f"Remove or percent-encode U+{ord(bad.group()):04X} at position {bad.start() + 1}.",
         )
     if not raw.isascii():
-        for position, character in enumerate(raw, start=1):
-            if unicodedata.category(character) in _INVISIBLE:
+        for position, sign in enumerate(raw, start=1):
+            if unicodedata.category(sign) in _INVISIBLE:
                 raise _refusal(
                     "url_malformed",
-                    f"Remove the invisible U+{ord(character):04X} at position {position}.",
+                    f"Remove the invisible U+{ord(sign):04X} at position {position}.",
                 )
 
 

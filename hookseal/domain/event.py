@@ -120,8 +120,7 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
     is_sealed = last_header(record.headers, SEALED_HEADER) is not None
     if len(value) > (_sealed_size(max_bytes) if is_sealed else max_bytes):
         raise InvalidEventError(
-            "payload_too_large",
-            f"The value has {len(value)} bytes; at most {max_bytes} are allowed.",
+            "payload_too_large", f"The value has {len(value)} bytes; the limit is {max_bytes}."
         )
     if is_sealed:
         return _sealed(record, value, customer_id)
@@ -138,8 +137,7 @@ def _check_headers(record: Record) -> None:
     if last_header(record.headers, TRUNCATED_HEADER) is not None:
         # A part of a value may be valid JSON, such as a number with fewer digits.
         raise InvalidEventError(
-            "record_truncated",
-            "The record is a truncated dead letter. Publish the original event again.",
+            "record_truncated", "This is a truncated dead letter. Publish the original event again."
         )
     size = headers_bytes(record.headers)
     if size > HEADERS_MAX_BYTES:
@@ -190,7 +188,7 @@ def check_event_id(text: object) -> str:
         return text
     raise InvalidEventError(
         "id_invalid",
-        f"An event id has 1 to {_ID_MAX} visible ASCII characters and no dot.",
+        f"An event id has 1 to {_ID_MAX} visible ASCII characters, no dot.",
         field="id",
     )
 
@@ -203,7 +201,7 @@ def check_event_type(text: object) -> str:
         return text
     raise InvalidEventError(
         "type_invalid",
-        f"An event type has 1 to {_TYPE_MAX} visible ASCII characters and no asterisk.",
+        f"An event type has 1 to {_TYPE_MAX} visible ASCII characters, no asterisk.",
         field="type",
     )
 
@@ -281,9 +279,7 @@ def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
     document = _object(value)
     text, event_id = document.get("sealed"), document.get("id")
     if not isinstance(text, str) or not isinstance(event_id, str | None):
-        raise InvalidEventError(
-            "sealed_invalid", "The encrypted data are malformed.", field="sealed"
-        )
+        raise InvalidEventError("sealed_invalid", "The encrypted data are invalid.", field="sealed")
     event = _event(record, customer_id, document, document.get("timestamp"), b"")
     return msgspec.structs.replace(event, sealed=SealedData(text, event_id or ""))
 

@@ -89,9 +89,7 @@ def _array_decoder(size: int) -> msgspec.json.Decoder[Any]:
 
 
 def _too_deep() -> InvalidEventError:
-    return InvalidEventError(
-        "json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} levels deep."
-    )
+    return InvalidEventError("json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} deep.")
 
 
 def _no_json(line: int, column: int) -> InvalidEventError:

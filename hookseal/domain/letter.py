@@ -24,15 +24,10 @@ class LogCursor(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter in the index.
+    """A dead letter in the index. Times are in Unix milliseconds.
 
-    Attributes:
-        partition: Partition of `dead-letters`.
-        at_ms: When the delivery failed; milliseconds since the Unix epoch.
-        endpoint_id: The endpoint of the delivery, if one was chosen.
-        reason: One of `REASONS`, or of a later release.
-        status: The last HTTP status, if any.
-        replayed_at_ms: When it was published again; None = it was not.
+    `at_ms` is when the delivery failed. `reason` is one of `REASONS`, or of a later release.
+    `replayed_at_ms` is None unless the letter was published again.
     """
 
     partition: int

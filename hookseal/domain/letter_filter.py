@@ -74,9 +74,7 @@ def parse_moment(text: str, *, field: str) -> int:
         except (ValueError, OverflowError):
             pass
     raise InvalidInputError(
-        "time_invalid",
-        "Write a time as RFC 3339, 2026-11-24T10:00:00Z, or a day, 2026-11-24.",
-        field=field,
+        "time_invalid", "Write RFC 3339, 2026-11-24T10:00:00Z, or a day, 2026-11-24.", field=field
     )
 
 
@@ -85,6 +83,6 @@ def parse_place(text: str, *, field: str | None = None) -> tuple[int, int]:
     parts = _PLACE.fullmatch(text)
     if parts is None:
         raise InvalidInputError(
-            "place_invalid", "Write PARTITION/OFFSET, 3/118.", field=field or text
+            "place_invalid", "Give PARTITION/OFFSET, 3/118.", field=field or text
         )
     return int(parts[1]), int(parts[2])

@@ -1,16 +1,24 @@
-"""Builds a record of `events` from a JSON object, with the checks of a worker."""
+"""Builds records of `events`: from a JSON object, or as a notice to a tenant.
+
+The checks are those of a worker. A notice is an event of hookseal's own: a changed key, a test.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import orjson
 
+from hookseal.domain.command import AddPublicKey, RemovePublicKey
 from hookseal.domain.event import (
     BROADCAST_HEADER,
+    ENDPOINT_ID_HEADER,
     EVENT_ID_HEADER,
+    SEAL_TO_HEADER,
     check_customer_id,
     check_event_id,
     check_event_type,
@@ -21,9 +29,16 @@ from hookseal.domain.json_text import data_member, validate
 from hookseal.domain.record import Headers
 from hookseal.errors import InvalidEventError
 
+if TYPE_CHECKING:
+    from hookseal.domain.command import Command
+    from hookseal.domain.tenant import PublicKey, Tenant
+
 MEMBERS = ("customer_id", "type", "id", "timestamp", "data")
 # A document may have more bytes than its event: other members, escapes, white space.
 SURPLUS_MAX_BYTES = 8 * 1024
+
+KEY_CHANGED = "hookseal.key.changed"
+TEST = "hookseal.test"
 
 IdSource = Literal["event", "request", "random", "position"]
 
@@ -31,12 +46,8 @@ IdSource = Literal["event", "request", "random", "position"]
 class NewEvent(msgspec.Struct, frozen=True):
     """An event to publish.
 
-    Attributes:
-        customer_id: The tenant; empty for a broadcast.
-        event_id: None = the worker derives it from the record's position.
-        id_from: Origin of the id: a member of the `event`, the `request`, `random`, or the
-            `position` of the record.
-        more: Headers besides those that follow from the other fields.
+    `customer_id` is empty for a broadcast. `id_from` is the origin of the id: a member of the
+    `event`, the `request`, `random`, or the record's `position`, from which the worker derives it.
     """
 
     customer_id: str
@@ -74,10 +85,8 @@ class NewEvent(msgspec.Struct, frozen=True):
 class NewEventReader(msgspec.Struct, frozen=True):
     """Parses events and fills in missing members.
 
-    Attributes:
-        max_bytes: Largest value of a record in bytes.
-        broadcast: Events for all tenants: `none`, those without a customer (`unaddressed`), or
-            `every` one, so that a customer is an error.
+    `max_bytes` limits a record's value. `broadcast` selects the events for all tenants: `none`,
+    those without a customer (`unaddressed`), or `every` one, so that a customer is an error.
     """
 
     max_bytes: int
@@ -144,9 +153,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         if self.broadcast == "every":
             if customer_id is not None or self.customer_id is not None:
                 raise InvalidEventError(
-                    "customer_id_unexpected",
-                    "A broadcast is for all tenants. Remove the customer.",
-                    field="customer_id",
+                    "customer_id_unexpected", "A broadcast has no customer.", field="customer_id"
                 )
             return ""
         if customer_id is None:
@@ -155,9 +162,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
             if self.broadcast == "unaddressed":
                 return ""
             raise InvalidEventError(
-                "customer_id_missing",
-                "Name the customer with `customer_id` or --customer.",
-                field="customer_id",
+                "customer_id_missing", "Set `customer_id` or --customer.", field="customer_id"
             )
         # The text of a number may not be the key that its sender means.
         return check_customer_id(customer_id if isinstance(customer_id, str) else "")
@@ -174,9 +179,8 @@ def _check_members(document: dict[str, Any]) -> None:
 
 def _type_member(event_type: object) -> bytes:
     # Before the cache: 1, True and 1.0 are the same key to it, and a list is not hashable.
-    return _text_type_member(
-        event_type if isinstance(event_type, str) else check_event_type(event_type)
-    )
+    text = event_type if isinstance(event_type, str) else check_event_type(event_type)
+    return _text_type_member(text)
 
 
 # There are few types and many events.
@@ -193,5 +197,69 @@ def _text_type_member(event_type: str) -> bytes:
 
 def _too_large(size: int, limit: int) -> InvalidEventError:
     return InvalidEventError(
-        "payload_too_large", f"The event has {size} bytes; at most {limit} are allowed."
+        "payload_too_large", f"The event has {size} bytes; the limit is {limit}."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event of hookseal's own. Its id is the same for the same change."""
+
+    customer_id: str
+    event_id: str
+    value: bytes
+    headers: Headers
+
+
+def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -> Notice | None:
+    """Return the notice that the applied command changed the active public key, or None.
+
+    It is encrypted to the previous key, so that an attacker who replaced the key cannot hide the
+    change from its owner. `before` equals `after` if the command had been applied earlier.
+    """
+    if before is None or after is None or after.result_of(command.id) != "ok":
+        return None
+    if isinstance(command, AddPublicKey):
+        old = _before(after, command.kid)
+        new: str | None = command.kid
+    elif isinstance(command, RemovePublicKey):
+        active = before.active_key
+        old = active if active is not None and active.kid == command.kid else None
+        new = None
+    else:
+        return None
+    if old is None:
+        return None
+    digest = hashlib.sha256(f"{after.customer_id}\n{command.id}".encode()).hexdigest()
+    return _notice(
+        after.customer_id,
+        KEY_CHANGED,
+        f"evt_key_{digest[:32]}",
+        {"previous_kid": old.kid, "kid": new},
+        ((SEAL_TO_HEADER, msgspec.json.encode(old)),),
+    )
+
+
+def endpoint_test(customer_id: str, endpoint_id: str, event_id: str) -> Notice:
+    """Return a test event for this endpoint only."""
+    return _notice(
+        customer_id,
+        TEST,
+        event_id,
+        {"message": "This is a test event, requested at the API."},
+        ((ENDPOINT_ID_HEADER, endpoint_id.encode()),),
+    )
+
+
+def _before(tenant: Tenant, kid: str) -> PublicKey | None:
+    """Return the key that was added before this one."""
+    kids = [key.kid for key in tenant.public_keys]
+    index = kids.index(kid) if kid in kids else 0
+    return tenant.public_keys[index - 1] if index else None
+
+
+def _notice(
+    customer_id: str, event_type: str, event_id: str, data: dict[str, Any], headers: Headers
+) -> Notice:
+    value = orjson.dumps({"type": event_type, "id": event_id, "data": data})
+    return Notice(customer_id, event_id, value, headers)

@@ -28,12 +28,10 @@ class Position(NamedTuple):
 
 
 class RecordFault(msgspec.Struct, frozen=True, gc=False):
-    """Why a record lacks parts of what its producer wrote.
+    """Why a record lacks parts of what its producer wrote, from `first_offset` to its own.
 
-    Attributes:
-        first_offset: The first affected offset; the record's own is the last.
-        value_bytes: Size of the whole value, or of the batch that cannot be decoded.
-        value_sha256: Its SHA-256 in hexadecimal; empty if the record has the whole value.
+    `value_bytes` is the size of the whole value, or of the batch that cannot be decoded.
+    `value_sha256` is in hexadecimal, and empty if the record has the whole value.
     """
 
     code: str

@@ -165,12 +165,9 @@ def replayed_headers(
 ) -> Headers:
     """Return the headers of a replay: the producer's, followed by ours.
 
-    Args:
-        headers: Of the dead letter, or of the event that is published again.
-        event_id: The event's, derived or not; the replay keeps it.
-        endpoint_id: The only endpoint to deliver to; None = all that subscribe, where the event
-            never reached an endpoint.
-        timestamp: RFC 3339 time of the event, if it has none of its own.
+    The event keeps its id, also a derived one. `endpoint_id` is the only endpoint to deliver to;
+    None = all that subscribe, for an event that never reached one. `timestamp` (RFC 3339) is for an
+    event without a time of its own.
     """
     added: list[Header] = [(EVENT_ID_HEADER, event_id.encode())]
     if endpoint_id is not None:

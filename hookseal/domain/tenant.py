@@ -1,15 +1,11 @@
 """A tenant in the tenants table: one customer of the provider.
 
-Each limit on a part of a tenant (50 endpoints, 100 event types each, 20 headers each) is small. All
-parts together are not: 50 endpoints may hold 1.3 MB of event types, and a broker takes records of
-up to 1 MiB. So the whole document has a limit:
-
-* `DOCUMENT_MAX_BYTES` (256 KiB) for commands that carry text of the tenant's choice.
-* `DOCUMENT_HARD_MAX_BYTES` (512 KiB) for every command. At the first limit an endpoint can still be
-  suspended, disabled and rotated, and a key exchanged. All of these need less than 100 KiB.
-
-Both limits exclude the list of recent commands, so that the size of a tenant does not depend on how
-often it was changed. That list has at most `RECENT_MAX_BYTES`.
+A broker takes records of up to 1 MiB, and 50 endpoints may hold 1.3 MB of event types. So the
+document is limited: to `DOCUMENT_MAX_BYTES` (256 KiB) by commands that carry text of the tenant's
+choice, to `DOCUMENT_HARD_MAX_BYTES` (512 KiB) by every command. At the first limit an endpoint can
+still be suspended, disabled and rotated, and a key exchanged: all of these need less than 100 KiB.
+Both limits exclude the list of recent commands, which has at most `RECENT_MAX_BYTES`, so that the
+size of a tenant does not depend on how often it was changed.
 """
 
 from __future__ import annotations
@@ -20,10 +16,13 @@ import msgspec
 import orjson
 from msgspec.structs import replace
 
-from hookseal.domain.api_key import ApiKey
 from hookseal.domain.endpoint import Endpoint
-from hookseal.errors import InvalidInputError
+from hookseal.errors import InvalidCommandError, InvalidInputError
 
+# Two: the current key and its successor.
+API_KEYS_MAX = 2
+
+SCOPES = ("events:write", "endpoints:write", "keys:write", "deliveries:read", "replay")
 DOCUMENT_VERSION = 1
 DOCUMENT_MAX_BYTES = 256 * 1024
 DOCUMENT_HARD_MAX_BYTES = 2 * DOCUMENT_MAX_BYTES
@@ -61,6 +60,24 @@ class PublicKey(msgspec.Struct, frozen=True):
     def jwk_json(self) -> bytes:
         """Return the key as canonical JSON; equal keys give equal bytes."""
         return orjson.dumps(self.jwk, option=orjson.OPT_SORT_KEYS)
+
+
+class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A valid API key: a digest, never the key.
+
+    Attributes:
+        id: The public part of the key, by which it is found.
+        digest: base64url of HMAC-SHA256 over the whole key under a pepper.
+        pepper: Version of the pepper.
+        scopes: In the order of `SCOPES`.
+        created_at: Unix seconds.
+    """
+
+    id: str
+    digest: str
+    pepper: int
+    scopes: tuple[str, ...]
+    created_at: float = 0.0
 
 
 class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -158,6 +175,15 @@ def decode(document: bytes) -> Tenant:
             f"The document has version {version}; this release reads {DOCUMENT_VERSION}. Upgrade.",
         )
     return tenant
+
+
+def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes in order, or raise InvalidCommandError: `scopes_invalid`."""
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise InvalidCommandError(
+            "scopes_invalid", f"Give one or more of {', '.join(SCOPES)}.", field="scopes"
+        )
+    return tuple(scope for scope in SCOPES if scope in scopes)
 
 
 def document_bytes(tenant: Tenant) -> int:

@@ -13,6 +13,11 @@ _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _GONE = 410
 _SLOW_DOWN = (429, 503)
+_INTERNAL_SERVER_ERROR = 500
+_CLIENT_ERRORS = range(400, 500)
+# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about the sender, the target or the rate, not
+# about the content.
+_OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -27,13 +32,18 @@ class Verdict(Enum):
     """No attempt was made: the endpoint was removed, disabled or suspended."""
 
 
-class Judgement(msgspec.Struct, frozen=True, gc=False):
-    """A verdict with its code.
+class Blame(Enum):
+    """Whether the endpoint or the event caused a failed attempt."""
 
-    Attributes:
-        code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of the error
-            instead of a response.
-        wait_s: Seconds of `Retry-After`, clamped; 0 without one.
+    RECEIVER = "receiver"
+    EVENT = "event"
+    UNCLEAR = "unclear"
+
+
+class Judgement(msgspec.Struct, frozen=True, gc=False):
+    """A verdict, its code and the clamped `Retry-After` in seconds.
+
+    Codes: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or that of an AttemptError.
     """
 
     verdict: Verdict
@@ -45,13 +55,10 @@ _ACCEPTED = Judgement(Verdict.ACCEPTED, "accepted")
 
 
 def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> Judgement:
-    """Judge a response.
+    """Judge a response at Unix second `now`.
 
-    Args:
-        retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
-            503 (RFC 9110 section 15.6.4).
-        now: Unix seconds, for the header's date form.
-        cap_s: Upper bound of the header's value in seconds.
+    `Retry-After` is honoured up to `cap_s` seconds, on 429 (RFC 6585 section 4) and 503 (RFC 9110
+    section 15.6.4).
     """
     if status in _SUCCESS:
         return _ACCEPTED
@@ -82,3 +89,17 @@ def retry_after_s(header: str, *, now: float) -> float:
         return max(0.0, moment.timestamp() - now)
     except (ValueError, IndexError, OverflowError, TypeError):
         return 0.0
+
+
+def blame(status: int | None) -> Blame:
+    """Judge a failed attempt to deliver a deferred event, by its HTTP status (None = no response).
+
+    An outage must never exhaust an event. An event that the receiver refuses for its content must
+    not block the events behind it. So client errors about the content blame the `EVENT`. 500 is
+    `UNCLEAR`: receivers answer it for a bad event and for an outage.
+    """
+    if status == _INTERNAL_SERVER_ERROR:
+        return Blame.UNCLEAR
+    if status in _CLIENT_ERRORS and status not in _OF_THE_RECEIVER:
+        return Blame.EVENT
+    return Blame.RECEIVER

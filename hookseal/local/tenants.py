@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.domain.command import CreateTenant, RewriteTenant, apply, command_result
 from hookseal.domain.conflicts import conflict
-from hookseal.domain.notice import key_changed
+from hookseal.domain.new_event import key_changed
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.local.events import notice_of

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from hookseal.domain.api_key import ApiKey, check_scopes
+from hookseal.domain.tenant import ApiKey, check_scopes
 from hookseal.errors import ConfigurationError
 from hookseal.seal import base64url
 from hookseal.seal.derive import derived, framed
@@ -70,12 +70,8 @@ class ApiKeys:
     A stored key is an HMAC under a pepper, so write access to the changelog is not enough to add a
     key. A slow hash would cost 150 ms a request without benefit: 256 random bits cannot be guessed.
 
-    Args:
-        peppers: By version, from 1; new keys use the highest. Without any, version 0 is used. It is
-            derived from the master key.
-        master_keys: The current one first, then the others for which keys of version 0 are valid.
-
-    Raises ConfigurationError: `pepper_short`.
+    New keys use the pepper of the highest version. Without any, they use version 0, derived from
+    the first of `master_keys`; the others verify. Raises ConfigurationError: `pepper_short`.
     """
 
     __slots__ = ("_derived", "_master_key", "_newest", "_peppers")
@@ -95,12 +91,8 @@ class ApiKeys:
     ) -> tuple[str, ApiKey]:
         """Generate a key: the secret text, to be shown once, and the digest to store.
 
-        Args:
-            now: Unix seconds.
-            seed: Derives the same key each time from the master key, so that a retried request gets
-                the same response. None = random.
-
-        Raises InvalidCommandError: `scopes_invalid`.
+        A seed derives the same key each time from the master key, so that a retried request gets
+        the same response. `now` is in Unix seconds. Raises InvalidCommandError: `scopes_invalid`.
         """
         if seed is None:
             key_id, secret = _random(_ID_CHARS), _random(_SECRET_CHARS)

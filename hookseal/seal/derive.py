@@ -9,12 +9,9 @@ KEY_BYTES = 32
 
 
 def derived(master_key: bytes, info: bytes, *, length: int = KEY_BYTES) -> bytes:
-    """Return HKDF-SHA256 (RFC 5869) of the master key, without a salt.
+    """Return HKDF-SHA256 (RFC 5869) of the master key, without a salt; `length` is in bytes.
 
-    Args:
-        master_key: At least 32 random bytes.
-        info: The purpose; keys of different purposes are independent of each other.
-        length: Bytes.
+    Keys with different `info`, their purpose, are independent of each other.
     """
     return HKDF(hashes.SHA256(), length, salt=None, info=info).derive(master_key)
 

@@ -65,12 +65,9 @@ OS = Randomness()
 
 
 class _Recipient(NamedTuple):
-    """The parts of a body that belong to its recipient.
+    """The secret content encryption key, and the encoded members that belong to the recipient.
 
-    Attributes:
-        cek: The content encryption key; secret.
-        protected: The encoded protected header of the body.
-        encrypted_key: Encoded; empty with key agreement.
+    `encrypted_key` is empty with key agreement.
     """
 
     cek: bytes
@@ -84,13 +81,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """A tenant's public key, with precomputed parts.
-
-    Attributes:
-        kid: RFC 7638 thumbprint.
-        alg: The `alg` header parameter.
-        address: Generates a content encryption key for this recipient.
-    """
+    """A tenant's public key; `address` generates a content encryption key for it."""
 
     kid: str
     alg: str
@@ -122,12 +113,7 @@ def encrypt(plaintext: bytes, key: EncryptionKey, *, randomness: Randomness = OS
 
 
 def seal_content(cek: bytes, iv: bytes, plaintext: bytes, *, aad: bytes) -> tuple[bytes, bytes]:
-    """Return ciphertext and tag of AES-GCM.
-
-    Args:
-        iv: 12 bytes, never twice with the same key.
-        aad: Additional authenticated data: the encoded protected header.
-    """
+    """Return ciphertext and tag of AES-GCM; `iv` is 12 bytes, never twice with the same key."""
     sealed = AESGCM(cek).encrypt(iv, plaintext, aad)
     return sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
 
@@ -159,9 +145,8 @@ def _for_rsa(header: bytes, members: Mapping[str, bytes]) -> _Address:
 
 
 def _for_p256(header: bytes, members: Mapping[str, bytes]) -> _Address:
-    public = ec.EllipticCurvePublicKey.from_encoded_point(
-        _P256, b"\x04" + members["x"] + members["y"]
-    )
+    point = b"\x04" + members["x"] + members["y"]
+    public = ec.EllipticCurvePublicKey.from_encoded_point(_P256, point)
     epk = header + b',"epk":{"kty":"EC","crv":"P-256","x":"%b","y":"%b"}}'
 
     def address(randomness: Randomness) -> _Recipient:

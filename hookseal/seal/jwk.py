@@ -69,8 +69,7 @@ def rsa_key(n: int, e: int) -> PublicKey:
         raise refusal("key_too_large", f"RSA key has {bits} bits; at most {RSA_BITS_MAX}.")
     if not EXPONENT_MIN <= e <= EXPONENT_MAX or e % 2 == 0:
         raise refusal(
-            "key_bad_exponent",
-            "The RSA public exponent must be odd, at least 65537 and below 2^32. Use 65537.",
+            "key_bad_exponent", "The RSA public exponent must be odd, 65537 to 2^32. Use 65537."
         )
     if n < 0 or n % 2 == 0:
         raise refusal("key_invalid", "The RSA modulus is not a product of two odd primes.")
@@ -81,18 +80,13 @@ def rsa_key(n: int, e: int) -> PublicKey:
 
 
 def p256_key(point: bytes) -> PublicKey:
-    """Return the P-256 key of a point, encoded as in SEC 1 section 2.3.3.
-
-    Raises InvalidKeyError for infinity and for a point that is not on the curve.
-    """
+    """Return the P-256 key of an encoded point (SEC 1 section 2.3.3), or raise InvalidKeyError."""
     try:
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
         raise refusal("key_invalid", "The coordinates are not a point of P-256.") from None
     numbers = key.public_numbers()
-    x, y = (
-        base64url.encode(number.to_bytes(_COORDINATE_BYTES)) for number in (numbers.x, numbers.y)
-    )
+    x, y = (base64url.encode(each.to_bytes(_COORDINATE_BYTES)) for each in (numbers.x, numbers.y))
     return _public_jwk("ECDH-ES", kty="EC", crv="P-256", x=x, y=y)
 
 
@@ -153,8 +147,7 @@ def _kind(jwk: dict[str, Any]) -> _Kind:
         raise refusal("key_format", 'This is JSON, but no JWK: it has no "kty".')
     if kty == "oct":
         raise refusal(
-            "key_unsupported",
-            "This is a symmetric key. It was not stored. Send an RSA, P-256 or X25519 public key.",
+            "key_unsupported", "This is a symmetric key. It was not stored. Send a public key."
         )
     if kty == "OKP" and crv in ("Ed25519", "Ed448"):
         raise not_for_encryption(crv)

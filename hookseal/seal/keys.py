@@ -42,18 +42,11 @@ def parse_public_key(text: str | bytes) -> PublicKey:
 
     The input is never logged, kept or put into an error: it may be a private key.
 
-    Raises:
-        InvalidKeyError:
-            - `key_too_long`: more than 16 KiB;
-            - `private_key_submitted`: it contains a private key, anywhere;
-            - `key_format`: neither PEM nor JWK; the message names what was seen;
-            - `key_is_certificate`, `key_multiple`;
-            - `key_not_for_encryption`: a signing key, or marked as one;
-            - `key_unsupported`: neither RSA, P-256 nor X25519;
-            - `key_too_small`, `key_too_large`: RSA outside of 2048 to 4096 bits;
-            - `key_bad_exponent`: RSA, not odd or outside of 65537 to 2^32;
-            - `key_weak`: an RSA modulus that is easy to factor;
-            - `key_invalid`: the numbers are not a key.
+    Raises InvalidKeyError: `key_too_long` (over 16 KiB), `private_key_submitted` (anywhere in it),
+    `key_format` (neither PEM nor JWK), `key_is_certificate`, `key_multiple`,
+    `key_not_for_encryption`, `key_unsupported` (neither RSA, P-256 nor X25519), `key_too_small` and
+    `key_too_large` (RSA outside of 2048 to 4096 bits), `key_bad_exponent` (RSA, even or outside of
+    65537 to 2^32), `key_weak` (easy to factor), `key_invalid` (the numbers are not a key).
     """
     octets = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     public, _ = _accept(octets)
@@ -67,8 +60,7 @@ def load_public_key(jwk_json: bytes) -> EncryptionKey:
         _, key = _accept(jwk_json)
     except InvalidKeyError:
         raise SealError(
-            "key_unusable",
-            "Nothing can be encrypted to the tenant's active public key. Register another key.",
+            "key_unusable", "The tenant's active public key cannot encrypt. Register another."
         ) from None
     return key
 

@@ -89,10 +89,7 @@ def unwrapped(octets: bytes) -> bytes:
 
 
 def read_pem(text: bytes) -> PublicKey:
-    """Read a public key; text around the block is ignored.
-
-    Raises as `hookseal.seal.keys.parse_public_key`.
-    """
+    """Read a public key, ignoring text around the block; raises as `parse_public_key`."""
     labels = _LABEL.findall(text)
     if not labels:
         raise _no_block(text)

@@ -41,10 +41,8 @@ def envelope(
     It repeats ids and event type, so that a receiver can check that the request is meant for it and
     is what its headers say.
 
-    Args:
-        timestamp: RFC 3339, of the event and not of the attempt.
-        data: Valid JSON, inserted byte for byte. Parsing and writing it again would change big
-            numbers and repeated members.
+    The time is that of the event in RFC 3339. `data` is valid JSON, inserted byte for byte: writing
+    it again would change big numbers and repeated members.
     """
     return orjson.dumps(
         {
@@ -71,15 +69,9 @@ def seal_request(
 ) -> tuple[dict[str, str], bytes]:
     """Encrypt an envelope and sign the ciphertext; return the headers and the body.
 
-    Args:
-        timestamp: Unix seconds of this attempt.
-        secrets: The endpoint's signing secrets, the newest first.
-        headers: The endpoint's custom headers. Ours win, whatever their case. All names but the
-            custom ones are in lower case.
-        traceparent: Left out unless it is well formed.
-
-    Raises:
-        SealError: `request_invalid`, without a secret.
+    The timestamp is in Unix seconds of this attempt. Signing secrets are newest first. Our headers
+    replace custom headers of the same name, whatever their case. A malformed trace context is left
+    out. Raises SealError: `request_invalid`, without a secret.
     """
     body = encrypt(plaintext, key, randomness=randomness)
     ours = {

@@ -39,9 +39,7 @@ def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, bo
     Raises SealError: `request_invalid`, without a secret: the receiver could not verify it.
     """
     if not secrets:
-        raise SealError(
-            "request_invalid", "The endpoint has no signing secret, so nothing can be delivered."
-        )
+        raise SealError("request_invalid", "The endpoint has no signing secret to sign with.")
     return " ".join(sign(secret, event_id, timestamp, body) for secret in secrets)
 
 
@@ -58,7 +56,7 @@ class SigningSecrets:
         if any(len(key) < MASTER_KEY_BYTES_MIN for key in (master_key, *before)):
             raise ConfigurationError(
                 "master_key_short",
-                f"The master key must have at least {MASTER_KEY_BYTES_MIN} random bytes.",
+                f"The master key needs at least {MASTER_KEY_BYTES_MIN} random bytes.",
             )
         # The keys live in these partials only: they appear in no repr and in no vars().
         self._derive, *self._before = (

@@ -51,11 +51,7 @@ class Vault:
         self._ciphers = [AESGCM(derived(key, _PURPOSE)) for key in master_keys]
 
     def seal(self, text: str, *binding: str) -> str:
-        """Return the encrypted text, different each time.
-
-        Args:
-            binding: Owner and purpose; decryption needs the same.
-        """
+        """Return the encrypted text, different each time; decryption needs the same binding."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         ciphertext = self._ciphers[0].encrypt(nonce, text.encode(), _framed(*binding))
         return _PREFIX + base64url.encode(nonce + ciphertext).decode()
@@ -84,11 +80,7 @@ class EventVault:
         self._keys = [lru_cache(_TENANTS_MAX)(partial(_event_keys, key)) for key in master_keys]
 
     def seal(self, data: bytes, customer_id: str, event_id: str, event_type: str) -> str:
-        """Return the encrypted data: `1:` and base64url of nonce and ciphertext.
-
-        Args:
-            event_id: Of the record; empty if it has none.
-        """
+        """Return `1:` and base64url of nonce and ciphertext; an event without an id has `""`."""
         keys = self._keys[0](customer_id)
         binding = _framed(self._topic, customer_id, event_id, event_type)
         nonce = hmac.digest(keys.nonces, binding + data, "sha256")[:_NONCE_BYTES]
@@ -105,10 +97,8 @@ class EventVault:
         binding = _framed(self._topic, customer_id, event_id, event_type)
         data = _decrypted((keys(customer_id).cipher for keys in self._keys), octets, binding)
         if data is None:
-            raise SealError(
-                "data_unreadable",
-                "The event's data were encrypted for another event, or under another master key.",
-            )
+            hint = "The event's data were encrypted for another event, or under another master key."
+            raise SealError("data_unreadable", hint)
         return data
 
 

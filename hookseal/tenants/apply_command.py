@@ -6,14 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hookseal.domain.command import RewriteTenant, apply
-from hookseal.domain.notice import key_changed
+from hookseal.domain.new_event import key_changed
 from hookseal.errors import InvalidCommandError
 
 if TYPE_CHECKING:
     from asyncio import Future
 
     from hookseal.domain.command import Command
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import Notice
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
     from hookseal.tenants.codec import TenantCodec

@@ -23,11 +23,9 @@ from hookseal.api.openapi import document_of
 from hookseal.cli import settings_table
 from hookseal.cli.app import app
 from hookseal.domain import attempt, command, replay
-from hookseal.domain.api_key import ApiKey
 from hookseal.domain.dead_letter import CATEGORIES, REASONS, DeadLetter
-from hookseal.domain.endpoint import Endpoint, EndpointLimits
-from hookseal.domain.suspension import Suspension
-from hookseal.domain.tenant import CommandResult, Tenant
+from hookseal.domain.endpoint import Endpoint, EndpointLimits, Suspension
+from hookseal.domain.tenant import ApiKey, CommandResult, Tenant
 from hookseal.kafka.topics import TopicNames
 from hookseal.telemetry import metrics
 from tests.builders import a_record, a_registry, public_key

@@ -19,8 +19,7 @@ from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.event import event_id_if_any
 from hookseal.domain.replay import event_of, is_deferred, original_of
-from hookseal.domain.suspension import Blame, blame
-from hookseal.domain.verdict import Verdict
+from hookseal.domain.verdict import Blame, Verdict, blame
 from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
@@ -39,10 +38,9 @@ if TYPE_CHECKING:
         Tenants,
     )
     from hookseal.delivery.suspension.rules import SuspensionRules
-    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.endpoint import Endpoint, Suspension
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Suspension
     from hookseal.domain.tenant import Tenant
 
 _BROKER_PAUSE_S = 1.0

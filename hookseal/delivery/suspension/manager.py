@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.endpoint import Endpoint
-    from hookseal.domain.suspension import Why
+    from hookseal.domain.endpoint import Endpoint, Why
 
 _BROKER_PAUSE_S = 1.0
 _CRASH_PAUSE_S = 5.0

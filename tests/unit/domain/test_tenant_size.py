@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hookseal.domain.api_key import ApiKey
 from hookseal.domain.command import (
     AddApiKey,
     AddEndpoint,
@@ -33,6 +32,7 @@ from hookseal.domain.tenant import (
     DOCUMENT_MAX_BYTES,
     RECENT_COMMANDS,
     RECENT_MAX_BYTES,
+    ApiKey,
     CommandResult,
     PublicKey,
     Tenant,
