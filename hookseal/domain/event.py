@@ -120,7 +120,7 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
     is_sealed = last_header(record.headers, SEALED_HEADER) is not None
     if len(value) > (_sealed_size(max_bytes) if is_sealed else max_bytes):
         raise InvalidEventError(
-            "payload_too_large", f"The value has {len(value)} bytes; the limit is {max_bytes}."
+            "payload_too_large", f"The value has {len(value)} bytes; at most {max_bytes}."
         )
     if is_sealed:
         return _sealed(record, value, customer_id)

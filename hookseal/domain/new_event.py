@@ -196,9 +196,7 @@ def _text_type_member(event_type: str) -> bytes:
 
 
 def _too_large(size: int, limit: int) -> InvalidEventError:
-    return InvalidEventError(
-        "payload_too_large", f"The event has {size} bytes; the limit is {limit}."
-    )
+    return InvalidEventError("payload_too_large", f"The event has {size} bytes; at most {limit}.")
 
 
 @dataclass(frozen=True, slots=True)

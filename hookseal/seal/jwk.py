@@ -69,7 +69,7 @@ def rsa_key(n: int, e: int) -> PublicKey:
         raise refusal("key_too_large", f"RSA key has {bits} bits; at most {RSA_BITS_MAX}.")
     if not EXPONENT_MIN <= e <= EXPONENT_MAX or e % 2 == 0:
         raise refusal(
-            "key_bad_exponent", "The RSA public exponent must be odd, 65537 to 2^32. Use 65537."
+            "key_bad_exponent", "The RSA public exponent must be odd, at least 65537, below 2^32."
         )
     if n < 0 or n % 2 == 0:
         raise refusal("key_invalid", "The RSA modulus is not a product of two odd primes.")
