@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.deployment import Deployment
     from hookseal.domain.command import Command
-    from hookseal.seal.keys import KeyKind, PublicJwk
+    from hookseal.seal.keys import KeyKind
 
 # That make one tenant with a key and an endpoint.
 COMMANDS_EACH = 3
@@ -37,7 +37,7 @@ class Customer:
 
     customer_id: str  # Its id
     partition: int  # Where its events stand
-    key: PublicJwk = field(repr=False)  # What they are sealed to
+    key: PublicKey = field(repr=False)  # What they are sealed to
 
     def tenant(self, url: str) -> Tenant:
         """Return the tenant, with one endpoint at this URL."""
@@ -45,7 +45,7 @@ class Customer:
         return Tenant(
             self.customer_id,
             revision=1,
-            public_keys=(PublicKey(key.kid, key.alg, key.jwk),),
+            public_keys=(key,),
             endpoints=(Endpoint("ep_1", url, ("order.*",)),),
         )
 

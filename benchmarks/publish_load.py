@@ -9,8 +9,7 @@ import orjson
 
 from benchmarks.sample import event_value
 from benchmarks.scenario import CUSTOMERS
-from hookseal.domain.api_key import SCOPES
-from hookseal.domain.tenant import Tenant
+from hookseal.domain.tenant import SCOPES, Tenant
 from hookseal.seal.api_keys import ApiKeys
 
 if TYPE_CHECKING:

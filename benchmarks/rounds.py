@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from benchmarks.meter import Pace
     from benchmarks.scenario import Scenario, Setup
     from benchmarks.worker_run import MemoryRun, WorkerRun
-    from hookseal.seal.keys import EncryptionKey, KeyKind
+    from hookseal.seal.encrypt import EncryptionKey
+    from hookseal.seal.keys import KeyKind
 
 # A name, a title, what to do.
 _Step: TypeAlias = "tuple[str, str, Callable[[], object]]"

@@ -10,13 +10,13 @@ import orjson
 
 from benchmarks.scenario import EVENT_BYTES, KINDS
 from hookseal.domain.json_text import data_member
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import generate_private_key, load_public_key, parse_public_key
-from hookseal.seal.request import seal_request
+from hookseal.seal.request import envelope, seal_request
 from hookseal.seal.sign import SECRET_BYTES
 
 if TYPE_CHECKING:
-    from hookseal.seal.keys import EncryptionKey, KeyKind
+    from hookseal.seal.encrypt import EncryptionKey
+    from hookseal.seal.keys import KeyKind
 
 
 def make_keys() -> dict[KeyKind, EncryptionKey]:

@@ -16,10 +16,9 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.process import figures_of
 from benchmarks.scenario import PARTITIONS
 from hookseal.config import load
-from hookseal.domain.api_key import SCOPES, ApiKey
 from hookseal.domain.command import CreateTenant
 from hookseal.domain.endpoint import Endpoint
-from hookseal.domain.tenant import CommandResult, PublicKey, Tenant
+from hookseal.domain.tenant import SCOPES, ApiKey, CommandResult, PublicKey, Tenant
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.seal import base64url

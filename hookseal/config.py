@@ -1,7 +1,7 @@
-"""Every `HOOKSEAL_*` setting: name, unit, bounds, reason.
+"""Every `HOOKSEAL_*` setting: type, default, bounds, effect.
 
-Read once at the edge (`streams/app.py`, `cli/`), frozen, and passed inward
-as values. `docs/settings.md` is generated from this file.
+Read once at the edge (`streams/app.py`, `cli/`), frozen, and passed inward as values.
+`docs/settings.md` is generated from the text below each setting: effect, then when to change it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,28 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookseal.delivery.ordering import Limits
 from hookseal.delivery.ordering.keys import Ordering
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
+from hookseal.domain.endpoint import RETRY_DELAY_MAX_S
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.tls import with_client_certificate
 from hookseal.publishing.sealed_events import sealed
-from hookseal.seal.event_vault import EventVault
+from hookseal.seal.sign import MASTER_KEY_BYTES_MIN
+from hookseal.seal.vault import EventVault
 from hookseal.tenants.codec import TenantCodec
 
 if TYPE_CHECKING:
@@ -35,13 +44,101 @@ if TYPE_CHECKING:
 
     from hookseal.domain.new_event import NewEvent
 
-Network = IPv4Network | IPv6Network
-CommaSeparated = NoDecode
-MASTER_KEY_BYTES = 32
 ADMIN_KEY_MIN = 8
 EVENT_BYTES_MAX = 262_144
 PORT_MAX = 65_535
-RETRY_DELAY_MAX_S = 3600
+
+
+def _split(value: object) -> tuple[object, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    raise ValueError("give a comma-separated list")
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    return tuple(str(part).lower().rstrip(".") for part in _split(value))
+
+
+def _port_ranges(value: object) -> tuple[object, ...]:
+    return tuple(_port_range(part) if isinstance(part, str) else part for part in _split(value))
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    try:
+        low, high = int(first), int(last or first)
+    except ValueError:
+        raise ValueError("give ports as `8080` or `9000-9100`") from None
+    if not 1 <= low <= high <= PORT_MAX:
+        raise ValueError(f"ports are from 1 to {PORT_MAX}, the lower one first")
+    return low, high
+
+
+def _readable(value: Path | None) -> Path | None:
+    if value is not None and not os.access(value, os.R_OK):
+        raise ValueError("the file does not exist or cannot be read")
+    return value
+
+
+def _is_long(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value()) < ADMIN_KEY_MIN:
+        raise ValueError(
+            f"has fewer than {ADMIN_KEY_MIN} characters and can be guessed; generate one with "
+            "`hookseal keys admin`"
+        )
+    return value
+
+
+def _decodes(decode: Callable[[SecretStr], object]) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        decode(value)
+        return value
+
+    return AfterValidator(check)
+
+
+def _decode_key(secret: SecretStr) -> bytes | None:
+    return _decode_secret(secret.get_secret_value()) if secret.get_secret_value() else None
+
+
+def _decode_list(secret: SecretStr) -> list[bytes]:
+    return [_decode_secret(str(key)) for key in _split(secret.get_secret_value())]
+
+
+def _decode_secret(secret: str) -> bytes:
+    text = secret.strip().replace("-", "+").replace("_", "/")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise ValueError("is not base64; generate one with `openssl rand -base64 32`") from None
+    if len(key) < MASTER_KEY_BYTES_MIN:
+        raise ValueError("has fewer than 32 bytes; generate one with `openssl rand -base64 32`")
+    return key
+
+
+def _decode_peppers(secret: SecretStr) -> dict[int, bytes]:
+    peppers: dict[int, bytes] = {}
+    for part in _split(secret.get_secret_value()):
+        version, colon, text = str(part).partition(":")
+        if not colon or not version.isascii() or not version.isdigit() or int(version) < 1:
+            raise ValueError("give each pepper as `1:<base64>`, with versions from 1")
+        if int(version) in peppers:
+            raise ValueError("give each version once")
+        peppers[int(version)] = _decode_secret(text)
+    return peppers
+
+
+PemFile = Annotated[Path | None, AfterValidator(_readable)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
+Ports = Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(_port_ranges)]
+Delay = Annotated[float, Field(ge=0, le=RETRY_DELAY_MAX_S, allow_inf_nan=False)]
+Delays = Annotated[
+    tuple[Delay, ...] | None, NoDecode, BeforeValidator(lambda value: _split(value) or None)
+]
 
 
 class Settings(BaseSettings):
@@ -49,534 +146,203 @@ class Settings(BaseSettings):
 
     # hide_input_in_errors: otherwise one missing setting prints the other secrets.
     model_config = SettingsConfigDict(
-        env_prefix="HOOKSEAL_", frozen=True, hide_input_in_errors=True, extra="ignore"
+        env_prefix="HOOKSEAL_",
+        frozen=True,
+        hide_input_in_errors=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     # -- Kafka ---------------------------------------------------------------
     kafka_bootstrap: str = Field(
-        default="127.0.0.1:9092",
-        pattern=r"^[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*$",
-        description="Brokers to start from, `host:port,host:port`.",
+        "127.0.0.1:9092", pattern=r"^[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*$"
     )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="How to talk to the brokers."
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="Used when the security protocol has SASL in it."
-    )
-    kafka_sasl_username: str = Field(default="", description="SASL user.")
-    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="SASL password.")
-    kafka_tls_ca_file: Path | None = Field(
-        default=None, description="PEM file of the authorities to trust; the system's when unset."
-    )
-    kafka_tls_cert_file: Path | None = Field(
-        default=None, description="PEM file of the client certificate, for mutual TLS."
-    )
-    kafka_tls_key_file: Path | None = Field(
-        default=None, description="PEM file of the client certificate's private key."
-    )
-    kafka_idempotence: bool = Field(
-        default=True,
-        description="Produce idempotently. Only brokers that cannot (the embedded one) need false.",
-    )
-    topic_prefix: str = Field(
-        default="",
-        max_length=100,
-        pattern=r"^[A-Za-z0-9._-]*$",
-        description="Put before every topic and before the consumer group.",
-    )
-    partitions: int = Field(
-        default=6,
-        ge=1,
-        le=10_000,
-        description=(
-            "Partitions that `hookseal topics create` gives each topic, and into which a queue in "
-            "Redis is cut: as many processes can share the work."
-        ),
-    )
-    replication: int = Field(
-        default=1,
-        ge=1,
-        le=10,
-        description="Copies that `hookseal topics create` asks for. Three in production.",
-    )
-    session_timeout_s: float = Field(
-        default=30.0,
-        ge=1,
-        le=300,
-        description="Seconds without a heartbeat after which a worker's partitions move on.",
-    )
-    heartbeat_interval_s: float = Field(
-        default=3.0, ge=0.1, le=60, description="Seconds between heartbeats; a third of the above."
-    )
-    group_instance_id: str = Field(
-        default="",
-        max_length=200,
-        pattern=r"^[A-Za-z0-9._-]*$",
-        description=(
-            "A name of this worker's own that it keeps over restarts (static membership): back "
-            "within the session timeout it has its partitions again, and no other worker pauses."
-        ),
-    )
-    commit_interval_s: float = Field(
-        default=0.05,
-        ge=0.01,
-        le=60,
-        description="Seconds between commits. A crash repeats what was finished since the last.",
-    )
-    fetch_max_wait_s: float = Field(
-        default=0.02,
-        ge=0,
-        le=1,
-        description=(
-            "Seconds for which a broker gathers events before it answers, while events come one "
-            "after the other. Longer spares CPU, and so the time that events wait under load; 0 = "
-            "not at all."
-        ),
-    )
-    fast_path: bool = Field(
-        default=True,
-        description=(
-            "Whether fetched events bypass Faust's conductor and stream. Off, an event takes about "
-            "half as much CPU again, and every guarantee holds. Turn it off to rule the bypass out "
-            "while you look for a fault."
-        ),
-    )
-    max_in_progress: int = Field(
-        default=1024,
-        ge=16,
-        le=100_000,
-        description="Events a partition holds in memory at most; the rest waits on the broker.",
-    )
+    """Brokers of the first connection, `host:port,host:port`."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Transport and authentication of every connection to a broker."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """SASL mechanism. Used if the security protocol is `SASL_PLAINTEXT` or `SASL_SSL`."""
+    kafka_sasl_username: str = ""
+    """SASL user."""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    """SASL password."""
+    kafka_tls_ca_file: PemFile = None
+    """PEM file of the trusted certificate authorities. Unset: those of the system."""
+    kafka_tls_cert_file: PemFile = None
+    """PEM file of the client certificate, for mutual TLS."""
+    kafka_tls_key_file: PemFile = None
+    """PEM file of the client certificate's private key."""
+    kafka_idempotence: bool = True
+    """Produce idempotently. Set to false only for brokers that cannot (the embedded one)."""
+    topic_prefix: str = Field("", max_length=100, pattern=r"^[A-Za-z0-9._-]*$")
+    """Prefix of every topic and of the consumer group."""
+    partitions: int = Field(6, ge=1, le=10_000)
+    """Partitions of each topic that `hookseal topics create` creates, and of a queue in Redis. At
+    most this many processes share the work."""
+    replication: int = Field(1, ge=1, le=10)
+    """Replication factor of topics that `hookseal topics create` creates. Use 3 in production."""
+    session_timeout_s: float = Field(30.0, ge=1, le=300)
+    """Seconds without a heartbeat after which a worker's partitions are reassigned."""
+    heartbeat_interval_s: float = Field(3.0, ge=0.1, le=60)
+    """Seconds between heartbeats, at most half of the session timeout."""
+    group_instance_id: str = Field("", max_length=200, pattern=r"^[A-Za-z0-9._-]*$")
+    """Name of this worker that stays the same over restarts (static membership). A worker that
+    restarts within the session timeout keeps its partitions, and no other worker pauses."""
+    commit_interval_s: float = Field(0.05, ge=0.01, le=60)
+    """Seconds between commits. A crash repeats the events that were done since the last one."""
+    fetch_max_wait_s: float = Field(0.02, ge=0, le=1)
+    """Seconds a broker batches events before it answers. Raise it to save CPU; 0 = no batching."""
+    fast_path: bool = True
+    """Fetched events bypass Faust's conductor and stream. Without it, an event takes about half as
+    much CPU again and every guarantee holds. Turn it off to exclude it as the cause of a fault."""
+    max_in_progress: int = Field(1024, ge=16, le=100_000)
+    """Events of one partition in memory. Later events stay on the broker."""
 
     # -- Without Kafka --------------------------------------------------------
+    # Redacted nowhere: a password in it belongs into the setting alone.
     queue_url: str = Field(
-        default="memory://",
-        # Redacted nowhere: a password in it belongs into the setting alone.
-        pattern=r"^(memory://|(redis|rediss|unix)://\S+)$",
-        repr=False,
-        description=(
-            "What `hookseal local` keeps events in: `memory://`, or the URL of a Redis, "
-            "`redis://host:6379/0`."
-        ),
+        "memory://", pattern=r"^(memory://|(redis|rediss|unix)://\S+)$", repr=False
     )
-    queue_max_events: int = Field(
-        default=100_000,
-        ge=1,
-        le=100_000_000,
-        description=(
-            "Events that `hookseal local` holds unfinished; beyond that publishing answers 503 "
-            "`queue_full`. Some 1 KB of memory each, besides their data."
-        ),
-    )
+    """Queue of `hookseal local`: `memory://`, or the URL of a Redis, `redis://host:6379/0`."""
+    queue_max_events: int = Field(100_000, ge=1, le=100_000_000)
+    """Unfinished events in the queue of `hookseal local`. When the queue is full, publishing
+    answers 503 `queue_full`. An event takes about 1 KB of memory besides its data."""
 
     # -- Tenants -------------------------------------------------------------
-    store: Literal["memory", "rocksdb"] = Field(
-        default="memory",
-        description="Where a worker keeps its part of the tenants table between records.",
-    )
-    data_dir: Path = Field(
-        default=Path("hookseal-data"),
-        description="Folder of the RocksDB files and of the indexes of dead letters.",
-    )
-    master_key: SecretStr = Field(
-        default=SecretStr(""),
-        description=(
-            "Base64 of at least 32 random bytes; every signing secret is derived from it. "
-            "`openssl rand -base64 32`"
-        ),
-    )
-    master_key_previous: SecretStr = Field(
-        default=SecretStr(""),
-        description=(
-            "Other master keys that count while it is exchanged, comma-separated: the next one, "
-            "then the one before. They read what they wrote, and sign beside it."
-        ),
-    )
-    unknown_tenant_wait_s: float = Field(
-        default=10.0,
-        ge=0,
-        le=300,
-        description="Seconds an event of an unknown tenant waits for that tenant's commands.",
-    )
+    store: Literal["memory", "rocksdb"] = "memory"
+    """Where a worker keeps its part of the tenants table."""
+    data_dir: Path = Path("hookseal-data")
+    """Folder of the RocksDB files and of the indexes of dead letters."""
+    master_key: Annotated[SecretStr, _decodes(_decode_key)] = SecretStr("")
+    """Base64 of at least 32 random bytes: `openssl rand -base64 32`. It derives signing secrets."""
+    master_key_previous: Annotated[SecretStr, _decodes(_decode_list)] = SecretStr("")
+    """Other master keys that are valid during a rotation, comma-separated: the next one, then the
+    previous one. They decrypt, verify and sign; only the master key encrypts."""
+    unknown_tenant_wait_s: float = Field(10.0, ge=0, le=300)
+    """Seconds for which an event of an unknown tenant waits for that tenant's commands."""
 
     # -- API -----------------------------------------------------------------
-    admin_key: SecretStr = Field(
-        default=SecretStr(""),
-        description=(
-            "The operator's key to the API; without it nobody has its rights. "
-            "`hookseal keys admin` makes one."
-        ),
-    )
-    api_key_peppers: SecretStr = Field(
-        default=SecretStr(""),
-        description=(
-            "Peppers of the API keys' digests, by version: `1:<base64 of 32 bytes>,2:…`. New keys "
-            "get the highest. When unset it is derived from the master key."
-        ),
-    )
-    api_max_staleness_s: float = Field(
-        default=10.0,
-        ge=2,
-        le=300,
-        description=(
-            "Seconds without news of the tenants after which an API process takes no API key "
-            "any more: how long a revoked key can live at most."
-        ),
-    )
-    api_write_timeout_s: float = Field(
-        default=10.0,
-        ge=1,
-        le=60,
-        description=(
-            "Seconds a change may take to be applied and safe, or an event to be acknowledged, "
-            "before the API answers 503."
-        ),
-    )
-    api_event_ids: int = Field(
-        default=200_000,
-        ge=1000,
-        le=10_000_000,
-        description=(
-            "Ids of events, given by whoever published them in the last ten minutes, that an API "
-            "process remembers, some 400 bytes each. It reads as many records when it starts."
-        ),
-    )
-    api_public_hosts: Annotated[tuple[str, ...], CommaSeparated] = Field(
-        default=(),
-        description=(
-            "Host names under which this API is reached; no endpoint may be there, since its "
-            "deliveries would be a loop."
-        ),
-    )
-    api_url: str = Field(
-        default="",
-        # With a name or a password in it, it would end in errors and logs.
-        pattern=r"^(https?://[^\s@?#]+)?$",
-        description=(
-            "Where `hookseal tenants`, `publish` and `doctor` find the API; "
-            "Kafka itself when unset."
-        ),
-    )
-    api_key: SecretStr = Field(
-        default=SecretStr(""),
-        description="The key they use there; the admin key when unset.",
-    )
+    admin_key: Annotated[SecretStr, AfterValidator(_is_long)] = SecretStr("")
+    """The operator's key to the API, from `hookseal keys admin`. Unset: nobody has its rights."""
+    api_key_peppers: Annotated[SecretStr, _decodes(_decode_peppers)] = SecretStr("")
+    """Peppers of the API keys' digests, by version: `1:<base64 of 32 bytes>,2:…`. New keys use the
+    highest version. Unset: derived from the master key."""
+    api_max_staleness_s: float = Field(10.0, ge=2, le=300)
+    """Seconds without an update of the tenants after which an API process rejects every API key. A
+    revoked key stays valid for at most this time."""
+    api_write_timeout_s: float = Field(10.0, ge=1, le=60)
+    """Seconds to store a change or acknowledge an event, after which the API answers 503."""
+    api_event_ids: int = Field(200_000, ge=1000, le=10_000_000)
+    """Event ids of the last ten minutes that an API process reads at start and remembers to detect
+    duplicates, about 400 bytes each."""
+    api_public_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
+    """Host names of this API. Endpoints on them are refused: their deliveries would be a loop."""
+    # With a name or a password in it, it would end in errors and logs.
+    api_url: str = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
+    """URL of the API for `hookseal tenants`, `publish` and `doctor`. Unset: they use Kafka."""
+    api_key: SecretStr = SecretStr("")
+    """API key of these commands. Unset: the admin key."""
 
     # -- Events --------------------------------------------------------------
-    event_max_bytes: int = Field(
-        default=32_768,
-        ge=256,
-        le=EVENT_BYTES_MAX,
-        description=(
-            "Bytes of an event's value. Above 49,152 receivers with default limits "
-            "(joserfc, authlib) cannot open it."
-        ),
-    )
-
-    seal_at_rest: bool = Field(
-        default=False,
-        description=(
-            "Seal the data of events on Kafka, where they are published by the API or by "
-            "`hookseal publish`; workers open them whatever this says."
-        ),
-    )
+    event_max_bytes: int = Field(32_768, ge=256, le=EVENT_BYTES_MAX)
+    """Bytes of an event's value. Receivers with default limits (joserfc, authlib) cannot decrypt
+    events above 49,152 bytes."""
+    seal_at_rest: bool = False
+    """Encrypt event data on Kafka when it is published. Workers decrypt it with either value."""
 
     # -- Delivery ------------------------------------------------------------
-    ordering: Ordering = Field(
-        default="partition",
-        description=(
-            "Who waits for whom: `partition`, one event after the other; `customer`, one event "
-            "of a customer after the other, customers side by side; `unordered`, nobody."
-        ),
-    )
-    max_in_flight: int = Field(
-        default=32,
-        ge=1,
-        le=10_000,
-        description=(
-            "Attempts of one partition on the wire together, unless its order is `partition`."
-        ),
-    )
-    max_queued_per_key: int = Field(
-        default=100,
-        ge=1,
-        le=100_000,
-        description=(
-            "Events of one customer that wait behind the one in hand before the endpoint they wait "
-            "for is suspended; for the order `customer`."
-        ),
-    )
-    attempt_timeout_s: float = Field(
-        default=15.0,
-        gt=0,
-        le=120,
-        description="Seconds an attempt may take, connect to last byte.",
-    )
-    retry_base_s: float = Field(
-        default=1.0, gt=0, le=3600, description="Seconds to wait after the first failed attempt."
-    )
-    retry_factor: float = Field(
-        default=2.0, ge=1, le=10, description="Each wait is the one before times this."
-    )
-    retry_cap_s: float = Field(
-        default=60.0, gt=0, le=3600, description="No wait grows beyond this, before jitter."
-    )
-    retry_jitter: float = Field(
-        default=0.2,
-        ge=0,
-        lt=1,
-        description="Each wait times a uniform draw from 1 ± this; 0 = none.",
-    )
-    retry_max_attempts: int = Field(
-        default=5, ge=1, le=1000, description="Attempts of one delivery, the first included."
-    )
-    retry_delays_s: Annotated[tuple[float, ...] | None, CommaSeparated] = Field(
-        default=None,
-        description="Replaces the formula: `1,2,4,8` is five attempts with these waits.",
-    )
-    retry_after_cap_s: float = Field(
-        default=60.0,
-        ge=0,
-        le=3600,
-        description="A receiver's `Retry-After` is honoured up to this many seconds.",
-    )
-    suspend_after: int = Field(
-        default=10,
-        ge=0,
-        le=100_000,
-        description=(
-            "Events in a row that an endpoint may not accept, each with all its attempts, before "
-            "it is suspended; 0 = never, not even with its lane full."
-        ),
-    )
-    probe_base_s: float = Field(
-        default=30.0,
-        gt=0,
-        le=3600,
-        description="Seconds until a suspended endpoint is tried again; each time twice as long.",
-    )
-    probe_cap_s: float = Field(
-        default=3600.0, gt=0, le=86_400, description="No wait between two tries grows beyond this."
-    )
-    broadcast_concurrency: int = Field(
-        default=16, ge=1, le=1000, description="Tenants of one broadcast delivered to at a time."
-    )
-    handover_grace_s: float = Field(
-        default=2.0,
-        ge=0,
-        le=30,
-        description=(
-            "Seconds that a rebalance waits for attempts on the wire; what ends within them is "
-            "not repeated."
-        ),
-    )
-    shutdown_grace_s: float = Field(
-        default=10.0,
-        ge=0,
-        le=120,
-        description="Seconds a running attempt may still take when the worker stops.",
-    )
-    max_in_flight_per_customer: int = Field(
-        default=8,
-        ge=1,
-        le=10_000,
-        description=(
-            "Of the attempts of one partition on the wire together, those of one customer, unless "
-            "the order is `partition`: slow names and slow receivers of one leave room for others."
-        ),
-    )
+    ordering: Ordering = "partition"
+    """Ordering mode: which events must not overtake each other. `partition`: all events of a
+    partition. `customer`: the events of one customer. `unordered`: none."""
+    max_in_flight: int = Field(32, ge=1, le=10_000)
+    """Concurrent attempts of one partition, unless the ordering mode is `partition`."""
+    max_queued_per_key: int = Field(100, ge=1, le=100_000)
+    """Events queued behind the one being delivered, per ordering key, in the ordering mode
+    `customer`. When the queue is full, the endpoint is suspended and newer events are deferred.
+    Raise it to absorb longer bursts in memory."""
+    attempt_timeout_s: float = Field(15.0, gt=0, le=120)
+    """Seconds an attempt may take, from connect to the last byte."""
+    retry_base_s: float = Field(1.0, gt=0, le=3600)
+    """Seconds of backoff after the first failed attempt."""
+    retry_factor: float = Field(2.0, ge=1, le=10)
+    """Factor by which the backoff grows with each failed attempt."""
+    retry_cap_s: float = Field(60.0, gt=0, le=3600)
+    """Longest backoff, before jitter."""
+    retry_jitter: float = Field(0.2, ge=0, lt=1)
+    """Each backoff is multiplied by a uniform draw from 1 ± this; 0 = none."""
+    retry_max_attempts: int = Field(5, ge=1, le=1000)
+    """Attempts of one delivery, the first included."""
+    retry_delays_s: Delays = None
+    """Backoff after each failed attempt, instead of the formula: `1,2,4,8` is five attempts."""
+    retry_after_cap_s: float = Field(60.0, ge=0, le=3600)
+    """Longest `Retry-After` of a receiver that is honoured."""
+    suspend_after: int = Field(10, ge=0, le=100_000)
+    """Consecutive events that exhaust their attempts before their endpoint is suspended; 0 = never,
+    not even with a full queue."""
+    probe_base_s: float = Field(30.0, gt=0, le=3600)
+    """Seconds until the first probe of a suspended endpoint. The interval doubles each time."""
+    probe_cap_s: float = Field(3600.0, gt=0, le=86_400)
+    """Longest interval between two probes."""
+    broadcast_concurrency: int = Field(16, ge=1, le=1000)
+    """Tenants to which one broadcast is delivered concurrently."""
+    handover_grace_s: float = Field(2.0, ge=0, le=30)
+    """Seconds for which a rebalance waits for running attempts, so that they are not repeated."""
+    shutdown_grace_s: float = Field(10.0, ge=0, le=120)
+    """Seconds for which a worker that stops waits for running attempts."""
+    max_in_flight_per_customer: int = Field(8, ge=1, le=10_000)
+    """Like `HOOKSEAL_MAX_IN_FLIGHT`, for one customer: its slow receivers leave room for others."""
 
     # -- Delivery log and dead letters ----------------------------------------
-    delivery_log: bool = Field(
-        default=True,
-        description="Write a record of each attempt to `deliveries`.",
-    )
-    delivery_index_rows: int = Field(
-        default=2_000_000,
-        ge=1000,
-        le=1_000_000_000,
-        description=(
-            "Attempts that one index of the delivery log holds, the latest; "
-            "about 200 bytes of disk each."
-        ),
-    )
-    storm_dead_letters_per_minute: int = Field(
-        default=60,
-        ge=1,
-        le=1_000_000,
-        description="Dead letters of one tenant in a minute from which on it is in a storm.",
-    )
+    delivery_log: bool = True
+    """Write a record of each attempt to `deliveries`."""
+    delivery_index_rows: int = Field(2_000_000, ge=1000, le=1_000_000_000)
+    """Latest attempts in one index of the delivery log, about 200 bytes of disk each."""
+    storm_dead_letters_per_minute: int = Field(60, ge=1, le=1_000_000)
+    """Dead letters of one tenant in a minute from which the tenant counts as in a storm."""
 
     # -- Egress --------------------------------------------------------------
-    egress_allow_cidrs: Annotated[tuple[Network, ...], CommaSeparated] = Field(
-        default=(),
-        description="Networks allowed although private, `127.0.0.0/8,::1/128`. For development.",
-    )
-    egress_deny_cidrs: Annotated[tuple[Network, ...], CommaSeparated] = Field(
-        default=(),
-        description=(
-            "Networks refused although public: the provider's own, for instance. They win over "
-            "what is allowed."
-        ),
-    )
-    egress_allow_http: bool = Field(
-        default=False, description="Allow `http://` endpoints. For development."
-    )
-    egress_allow_ports: Annotated[tuple[tuple[int, int], ...], CommaSeparated] = Field(
-        default=(),
-        description="Ports allowed besides 443 and 8443, `8080,9000-9100`. For development.",
-    )
-
-    egress_client_cert_file: Path | None = Field(
-        default=None,
-        description=(
-            "PEM file of a client certificate, shown to endpoints that ask for one (mutual TLS)."
-        ),
-    )
-    egress_client_key_file: Path | None = Field(
-        default=None,
-        description="PEM file of its private key; in the certificate's file when unset.",
-    )
+    egress_allow_cidrs: Networks = ()
+    """Private networks that deliveries may reach, `127.0.0.0/8,::1/128`. For development."""
+    egress_deny_cidrs: Networks = ()
+    """Public networks that deliveries must not reach. They take precedence over allowed ones."""
+    egress_allow_http: bool = False
+    """Allow `http://` endpoints. For development."""
+    egress_allow_ports: Ports = ()
+    """Ports allowed besides 443 and 8443, `8080,9000-9100`. For development."""
+    egress_client_cert_file: PemFile = None
+    """PEM file of the client certificate for endpoints that request one (mutual TLS)."""
+    egress_client_key_file: PemFile = None
+    """PEM file of its private key. Unset: the key is in the certificate's file."""
 
     # -- Telemetry -----------------------------------------------------------
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severity that is logged."
-    )
-    log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is console on a terminal, JSON otherwise."
-    )
-    event_loop: Literal["asyncio", "uvloop"] = Field(
-        default="uvloop",
-        description=(
-            "`uvloop` takes a tenth less CPU than Python's own loop, which takes its place where "
-            "there is none (Windows)."
-        ),
-    )
-    metrics_port: int | None = Field(
-        default=None,
-        ge=1,
-        le=65_535,
-        description="Port of the worker's `/metrics`, `/healthz` and `/readyz`; off when unset.",
-    )
-    otlp_endpoint: str = Field(
-        default="",
-        pattern=r"^(https?://[^\s@?#]+)?$",
-        description=(
-            "Where traces go, `http://collector:4318` (OTLP over HTTP); off when unset. Sampling "
-            "and headers are set by OpenTelemetry's own `OTEL_*` variables."
-        ),
-    )
-    metrics_host: str = Field(default="127.0.0.1", description="Address they listen on.")
-
-    @field_validator("retry_delays_s", mode="before")
-    @classmethod
-    def _split_delays(cls, value: object) -> object:
-        return _split(value) or None
-
-    @field_validator("egress_allow_cidrs", "egress_deny_cidrs", mode="before")
-    @classmethod
-    def _split_cidrs(cls, value: object) -> object:
-        return _split(value)
-
-    @field_validator("api_public_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: object) -> object:
-        return tuple(str(part).lower().rstrip(".") for part in _split(value))
-
-    @field_validator("egress_allow_ports", mode="before")
-    @classmethod
-    def _split_ports(cls, value: object) -> object:
-        parts = _split(value)
-        return tuple(_port_range(part) if isinstance(part, str) else part for part in parts)
-
-    @field_validator("retry_delays_s")
-    @classmethod
-    def _bound_delays(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and not all(0 <= delay <= RETRY_DELAY_MAX_S for delay in value):
-            raise ValueError("each delay must be from 0 to 3600 seconds")
-        return value
-
-    @field_validator("admin_key")
-    @classmethod
-    def _is_long(cls, value: SecretStr) -> SecretStr:
-        if 0 < len(value.get_secret_value()) < ADMIN_KEY_MIN:
-            raise ValueError("is short enough to be guessed; `hookseal keys admin` makes one")
-        return value
-
-    @field_validator("api_key_peppers")
-    @classmethod
-    def _are_peppers(cls, value: SecretStr) -> SecretStr:
-        _decode_peppers(value)
-        return value
-
-    @field_validator("master_key")
-    @classmethod
-    def _decodes(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value():
-            _decode_secret(value.get_secret_value())
-        return value
-
-    @field_validator(
-        "kafka_tls_ca_file",
-        "kafka_tls_cert_file",
-        "kafka_tls_key_file",
-        "egress_client_cert_file",
-        "egress_client_key_file",
-    )
-    @classmethod
-    def _can_be_read(cls, value: Path | None) -> Path | None:
-        if value is not None and not os.access(value, os.R_OK):
-            raise ValueError("there is no file at this place that can be read")
-        return value
-
-    @field_validator("master_key_previous")
-    @classmethod
-    def _all_decode(cls, value: SecretStr) -> SecretStr:
-        for key in value.get_secret_value().split(","):
-            if key.strip():
-                _decode_secret(key)
-        return value
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest severity that is logged."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """Log format. `auto` is `console` on a terminal and `json` otherwise."""
+    event_loop: Literal["asyncio", "uvloop"] = "uvloop"
+    """`uvloop` takes about 10 % less CPU. Without it (Windows), `asyncio` is used."""
+    metrics_port: int | None = Field(None, ge=1, le=PORT_MAX)
+    """Port of the worker's `/metrics`, `/healthz` and `/readyz`. Unset: off."""
+    otlp_endpoint: str = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
+    """Collector of traces, `http://collector:4318` (OTLP over HTTP). Unset: off. Set sampling and
+    headers by OpenTelemetry's own `OTEL_*` variables."""
+    metrics_host: str = "127.0.0.1"
+    """Address of the metrics port."""
 
     @model_validator(mode="after")
     def _tls_files_fit(self) -> Self:
-        # Here and not at the first connection: it would look as if no broker answered.
+        # Checked here: a failure at the first connection looks as if no broker answered.
         if self.kafka_tls_key_file is not None and self.kafka_tls_cert_file is None:
-            raise ValueError(
-                "HOOKSEAL_KAFKA_TLS_KEY_FILE needs HOOKSEAL_KAFKA_TLS_CERT_FILE, the certificate "
-                "that it is the key of"
-            )
-        if not self.cluster.has_tls:
-            return self
-        try:
-            ssl.create_default_context(cafile=self.kafka_tls_ca_file)
-        except OSError:
-            raise ValueError("HOOKSEAL_KAFKA_TLS_CA_FILE holds no certificates in PEM") from None
-        try:
-            self.cluster.tls_context()
-        except OSError:
-            raise ValueError(
-                "HOOKSEAL_KAFKA_TLS_CERT_FILE and HOOKSEAL_KAFKA_TLS_KEY_FILE are no certificate "
-                "and its key, unencrypted, in PEM"
-            ) from None
-        return self
-
-    @model_validator(mode="after")
-    def _client_certificate_fits(self) -> Self:
-        if self.egress_client_cert_file is None and self.egress_client_key_file is None:
-            return self
-        if self.egress_client_cert_file is None:
-            raise ValueError(
-                "HOOKSEAL_EGRESS_CLIENT_KEY_FILE needs HOOKSEAL_EGRESS_CLIENT_CERT_FILE, the "
-                "certificate that it is the key of"
-            )
-        try:
-            self.egress_tls()
-        except OSError:
-            raise ValueError(
-                "HOOKSEAL_EGRESS_CLIENT_CERT_FILE and HOOKSEAL_EGRESS_CLIENT_KEY_FILE are no "
-                "certificate and its key, unencrypted, in PEM"
-            ) from None
+            raise _without_certificate("HOOKSEAL_KAFKA_TLS")
+        if self.cluster.has_tls:
+            try:
+                ssl.create_default_context(cafile=self.kafka_tls_ca_file)
+            except OSError:
+                raise ValueError("HOOKSEAL_KAFKA_TLS_CA_FILE holds no PEM certificates") from None
+            _check_loads(self.cluster.tls_context, "HOOKSEAL_KAFKA_TLS")
+        if self.egress_client_key_file is not None and self.egress_client_cert_file is None:
+            raise _without_certificate("HOOKSEAL_EGRESS_CLIENT")
+        _check_loads(self.egress_tls, "HOOKSEAL_EGRESS_CLIENT")
         return self
 
     @model_validator(mode="after")
@@ -584,7 +350,7 @@ class Settings(BaseSettings):
         if self.heartbeat_interval_s * 2 > self.session_timeout_s:
             raise ValueError(
                 "HOOKSEAL_HEARTBEAT_INTERVAL_S must be at most half of HOOKSEAL_SESSION_TIMEOUT_S: "
-                "one lost heartbeat would cost the worker its partitions"
+                "otherwise one lost heartbeat costs the worker its partitions"
             )
         return self
 
@@ -606,12 +372,12 @@ class Settings(BaseSettings):
 
     @property
     def names(self) -> TopicNames:
-        """The topics' names."""
+        """The names of the topics."""
         return TopicNames(self.topic_prefix)
 
     @property
     def backoff(self) -> Backoff:
-        """The schedule of endpoints that bring none of their own."""
+        """The retry policy of endpoints without one of their own."""
         return Backoff(
             base_s=self.retry_base_s,
             factor=self.retry_factor,
@@ -623,24 +389,24 @@ class Settings(BaseSettings):
 
     @property
     def scheduler_limits(self) -> Limits:
-        """How much of a partition is in hand, in the order that is set."""
+        """Events of one partition in progress and queued, for the ordering mode."""
         if self.ordering == "partition":
             return Limits(events=1, waiting=0)
         return Limits(events=self.max_in_progress, waiting=self.max_queued_per_key)
 
     @property
     def attempts_at_a_time(self) -> int | None:
-        """Attempts of a partition on the wire together; None = no bound is needed."""
+        """Concurrent attempts of a partition; None = one at a time anyway."""
         return None if self.ordering == "partition" else self.max_in_flight
 
     @property
     def attempts_each(self) -> int | None:
-        """Of these, attempts of one customer; None = no bound is needed."""
+        """Concurrent attempts of one customer in a partition; None = one at a time anyway."""
         return None if self.ordering == "partition" else self.max_in_flight_per_customer
 
     @property
     def suspension_rules(self) -> SuspensionRules:
-        """When an endpoint is suspended, and how it is tried meanwhile."""
+        """When an endpoint is suspended, and how often it is probed."""
         return SuspensionRules(
             after=self.suspend_after,
             probe=Backoff(
@@ -653,11 +419,11 @@ class Settings(BaseSettings):
 
     @property
     def longest_backoff_s(self) -> float:
-        """Upper bound of the seconds that one delivery may hold its partition."""
+        """Longest time in seconds for which one delivery blocks its partition."""
         attempts = self.backoff.attempts
         waits = sum(
-            max(self.backoff.longest_delay_after(n), self.retry_after_cap_s)
-            for n in range(1, attempts)
+            max(self.backoff.longest_delay_after(attempt), self.retry_after_cap_s)
+            for attempt in range(1, attempts)
         )
         return attempts * self.attempt_timeout_s + waits
 
@@ -668,56 +434,33 @@ class Settings(BaseSettings):
         return with_client_certificate(self.egress_client_cert_file, self.egress_client_key_file)
 
     def master_key_bytes(self) -> bytes:
-        """Return the master key.
+        """Return the master key, or raise ConfigurationError: `master_key_missing`."""
+        return self.master_keys()[0]
 
-        Raises:
-            ConfigurationError: `master_key_missing`, when it is not set.
-        """
-        if not self.master_key.get_secret_value():
+    def master_keys(self) -> list[bytes]:
+        """Return the master key and the others that are valid; raises as `master_key_bytes`."""
+        current = _decode_key(self.master_key)
+        if current is None:
             raise ConfigurationError(
                 "master_key_missing",
                 "Set it to base64 of 32 random bytes, for instance from `openssl rand -base64 32`, "
                 "and keep it: every signing secret is derived from it.",
                 field="HOOKSEAL_MASTER_KEY",
             )
-        return _decode_secret(self.master_key.get_secret_value())
-
-    def master_keys(self) -> list[bytes]:
-        """Return the master key, and behind it those before it that still count.
-
-        Raises:
-            ConfigurationError: `master_key_missing`.
-        """
-        before = self.master_key_previous.get_secret_value().split(",")
-        return [
-            self.master_key_bytes(),
-            *(_decode_secret(key) for key in before if key.strip()),
-        ]
+        return [current, *_decode_list(self.master_key_previous)]
 
     def event_vault(self) -> EventVault:
-        """Return what seals and opens the data of events at rest.
-
-        Raises:
-            ConfigurationError: `master_key_missing`.
-        """
+        """Return the vault of event data at rest; raises as `master_key_bytes`."""
         return EventVault(self.names.events, self.master_keys())
 
     def sealing(self) -> Callable[[NewEvent], NewEvent]:
-        """Return what is done to an event before it is written.
-
-        Raises:
-            ConfigurationError: `master_key_missing`, if it is to be sealed.
-        """
+        """Return the function that encrypts an event before it is written, if `seal_at_rest`."""
         if not self.seal_at_rest:
-            return lambda draft: draft
+            return lambda event: event
         return partial(sealed, vault=self.event_vault())
 
     def tenant_codec(self) -> TenantCodec:
-        """Return the codec of commands and tenant documents.
-
-        Raises:
-            ConfigurationError: `master_key_missing`.
-        """
+        """Return the codec of commands and documents; raises as `master_key_bytes`."""
         return TenantCodec(self.names, self.master_keys())
 
     def peppers(self) -> dict[int, bytes]:
@@ -726,11 +469,7 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the settings from the environment.
-
-    Raises:
-        ConfigurationError: `settings_invalid`, with each setting at fault and why.
-    """
+    """Read the settings from the environment, or raise ConfigurationError: `settings_invalid`."""
     try:
         return Settings()
     except ValidationError as error:
@@ -745,47 +484,15 @@ def _environment_name(location: tuple[int | str, ...]) -> str:
     return f"HOOKSEAL_{str(location[0]).upper()}" if location else "settings"
 
 
-def _split(value: object) -> tuple[object, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, tuple | list):
-        return tuple(value)
-    raise ValueError("give a comma-separated list")
+def _without_certificate(prefix: str) -> ValueError:
+    return ValueError(f"{prefix}_KEY_FILE needs {prefix}_CERT_FILE, the certificate of the key")
 
 
-def _port_range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
+def _check_loads(load_context: Callable[[], object], prefix: str) -> None:
     try:
-        low, high = int(first), int(last or first)
-    except ValueError:
-        raise ValueError("give ports as `8080` or `9000-9100`") from None
-    if not 1 <= low <= high <= PORT_MAX:
-        raise ValueError("ports are from 1 to 65535, the lower one first")
-    return low, high
-
-
-def _decode_secret(secret: str) -> bytes:
-    text = secret.strip().replace("-", "+").replace("_", "/")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        raise ValueError("is not base64; `openssl rand -base64 32` makes one") from None
-    if len(key) < MASTER_KEY_BYTES:
-        raise ValueError("has fewer than 32 bytes; `openssl rand -base64 32` makes one")
-    return key
-
-
-def _decode_peppers(secret: SecretStr) -> dict[int, bytes]:
-    peppers: dict[int, bytes] = {}
-    for part in secret.get_secret_value().split(","):
-        if not part.strip():
-            continue
-        version, colon, text = part.strip().partition(":")
-        if not colon or not version.isascii() or not version.isdigit() or int(version) < 1:
-            raise ValueError("give each pepper as `1:<base64>`, with versions from 1")
-        if int(version) in peppers:
-            raise ValueError("give each version once")
-        peppers[int(version)] = _decode_secret(text)
-    return peppers
+        load_context()
+    except OSError:
+        raise ValueError(
+            f"{prefix}_CERT_FILE and {prefix}_KEY_FILE must hold a certificate and its unencrypted "
+            "private key, in PEM"
+        ) from None

@@ -12,8 +12,8 @@ from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.delivery.ports import Ports
 from hookseal.delivery.suspension import SuspensionManager, SuspensionRules
 from hookseal.domain.backoff import Backoff
-from hookseal.seal.event_vault import EventVault
 from hookseal.seal.sign import SigningSecrets
+from hookseal.seal.vault import EventVault
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant
 from tests.fakes import (
     FakeClock,

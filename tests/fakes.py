@@ -28,16 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from hookseal.dead_letters.replay import EventsWanted
-    from hookseal.domain.attempt import Attempt, Outcome
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import Attempt, AttemptRecord, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.endpoint import Why
     from hookseal.domain.event import Event
     from hookseal.domain.letter import Attempted, Letter, LogCursor
     from hookseal.domain.letter_filter import LetterFilter, Order
-    from hookseal.domain.new_event import NewEvent
-    from hookseal.domain.notice import Notice
-    from hookseal.domain.suspension import Why
+    from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
 

@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc import jwk
 
+from hookseal.seal.encrypt import Randomness
 from hookseal.seal.keys import load_public_key, parse_public_key
 from hookseal.seal.request import seal_request
 
 if TYPE_CHECKING:
-    from hookseal.seal.keys import PublicJwk
+    from hookseal.domain.tenant import PublicKey
 
 __all__ = [
     "KEYS",
@@ -49,7 +50,7 @@ def b64u_decode(text: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class FixedRandomness:
+class FixedRandomness(Randomness):
     """Hands out what a vector names; `cek` and `ephemeral` exclude each other."""
 
     iv: bytes
@@ -91,7 +92,7 @@ class SealedVector:
     body: bytes
 
     @property
-    def public_key(self) -> PublicJwk:
+    def public_key(self) -> PublicKey:
         return parse_public_key(json.dumps(self.public_jwk))
 
     @property

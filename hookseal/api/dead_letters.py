@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import LetterPages, LetterRecords, Replays
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.letter import LettersListed
     from hookseal.domain.record import Record
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.schemas import Output, Page, Text, read_position, write_position
-from hookseal.domain.overview import overview_of
+from hookseal.domain.letter import overview_of
 from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:

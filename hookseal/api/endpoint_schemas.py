@@ -9,8 +9,7 @@ from msgspec.structs import asdict
 
 from hookseal.api.schemas import Input, Output
 from hookseal.domain import limits
-from hookseal.domain.command import RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
-from hookseal.domain.endpoint import ENDPOINT_ID
+from hookseal.domain.endpoint import ENDPOINT_ID, RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
 from hookseal.domain.utc_time import format_utc_seconds

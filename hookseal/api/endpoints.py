@@ -15,11 +15,15 @@ from hookseal.api import endpoint_schemas as schemas
 from hookseal.api.commands import command_id, endpoint_of, etag_of, idempotency_key, stable_id
 from hookseal.api.operations import Operation, Reply, Resource
 from hookseal.domain import command as commands
-from hookseal.domain.endpoint import check_endpoint_id
+from hookseal.domain.endpoint import (
+    EndpointLimits,
+    check_endpoint_id,
+    check_event_types,
+    check_limits,
+    check_retry_delays,
+)
 from hookseal.domain.endpoint_headers import check_headers
-from hookseal.domain.limits import EndpointLimits, check_limits
-from hookseal.domain.notice import endpoint_test
-from hookseal.domain.subscription import check_event_types
+from hookseal.domain.new_event import endpoint_test
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -179,7 +183,7 @@ class EndpointOperations(Resource):
             "url": self.check_url,
             "event_types": check_event_types,
             "headers": check_headers,
-            "retry_delays_s": commands.check_retry_delays,
+            "retry_delays_s": check_retry_delays,
             "limits": lambda asked: check_limits(EndpointLimits(**asdict(asked))),
         }
         return {

@@ -14,8 +14,8 @@ from hookseal.api.commands import api_key_seed, etag_of
 from hookseal.api.operations import Operation, Reply, Resource
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import Input, Output
-from hookseal.domain.api_key import SCOPES, check_scopes
 from hookseal.domain.command import AddApiKey, AddPublicKey, RemoveApiKey, RemovePublicKey
+from hookseal.domain.tenant import SCOPES, check_scopes
 from hookseal.errors import ConflictError
 from hookseal.seal.keys import parse_public_key
 

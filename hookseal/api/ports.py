@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
     from hookseal.dead_letters.replay import EventsWanted
     from hookseal.domain import letter
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.command import Command
     from hookseal.domain.letter_filter import LetterFilter, Order
-    from hookseal.domain.new_event import NewEvent
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError

@@ -15,9 +15,9 @@ from hookseal.api.endpoint_schemas import EndpointOut, endpoint_out
 from hookseal.api.keys import PublicKeyOut, public_key_out
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.schemas import CustomerId, Input, Output, Page, read_cursor, write_cursor
-from hookseal.domain.api_key import SCOPES
 from hookseal.domain.command import CreateTenant, DeleteTenant, DisableTenant, EnableTenant
 from hookseal.domain.event import check_customer_id
+from hookseal.domain.tenant import SCOPES
 from hookseal.domain.utc_time import format_utc_seconds
 
 if TYPE_CHECKING:

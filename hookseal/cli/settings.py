@@ -60,7 +60,7 @@ def rows() -> list[tuple[str, ...]]:
             _kind(field.annotation),
             _default(field.default),
             _bounds(field),
-            field.description or "",
+            " ".join((field.description or "").split()),
         )
         for name, field in Settings.model_fields.items()
     ]

@@ -8,12 +8,15 @@ import typer
 from hookseal.cli import ui
 from hookseal.cli.api_session import ask_tenant
 from hookseal.cli.options import AsJson, Customer, Timeout
-from hookseal.domain.command import check_retry_delays
-from hookseal.domain.endpoint import check_endpoint_id
+from hookseal.domain.endpoint import (
+    EndpointLimits,
+    check_endpoint_id,
+    check_event_types,
+    check_limits,
+    check_retry_delays,
+)
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import check_url
-from hookseal.domain.limits import EndpointLimits, check_limits
-from hookseal.domain.subscription import check_event_types
 from hookseal.errors import InvalidHeaderError
 
 app = typer.Typer(no_args_is_help=True, help="Endpoints: the webhook URLs of a tenant.")

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from hookseal.delivery.ports import DeferredPage
-from hookseal.domain.replay_entry import DrainedEntry, encode
+from hookseal.domain.replay import DrainedEntry, encode
 from hookseal.errors import RecordRefusedError
 from hookseal.kafka.consumer import connect, read_ranges, record_from
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 
-from hookseal.domain.attempt_record import AttemptRecord, decode
+from hookseal.domain.attempt import AttemptRecord, decode
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka.consumer import read_from, read_ranges, record_from, records_at
 from hookseal.kafka.topics import TopicNames, partition_count

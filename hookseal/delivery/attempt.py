@@ -16,8 +16,8 @@ from hookseal.domain.attempt import Attempt
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import SUSPENDED
+from hookseal.domain.endpoint import EndpointLimits
 from hookseal.domain.event import is_broadcast
-from hookseal.domain.limits import EndpointLimits
 from hookseal.domain.record import last_header
 from hookseal.domain.verdict import Judgement, Verdict, judge
 from hookseal.errors import (
@@ -26,9 +26,8 @@ from hookseal.errors import (
     RecordRefusedError,
     SealError,
 )
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key
-from hookseal.seal.request import seal_request
+from hookseal.seal.request import envelope, seal_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.tenant import PublicKey
-    from hookseal.seal.event_vault import EventVault
     from hookseal.seal.sign import SigningSecrets
+    from hookseal.seal.vault import EventVault
 
 _Command = TypeVar("_Command")
 _NO_LIMITS = EndpointLimits()

@@ -1,9 +1,9 @@
 """Which addresses and ports deliveries may reach.
 
-An explicit list, since `ipaddress.is_global` will not do: it calls multicast, 6to4,
-NAT64, IPv4-compatible and some metadata addresses global, and its answers change from
-one Python release to the next (CVE-2024-4032). The ranges are those of the IANA IPv4
-and IPv6 Special-Purpose Address Registries (RFC 6890), and metadata services of clouds.
+An explicit list: `ipaddress.is_global` calls multicast, 6to4, NAT64, IPv4-compatible and some
+metadata addresses global, and its answers change between Python releases (CVE-2024-4032). The
+ranges are those of the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), and
+metadata services of clouds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _IPV6_BLOCKED = tuple(
         ("2001:db8::/32", "documentation"),
         ("2002::/16", "6to4"),
         ("3fff::/20", "documentation"),
-        # Outside of 2000::/3, and so refused in any case: named for the message only.
+        # Outside of 2000::/3, so refused anyway. They give the message a name.
         ("::1/128", "loopback"),
         ("::/96", "IPv4-compatible"),
         ("64:ff9b::/96", "NAT64"),
@@ -67,10 +67,9 @@ _LOW_32_BITS = 0xFFFF_FFFF
 
 
 def denied_range(address: Address, deny_cidrs: Iterable[Network]) -> str | None:
-    """Return the operator's range for which an address is refused, or None.
+    """Return the operator's range that contains an address, or None.
 
-    An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches, and one
-    behind NAT64 as that one, too.
+    An IPv4-mapped IPv6 address and one behind NAT64 also count as the IPv4 address they reach.
     """
     reached: list[Address] = [address]
     if isinstance(address, IPv6Address):
@@ -78,23 +77,15 @@ def denied_range(address: Address, deny_cidrs: Iterable[Network]) -> str | None:
             reached.append(address.ipv4_mapped)
         if address in _NAT64:
             reached.append(IPv4Address(int(address) & _LOW_32_BITS))
-    for network in deny_cidrs:
-        if any(each in network for each in reached):
-            return f"{network} (denied)"
-    return None
+    denied = (network for network in deny_cidrs if any(each in network for each in reached))
+    return next((f"{network} (denied)" for network in denied), None)
 
 
 def blocked_range(address: Address, allow_cidrs: Iterable[Network] = ()) -> str | None:
-    """Return the range for which an address is refused, as `127.0.0.0/8 (loopback)`.
+    """Return the blocked range that contains an address, as `127.0.0.0/8 (loopback)`, or None.
 
-    An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches.
-
-    Args:
-        allow_cidrs: Networks that are allowed although they are on the list. If NAT64 is
-            allowed, the IPv4 address in it is judged instead.
-
-    Returns:
-        The range and its name, or None for an address that may be dialled.
+    An IPv4-mapped IPv6 address is judged as the IPv4 address it reaches. `allow_cidrs` take
+    precedence over the list. If they contain NAT64, the IPv4 address in it is judged instead.
     """
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address
@@ -116,11 +107,7 @@ def blocked_range(address: Address, allow_cidrs: Iterable[Network] = ()) -> str 
 def is_port_allowed(
     port: int, *, allow_http: bool = False, allow_ports: Iterable[tuple[int, int]] = ()
 ) -> bool:
-    """Return whether a port may be dialled: 443, 8443, what is allowed, 80 with http.
-
-    Args:
-        allow_http: Whether `http://` endpoints are allowed.
-    """
+    """Return whether a port may be dialled: 443, 8443, an allowed one, 80 with `allow_http`."""
     return (
         port in _HTTPS_PORTS
         or (allow_http and port == _HTTP_PORT)

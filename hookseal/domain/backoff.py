@@ -1,8 +1,7 @@
-"""When to try again.
+"""Retry policy: capped exponential backoff with proportional jitter.
 
-Capped exponential backoff with proportional jitter: Brooker, "Exponential Backoff And
-Jitter", AWS Architecture Blog, 2015. Proportional rather than full jitter: an operator
-reads a schedule off the settings and finds it again in the log.
+Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Proportional rather than
+full jitter: an operator recognises the schedule of the settings in the log.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ class Backoff:
 
     Attributes:
         base_s: Seconds after the first failed attempt, > 0.
-        factor: Growth from one wait to the next, >= 1.
-        cap_s: Upper bound of a wait in seconds, before jitter.
-        jitter: Each wait is multiplied by a uniform draw from 1 ± jitter, in [0, 1).
-        delays_s: Explicit waits that replace the formula; n waits are n + 1 attempts.
+        factor: Growth from one delay to the next, >= 1.
+        cap_s: Longest delay in seconds, before jitter.
+        jitter: Each delay is multiplied by a uniform draw from 1 ± jitter, in [0, 1).
+        delays_s: Explicit delays instead of the formula; n delays are n + 1 attempts.
     """
 
     base_s: float = 1.0
@@ -35,19 +34,9 @@ class Backoff:
         return self.max_attempts if self.delays_s is None else len(self.delays_s) + 1
 
     def delay_after(self, attempt: int, *, draw: float, at_least_s: float = 0.0) -> float:
-        """Return the seconds to wait after a failed attempt.
+        """Return the seconds to wait after a failed attempt; ValueError if attempt < 1.
 
-        Args:
-            attempt: The attempt that failed, counted from 1.
-            draw: A uniform draw from [0, 1]; the caller owns the randomness so that
-                this stays a function.
-            at_least_s: The receiver's `Retry-After`, already clamped.
-
-        Returns:
-            Seconds, at least `at_least_s`.
-
-        Raises:
-            ValueError: If attempt < 1.
+        `draw` is uniform from [0, 1], `at_least_s` the receiver's `Retry-After`, already clamped.
         """
         return max(at_least_s, self._planned(attempt) * (1 + self.jitter * (2 * draw - 1)))
 
@@ -63,5 +52,5 @@ class Backoff:
         try:
             return min(self.cap_s, self.base_s * self.factor ** (attempt - 1))
         except OverflowError:
-            # 2.0 ** 1024: an operator may well set the attempts to "forever".
+            # 2.0 ** 1024: an operator may set the attempts to "forever".
             return self.cap_s

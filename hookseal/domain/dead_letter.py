@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from hookseal.domain.event import EVENT_TIMESTAMP_HEADER, TRUNCATED_HEADER
@@ -13,95 +13,63 @@ from hookseal.domain.utc_time import TIMESTAMP_MS_MAX, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hookseal.domain.record import Header, Headers, Record, RecordFault
+    from hookseal.domain.record import Header, Headers, Record
 
 SUSPENDED = "endpoint_suspended"
 
-REASONS: Mapping[str, str] = {
-    "attempts_exhausted": "The endpoint accepted none of the attempts.",
-    "endpoint_gone": "The endpoint answered 410; it is disabled.",
-    "endpoint_disabled": "The endpoint was disabled when the event was due.",
-    "endpoint_removed": "The endpoint was removed while the event waited.",
-    SUSPENDED: "The endpoint is suspended; the event follows when it comes back.",
-    "blocked_address": "The endpoint's host leads to an address that deliveries may not reach.",
-    "request_invalid": "No HTTP request can be built for the endpoint.",
-    "no_public_key": "The tenant has no active public key to seal to.",
-    "key_unusable": "The tenant's active public key cannot be used to seal.",
-    "unknown_tenant": "No tenant has this customer id.",
-    "tenant_disabled": "The tenant was disabled when the event was due.",
-    "key_missing": "The record has no key.",
-    "customer_id_invalid": "The record's key is no customer id.",
-    "value_missing": "The record has no value.",
-    "payload_too_large": "The record's value is over the size limit.",
-    "headers_too_large": "The record's headers are over the size limit.",
-    "body_empty": "The record's value is empty.",
-    "body_not_object": "The record's value is JSON, but not an object.",
-    "json_invalid": "The record's value is no JSON.",
-    "json_invalid_utf8": "The record's value is not UTF-8.",
-    "json_too_deep": "The record's value is nested too deeply.",
-    "data_missing": "The event has no data.",
-    "data_not_json": "The event's data are not JSON.",
-    "id_invalid": "The event's id cannot be signed.",
-    "type_missing": "The event has no type.",
-    "type_invalid": "The event's type is malformed.",
-    "timestamp_invalid": "The event's time is not RFC 3339.",
-    "cloudevents_version": "The event is of another CloudEvents version.",
-    "sealed_invalid": "The event's sealed data are malformed.",
-    "data_unreadable": "The event's data are sealed for another place, or under another key.",
-    "record_truncated": "The record is a dead letter that was cut to fit; a part is missing.",
-    "misrouted": "Workers disagree on the number of partitions; check the topics.",
-    "internal_error": "hookseal failed on this record; see the worker's log.",
-    "record_unreadable": "The record cannot be decoded; the alarm names its partition and offsets.",
+# By who must act: the tenant (`receiver`, `configuration`), the producer of the `event`, or the
+# operator (`platform`). Alert on the last only.
+_REASONS: Mapping[str, Mapping[str, str]] = {
+    "receiver": {
+        "attempts_exhausted": "The endpoint accepted none of the attempts.",
+        "endpoint_gone": "The endpoint answered 410; it is disabled.",
+        SUSPENDED: "The endpoint is suspended. The event is delivered when it recovers.",
+    },
+    "configuration": {
+        "endpoint_disabled": "The endpoint was disabled when the event was due.",
+        "endpoint_removed": "The endpoint was removed while the event waited.",
+        "blocked_address": "The endpoint's host resolves to an address that is not allowed.",
+        "request_invalid": "No HTTP request can be built for the endpoint.",
+        "no_public_key": "The tenant has no active public key to encrypt to.",
+        "key_unusable": "The tenant's active public key cannot be used to encrypt.",
+        "tenant_disabled": "The tenant was disabled when the event was due.",
+    },
+    "event": {
+        "key_missing": "The record has no key.",
+        "customer_id_invalid": "The record's key is not a customer id.",
+        "value_missing": "The record has no value.",
+        "payload_too_large": "The record's value is over the size limit.",
+        "headers_too_large": "The record's headers are over the size limit.",
+        "body_empty": "The record's value is empty.",
+        "body_not_object": "The record's value is JSON, but not an object.",
+        "json_invalid": "The record's value is not JSON.",
+        "json_invalid_utf8": "The record's value is not UTF-8.",
+        "json_too_deep": "The record's value is nested too deeply.",
+        "data_missing": "The event has no data.",
+        "data_not_json": "The event's data are not JSON.",
+        "id_invalid": "The event's id cannot be signed.",
+        "type_missing": "The event has no type.",
+        "type_invalid": "The event's type is malformed.",
+        "timestamp_invalid": "The event's time is not RFC 3339.",
+        "cloudevents_version": "The event has another CloudEvents version.",
+        "sealed_invalid": "The event's encrypted data are malformed.",
+    },
+    "platform": {
+        "unknown_tenant": "No tenant has this customer id.",
+        "data_unreadable": "The event's data were encrypted for another event or key.",
+        "record_truncated": "The record is a truncated dead letter; a part is missing.",
+        "misrouted": "Workers disagree on the number of partitions; check the topics.",
+        "internal_error": "hookseal failed on this record; see the worker's log.",
+        "record_unreadable": "The record cannot be decoded; the alarm names its position.",
+    },
 }
 
-CATEGORIES: Mapping[str, frozenset[str]] = {
-    "receiver": frozenset({"attempts_exhausted", "endpoint_gone", SUSPENDED}),
-    "configuration": frozenset(
-        {
-            "endpoint_disabled",
-            "endpoint_removed",
-            "blocked_address",
-            "request_invalid",
-            "no_public_key",
-            "key_unusable",
-            "tenant_disabled",
-        }
-    ),
-    "event": frozenset(
-        {
-            "key_missing",
-            "customer_id_invalid",
-            "value_missing",
-            "payload_too_large",
-            "headers_too_large",
-            "body_empty",
-            "body_not_object",
-            "json_invalid",
-            "json_invalid_utf8",
-            "json_too_deep",
-            "data_missing",
-            "data_not_json",
-            "id_invalid",
-            "type_missing",
-            "type_invalid",
-            "timestamp_invalid",
-            "cloudevents_version",
-            "sealed_invalid",
-        }
-    ),
-    "platform": frozenset(
-        {
-            "unknown_tenant",
-            "misrouted",
-            "data_unreadable",
-            "record_truncated",
-            "internal_error",
-            "record_unreadable",
-        }
-    ),
+REASONS: Mapping[str, str] = {
+    reason: text for reasons in _REASONS.values() for reason, text in reasons.items()
 }
-"""Whose it is to mend: the tenant's receiver, the tenant's settings, the producer of the
-event, or us. Only the last is worth waking someone."""
+CATEGORIES: Mapping[str, frozenset[str]] = {
+    category: frozenset(reasons) for category, reasons in _REASONS.items()
+}
 
 # Delivered when the endpoint or the tenant is enabled again.
 SET_ASIDE = frozenset({"endpoint_disabled", "endpoint_gone", "tenant_disabled"})
@@ -113,20 +81,15 @@ _VALUE_SHA256_HEADER = "hookseal-value-sha256"
 _ERROR_MAX_BYTES = 500
 # Longer than every id and topic name (249). A producer's headers can bring longer texts.
 _TEXT_MAX_BYTES = 256
-# Longer than every customer id, so that a key that was cut is none.
+# Longer than every customer id, so that a truncated key is not a valid one.
 _KEY_MAX_BYTES = 1024
 
 LETTER_MIN_BYTES = 4096
-"""Bytes into which every dead letter can be fitted."""
+"""Bytes into which every dead letter fits."""
 
 
 class FittedLetter(NamedTuple):
-    """A dead letter as it is written.
-
-    Attributes:
-        value: The record's value, or the beginning of it.
-        headers: The producer's, followed by hookseal's.
-    """
+    """A dead letter as it is written: its value may be truncated, its headers end with ours."""
 
     key: bytes | None
     value: bytes | None
@@ -141,12 +104,9 @@ class DeadLetter:
         record: The record of the event, whose bytes and headers are kept untouched.
         reason: A stable code, one of `REASONS`.
         error: One line for a person; no secret, no internal address.
-        event_id: The event's id, derived if it brought none.
-        failed_at: Unix seconds.
-        key: The customer id as bytes; for a broadcast that of the tenant.
-        endpoint_id: The endpoint of the delivery, if one was chosen.
-        status: The last HTTP status, if there was any.
-        first_attempt_at: Unix seconds of the first attempt, if there was any.
+        failed_at: Unix seconds, as `first_attempt_at`.
+        key: The customer id as bytes, of the tenant for a broadcast.
+        status: The last HTTP status, if any.
     """
 
     record: Record
@@ -158,7 +118,7 @@ class DeadLetter:
     endpoint_id: str | None = None
     attempts: int = 0
     status: int | None = None
-    first_attempt_at: float | None = field(default=None)
+    first_attempt_at: float | None = None
 
     def headers(self) -> Headers:
         """Return the original headers, untouched, followed by hookseal's."""
@@ -172,20 +132,19 @@ class DeadLetter:
         event id, topic, partition and offset are always kept.
 
         It then has the headers `hookseal-truncated` (`value`, `headers`, `key`, joined by commas),
-        `hookseal-value-bytes` (size of the original value) and `hookseal-value-sha256`
-        (of the original value, hexadecimal).
-
-        Args:
-            max_bytes: At least `LETTER_MIN_BYTES`.
+        `hookseal-value-bytes` and `hookseal-value-sha256` (size and hash of the original value).
+        `max_bytes` is at least `LETTER_MIN_BYTES`.
         """
         fault = self.record.fault
         key, value, headers = self.key, self.record.value, self.headers()
         if fault is None and record_bytes(key, value, headers) <= max_bytes:
             return FittedLetter(key, value, headers)
         added = (*self._added(), *self._measures())
-        # With the longest of all marks, whichever is needed in the end.
+        # With the longest possible mark, whichever is needed in the end.
         fixed = (*added, _mark({"value", "headers", "key"}))
-        cut = set() if fault is None else {_cut_part(fault)}
+        cut = set()
+        if fault is not None:
+            cut.add("headers" if fault.code == "headers_too_large" else "value")
         kept = self.record.headers
         over = record_bytes(key, b"", (*kept, *fixed)) - max_bytes
         if over > 0 and key and len(key) > _KEY_MAX_BYTES:
@@ -204,6 +163,7 @@ class DeadLetter:
         return FittedLetter(key, value, (*kept, *added, _mark(cut)))
 
     def _added(self) -> list[Header]:
+        first_attempt_at = self.first_attempt_at
         added: list[tuple[str, str | None]] = [
             ("reason", self.reason),
             ("error", " ".join(self.error.split())),
@@ -214,8 +174,8 @@ class DeadLetter:
             ("topic", self.record.topic),
             ("partition", str(self.record.partition)),
             ("offset", str(self.record.offset)),
-            ("first-attempt-at", _optional_rfc3339(self.first_attempt_at)),
-            ("failed-at", _optional_rfc3339(self.failed_at)),
+            ("first-attempt-at", None if first_attempt_at is None else rfc3339(first_attempt_at)),
+            ("failed-at", rfc3339(self.failed_at)),
             ("event-timestamp", self._event_timestamp()),
         ]
         return [
@@ -235,7 +195,7 @@ class DeadLetter:
         if fault is not None:
             size, digest = fault.value_bytes, fault.value_sha256 or None
         elif last_header(self.record.headers, TRUNCATED_HEADER) is not None:
-            # The record is a cut letter that was published again: its own measures say nothing.
+            # A truncated letter that was published again: its own size says nothing.
             size, digest = (
                 (last_header(self.record.headers, name) or b"").decode("utf-8", "replace") or None
                 for name in (_VALUE_BYTES_HEADER, _VALUE_SHA256_HEADER)
@@ -253,8 +213,8 @@ class DeadLetter:
         ]
 
     def _event_timestamp(self) -> str | None:
-        # A letter has a time of its own on the log. An event that brings no timestamp has
-        # that of its record: noted here, so that a replay does not change it.
+        # A letter has a timestamp of its own. An event without a timestamp has that of its record,
+        # which is kept here so that a replay does not change it.
         kept = last_header(self.record.headers, EVENT_TIMESTAMP_HEADER)
         if kept is not None:
             return kept.decode("utf-8", "replace")
@@ -277,15 +237,8 @@ def added_headers(headers: Headers) -> dict[str, str]:
 
 
 def category_of(reason: str) -> str:
-    """Return the category of a reason: `receiver`, `configuration`, `event`, `platform`.
-
-    One that is not known, of a newer release, counts as ours.
-    """
+    """Return the category of a reason; `platform` for an unknown one, of a newer release."""
     return _CATEGORY_OF.get(reason, "platform")
-
-
-def _optional_rfc3339(moment: float | None) -> str | None:
-    return None if moment is None else rfc3339(moment)
 
 
 def _cut_text(text: str, max_bytes: int) -> bytes:
@@ -293,10 +246,6 @@ def _cut_text(text: str, max_bytes: int) -> bytes:
     if len(encoded) <= max_bytes:
         return encoded
     return encoded[:max_bytes].decode("utf-8", "ignore").encode()
-
-
-def _cut_part(fault: RecordFault) -> str:
-    return "headers" if fault.code == "headers_too_large" else "value"
 
 
 def _mark(cut: set[str]) -> Header:

@@ -1,10 +1,9 @@
 """Which URLs a tenant may register.
 
-The text is judged as it came, before a parser touches it: parsers drop or map what they
-do not like (yarl drops CR, LF and TAB), and then check one thing and dial another. What
-passes is parsed by yarl, the parser that will dial it, and judged once more. Names are
-not resolved here: what they resolve to is judged when they are dialled, by
-`hookseal.outbound.guard`.
+The raw text is checked before it is parsed: parsers drop or map characters (yarl drops CR, LF and
+TAB), so a check after parsing sees another URL. Then yarl, which also dials it, parses the URL, and
+it is checked once more. Names are not resolved here. `hookseal.outbound.guard` checks the resolved
+address when it is dialled.
 """
 
 from __future__ import annotations
@@ -28,35 +27,24 @@ URL_MAX = 2048
 
 _HOST_MAX = 253
 _LABEL_MAX = 63
-# Code points of a label that is not ASCII. IDNA composes up to four into one character.
+# Code points of a non-ASCII label. IDNA composes up to four into one character.
 _UNICODE_LABEL_MAX = 4 * _LABEL_MAX
 _PORT_MAX = 65_535
 _BAD_CHAR = re.compile(r"[\x00-\x20\x7f\\]")
-# Controls, format characters (zero-width, bidi), surrogates, spaces beyond ASCII: what a
-# person who compares two URLs cannot see.
+# Controls, format characters (zero-width, bidi), surrogates, spaces beyond ASCII: invisible to a
+# person who compares two URLs.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]+)(?::(?P<port>[0-9]+))?")
 # RFC 1123 section 2.1: letters, digits, hyphens, 63 characters.
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-# UTS #46 section 4: IDNA takes all of these for the dot.
+# UTS #46 section 4: IDNA maps all of these to the dot.
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
-# What resolvers take for a number, and so for an IPv4 address in one of its old forms.
+# Resolvers read these as a number, so as an IPv4 address in one of its old forms.
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476, and names in private use.
-_RESERVED = (
-    "alt",
-    "corp",
-    "example",
-    "home.arpa",
-    "internal",
-    "intranet",
-    "invalid",
-    "lan",
-    "local",
-    "localhost",
-    "onion",
-    "test",
+_RESERVED = re.compile(
+    r"(.*\.)?(alt|corp|example|home\.arpa|internal|intranet|invalid|lan|local|localhost|onion|test)"
 )
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 
@@ -69,26 +57,21 @@ def check_url(
     allow_cidrs: Iterable[Network] = (),
     own_hosts: frozenset[str] = frozenset(),
 ) -> str:
-    """Return the canonical form of an endpoint's URL, if it may be registered.
+    """Return the canonical form of an endpoint's URL. The canonical form is a fixed point.
 
-    The canonical form is a fixed point: checked again, it comes back unchanged.
+    `allow_ports` are ranges besides 443 and 8443, ends included. `own_hosts`, in lower case without
+    a final dot, are refused: a delivery to them would be a loop.
 
-    Args:
-        allow_http: Whether `http://` will do. For development.
-        allow_ports: Ranges of ports allowed besides 443 and 8443, ends included.
-        own_hosts: Our own host names, in lower case and without a final dot; a delivery to
-            them would be a loop.
-
-    Raises:
-        InvalidUrlError: `url_empty`, `url_too_long`, `url_bad_char`, `url_malformed`,
-            `url_not_absolute`, `url_scheme`, `url_userinfo`, `url_fragment`, `url_host`,
-            `url_ip_form`, `url_ip_blocked`, `url_self`, `url_host_unqualified`,
-            `url_host_reserved`, `url_port`.
+    Raises InvalidUrlError with a code for each check, `url_*`.
     """
     _check_text(raw)
     authority = _authority_of(raw, allow_http=allow_http)
     _check_authority(authority)
-    url = _parsed(raw)
+    try:
+        url = URL(raw)
+    except ValueError:
+        # yarl's text quotes the URL, and its query may hold a secret.
+        raise _no_domain_name() from None
     host = url.raw_host or ""
     address = _address_of(host)
     if address is None:
@@ -98,8 +81,8 @@ def check_url(
     networks = tuple(allow_cidrs)
     if address is None:
         _check_name(host, networks)
-    else:
-        _check_address(address, networks)
+    elif (blocked := blocked_range(address, networks)) is not None:
+        raise _refusal("url_ip_blocked", f"Give a public address; this one is in {blocked}.")
     if not is_port_allowed(url.port or 0, allow_http=allow_http, allow_ports=allow_ports):
         raise _refusal("url_port", f"Use port 443 or 8443, not {url.port}.")
     canonical = str(url)
@@ -127,11 +110,11 @@ def _check_text(raw: str) -> None:
             f"Remove or percent-encode U+{ord(bad.group()):04X} at position {bad.start() + 1}.",
         )
     if not raw.isascii():
-        for position, character in enumerate(raw, start=1):
-            if unicodedata.category(character) in _INVISIBLE:
+        for position, sign in enumerate(raw, start=1):
+            if unicodedata.category(sign) in _INVISIBLE:
                 raise _refusal(
                     "url_malformed",
-                    f"Remove the invisible U+{ord(character):04X} at position {position}.",
+                    f"Remove the invisible U+{ord(sign):04X} at position {position}.",
                 )
 
 
@@ -141,12 +124,10 @@ def _authority_of(raw: str, *, allow_http: bool) -> str:
         raise _refusal("url_not_absolute", "Give an absolute URL, https://host/path.")
     scheme = start.group(1).lower()
     if scheme != "https" and not (scheme == "http" and allow_http):
-        raise _refusal("url_scheme", "Use https: other schemes are not delivered to.")
+        raise _refusal("url_scheme", "Use https: no other scheme is supported.")
     authority = re.split(r"[/?#]", raw[start.end() :], maxsplit=1)[0]
     if "@" in authority:
-        raise _refusal(
-            "url_userinfo", "Remove the user and password before the host; use a custom header."
-        )
+        raise _refusal("url_userinfo", "Remove user and password; use a custom header instead.")
     if "#" in raw:
         raise _refusal("url_fragment", "Remove the fragment (#…): it is never sent.")
     return authority
@@ -175,19 +156,11 @@ def _ipv6(text: str) -> IPv6Address:
     try:
         return IPv6Address(text)
     except ValueError:
-        raise _refusal("url_host", "What stands in brackets is no IPv6 address.") from None
-
-
-def _parsed(raw: str) -> URL:
-    try:
-        return URL(raw)
-    except ValueError:
-        # yarl's text quotes the URL, and its query may hold a secret.
-        raise _no_domain_name() from None
+        raise _refusal("url_host", "The text in brackets is not an IPv6 address.") from None
 
 
 def _no_domain_name() -> InvalidUrlError:
-    return _refusal("url_malformed", "The host is no valid domain name.")
+    return _refusal("url_malformed", "The host is not a valid domain name.")
 
 
 def _address_of(host: str) -> Address | None:
@@ -198,41 +171,28 @@ def _address_of(host: str) -> Address | None:
     try:
         return IPv4Address(host)
     except ValueError:
-        raise _refusal(
-            "url_ip_form", "Write an IPv4 address as four decimal numbers, 198.51.100.7."
-        ) from None
-
-
-def _check_address(address: Address, allow_cidrs: tuple[Network, ...]) -> None:
-    blocked = blocked_range(address, allow_cidrs)
-    if blocked is not None:
-        raise _refusal("url_ip_blocked", f"Give a public address; this one is in {blocked}.")
+        hint = "Write an IPv4 address as four decimal numbers, 198.51.100.7."
+        raise _refusal("url_ip_form", hint) from None
 
 
 def _check_labels(host: str) -> None:
     if len(host) > _HOST_MAX or not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise _refusal(
             "url_host",
-            "Build the host of labels of 1 to 63 letters, digits and inner hyphens, "
-            f"{_HOST_MAX} characters in all.",
+            "A host label has 1 to 63 letters, digits and inner hyphens, the whole host at most "
+            f"{_HOST_MAX} characters.",
         )
 
 
 def _check_name(host: str, allow_cidrs: tuple[Network, ...]) -> None:
-    # On a developer's machine the receiver is at localhost. An operator who
-    # allows all of 127.0.0.0/8 means it; the guard still judges the resolved address.
-    if host == "localhost" and _covers_loopback(allow_cidrs):
+    # On a developer's machine the receiver is at localhost, and the operator allows all of
+    # 127.0.0.0/8. The guard still judges the resolved address.
+    if host == "localhost" and any(
+        isinstance(network, IPv4Network) and network.supernet_of(_LOOPBACK)
+        for network in allow_cidrs
+    ):
         return
     if "." not in host:
         raise _refusal("url_host_unqualified", "Give a full domain name, like hooks.example.com.")
-    if host.endswith(tuple(f".{name}" for name in _RESERVED)) or host in _RESERVED:
-        raise _refusal(
-            "url_host_reserved", "Give a public domain name; this one is for private use."
-        )
-
-
-def _covers_loopback(allow_cidrs: tuple[Network, ...]) -> bool:
-    return any(
-        isinstance(network, IPv4Network) and network.supernet_of(_LOOPBACK)
-        for network in allow_cidrs
-    )
+    if _RESERVED.fullmatch(host):
+        raise _refusal("url_host_reserved", "Give a public domain name, not one for private use.")

@@ -1,4 +1,4 @@
-"""From a record to an event: the three forms that `events` accepts.
+"""Parses a record into an event, in the three forms that `events` accepts.
 
 1. CloudEvents 1.0, Kafka protocol binding, binary content mode (section 3.2).
 2. CloudEvents 1.0, Kafka protocol binding, structured content mode (section 3.3), JSON
@@ -23,7 +23,7 @@ from hookseal.domain.utc_time import TIMESTAMP_MS_MAX, format_utc_seconds
 from hookseal.errors import InvalidEventError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
@@ -53,11 +53,9 @@ _public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
 class SealedData(NamedTuple):
-    """Event data that the publisher encrypted at rest.
+    """Event data that the publisher encrypted at rest, see `hookseal.seal.vault`.
 
-    Attributes:
-        text: See `hookseal.seal.event_vault`.
-        event_id: To which they are bound; empty if the record brought none.
+    They are bound to the event id, which is empty if the record has none.
     """
 
     text: str
@@ -71,11 +69,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         id: Stable over redelivery and replay; ASCII without a dot, up to 128 characters.
         type: Dotted name, `order.paid`.
         timestamp: RFC 3339.
-        customer_id: The tenant it is for; empty for a broadcast.
-        data: The bytes of a JSON value, as the producer wrote them; empty if they are sealed.
-        only_endpoint: Set on a replay and on a test: the one endpoint it is aimed at.
-        seal_to: Set when the event must be encrypted to another key than the active one.
-        sealed: The data, where they are sealed at rest.
+        customer_id: Its tenant; empty for a broadcast.
+        data: The bytes of a JSON value, as the producer wrote them; empty if `sealed` is set.
+        only_endpoint: The only endpoint to deliver to, on a replay and on a test.
+        seal_to: The key to encrypt to instead of the active one.
+        sealed: The data, if they are encrypted at rest.
     """
 
     id: str
@@ -99,23 +97,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 def is_reserved(event_type: str) -> bool:
     """Return whether only hookseal publishes events of this type.
 
-    They are about the tenant itself (its keys, a test), so they go to its enabled
-    endpoints whatever these subscribe to.
+    They are about the tenant itself (its keys, a test), so all its enabled endpoints get them,
+    whatever their subscription.
     """
     return event_type.startswith(_RESERVED_PREFIX)
 
 
 def parse_event(record: Record, *, max_bytes: int) -> Event:
-    """Read the event out of a record.
+    """Parse a record.
 
-    Raises:
-        InvalidEventError: With a code for each way a record can be no event:
-            `key_missing`, `customer_id_invalid`, `value_missing`, `payload_too_large`,
-            `body_empty`, `json_invalid`, `json_invalid_utf8`, `json_too_deep`,
-            `body_not_object`, `type_missing`, `type_invalid`, `id_invalid`,
-            `timestamp_invalid`, `data_missing`, `data_not_json`,
-            `cloudevents_version`, `sealed_invalid`, `headers_too_large`,
-            `record_unreadable`, `record_truncated`.
+    Raises InvalidEventError: `record_truncated`, `record_unreadable`, or a reason of the category
+    `event`, see `hookseal.domain.dead_letter`.
     """
     if record.fault is not None:
         raise InvalidEventError(record.fault.code, record.fault.error)
@@ -128,19 +120,24 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
     is_sealed = last_header(record.headers, SEALED_HEADER) is not None
     if len(value) > (_sealed_size(max_bytes) if is_sealed else max_bytes):
         raise InvalidEventError(
-            "payload_too_large",
-            f"The value has {len(value)} bytes; at most {max_bytes} are allowed.",
+            "payload_too_large", f"The value has {len(value)} bytes; at most {max_bytes}."
         )
-    form = _sealed if is_sealed else _form_of(record)
-    return form(record, value, customer_id)
+    if is_sealed:
+        return _sealed(record, value, customer_id)
+    if record.headers:
+        content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
+        if content_type.lower().startswith(_STRUCTURED):
+            return _structured(record, value, customer_id)
+        if last_header(record.headers, "ce_specversion") is not None:
+            return _binary(record, value, customer_id, content_type)
+    return _plain(record, value, customer_id)
 
 
 def _check_headers(record: Record) -> None:
     if last_header(record.headers, TRUNCATED_HEADER) is not None:
-        # A part of a value may be JSON as well, a number with fewer digits.
+        # A part of a value may be valid JSON, such as a number with fewer digits.
         raise InvalidEventError(
-            "record_truncated",
-            "The record is a dead letter that was cut to fit. Publish the original event again.",
+            "record_truncated", "This is a truncated dead letter. Publish the original event again."
         )
     size = headers_bytes(record.headers)
     if size > HEADERS_MAX_BYTES:
@@ -157,11 +154,7 @@ def is_broadcast(record: Record) -> bool:
 
 
 def customer_id_of(record: Record) -> str:
-    """Return the customer id in the record's key.
-
-    Raises:
-        InvalidEventError: `key_missing`, `customer_id_invalid`.
-    """
+    """Return the record's key, or raise InvalidEventError: `key_missing`, `customer_id_invalid`."""
     if not record.key:
         raise InvalidEventError(
             "key_missing", "The record has no key; use the customer id as the key.", field="key"
@@ -175,11 +168,7 @@ def customer_id_of(record: Record) -> str:
 
 
 def check_customer_id(text: str) -> str:
-    """Return the customer id, if it is one.
-
-    Raises:
-        InvalidEventError: `customer_id_invalid`.
-    """
+    """Return a valid customer id, or raise InvalidEventError: `customer_id_invalid`."""
     if not text or len(text) > CUSTOMER_ID_MAX or not text.isprintable() or text != text.strip():
         raise InvalidEventError(
             "customer_id_invalid",
@@ -191,46 +180,34 @@ def check_customer_id(text: str) -> str:
 
 
 def check_event_id(text: object) -> str:
-    """Return the event id, if it is one.
+    """Return a valid event id, or raise InvalidEventError: `id_invalid`.
 
-    A dot is refused because the signed string is delimited by dots (Standard Webhooks,
-    "Signature scheme").
-
-    Raises:
-        InvalidEventError: `id_invalid`.
+    A dot is refused because dots delimit the signed string (Standard Webhooks, "Signature scheme").
     """
     if isinstance(text, str) and len(text) <= _ID_MAX and _EVENT_ID.fullmatch(text):
         return text
     raise InvalidEventError(
         "id_invalid",
-        f"An event id has 1 to {_ID_MAX} visible ASCII characters and no dot.",
+        f"An event id has 1 to {_ID_MAX} visible ASCII characters, no dot.",
         field="id",
     )
 
 
 def check_event_type(text: object) -> str:
-    """Return the event type, if it is one.
-
-    Raises:
-        InvalidEventError: `type_missing`, `type_invalid`.
-    """
+    """Return a valid event type, or raise InvalidEventError: `type_missing`, `type_invalid`."""
     if text is None:
         raise InvalidEventError("type_missing", "The event has no type.", field="type")
     if isinstance(text, str) and len(text) <= _TYPE_MAX and _EVENT_TYPE.fullmatch(text):
         return text
     raise InvalidEventError(
         "type_invalid",
-        f"An event type has 1 to {_TYPE_MAX} visible ASCII characters and no asterisk.",
+        f"An event type has 1 to {_TYPE_MAX} visible ASCII characters, no asterisk.",
         field="type",
     )
 
 
 def check_timestamp(text: object) -> str:
-    """Return the time if it is RFC 3339 (section 5.6).
-
-    Raises:
-        InvalidEventError: `timestamp_invalid`.
-    """
+    """Return a time in RFC 3339 (section 5.6), or raise InvalidEventError: `timestamp_invalid`."""
     if isinstance(text, str) and _RFC3339.fullmatch(text):
         try:
             datetime.fromisoformat(text.upper())
@@ -244,19 +221,18 @@ def check_timestamp(text: object) -> str:
 
 
 def derived_id(record: Record) -> str:
-    """Return the id of an event without one.
+    """Return the id of an event without one, the same for every redelivery of the record.
 
-    The same for every redelivery of the record. The record's timestamp is part of it, so
-    that a recreated topic does not repeat the ids of the old one, which receivers would
-    drop as duplicates.
+    It depends on the record's timestamp: a recreated topic must not repeat the ids of the old one,
+    which receivers would drop as duplicates.
     """
-    place = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp_ms}"
-    digest = hashlib.sha256(place.encode()).digest()[:20]
+    position = f"{record.topic}\n{record.partition}\n{record.offset}\n{record.timestamp_ms}"
+    digest = hashlib.sha256(position.encode()).digest()[:20]
     return "evt_" + base64.b32encode(digest).decode().lower()
 
 
 def event_id_if_any(record: Record) -> str:
-    """Return the id that a record would have, whatever else is wrong with it."""
+    """Return the event id of a record that may not be a valid event."""
     header = last_header(record.headers, EVENT_ID_HEADER)
     for candidate in (header, last_header(record.headers, "ce_id")):
         if candidate is not None:
@@ -267,35 +243,16 @@ def event_id_if_any(record: Record) -> str:
     return derived_id(record)
 
 
-def _form_of(record: Record) -> Callable[[Record, bytes, str], Event]:
-    if not record.headers:
-        return _plain
-    content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
-    if content_type.lower().startswith(_STRUCTURED):
-        return _structured
-    if last_header(record.headers, "ce_specversion") is not None:
-        return _binary
-    return _plain
-
-
-def _binary(record: Record, value: bytes, customer_id: str) -> Event:
+def _binary(record: Record, value: bytes, customer_id: str, content_type: str) -> Event:
     attributes = {
         name[3:]: content.decode("utf-8", "replace")
         for name, content in record.headers
         if content is not None and name.startswith("ce_")
     }
     _check_version(attributes.get("specversion"))
-    content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
     _check_json_type(content_type)
     validate(value)
-    return _event(
-        record,
-        customer_id,
-        event_id=attributes.get("id"),
-        event_type=attributes.get("type"),
-        timestamp=attributes.get("time"),
-        data=value,
-    )
+    return _event(record, customer_id, attributes, attributes.get("time"), value)
 
 
 def _structured(record: Record, value: bytes, customer_id: str) -> Event:
@@ -306,14 +263,8 @@ def _structured(record: Record, value: bytes, customer_id: str) -> Event:
         raise InvalidEventError(
             "data_not_json", "Send JSON in `data`; binary data cannot be delivered.", field="data"
         )
-    return _event(
-        record,
-        customer_id,
-        event_id=document.get("id"),
-        event_type=document.get("type"),
-        timestamp=document.get("time"),
-        data=data_member(value) or b"null",
-    )
+    data = data_member(value) or b"null"
+    return _event(record, customer_id, document, document.get("time"), data)
 
 
 def _plain(record: Record, value: bytes, customer_id: str) -> Event:
@@ -321,29 +272,15 @@ def _plain(record: Record, value: bytes, customer_id: str) -> Event:
     data = data_member(value)
     if data is None:
         raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
-    return _event(
-        record,
-        customer_id,
-        event_id=document.get("id"),
-        event_type=document.get("type"),
-        timestamp=document.get("timestamp"),
-        data=data,
-    )
+    return _event(record, customer_id, document, document.get("timestamp"), data)
 
 
 def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
     document = _object(value)
     text, event_id = document.get("sealed"), document.get("id")
     if not isinstance(text, str) or not isinstance(event_id, str | None):
-        raise InvalidEventError("sealed_invalid", "The sealed data are malformed.", field="sealed")
-    event = _event(
-        record,
-        customer_id,
-        event_id=event_id,
-        event_type=document.get("type"),
-        timestamp=document.get("timestamp"),
-        data=b"",
-    )
+        raise InvalidEventError("sealed_invalid", "The encrypted data are invalid.", field="sealed")
+    event = _event(record, customer_id, document, document.get("timestamp"), b"")
     return msgspec.structs.replace(event, sealed=SealedData(text, event_id or ""))
 
 
@@ -353,19 +290,14 @@ def _sealed_size(max_bytes: int) -> int:
 
 
 def _event(
-    record: Record,
-    customer_id: str,
-    *,
-    event_id: object,
-    event_type: object,
-    timestamp: object,
-    data: bytes,
+    record: Record, customer_id: str, members: Mapping[str, Any], timestamp: object, data: bytes
 ) -> Event:
-    # A rerouted or replayed record carries the id that it had at its first position.
+    event_id = members.get("id")
+    # A rerouted or replayed record carries the id of its first position.
     kept = last_header(record.headers, EVENT_ID_HEADER)
     if kept is not None:
         event_id = kept.decode("utf-8", "replace")
-    checked_type = check_event_type(event_type)
+    checked_type = check_event_type(members.get("type"))
     reserved = is_reserved(checked_type)
     aimed_at: str | None = None
     is_copy = reserved or last_header(record.headers, REPLAY_HEADER) is not None
@@ -376,7 +308,7 @@ def _event(
     return Event(
         id=derived_id(record) if event_id is None else check_event_id(event_id),
         type=checked_type,
-        timestamp=_timestamp(timestamp, record),
+        timestamp=_record_time(record) if timestamp is None else check_timestamp(timestamp),
         customer_id=customer_id,
         data=data,
         record=record,
@@ -410,7 +342,7 @@ def _object(value: bytes) -> dict[str, Any]:
 def _check_version(version: object) -> None:
     if version != "1.0":
         raise InvalidEventError(
-            "cloudevents_version", "Only CloudEvents 1.0 is read.", field="specversion"
+            "cloudevents_version", "Only CloudEvents 1.0 is supported.", field="specversion"
         )
 
 
@@ -424,15 +356,12 @@ def _check_json_type(content_type: object) -> None:
         )
 
 
-def _timestamp(text: object, record: Record) -> str:
-    if text is not None:
-        return check_timestamp(text)
+def _record_time(record: Record) -> str:
     if not 0 <= record.timestamp_ms <= TIMESTAMP_MS_MAX:
         raise InvalidEventError(
             "timestamp_invalid",
-            f"The event has no time, and its record's timestamp, {record.timestamp_ms}, is no "
-            "time in milliseconds since 1970. Write a time into the event, or the timestamp in "
-            "milliseconds.",
+            f"The event has no time, and its record's timestamp {record.timestamp_ms} is not in "
+            "milliseconds since 1970. Set the event's time, or the timestamp in milliseconds.",
             field="timestamp",
         )
     seconds, milliseconds = divmod(record.timestamp_ms, 1000)

@@ -1,8 +1,7 @@
-"""JSON text that is validated once and whose bytes are kept.
+"""Validates JSON text once and keeps its bytes.
 
-Re-serialising would change what the producer wrote: big integers become floats, the
-order and the repeats of members are lost, deep nesting fails (RFC 8259 section 4 and 6
-leave all of these to the implementation).
+Serialising it again would change it: big integers become floats, order and repetition of members
+are lost, deep nesting fails (RFC 8259 sections 4 and 6 leave these to the implementation).
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[]", b"\x01\xff")
 _SHALLOW = 8
 _AT_BYTE = re.compile(r"\(byte (\d+)\)$")
-# Possessive, and the closing quote is optional: a string that never ends matches up to the
-# end of the text. If it did not match, the search would start again at each quote in it,
-# and take quadratic time: 27 s for 64 KiB of `\"`.
+# Possessive, and the closing quote is optional: an unterminated string matches up to the end of the
+# text. Otherwise the search starts again at each quote and takes quadratic time: 27 s for 64 KiB of
+# `\"`.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
@@ -41,9 +40,8 @@ _data_decoder = msgspec.json.Decoder(_Data)
 def validate(text: bytes) -> Any:
     """Parse JSON text strictly and return its value.
 
-    Raises:
-        InvalidEventError: `body_empty`, `json_invalid_utf8`, `json_too_deep`,
-            `json_invalid` (with line and column).
+    Raises InvalidEventError: `body_empty`, `json_invalid_utf8`, `json_too_deep`, `json_invalid`
+    (with line and column).
     """
     if not text.strip():
         raise InvalidEventError("body_empty", "The value is empty; send a JSON document.")
@@ -58,24 +56,16 @@ def validate(text: bytes) -> Any:
 
 
 def data_member(document: bytes) -> bytes | None:
-    """Return the bytes of the member `data` of a valid JSON object, or None.
-
-    Where the member is repeated the last one counts, as for every parser in use here.
-    """
+    """Return the bytes of the last member `data` of a valid JSON object, or None."""
     raw = bytes(_data_decoder.decode(document).data)
     return raw or None
 
 
 def array_elements(text: bytes, *, most: int) -> list[bytes]:
-    """Return the bytes of a JSON array's elements, which are not yet validated.
+    """Return the bytes of a JSON array's elements, at most `most` + 1 of them.
 
-    Needs as much memory as the text: no element is parsed.
-
-    Args:
-        most: Elements to return, and one more where there are more.
-
-    Raises:
-        InvalidEventError: `json_invalid_utf8`, `json_too_deep`, `json_invalid`.
+    The elements are not parsed or validated, so this needs as much memory as the text. Raises
+    InvalidEventError: `json_invalid_utf8`, `json_too_deep`, `json_invalid`.
     """
     try:
         found = _array_decoder(most + 1).decode(text)
@@ -90,35 +80,39 @@ def array_elements(text: bytes, *, most: int) -> list[bytes]:
 
 
 @lru_cache
-def _array_decoder(places: int) -> msgspec.json.Decoder[Any]:
-    # A struct that is written as an array takes its first elements and passes over the
-    # others; a list would hold millions of them before anybody could count.
+def _array_decoder(size: int) -> msgspec.json.Decoder[Any]:
+    # A struct that is written as an array skips the elements beyond its fields. A list would hold
+    # millions of them before they are counted.
     nothing = msgspec.Raw(b"")
-    members = [(f"element_{number}", msgspec.Raw, nothing) for number in range(places)]
+    members = [(f"element_{number}", msgspec.Raw, nothing) for number in range(size)]
     return msgspec.json.Decoder(msgspec.defstruct("_Array", members, array_like=True))
 
 
 def _too_deep() -> InvalidEventError:
-    return InvalidEventError(
-        "json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} levels deep."
-    )
+    return InvalidEventError("json_too_deep", f"Nest objects and arrays at most {MAX_DEPTH} deep.")
 
 
 def _no_json(line: int, column: int) -> InvalidEventError:
-    return InvalidEventError("json_invalid", f"The value is no JSON: line {line}, column {column}.")
+    return InvalidEventError(
+        "json_invalid", f"The value is not JSON: line {line}, column {column}."
+    )
 
 
 def _check_utf8(text: bytes) -> None:
-    if not _is_utf8(text) or text.startswith(b"\xef\xbb\xbf"):
-        raise InvalidEventError(
-            "json_invalid_utf8", "Encode the value as UTF-8 without a byte order mark."
-        )
+    try:
+        if not text.decode().startswith("\ufeff"):
+            return
+    except UnicodeDecodeError:
+        pass
+    raise InvalidEventError(
+        "json_invalid_utf8", "Encode the value as UTF-8 without a byte order mark."
+    )
 
 
 def _is_too_deep(text: bytes) -> bool:
     brackets = _STRING.sub(b"", text).translate(_ALIKE, _NO_BRACKETS)
-    # Events are rarely nested deeper than this. Removing the innermost pairs, one level after
-    # the other, is six times faster than counting.
+    # Events are rarely nested deeper than this. Removing the innermost pairs level by level is six
+    # times faster than counting.
     left = brackets
     for _ in range(_SHALLOW):
         left = left.replace(b"[]", b"")
@@ -126,11 +120,3 @@ def _is_too_deep(text: bytes) -> bool:
             return False
     steps = memoryview(brackets.translate(_STEPS)).cast("b")
     return max(accumulate(steps), default=0) > MAX_DEPTH
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,15 +1,22 @@
-"""Dead letters and attempts in lists: without payload and headers."""
+"""Dead letters and attempts in lists, without payload and headers, and statistics of attempts."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookseal.domain.dead_letter import category_of
 from hookseal.domain.utc_time import rfc3339
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HELD_SHOWN = 5
+_ACCEPTED = "accepted"
+
 
 class LogCursor(NamedTuple):
-    """The last item of a page, from which the next one goes on."""
+    """Position after which the next page begins."""
 
     at_ms: int
     partition: int
@@ -17,17 +24,10 @@ class LogCursor(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A letter as the index knows it: all but its headers and its payload.
+    """A dead letter in the index. Times are in Unix milliseconds.
 
-    Attributes:
-        partition: Partition of `dead-letters`.
-        offset: Offset on `dead-letters`.
-        at_ms: When the delivery failed; milliseconds since the Unix epoch.
-        endpoint_id: The endpoint of the delivery, if one was chosen.
-        reason: One of `REASONS`, or of a later release.
-        event_type: The event's, if it is known.
-        status: The last HTTP status, if there was any.
-        replayed_at_ms: When it was published again; None = it was not.
+    `at_ms` is when the delivery failed. `reason` is one of `REASONS`, or of a later release.
+    `replayed_at_ms` is None unless the letter was published again.
     """
 
     partition: int
@@ -45,7 +45,7 @@ class Letter(NamedTuple):
 
     @property
     def cursor(self) -> LogCursor:
-        """Where a page that ends with this letter goes on."""
+        """Where the page after this letter begins."""
         return LogCursor(self.at_ms, self.partition, self.offset)
 
     def document(self) -> dict[str, Any]:
@@ -70,19 +70,14 @@ class Letter(NamedTuple):
 
 
 class LettersListed(NamedTuple):
-    """One page of a list, and where the next one begins; None = that was the last."""
+    """One page, and where the next one begins; None = it was the last."""
 
     letters: list[Letter]
     next_cursor: LogCursor | None
 
 
 class Attempted(NamedTuple):
-    """One attempt; the fields are those of `AttemptRecord`.
-
-    Attributes:
-        at_ms: When it ended; milliseconds since the Unix epoch.
-        duration_us: Microseconds from connect to last byte.
-    """
+    """An attempt in the index; see `AttemptRecord`. `at_ms` is when it ended, in Unix ms."""
 
     partition: int
     offset: int
@@ -101,11 +96,11 @@ class Attempted(NamedTuple):
 
     @property
     def cursor(self) -> LogCursor:
-        """Where a page that ends with this attempt goes on."""
+        """Where the page after this attempt begins."""
         return LogCursor(self.at_ms, self.partition, self.offset)
 
     def document(self) -> dict[str, Any]:
-        """Return the attempt for JSON: without the worker, which is the platform's affair."""
+        """Return the attempt for JSON, without the worker: tenants need not know it."""
         return {
             "event_id": self.event_id,
             "event_type": self.event_type,
@@ -121,20 +116,87 @@ class Attempted(NamedTuple):
 
 
 class AttemptsListed(NamedTuple):
-    """One page of a list, and where the next one begins; None = that was the last."""
+    """One page, and where the next one begins; None = it was the last."""
 
     attempts: list[Attempted]
     next_cursor: LogCursor | None
 
 
 class ReplayPlan(NamedTuple):
-    """Counts of a replay before it runs.
+    """Dead letters that match a replay, counted before it runs.
 
     Attributes:
-        replayed: Letters that match and were published before; they stay as they are.
-        not_replayable: Letters that match and would fail again: they are no events.
+        replayed: Published before; they are skipped.
+        not_replayable: Not valid events, so they would fail again.
     """
 
     to_replay: int
     replayed: int
     not_replayable: int
+
+
+class PartitionState(NamedTuple):
+    """One partition within the window; `held` is the latest attempt of deliveries in backoff."""
+
+    partition: int
+    attempts: int
+    accepted: int
+    held: list[Attempted]
+
+
+class Overview(NamedTuple):
+    """Statistics of the window.
+
+    Attributes:
+        seconds: Accepted and failed attempts, by Unix second.
+        p50_us: Microseconds of an accepted attempt; None without one.
+    """
+
+    seconds: dict[int, tuple[int, int]]
+    p50_us: int | None
+    p99_us: int | None
+    partitions: list[PartitionState]
+
+
+def overview_of(attempts: Iterable[Attempted]) -> Overview:
+    """Return the statistics of the window's attempts, which are in order within a partition."""
+    accepted: Counter[int] = Counter()
+    failed: Counter[int] = Counter()
+    durations: list[int] = []
+    totals: Counter[int] = Counter()
+    good: Counter[int] = Counter()
+    last: dict[int, dict[tuple[str, str], Attempted]] = {}
+    for one in attempts:
+        totals[one.partition] += 1
+        waiting = last.setdefault(one.partition, {})
+        delivery = (one.endpoint_id, one.event_id)
+        # Removed first, so that it goes behind the others: the dict keeps the order of attempts.
+        waiting.pop(delivery, None)
+        if one.code == _ACCEPTED:
+            accepted[one.at_ms // 1000] += 1
+            good[one.partition] += 1
+            durations.append(one.duration_us)
+        else:
+            failed[one.at_ms // 1000] += 1
+            if one.attempt < one.attempt_max:
+                waiting[delivery] = one
+    durations.sort()
+    partitions = [
+        PartitionState(
+            partition,
+            totals[partition],
+            good[partition],
+            sorted(last[partition].values(), key=lambda one: one.at_ms)[:_HELD_SHOWN],
+        )
+        for partition in sorted(totals)
+    ]
+    return Overview(
+        seconds={second: (accepted[second], failed[second]) for second in {*accepted, *failed}},
+        p50_us=_share(durations, 0.5),
+        p99_us=_share(durations, 0.99),
+        partitions=partitions,
+    )
+
+
+def _share(ordered: list[int], share: float) -> int | None:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None

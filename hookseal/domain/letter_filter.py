@@ -24,7 +24,7 @@ class LetterFilter:
 
     Attributes:
         since_ms: Failed at this time or later; milliseconds since the Unix epoch.
-        has_customer: Only letters with a key, and so with a tenant to deliver to.
+        has_customer: Only letters with a key, so with a tenant to deliver to.
     """
 
     customer_id: str | None = None
@@ -42,15 +42,10 @@ class LetterFilter:
 def reasons_of(
     reason: str | None = None, category: str | None = None, *, set_aside: bool = False
 ) -> frozenset[str] | None:
-    """Return the reasons that are meant, or None for all.
+    """Return the reasons that meet all conditions, or None for all reasons.
 
-    Args:
-        reason: One of `REASONS`.
-        category: One of `CATEGORIES`.
-        set_aside: Only events that were deferred because tenant or endpoint were disabled.
-
-    Raises:
-        InvalidInputError: `reason_unknown`, `category_unknown`.
+    `set_aside` selects events whose tenant or endpoint was disabled. Raises InvalidInputError:
+    `reason_unknown`, `category_unknown`.
     """
     if reason is not None and reason not in REASONS:
         raise InvalidInputError(
@@ -69,11 +64,7 @@ def reasons_of(
 
 
 def parse_moment(text: str, *, field: str) -> int:
-    """Return milliseconds since the Unix epoch of RFC 3339, or of a day, in UTC.
-
-    Raises:
-        InvalidInputError: `time_invalid`.
-    """
+    """Return Unix ms of RFC 3339 or of a UTC day, or raise InvalidInputError: `time_invalid`."""
     if _MOMENT.fullmatch(text):
         try:
             moment = datetime.fromisoformat(text.upper())
@@ -83,21 +74,15 @@ def parse_moment(text: str, *, field: str) -> int:
         except (ValueError, OverflowError):
             pass
     raise InvalidInputError(
-        "time_invalid",
-        "Write a time as RFC 3339, 2026-11-24T10:00:00Z, or a day, 2026-11-24.",
-        field=field,
+        "time_invalid", "Write RFC 3339, 2026-11-24T10:00:00Z, or a day, 2026-11-24.", field=field
     )
 
 
 def parse_place(text: str, *, field: str | None = None) -> tuple[int, int]:
-    """Return the partition and offset of `3/118`.
-
-    Raises:
-        InvalidInputError: `place_invalid`.
-    """
+    """Return the partition and offset of `3/118`, or raise InvalidInputError: `place_invalid`."""
     parts = _PLACE.fullmatch(text)
     if parts is None:
         raise InvalidInputError(
-            "place_invalid", "Write PARTITION/OFFSET, 3/118.", field=field or text
+            "place_invalid", "Give PARTITION/OFFSET, 3/118.", field=field or text
         )
     return int(parts[1]), int(parts[2])

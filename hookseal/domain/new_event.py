@@ -1,16 +1,24 @@
-"""From a JSON object to a record of `events`: checked as a worker will check it."""
+"""Builds records of `events`: from a JSON object, or as a notice to a tenant.
+
+The checks are those of a worker. A notice is an event of hookseal's own: a changed key, a test.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import orjson
 
+from hookseal.domain.command import AddPublicKey, RemovePublicKey
 from hookseal.domain.event import (
     BROADCAST_HEADER,
+    ENDPOINT_ID_HEADER,
     EVENT_ID_HEADER,
+    SEAL_TO_HEADER,
     check_customer_id,
     check_event_id,
     check_event_type,
@@ -21,9 +29,16 @@ from hookseal.domain.json_text import data_member, validate
 from hookseal.domain.record import Headers
 from hookseal.errors import InvalidEventError
 
+if TYPE_CHECKING:
+    from hookseal.domain.command import Command
+    from hookseal.domain.tenant import PublicKey, Tenant
+
 MEMBERS = ("customer_id", "type", "id", "timestamp", "data")
-# What a document may have besides its event: other members, spelt with escapes, and space.
+# A document may have more bytes than its event: other members, escapes, white space.
 SURPLUS_MAX_BYTES = 8 * 1024
+
+KEY_CHANGED = "hookseal.key.changed"
+TEST = "hookseal.test"
 
 IdSource = Literal["event", "request", "random", "position"]
 
@@ -31,12 +46,8 @@ IdSource = Literal["event", "request", "random", "position"]
 class NewEvent(msgspec.Struct, frozen=True):
     """An event to publish.
 
-    Attributes:
-        customer_id: The tenant; empty for a broadcast.
-        event_id: None = the worker derives it from the position of the record.
-        id_from: Who chose the id: the `event` names it, the `request` implies it, it was
-            drawn by `random`, or there is none but the `position`.
-        more: Headers besides those that follow from the rest.
+    `customer_id` is empty for a broadcast. `id_from` is the origin of the id: a member of the
+    `event`, the `request`, `random`, or the record's `position`, from which the worker derives it.
     """
 
     customer_id: str
@@ -47,7 +58,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether it is for every tenant that subscribes."""
+        """Whether the event is for every tenant that subscribes."""
         return not self.customer_id
 
     @property
@@ -62,7 +73,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> Headers:
-        """The record's headers: a chosen id, so that it is found again, a broadcast's mark."""
+        """The record's headers: a chosen id, to detect duplicates, and the mark of a broadcast."""
         headers: Headers = ()
         if self.has_chosen_id and self.event_id is not None:
             headers = ((EVENT_ID_HEADER, self.event_id.encode()),)
@@ -74,10 +85,8 @@ class NewEvent(msgspec.Struct, frozen=True):
 class NewEventReader(msgspec.Struct, frozen=True):
     """Parses events and fills in missing members.
 
-    Attributes:
-        max_bytes: Bytes that a record's value may have.
-        broadcast: Which events are for all tenants: `none`, those that name no customer
-            (`unaddressed`), or `every` one, so that naming a customer is an error.
+    `max_bytes` limits a record's value. `broadcast` selects the events for all tenants: `none`,
+    those without a customer (`unaddressed`), or `every` one, so that a customer is an error.
     """
 
     max_bytes: int
@@ -90,12 +99,12 @@ class NewEventReader(msgspec.Struct, frozen=True):
     ) -> NewEvent:
         """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?}`.
 
-        Raises:
-            InvalidEventError: As `parse_event`; `member_unknown`, `customer_id_missing`,
-                `customer_id_unexpected`, `type_reserved`.
+        `spare_id` is the id of an event without one, and `spare_from` its origin. Raises
+        InvalidEventError: as `parse_event`, and `member_unknown`, `customer_id_missing`,
+        `customer_id_unexpected`, `type_reserved`.
         """
         if len(text) > self.max_bytes + SURPLUS_MAX_BYTES:
-            # Checked before parsing: brackets need thirty times their size in memory.
+            # Checked before parsing: parsed brackets need thirty times their size in memory.
             raise _too_large(len(text), self.max_bytes)
         document = validate(text)
         if not isinstance(document, dict):
@@ -122,17 +131,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         spare_id: str | None = None,
         spare_from: IdSource = "random",
     ) -> NewEvent:
-        """Return the event in its plain form, its data byte for byte.
-
-        Args:
-            customer_id: Or None, as all that follow.
-            timestamp: RFC 3339.
-            spare_id: As in `read`.
-            spare_from: As in `read`.
-
-        Raises:
-            InvalidEventError: As `read`.
-        """
+        """Return the event in its plain form, its data byte for byte; raises as `read`."""
         whose = self._customer(customer_id)
         if data is None:
             raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
@@ -154,9 +153,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         if self.broadcast == "every":
             if customer_id is not None or self.customer_id is not None:
                 raise InvalidEventError(
-                    "customer_id_unexpected",
-                    "A broadcast is for all tenants; give no customer.",
-                    field="customer_id",
+                    "customer_id_unexpected", "A broadcast has no customer.", field="customer_id"
                 )
             return ""
         if customer_id is None:
@@ -165,31 +162,25 @@ class NewEventReader(msgspec.Struct, frozen=True):
             if self.broadcast == "unaddressed":
                 return ""
             raise InvalidEventError(
-                "customer_id_missing",
-                "Say whose event it is, by `customer_id` or by --customer.",
-                field="customer_id",
+                "customer_id_missing", "Set `customer_id` or --customer.", field="customer_id"
             )
-        # A number would have a key, but not the one that its sender means.
+        # The text of a number may not be the key that its sender means.
         return check_customer_id(customer_id if isinstance(customer_id, str) else "")
 
 
 def _check_members(document: dict[str, Any]) -> None:
     if unknown := [name for name in document if name not in MEMBERS]:
-        # A misspelt customer_id would else fall back to --customer in silence.
+        # Otherwise a misspelt customer_id silently falls back to --customer.
+        shown = "".join(letter if letter.isprintable() else "?" for letter in unknown[0][:100])
         raise InvalidEventError(
-            "member_unknown", f"An event has only {', '.join(MEMBERS)}.", field=_shown(unknown[0])
+            "member_unknown", f"An event has only {', '.join(MEMBERS)}.", field=shown
         )
 
 
-def _shown(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name[:100])
-
-
 def _type_member(event_type: object) -> bytes:
-    # Before the cache: 1, True and 1.0 are one key to it, and a list is none.
-    return _text_type_member(
-        event_type if isinstance(event_type, str) else check_event_type(event_type)
-    )
+    # Before the cache: 1, True and 1.0 are the same key to it, and a list is not hashable.
+    text = event_type if isinstance(event_type, str) else check_event_type(event_type)
+    return _text_type_member(text)
 
 
 # There are few types and many events.
@@ -198,13 +189,75 @@ def _text_type_member(event_type: str) -> bytes:
     if is_reserved(check_event_type(event_type)):
         raise InvalidEventError(
             "type_reserved",
-            "Types that begin with `hookseal.` are hookseal's own; choose another one.",
+            "Event types that begin with `hookseal.` are reserved. Choose another type.",
             field="type",
         )
     return b'{"type":' + orjson.dumps(event_type)
 
 
 def _too_large(size: int, limit: int) -> InvalidEventError:
-    return InvalidEventError(
-        "payload_too_large", f"The event has {size} bytes; at most {limit} are allowed."
+    return InvalidEventError("payload_too_large", f"The event has {size} bytes; at most {limit}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event of hookseal's own. Its id is the same for the same change."""
+
+    customer_id: str
+    event_id: str
+    value: bytes
+    headers: Headers
+
+
+def key_changed(command: Command, before: Tenant | None, after: Tenant | None) -> Notice | None:
+    """Return the notice that the applied command changed the active public key, or None.
+
+    It is encrypted to the previous key, so that an attacker who replaced the key cannot hide the
+    change from its owner. `before` equals `after` if the command had been applied earlier.
+    """
+    if before is None or after is None or after.result_of(command.id) != "ok":
+        return None
+    if isinstance(command, AddPublicKey):
+        old = _before(after, command.kid)
+        new: str | None = command.kid
+    elif isinstance(command, RemovePublicKey):
+        active = before.active_key
+        old = active if active is not None and active.kid == command.kid else None
+        new = None
+    else:
+        return None
+    if old is None:
+        return None
+    digest = hashlib.sha256(f"{after.customer_id}\n{command.id}".encode()).hexdigest()
+    return _notice(
+        after.customer_id,
+        KEY_CHANGED,
+        f"evt_key_{digest[:32]}",
+        {"previous_kid": old.kid, "kid": new},
+        ((SEAL_TO_HEADER, msgspec.json.encode(old)),),
     )
+
+
+def endpoint_test(customer_id: str, endpoint_id: str, event_id: str) -> Notice:
+    """Return a test event for this endpoint only."""
+    return _notice(
+        customer_id,
+        TEST,
+        event_id,
+        {"message": "This is a test event, requested at the API."},
+        ((ENDPOINT_ID_HEADER, endpoint_id.encode()),),
+    )
+
+
+def _before(tenant: Tenant, kid: str) -> PublicKey | None:
+    """Return the key that was added before this one."""
+    kids = [key.kid for key in tenant.public_keys]
+    index = kids.index(kid) if kid in kids else 0
+    return tenant.public_keys[index - 1] if index else None
+
+
+def _notice(
+    customer_id: str, event_type: str, event_id: str, data: dict[str, Any], headers: Headers
+) -> Notice:
+    value = orjson.dumps({"type": event_type, "id": event_id, "data": data})
+    return Notice(customer_id, event_id, value, headers)

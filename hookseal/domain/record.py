@@ -1,4 +1,4 @@
-"""A Kafka record as it was read, untouched."""
+"""A Kafka record as it was read, untouched, and sizes of records."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-# The header of a record batch, and a record's length, attributes, timestamp and offset at their
-# longest (KIP-98, "Message Format").
+# The header of a record batch, and the longest length, attributes, timestamp and offset of a record
+# (KIP-98, "Message Format").
 _OVERHEAD_BYTES = 61 + 21
 
 Header = tuple[str, bytes | None]
@@ -21,24 +21,17 @@ HEADERS_MAX_BYTES = 262_144
 
 
 class Position(NamedTuple):
-    """Position of a record.
-
-    Attributes:
-        partition: Counted from 0.
-        offset: Counted from 0.
-    """
+    """Position of a record; both are counted from 0."""
 
     partition: int
     offset: int
 
 
 class RecordFault(msgspec.Struct, frozen=True, gc=False):
-    """Why a record does not have all that its producer wrote.
+    """Why a record lacks parts of what its producer wrote, from `first_offset` to its own.
 
-    Attributes:
-        first_offset: The first offset that is concerned; the record's own is the last.
-        value_bytes: The size of the whole value, or of the batch that cannot be decoded.
-        value_sha256: Its SHA-256 in hexadecimal; empty if the record has the whole value.
+    `value_bytes` is the size of the whole value, or of the batch that cannot be decoded.
+    `value_sha256` is in hexadecimal, and empty if the record has the whole value.
     """
 
     code: str
@@ -52,13 +45,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic.
 
     Attributes:
-        partition: Counted from 0.
-        offset: Counted from 0.
-        key: The raw key, or None.
-        value: The raw value, or None (a tombstone).
+        value: None = a tombstone.
         timestamp_ms: The record's own timestamp, milliseconds since the Unix epoch. A producer
             can write any 64 bits; -1 stands for none.
-        fault: Set where the record was not read whole.
+        fault: Set if the record was not read whole.
     """
 
     topic: str
@@ -85,10 +75,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 def last_header(headers: Headers, name: str) -> bytes | None:
-    """Return the last value of a header; None if there is no such header.
+    """Return the last value of a header, empty for a null value; None = no such header.
 
-    A null value is returned as an empty one. The last header counts: a record that passes
-    through hookseal again carries its older headers in front.
+    The last one counts: a record that passes through hookseal again has its older headers in front.
     """
     for key, value in reversed(headers):
         if key == name:
@@ -97,13 +86,8 @@ def last_header(headers: Headers, name: str) -> bytes | None:
 
 
 def headers_bytes(headers: Headers) -> int:
-    """Return the size of a header table: its names and values in bytes, about."""
+    """Return the approximate bytes of all names and values."""
     return sum(len(name) + len(value or b"") for name, value in headers)
-
-
-def encoded_name(name: str) -> bytes:
-    """Return a header name's bytes; surrogates stand for bytes that are not UTF-8 (PEP 383)."""
-    return name.encode("utf-8", "surrogateescape")
 
 
 def is_utf8_name(name: str) -> bool:
@@ -112,9 +96,9 @@ def is_utf8_name(name: str) -> bool:
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Return the most bytes that the record takes in a batch of its own, uncompressed.
+    """Return the largest size of the record in a batch of its own, uncompressed, in bytes.
 
-    Kafka compares this number with `max.message.bytes`, the client with its largest request.
+    Kafka compares it with `max.message.bytes`, the client with its largest request.
     """
     return (
         _OVERHEAD_BYTES
@@ -128,7 +112,7 @@ def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> in
 def header_bytes(header: Header) -> int:
     """Return the bytes that one header takes in a record."""
     name, value = header
-    return _field_bytes(encoded_name(name)) + _field_bytes(value)
+    return _field_bytes(name.encode("utf-8", "surrogateescape")) + _field_bytes(value)
 
 
 def _field_bytes(content: bytes | None) -> int:

@@ -13,27 +13,37 @@ _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _GONE = 410
 _SLOW_DOWN = (429, 503)
+_INTERNAL_SERVER_ERROR = 500
+_CLIENT_ERRORS = range(400, 500)
+# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about the sender, the target or the rate, not
+# about the content.
+_OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Verdict(Enum):
-    """What to do next."""
+    """The next step of a delivery."""
 
     ACCEPTED = "accepted"
     RETRY = "retry"
     GONE = "gone"
     PERMANENT = "hopeless"
     SKIPPED = "skipped"
-    """No attempt was made: the endpoint has none at present, or is disabled or suspended."""
+    """No attempt was made: the endpoint was removed, disabled or suspended."""
+
+
+class Blame(Enum):
+    """Whether the endpoint or the event caused a failed attempt."""
+
+    RECEIVER = "receiver"
+    EVENT = "event"
+    UNCLEAR = "unclear"
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
-    """A verdict with its code.
+    """A verdict, its code and the clamped `Retry-After` in seconds.
 
-    Attributes:
-        code: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or the code of
-            the error that kept an answer from coming.
-        wait_s: Seconds the endpoint asked to wait, clamped; 0 if it did not ask.
+    Codes: `accepted`, `gone`, `redirect_not_followed`, `http_<status>`, or that of an AttemptError.
     """
 
     verdict: Verdict
@@ -45,13 +55,10 @@ _ACCEPTED = Judgement(Verdict.ACCEPTED, "accepted")
 
 
 def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> Judgement:
-    """Judge an answer.
+    """Judge a response at Unix second `now`.
 
-    Args:
-        retry_after: The `Retry-After` header, honoured on 429 (RFC 6585 section 4) and
-            503 (RFC 9110 section 15.6.4).
-        now: Unix seconds, for the header's date form.
-        cap_s: Upper bound of the header's value in seconds.
+    `Retry-After` is honoured up to `cap_s` seconds, on 429 (RFC 6585 section 4) and 503 (RFC 9110
+    section 15.6.4).
     """
     if status in _SUCCESS:
         return _ACCEPTED
@@ -66,14 +73,10 @@ def judge(status: int, retry_after: str | None, *, now: float, cap_s: float) -> 
 
 
 def retry_after_s(header: str, *, now: float) -> float:
-    """Return the seconds a `Retry-After` header asks for (RFC 9110 section 10.2.3).
+    """Return the seconds of a `Retry-After` header (RFC 9110 section 10.2.3).
 
-    Args:
-        header: `120` or an HTTP date.
-        now: Unix seconds.
-
-    Returns:
-        Seconds, never negative; 0 for a header that is neither.
+    The header is `120` or an HTTP date, compared with `now` in Unix seconds. The result is never
+    negative, and 0 for an invalid header.
     """
     text = header.strip()
     if _DELAY_SECONDS.fullmatch(text):
@@ -86,3 +89,17 @@ def retry_after_s(header: str, *, now: float) -> float:
         return max(0.0, moment.timestamp() - now)
     except (ValueError, IndexError, OverflowError, TypeError):
         return 0.0
+
+
+def blame(status: int | None) -> Blame:
+    """Judge a failed attempt to deliver a deferred event, by its HTTP status (None = no response).
+
+    An outage must never exhaust an event. An event that the receiver refuses for its content must
+    not block the events behind it. So client errors about the content blame the `EVENT`. 500 is
+    `UNCLEAR`: receivers answer it for a bad event and for an outage.
+    """
+    if status == _INTERNAL_SERVER_ERROR:
+        return Blame.UNCLEAR
+    if status in _CLIENT_ERRORS and status not in _OF_THE_RECEIVER:
+        return Blame.EVENT
+    return Blame.RECEIVER

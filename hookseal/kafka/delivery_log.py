@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
-from hookseal.domain.attempt_record import encode, record_of
+from hookseal.domain.attempt import encode, record_of
 from hookseal.errors import BrokerError
 from hookseal.kafka.producer import connect, is_permanent, is_too_large
 

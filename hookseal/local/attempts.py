@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hookseal.domain.attempt_record import encode, record_of
+from hookseal.domain.attempt import encode, record_of
 from hookseal.errors import BrokerError
 from hookseal.local.store import Write
 

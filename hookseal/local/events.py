@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.ports import Clock
     from hookseal.domain.event import Event
-    from hookseal.domain.new_event import NewEvent
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.record import Position
     from hookseal.errors import BrokerError
     from hookseal.local.store import Store

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from hookseal.dead_letters.lookup import is_attempt_before
 from hookseal.dead_letters.replay.items import batches, letter_items, plan_of, to_replay
 from hookseal.delivery.ports import DeferredPage
-from hookseal.domain.attempt_record import decode
+from hookseal.domain.attempt import decode
 from hookseal.domain.dead_letter import added_headers
-from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry, encode
+from hookseal.domain.replay import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
 from hookseal.local.store import Write, record_at, retry_forever
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hookseal.dead_letters.replay import EventsWanted
     from hookseal.delivery.ports import Clock
-    from hookseal.domain.attempt_record import AttemptRecord
+    from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.letter import ReplayPlan
     from hookseal.domain.letter_filter import LetterFilter

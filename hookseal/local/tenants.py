@@ -6,10 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from hookseal.domain.command import CreateTenant, RewriteTenant, apply
-from hookseal.domain.command_result import command_result
+from hookseal.domain.command import CreateTenant, RewriteTenant, apply, command_result
 from hookseal.domain.conflicts import conflict
-from hookseal.domain.notice import key_changed
+from hookseal.domain.new_event import key_changed
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.local.events import notice_write

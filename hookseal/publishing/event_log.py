@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
-    from hookseal.domain.new_event import NewEvent
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.errors import BrokerError
     from hookseal.kafka.cluster import Cluster
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hookseal.domain.event import Event
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import Notice
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
 

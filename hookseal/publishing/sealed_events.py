@@ -12,7 +12,7 @@ from hookseal.domain.json_text import data_member
 
 if TYPE_CHECKING:
     from hookseal.domain.new_event import NewEvent
-    from hookseal.seal.event_vault import EventVault
+    from hookseal.seal.vault import EventVault
 
 _DATA = b',"data":'
 

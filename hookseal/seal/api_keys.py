@@ -1,8 +1,7 @@
 """API keys: generated once, shown once, stored as a digest.
 
-The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats",
-2021): a prefix, and a checksum at the end, so that a scanner tells a real key from a
-look-alike offline.
+The format is that of GitHub's tokens ("Behind GitHub's new authentication token formats", 2021):
+a prefix, and a checksum at the end, so that a scanner recognises real keys offline.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from hookseal.domain.api_key import ApiKey, check_scopes
+from hookseal.domain.tenant import ApiKey, check_scopes
 from hookseal.errors import ConfigurationError
 from hookseal.seal import base64url
 from hookseal.seal.derive import derived, framed
@@ -45,18 +44,14 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ReadKey:
-    """A well-formed API key of a request, not yet verified.
-
-    Attributes:
-        text: The whole key, a secret.
-    """
+    """A well-formed API key of a request, not yet verified; `text` is the whole key, a secret."""
 
     id: str
     text: str = field(repr=False)
 
 
 def read_key(text: str) -> ReadKey | None:
-    """Return the key, or None if the text cannot be one: its checksum does not fit."""
+    """Return the key; None = wrong format or checksum."""
     match = _KEY.fullmatch(text)
     if match is None or _checksum(text[:-_CHECKSUM_CHARS]) != match["checksum"]:
         return None
@@ -65,24 +60,18 @@ def read_key(text: str) -> ReadKey | None:
 
 def new_admin_key() -> str:
     """Return a new admin key: `wha_`, 256 bits in base62, and a checksum."""
-    return _with_checksum(ADMIN_PREFIX + _random(_SECRET_CHARS))
+    text = ADMIN_PREFIX + _random(_SECRET_CHARS)
+    return text + _checksum(text)
 
 
 class ApiKeys:
     """Generates and verifies API keys.
 
-    A stored key is an HMAC under a pepper, so that write access to the changelog is not enough
-    to add a key. A slow hash would cost 150 ms a request and gain nothing: 256 random bits
-    cannot be guessed.
+    A stored key is an HMAC under a pepper, so write access to the changelog is not enough to add a
+    key. A slow hash would cost 150 ms a request without benefit: 256 random bits cannot be guessed.
 
-    Args:
-        peppers: By version, from 1; new keys get the highest. Without any, version 0
-            is used, which is derived from the master key and always known.
-        master_keys: At least 32 random bytes each; the current one first, and behind it
-            those before it, so that keys of version 0 pass while one is rotated.
-
-    Raises:
-        ConfigurationError: `pepper_short`.
+    New keys use the pepper of the highest version. Without any, they use version 0, derived from
+    the first of `master_keys`; the others verify. Raises ConfigurationError: `pepper_short`.
     """
 
     __slots__ = ("_derived", "_master_key", "_newest", "_peppers")
@@ -100,35 +89,25 @@ class ApiKeys:
     def new(
         self, scopes: tuple[str, ...], *, now: float, seed: tuple[str, ...] | None = None
     ) -> tuple[str, ApiKey]:
-        """Generate a key.
+        """Generate a key: the secret text, to be shown once, and the digest to store.
 
-        Args:
-            now: Unix seconds.
-            seed: Makes the same key each time, by derivation from the master key, so that
-                a request that is sent again gets the answer it missed. Random when None.
-
-        Returns:
-            The key itself, to be shown once, and what to store of it.
-
-        Raises:
-            InvalidCommandError: `scopes_invalid`.
+        A seed derives the same key each time from the master key, so that a retried request gets
+        the same response. `now` is in Unix seconds. Raises InvalidCommandError: `scopes_invalid`.
         """
         if seed is None:
             key_id, secret = _random(_ID_CHARS), _random(_SECRET_CHARS)
         else:
             key_id, secret = self._seeded(seed)
-        key = _with_checksum(f"{TENANT_PREFIX}{key_id}_{secret}")
+        text = f"{TENANT_PREFIX}{key_id}_{secret}"
+        key = text + _checksum(text)
         digest = base64url.encode(next(self._digests(key, self._newest))).decode()
         return key, ApiKey(key_id, digest, self._newest, check_scopes(scopes), now)
 
     def fits(self, key: ReadKey, stored: ApiKey | None) -> bool:
-        """Return whether this is the key that was stored.
-
-        Takes as long for an unknown key as for a known one.
-        """
+        """Return whether this is the stored key, in the same time for an unknown key."""
         expected = b"" if stored is None else stored.digest.encode()
         digests = self._digests(key.text, self._newest if stored is None else stored.pepper)
-        # All of them, so that it takes as long whichever it is.
+        # All of them are compared: the time must not depend on which one fits.
         return any([hmac.compare_digest(base64url.encode(each), expected) for each in digests])  # noqa: C419
 
     def _digests(self, key: str, version: int) -> Iterator[bytes]:
@@ -158,16 +137,12 @@ def _random(characters: int) -> str:
 
 
 def _base62(number: int, characters: int) -> tuple[str, int]:
-    """Return so many digits of the number, the lowest first, and what is left of it."""
+    """Return the lowest digits of the number, the lowest first, and the remaining number."""
     text = ""
     for _ in range(characters):
         number, digit = divmod(number, len(_ALPHABET))
         text += _ALPHABET[digit]
     return text, number
-
-
-def _with_checksum(text: str) -> str:
-    return text + _checksum(text)
 
 
 def _checksum(text: str) -> str:

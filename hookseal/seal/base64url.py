@@ -17,13 +17,11 @@ def encode(octets: bytes) -> bytes:
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes that `text` encodes.
+    """Return the bytes, or raise ValueError for another alphabet, padding, or leftover bits.
 
-    Raises:
-        ValueError: Another alphabet, padding, or bits left over: a second spelling of
-            the same bytes would give one key two thumbprints.
+    A second spelling of the same bytes would give one key two thumbprints.
     """
-    # pybase64 takes the other alphabet along, with a warning.
+    # pybase64 accepts the other alphabet as well, with a warning.
     if not _ALPHABET.fullmatch(text):
         raise ValueError("not base64url without padding")
     try:

@@ -9,19 +9,13 @@ KEY_BYTES = 32
 
 
 def derived(master_key: bytes, info: bytes, *, length: int = KEY_BYTES) -> bytes:
-    """Return HKDF-SHA256 (RFC 5869) of the master key, without a salt.
+    """Return HKDF-SHA256 (RFC 5869) of the master key, without a salt; `length` is in bytes.
 
-    Args:
-        master_key: At least 32 random bytes.
-        info: What the key is for; another one gives a key that has nothing to do with this.
-        length: Bytes.
+    Keys with different `info`, their purpose, are independent of each other.
     """
     return HKDF(hashes.SHA256(), length, salt=None, info=info).derive(master_key)
 
 
 def framed(*parts: bytes) -> bytes:
-    """Return the parts in a row, each behind its length as four bytes, big endian.
-
-    No two lists of parts give the same bytes.
-    """
+    """Return the parts, each behind its length as four bytes, big endian: an injective encoding."""
     return b"".join(len(part).to_bytes(4) + part for part in parts)

@@ -12,40 +12,62 @@ compact form, for receivers whose library knows no other.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hookseal.seal import base64url, concat_kdf
-from hookseal.seal.randomness import OS
+from hookseal.seal import base64url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from hookseal.seal.randomness import Randomness
 
 _CEK_BYTES = 32
 _IV_BYTES = 12  # RFC 7518 section 5.3
 _TAG_BYTES = 16
 _COORDINATE_BYTES = 32
 
+_P256 = ec.SECP256R1()
 _ECDH = ec.ECDH()
-_OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-_AGREED_FOR_A256GCM = concat_kdf.other_info(b"A256GCM", _CEK_BYTES * 8)
+_SHA256 = hashes.SHA256()
+_OAEP = padding.OAEP(padding.MGF1(_SHA256), _SHA256, None)
+
+
+class Randomness:
+    """The kernel's generator, and OpenSSL's, which reseeds after a fork. Test vectors override it.
+
+    The seed of RSA-OAEP (RFC 8017 section 7.1.1, step 2d) is drawn inside OpenSSL, and
+    `cryptography` does not let the caller supply it.
+    """
+
+    __slots__ = ()
+
+    def octets(self, count: int) -> bytes:
+        """Return this many random bytes."""
+        return os.urandom(count)
+
+    def p256(self) -> ec.EllipticCurvePrivateKey:
+        """Return a new private key on P-256."""
+        return ec.generate_private_key(_P256)
+
+    def x25519(self) -> X25519PrivateKey:
+        """Return a new X25519 private key."""
+        return X25519PrivateKey.generate()
+
+
+OS = Randomness()
 
 
 class _Recipient(NamedTuple):
-    """The parts of a body that belong to its recipient.
+    """The secret content encryption key, and the encoded members that belong to the recipient.
 
-    Attributes:
-        cek: The content encryption key; secret.
-        protected: The encoded protected header of the body.
-        encrypted_key: Encoded; empty with key agreement.
+    `encrypted_key` is empty with key agreement.
     """
 
     cek: bytes
@@ -59,13 +81,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """A tenant's public key, with precomputed parts.
-
-    Attributes:
-        kid: RFC 7638 thumbprint.
-        alg: The `alg` header parameter.
-        address: Generates a content encryption key for this recipient.
-    """
+    """A tenant's public key; `address` generates a content encryption key for it."""
 
     kid: str
     alg: str
@@ -73,11 +89,7 @@ class EncryptionKey:
 
 
 def encryption_key(kid: str, jwk: Mapping[str, str]) -> EncryptionKey:
-    """Prepare a public key, given as a JWK of its required members only.
-
-    Raises:
-        ValueError: The members are no key.
-    """
+    """Prepare a JWK with its required members only; raises ValueError if they are no key."""
     alg, prepare = _KINDS[jwk.get("crv", jwk["kty"])]
     header = b'{"alg":"%b","enc":"A256GCM","kid":"%b","cty":"json"' % (alg.encode(), kid.encode())
     members = {name: base64url.decode(jwk[name]) for name in jwk.keys() - {"kty", "crv"}}
@@ -101,14 +113,23 @@ def encrypt(plaintext: bytes, key: EncryptionKey, *, randomness: Randomness = OS
 
 
 def seal_content(cek: bytes, iv: bytes, plaintext: bytes, *, aad: bytes) -> tuple[bytes, bytes]:
-    """Return ciphertext and tag of AES-GCM.
-
-    Args:
-        iv: 12 bytes, never twice with the same key.
-        aad: Additional authenticated data: the encoded protected header.
-    """
+    """Return ciphertext and tag of AES-GCM; `iv` is 12 bytes, never twice with the same key."""
     sealed = AESGCM(cek).encrypt(iv, plaintext, aad)
     return sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
+
+
+def other_info(enc: bytes, key_bits: int, *, apu: bytes = b"", apv: bytes = b"") -> bytes:
+    """Return the OtherInfo of a directly agreed key (RFC 7518 section 4.6.2)."""
+    parts = b"".join(len(part).to_bytes(4) + part for part in (enc, apu, apv))
+    return parts + key_bits.to_bytes(4)
+
+
+def concat_kdf(shared_secret: bytes, info: bytes, key_bytes: int) -> bytes:
+    """Return the content encryption key: the Concat KDF of NIST SP 800-56A, with SHA-256."""
+    return ConcatKDFHash(_SHA256, key_bytes, info).derive(shared_secret)
+
+
+_AGREED_FOR_A256GCM = other_info(b"A256GCM", _CEK_BYTES * 8)
 
 
 def _for_rsa(header: bytes, members: Mapping[str, bytes]) -> _Address:
@@ -124,9 +145,8 @@ def _for_rsa(header: bytes, members: Mapping[str, bytes]) -> _Address:
 
 
 def _for_p256(header: bytes, members: Mapping[str, bytes]) -> _Address:
-    public = ec.EllipticCurvePublicKey.from_encoded_point(
-        ec.SECP256R1(), b"\x04" + members["x"] + members["y"]
-    )
+    point = b"\x04" + members["x"] + members["y"]
+    public = ec.EllipticCurvePublicKey.from_encoded_point(_P256, point)
     epk = header + b',"epk":{"kty":"EC","crv":"P-256","x":"%b","y":"%b"}}'
 
     def address(randomness: Randomness) -> _Recipient:
@@ -134,7 +154,7 @@ def _for_p256(header: bytes, members: Mapping[str, bytes]) -> _Address:
         point = own.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         x, y = point[1 : 1 + _COORDINATE_BYTES], point[1 + _COORDINATE_BYTES :]
         protected = base64url.encode(epk % (base64url.encode(x), base64url.encode(y)))
-        return _Recipient(_agreed(own.exchange(_ECDH, public)), protected, b"")
+        return _agreed(own.exchange(_ECDH, public), protected)
 
     return address
 
@@ -147,13 +167,13 @@ def _for_x25519(header: bytes, members: Mapping[str, bytes]) -> _Address:
         own = randomness.x25519()
         x = own.public_key().public_bytes_raw()
         protected = base64url.encode(epk % base64url.encode(x))
-        return _Recipient(_agreed(own.exchange(public)), protected, b"")
+        return _agreed(own.exchange(public), protected)
 
     return address
 
 
-def _agreed(shared_secret: bytes) -> bytes:
-    return concat_kdf.derive(shared_secret, _AGREED_FOR_A256GCM, _CEK_BYTES)
+def _agreed(shared_secret: bytes, protected: bytes) -> _Recipient:
+    return _Recipient(concat_kdf(shared_secret, _AGREED_FOR_A256GCM, _CEK_BYTES), protected, b"")
 
 
 _KINDS: Mapping[str, tuple[str, Callable[[bytes, Mapping[str, bytes]], _Address]]] = {

@@ -1,8 +1,7 @@
 """The keys of tenants: accepted once, loaded for each attempt.
 
-A key that cannot be sealed to must be refused at its registration: at a delivery it
-would cost an event. So each refusal has its code, and a key is accepted only once
-something was encrypted to it.
+An unusable key must be refused at its registration: at a delivery it would cost an event. So each
+refusal has its code, and a key is accepted only after something was encrypted to it.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hookseal.errors import InvalidKeyError, SealError
 from hookseal.seal.encrypt import EncryptionKey, encrypt, encryption_key
-from hookseal.seal.jwk import read_jwk
-from hookseal.seal.material import EXPONENT_MIN, PublicJwk, private_key_submitted, refusal
+from hookseal.seal.jwk import EXPONENT_MIN, private_key_submitted, read_jwk, refusal
 from hookseal.seal.pem import holds_private_key, read_pem, unwrapped
 
 if TYPE_CHECKING:
@@ -30,15 +28,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-__all__ = [
-    "MAX_BYTES",
-    "EncryptionKey",
-    "KeyKind",
-    "PublicJwk",
-    "generate_private_key",
-    "load_public_key",
-    "parse_public_key",
-]
+    from hookseal.domain.tenant import PublicKey
 
 MAX_BYTES = 16 * 1024
 _LOADED_KEYS_MAX = 8192
@@ -47,24 +37,16 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 KeyKind = Literal["rsa-4096", "rsa-3072", "rsa-2048", "p256", "x25519"]
 
 
-def parse_public_key(text: str | bytes) -> PublicJwk:
+def parse_public_key(text: str | bytes) -> PublicKey:
     """Accept a public key as a tenant sent it: PEM (SubjectPublicKeyInfo) or JWK.
 
-    Nothing of what was sent is logged, kept or put into an error: it may be a private
-    key.
+    The input is never logged, kept or put into an error: it may be a private key.
 
-    Raises:
-        InvalidKeyError: One of
-            - `key_too_long`: more than 16 KiB;
-            - `private_key_submitted`: a private key is in there, anywhere;
-            - `key_format`: neither PEM nor JWK; the message names what was seen;
-            - `key_is_certificate`, `key_multiple`;
-            - `key_not_for_encryption`: it signs, or is marked so;
-            - `key_unsupported`: neither RSA, P-256 nor X25519;
-            - `key_too_small`, `key_too_large`: RSA outside of 2048 to 4096 bits;
-            - `key_bad_exponent`: RSA, not odd or outside of 65537 to 2^32;
-            - `key_weak`: an RSA modulus that is easy to factor;
-            - `key_invalid`: the numbers are no key.
+    Raises InvalidKeyError: `key_too_long` (over 16 KiB), `private_key_submitted` (anywhere in it),
+    `key_format` (neither PEM nor JWK), `key_is_certificate`, `key_multiple`,
+    `key_not_for_encryption`, `key_unsupported` (neither RSA, P-256 nor X25519), `key_too_small` and
+    `key_too_large` (RSA outside of 2048 to 4096 bits), `key_bad_exponent` (RSA, even or outside of
+    65537 to 2^32), `key_weak` (easy to factor), `key_invalid` (the numbers are not a key).
     """
     octets = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     public, _ = _accept(octets)
@@ -73,27 +55,18 @@ def parse_public_key(text: str | bytes) -> PublicJwk:
 
 @lru_cache(maxsize=_LOADED_KEYS_MAX)
 def load_public_key(jwk_json: bytes) -> EncryptionKey:
-    """Return the key to encrypt with, out of a JWK that was accepted before.
-
-    Raises:
-        SealError: `key_unusable`.
-    """
+    """Return the key of a JWK that was accepted before, or raise SealError: `key_unusable`."""
     try:
         _, key = _accept(jwk_json)
     except InvalidKeyError:
         raise SealError(
-            "key_unusable",
-            "The tenant's active public key cannot be used to seal; register another one.",
+            "key_unusable", "The tenant's active public key cannot encrypt. Register another."
         ) from None
     return key
 
 
 def generate_private_key(alg: KeyKind) -> tuple[bytes, bytes]:
-    """Generate a key pair, as a tenant does on its own machine.
-
-    Returns:
-        The private key as PKCS #8 PEM, the public key as SubjectPublicKeyInfo PEM.
-    """
+    """Generate a key pair: the private key as PKCS #8 PEM, the public key as SPKI PEM."""
     private = _GENERATORS[alg]()
     return (
         private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -101,7 +74,7 @@ def generate_private_key(alg: KeyKind) -> tuple[bytes, bytes]:
     )
 
 
-def _accept(octets: bytes) -> tuple[PublicJwk, EncryptionKey]:
+def _accept(octets: bytes) -> tuple[PublicKey, EncryptionKey]:
     if len(octets) > MAX_BYTES:
         raise refusal("key_too_long", f"A public key has at most {MAX_BYTES} bytes.")
     if holds_private_key(octets) or holds_private_key(unwrapped(octets)):
@@ -110,8 +83,8 @@ def _accept(octets: bytes) -> tuple[PublicJwk, EncryptionKey]:
     public = read_jwk(content) if content[:1] in (b"{", b"[") else read_pem(content)
     try:
         key = encryption_key(public.kid, public.jwk)
-        # Some keys only fail when they are used: a modulus that OpenSSL cannot work
-        # with, a point of small order (RFC 7748 section 6.1).
+        # Some keys fail only in use: a modulus that OpenSSL rejects, a point of small order
+        # (RFC 7748 section 6.1).
         encrypt(b"", key)
     except ValueError:
         raise refusal("key_invalid", "Nothing can be encrypted to this key.") from None

@@ -10,14 +10,20 @@ import pybase64
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-from hookseal.seal import material
-from hookseal.seal.material import private_key_submitted, refusal
+from hookseal.seal.jwk import (
+    not_for_encryption,
+    p256_key,
+    private_key_submitted,
+    refusal,
+    rsa_key,
+    x25519_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hookseal.domain.tenant import PublicKey
     from hookseal.errors import InvalidKeyError
-    from hookseal.seal.material import PublicJwk
 
 # Any label, and the forms of OpenSSH, SSH2 and PGP, PuTTY and age.
 _PRIVATE = re.compile(
@@ -27,15 +33,15 @@ _PRIVATE = re.compile(
 )
 _LABEL = re.compile(rb"-----BEGIN ([^-\r\n]{0,64})-----")
 _BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----([^-]*)-----END PUBLIC KEY-----")
-# Possessive, as everything here must be linear in what a stranger sends.
+# Possessive: matching untrusted text must take linear time.
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]++={0,2}")
 _SSH = re.compile(rb"(?:ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)[a-z0-9@.-]+ ")
 
 _CERTIFICATES = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
 _REQUESTS = frozenset({b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"})
 
-# What begins a DER structure with a private key in it: the version, a small INTEGER, of
-# PKCS #8, PKCS #1, SEC 1 and PKCS #12. A public key begins with something else.
+# A DER structure with a private key begins with its version, a small INTEGER: PKCS #8, PKCS #1,
+# SEC 1 and PKCS #12. A public key does not.
 _VERSIONS = (b"\x02\x01\x00", b"\x02\x01\x01", b"\x02\x01\x03")
 _SEQUENCE = b"\x30"
 _NULL = b"\x05"
@@ -66,13 +72,13 @@ class _EncryptedPrivateKeyInfo:
 
 
 def holds_private_key(octets: bytes) -> bool:
-    """Return whether a private key is anywhere in there, in a form that is known."""
+    """Return whether a private key is anywhere in the bytes, in a known form."""
     # Without NULs UTF-16 reads as ASCII; PowerShell's `>` writes it.
     return bool(_PRIVATE.search(octets.replace(b"\x00", b""))) or _is_private_der(octets)
 
 
 def unwrapped(octets: bytes) -> bytes:
-    """Return the decoded contents; empty if they are not base64."""
+    """Return the bytes decoded from base64; empty if they are not base64."""
     if not _BASE64.fullmatch(octets.strip()):
         return b""
     text = b"".join(octets.split()).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
@@ -82,12 +88,8 @@ def unwrapped(octets: bytes) -> bytes:
         return b""
 
 
-def read_pem(text: bytes) -> PublicJwk:
-    """Read a public key from a text; text around the block is ignored.
-
-    Raises:
-        InvalidKeyError: See `hookseal.seal.keys.parse_public_key`.
-    """
+def read_pem(text: bytes) -> PublicKey:
+    """Read a public key, ignoring text around the block; raises as `parse_public_key`."""
     labels = _LABEL.findall(text)
     if not labels:
         raise _no_block(text)
@@ -107,7 +109,7 @@ def read_pem(text: bytes) -> PublicJwk:
     if read is None:
         raise _other_kind(oid.dotted_string)
     if info.key.padding_bits():
-        raise refusal("key_invalid", "The key's bits are no whole bytes.")
+        raise refusal("key_invalid", "The key is not a whole number of bytes.")
     return read(info.algorithm[1:], info.key.as_bytes())
 
 
@@ -121,36 +123,32 @@ def _inside(text: bytes) -> bytes:
         raise _damaged(text) from None
 
 
-def _rsa(parameters: Sequence[asn1.TLV], key: bytes) -> PublicJwk:
+def _rsa(parameters: Sequence[asn1.TLV], key: bytes) -> PublicKey:
     # RFC 3279 section 2.3.1 wants NULL; some leave it out.
     if [(each.tag_bytes, bytes(each.data)) for each in parameters] not in ([], [(_NULL, b"")]):
         raise refusal("key_invalid", "An RSA key has no parameters (RFC 3279 section 2.3.1).")
     try:
         numbers = asn1.decode_der(_RsaPublicKey, key)
     except ValueError:
-        raise refusal("key_invalid", "The numbers of the RSA key cannot be read.") from None
-    return material.rsa(numbers.n, numbers.e)
+        raise refusal("key_invalid", "The numbers of the RSA key cannot be decoded.") from None
+    return rsa_key(numbers.n, numbers.e)
 
 
-def _p256(parameters: Sequence[asn1.TLV], key: bytes) -> PublicJwk:
+def _p256(parameters: Sequence[asn1.TLV], key: bytes) -> PublicKey:
     try:
         (parameter,) = parameters
         curve = parameter.parse(ObjectIdentifier).dotted_string
     except ValueError:
-        raise refusal(
-            "key_unsupported", "Name the curve instead of describing it: P-256 or X25519."
-        ) from None
+        raise refusal("key_unsupported", "Name the curve instead of describing it.") from None
     if curve != _P256:
-        raise refusal(
-            "key_unsupported", "Of the elliptic curves, only P-256 and X25519 are sealed to."
-        )
-    return material.p256(key)
+        raise refusal("key_unsupported", "The only elliptic curves are P-256 and X25519.")
+    return p256_key(key)
 
 
-def _x25519(parameters: Sequence[asn1.TLV], key: bytes) -> PublicJwk:
+def _x25519(parameters: Sequence[asn1.TLV], key: bytes) -> PublicKey:
     if parameters:
         raise refusal("key_invalid", "An X25519 key has no parameters (RFC 8410 section 3).")
-    return material.x25519(key)
+    return x25519_key(key)
 
 
 def _is_private_der(octets: bytes) -> bool:
@@ -181,12 +179,12 @@ def _no_block(text: bytes) -> InvalidKeyError:
     ):
         if seen:
             return refusal("key_format", hint)
-    return refusal("key_format", "This is no key; send a public key, PEM or JWK.")
+    return refusal("key_format", "This is not a key; send a public key, PEM or JWK.")
 
 
 def _damaged(text: bytes) -> InvalidKeyError:
     if b"\\n" in text or b"\\r" in text:
-        hint = "The line breaks became a backslash and a letter; send real ones."
+        hint = "The line breaks are escaped as a backslash and a letter; send real ones."
     elif b"-----END PUBLIC KEY-----" not in text:
         hint = "The line -----END PUBLIC KEY----- is missing; send the file as it is."
     else:
@@ -196,16 +194,10 @@ def _damaged(text: bytes) -> InvalidKeyError:
 
 def _other_block(label: bytes) -> InvalidKeyError:
     if label in _CERTIFICATES:
-        return refusal(
-            "key_is_certificate",
-            "This is a certificate; send the public key: "
-            "`openssl x509 -pubkey -noout -in certificate.pem`.",
-        )
+        hint = "This is a certificate; use `openssl x509 -pubkey -noout -in certificate.pem`."
+        return refusal("key_is_certificate", hint)
     if label in _REQUESTS:
-        hint = (
-            "This is a certificate request; send the public key: "
-            "`openssl req -pubkey -noout -in request.pem`."
-        )
+        hint = "This is a certificate request; use `openssl req -pubkey -noout -in request.pem`."
     elif label.startswith(b"PGP "):
         hint = "This is a PGP key; send an RSA, P-256 or X25519 key as PEM or JWK."
     elif label == b"RSA PUBLIC KEY":
@@ -218,14 +210,9 @@ def _other_block(label: bytes) -> InvalidKeyError:
 def _other_kind(oid: str) -> InvalidKeyError:
     name = _SIGNING.get(oid)
     if name is not None:
-        return refusal(
-            "key_not_for_encryption", f"{name} signs; send an X25519, P-256 or RSA key instead."
-        )
+        return not_for_encryption(name)
     if oid == _RSAES_OAEP:
-        return refusal(
-            "key_unsupported",
-            "The key is marked for RSAES-OAEP; send it as a plain RSA key (rsaEncryption).",
-        )
+        return refusal("key_unsupported", "Send the RSAES-OAEP key as plain RSA (rsaEncryption).")
     return refusal("key_unsupported", "Send an RSA, P-256 or X25519 public key.")
 
 
@@ -243,7 +230,7 @@ _SIGNING: Mapping[str, str] = {
     "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
     "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
 }
-_KINDS: Mapping[str, Callable[[Sequence[asn1.TLV], bytes], PublicJwk]] = {
+_KINDS: Mapping[str, Callable[[Sequence[asn1.TLV], bytes], PublicKey]] = {
     "1.2.840.113549.1.1.1": _rsa,
     "1.2.840.10045.2.1": _p256,
     "1.3.101.110": _x25519,

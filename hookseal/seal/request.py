@@ -6,25 +6,54 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import orjson
+
 from hookseal import __version__
-from hookseal.seal.encrypt import encrypt
-from hookseal.seal.randomness import OS
+from hookseal.seal.encrypt import OS, encrypt
 from hookseal.seal.sign import signature_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hookseal.seal.keys import EncryptionKey
-    from hookseal.seal.randomness import Randomness
+    from hookseal.seal.encrypt import EncryptionKey, Randomness
 
 # RFC 7515 section 9.2.1: registered for both JWS and JWE.
 _CONTENT_TYPE = "application/jose+json"
 _USER_AGENT = f"hookseal/{__version__}"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
-# W3C Trace Context level 1, section 3.2. It came with the event, and a header that HTTP
-# has no form for would cost the delivery.
+# W3C Trace Context level 1, section 3.2. It came with the event, and a malformed header would cost
+# the delivery.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def envelope(
+    *,
+    event_id: str,
+    event_type: str,
+    timestamp: str,
+    customer_id: str,
+    endpoint_id: str,
+    data: bytes,
+) -> bytes:
+    """Return the plaintext of a request: the JSON that a receiver decrypts.
+
+    It repeats ids and event type, so that a receiver can check that the request is meant for it and
+    is what its headers say.
+
+    The time is that of the event in RFC 3339. `data` is valid JSON, inserted byte for byte: writing
+    it again would change big numbers and repeated members.
+    """
+    return orjson.dumps(
+        {
+            "id": event_id,
+            "type": event_type,
+            "timestamp": timestamp,
+            "customer_id": customer_id,
+            "endpoint_id": endpoint_id,
+            "data": orjson.Fragment(data),
+        }
+    )
 
 
 def seal_request(
@@ -38,20 +67,11 @@ def seal_request(
     traceparent: str | None = None,
     randomness: Randomness = OS,
 ) -> tuple[dict[str, str], bytes]:
-    """Encrypt, then sign what was encrypted.
+    """Encrypt an envelope and sign the ciphertext; return the headers and the body.
 
-    Args:
-        plaintext: See `hookseal.seal.envelope`.
-        timestamp: Unix seconds of this attempt.
-        secrets: The endpoint's signing secrets, the newest first.
-        headers: The endpoint's custom headers; ours win, whatever their case.
-        traceparent: Left out unless it is well formed.
-
-    Returns:
-        The headers and the body. Header names are in lower case, but for custom ones.
-
-    Raises:
-        SealError: `request_invalid`, without a secret.
+    The timestamp is in Unix seconds of this attempt. Signing secrets are newest first. Our headers
+    replace custom headers of the same name, whatever their case. A malformed trace context is left
+    out. Raises SealError: `request_invalid`, without a secret.
     """
     body = encrypt(plaintext, key, randomness=randomness)
     ours = {

@@ -1,7 +1,6 @@
-"""Sign for the tenant: Standard Webhooks, symmetric scheme `v1`.
+"""Sign requests: Standard Webhooks 1.0.0, symmetric scheme `v1`.
 
-Standard Webhooks specification 1.0.0, "Signature scheme": HMAC-SHA256 over
-`id.timestamp.body`, base64.
+HMAC-SHA256 over `id.timestamp.body` (Unix seconds of the attempt, bytes on the wire), base64.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from hookseal.errors import ConfigurationError, SealError
 from hookseal.seal.derive import derived, framed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 SECRET_BYTES = 32
 _SHA256 = SHA256()
@@ -27,14 +26,7 @@ _PURPOSE = b"hookseal signing secret 1"
 
 
 def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
-    """Return one signature, `v1,<base64>`.
-
-    Args:
-        secret: The endpoint's signing secret.
-        event_id: Without a dot, since dots delimit what is signed.
-        timestamp: Unix seconds of this attempt.
-        body: The bytes on the wire.
-    """
+    """Return one signature, `v1,<base64>`. The event id must not have a dot."""
     signed = b"%b.%d.%b" % (event_id.encode(), timestamp, body)
     mac = HMAC(secret, _SHA256)
     mac.update(signed)
@@ -42,31 +34,20 @@ def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
 
 
 def signature_header(secrets: Sequence[bytes], event_id: str, timestamp: int, body: bytes) -> str:
-    """Return the `webhook-signature` header: one signature for each secret, in their order.
+    """Return the `webhook-signature` header: a signature for each secret, the newest first.
 
-    Args:
-        secrets: The newest first; more than one while rotating.
-        event_id: As for `sign`.
-        timestamp: As for `sign`.
-        body: As for `sign`.
-
-    Raises:
-        SealError: `request_invalid`, without a secret: the receiver could not verify it.
+    Raises SealError: `request_invalid`, without a secret: the receiver could not verify it.
     """
     if not secrets:
-        raise SealError("request_invalid", "Without a signing secret nothing can be delivered.")
+        raise SealError("request_invalid", "The endpoint has no signing secret to sign with.")
     return " ".join(sign(secret, event_id, timestamp, body) for secret in secrets)
 
 
 class SigningSecrets:
-    """The signing secrets of all endpoints: derived, and stored nowhere.
+    """The signing secrets of all endpoints. They are derived and stored nowhere.
 
-    A secret is HKDF-SHA256 (RFC 5869) of the master key, bound to its endpoint and
-    version. The master key gives all of them; without it a secret looks like random bytes,
-    and no secret follows from another.
-
-    Args:
-        before: Those before it, newest first: their secrets sign as well.
+    A secret is HKDF-SHA256 (RFC 5869) of the master key, bound to its endpoint and version. The
+    previous master keys `before`, newest first, sign as well.
     """
 
     __slots__ = ("_before", "_derive")
@@ -75,25 +56,19 @@ class SigningSecrets:
         if any(len(key) < MASTER_KEY_BYTES_MIN for key in (master_key, *before)):
             raise ConfigurationError(
                 "master_key_short",
-                f"The master key must have at least {MASTER_KEY_BYTES_MIN} random bytes.",
+                f"The master key needs at least {MASTER_KEY_BYTES_MIN} random bytes.",
             )
-        # The keys live in these closures only: they show in no repr and in no vars().
-        self._derive, *self._before = (_deriving(key) for key in (master_key, *before))
+        # The keys live in these partials only: they appear in no repr and in no vars().
+        self._derive, *self._before = (
+            lru_cache(_SECRETS_MAX)(partial(_derive, key)) for key in (master_key, *before)
+        )
 
     def derive(self, customer_id: str, endpoint_id: str, version: int) -> bytes:
-        """Return the 32 bytes of an endpoint's secret.
-
-        Args:
-            version: From 1; each rotation adds 1.
-        """
+        """Return the 32 bytes of an endpoint's secret. Versions count from 1."""
         return self._derive(customer_id, endpoint_id, version)
 
     def in_force(self, customer_id: str, endpoint_id: str, versions: Iterable[int]) -> list[bytes]:
-        """Return the secrets that sign a request, the newest first.
-
-        Args:
-            versions: Of the endpoint's secret, the newest first.
-        """
+        """Return the secrets that sign a request, for these versions, the newest first."""
         return [
             derive(customer_id, endpoint_id, version)
             for derive in (self._derive, *self._before)
@@ -101,13 +76,9 @@ class SigningSecrets:
         ]
 
     def show(self, customer_id: str, endpoint_id: str, version: int) -> str:
-        """Return the secret in the form that tenants are given, `whsec_<base64>`."""
+        """Return the secret in the form that tenants get, `whsec_<base64>`."""
         secret = self.derive(customer_id, endpoint_id, version)
         return "whsec_" + pybase64.b64encode_as_string(secret)
-
-
-def _deriving(master_key: bytes) -> Callable[[str, str, int], bytes]:
-    return lru_cache(_SECRETS_MAX)(partial(_derive, master_key))
 
 
 def _derive(master_key: bytes, customer_id: str, endpoint_id: str, version: int) -> bytes:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from hookseal.domain.attempt import Attempt, Outcome
     from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.endpoint import Why
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Why
 
 _SHORTAGE_HINTS = {
     "descriptors": "Raise the limit of open files (ulimit -n, LimitNOFILE), or add workers.",

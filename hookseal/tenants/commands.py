@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookseal.domain.command import CreateTenant, RewriteTenant, apply
-from hookseal.domain.command_result import command_result
+from hookseal.domain.command import CreateTenant, RewriteTenant, apply, command_result
 from hookseal.domain.conflicts import conflict
-from hookseal.domain.notice import key_changed
+from hookseal.domain.new_event import key_changed
 from hookseal.errors import InvalidCommandError
 
 if TYPE_CHECKING:
     from asyncio import Future
 
     from hookseal.domain.command import Command
-    from hookseal.domain.notice import Notice
+    from hookseal.domain.new_event import Notice
     from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.producer import Producer

@@ -20,13 +20,13 @@ from hookseal.domain.event import parse_event
 from hookseal.domain.json_text import data_member
 from hookseal.domain.record import Record
 from hookseal.domain.verdict import judge
+from hookseal.seal.encrypt import OS
 from hookseal.seal.keys import load_public_key
-from hookseal.seal.randomness import OS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hookseal.seal.keys import EncryptionKey
+    from hookseal.seal.encrypt import EncryptionKey
 
 
 _MAX_BYTES = 32 * 1024

@@ -22,13 +22,10 @@ from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.openapi import document_of
 from hookseal.cli import settings as settings_command
 from hookseal.cli.app import app
-from hookseal.domain import attempt_record, command, replay_entry
-from hookseal.domain.api_key import ApiKey
+from hookseal.domain import attempt, command, replay
 from hookseal.domain.dead_letter import CATEGORIES, REASONS, DeadLetter
-from hookseal.domain.endpoint import Endpoint
-from hookseal.domain.limits import EndpointLimits
-from hookseal.domain.suspension import Suspension
-from hookseal.domain.tenant import CommandResult, Tenant
+from hookseal.domain.endpoint import Endpoint, EndpointLimits, Suspension
+from hookseal.domain.tenant import ApiKey, CommandResult, Tenant
 from hookseal.kafka.topics import TopicNames
 from hookseal.telemetry import metrics
 from tests.builders import a_record, a_registry, public_key
@@ -102,10 +99,10 @@ def test_record_bytes() -> None:
         status=500,
         first_attempt_at=1_700_000_000.5,
     )
-    entry = replay_entry.ReplayEntry(
+    entry = replay.ReplayEntry(
         holder="h", at_ms=1, events_to=2, replayed=[(1, 2)], job="j", job_to=3
     )
-    attempt = attempt_record.AttemptRecord(
+    attempted = attempt.AttemptRecord(
         at=1.5,
         customer_id="acme",
         event_id="evt_1",
@@ -128,10 +125,10 @@ def test_record_bytes() -> None:
             "tenants-changelog": codec.document(tenant).decode(),
             "tenant-commands": [codec.command(one).decode() for one in commands],
             "dead-letters": [[name, (value or b"").decode()] for name, value in letter.headers()],
-            "deliveries": attempt_record.encode(attempt).decode(),
+            "deliveries": attempt.encode(attempted).decode(),
             "replays": [
-                replay_entry.encode(entry).decode(),
-                replay_entry.encode(replay_entry.DrainedEntry([(1, 2)])).decode(),
+                replay.encode(entry).decode(),
+                replay.encode(replay.DrainedEntry([(1, 2)])).decode(),
             ],
         },
     )

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.domain.record import Header, Position, Record
     from hookseal.domain.tenant import PublicKey
-    from hookseal.seal.keys import PublicJwk
 
 PARTITIONS = 6
 
@@ -104,7 +103,7 @@ class Provider:
         customer_id: str,
         *urls: str,
         event_types: str = "*",
-        key: PublicKey | PublicJwk | None = None,
+        key: PublicKey | None = None,
     ) -> None:
         """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
         key = key or public_key()

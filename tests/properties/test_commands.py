@@ -11,9 +11,14 @@ from msgspec.structs import replace
 
 from hookseal.domain import command as commands
 from hookseal.domain import tenant as tenants
-from hookseal.domain.api_key import API_KEYS_MAX, SCOPES, ApiKey
 from hookseal.domain.command import Command, apply
-from hookseal.domain.tenant_size import DOCUMENT_HARD_MAX_BYTES, RECENT_MAX_BYTES
+from hookseal.domain.tenant import (
+    API_KEYS_MAX,
+    DOCUMENT_HARD_MAX_BYTES,
+    RECENT_MAX_BYTES,
+    SCOPES,
+    ApiKey,
+)
 from hookseal.errors import InvalidCommandError, InvalidInputError
 from tests.builders import a_registry
 from tests.strategies import mutations

@@ -20,8 +20,8 @@ from hookseal.api import events, request_body, schemas
 from hookseal.api.dead_letter_schemas import DeadLetterPageQuery, ReplayRequest
 from hookseal.api.endpoint_schemas import EndpointCreate
 from hookseal.delivery.ordering import offset_metadata
-from hookseal.domain import attempt_record, command, dead_letter, replay_entry, tenant
-from hookseal.domain.deferred import event_of
+from hookseal.domain import attempt, command, dead_letter, replay, tenant
+from hookseal.domain.endpoint import check_event_types, subscribes
 from hookseal.domain.endpoint_headers import check_headers
 from hookseal.domain.endpoint_url import URL_MAX, check_url
 from hookseal.domain.event import (
@@ -35,15 +35,14 @@ from hookseal.domain.json_text import array_elements, data_member, validate
 from hookseal.domain.letter_filter import parse_moment, parse_place
 from hookseal.domain.new_event import NewEventReader
 from hookseal.domain.record import Record
-from hookseal.domain.replay import parse_mark
-from hookseal.domain.subscription import check_event_types, subscribes
+from hookseal.domain.replay import event_of, parse_mark
 from hookseal.domain.verdict import retry_after_s
 from hookseal.errors import HooksealError
 from hookseal.seal.api_keys import read_key, same_secret
-from hookseal.seal.event_vault import EventVault
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from hookseal.seal.registry import RegistryMac
 from hookseal.seal.request import is_traceparent
+from hookseal.seal.vault import EventVault
 from hookseal_receiver import ReceiverError
 from hookseal_receiver.event import Event as ReceivedEvent
 from hookseal_receiver.opening import Opener, keyring
@@ -186,8 +185,8 @@ def json_cases() -> Iterator[Case]:
         yield Case(
             f"body: {name}", lambda text: request_body.decoded(text, EndpointCreate), in_data(made)
         )
-        yield Case(f"attempt: {name}", attempt_record.decode, in_data(made))
-        yield Case(f"replay: {name}", replay_entry.settled_in, in_data(made))
+        yield Case(f"attempt: {name}", attempt.decode, in_data(made))
+        yield Case(f"replay: {name}", replay.settled_in, in_data(made))
     yield Case("data: repeated", data_member, repeated(b'"data":[1],', b"{", b'"data":1}'))
     yield Case(
         "lines: blank", lambda text: events._split(text, events._LINES), repeated(b" \n", b"", b"1")
@@ -201,10 +200,10 @@ def a_plain_event(value: bytes) -> object:
 def number_cases() -> Iterator[Case]:
     a_command = b'{"type":"tenant.create","customer_id":"a","id":"b",'
     for what, decode, text in (
-        ("attempt", attempt_record.decode, b'{"at":*}'),
-        ("attempt", attempt_record.decode, b'{"status":*}'),
-        ("replay", replay_entry.settled_in, b'{"at_ms":*}'),
-        ("replay", replay_entry.settled_in, b'{"drained":[[1,*]],"v":2}'),
+        ("attempt", attempt.decode, b'{"at":*}'),
+        ("attempt", attempt.decode, b'{"status":*}'),
+        ("replay", replay.settled_in, b'{"at_ms":*}'),
+        ("replay", replay.settled_in, b'{"drained":[[1,*]],"v":2}'),
         ("command", command.decode, a_command + b'"at":*}'),
         ("command", command.decode, a_command + b'"at":1,"v":*}'),
         ("tenant", tenant.decode, b'{"customer_id":"a","revision":*}'),

@@ -14,8 +14,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from hookseal.errors import InvalidKeyError, SealError
 from hookseal.seal.encrypt import encrypt, encryption_key
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import load_public_key, parse_public_key
+from hookseal.seal.request import envelope
 from hookseal.seal.sign import SigningSecrets, signature_header
 from tests.oracles import OPENERS, REFUSED, verify
 from tests.public_keys import RSA_ENCRYPTION, pem, private, rsa_jwk, rsa_pem, spki

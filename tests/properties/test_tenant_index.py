@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookseal.domain.api_key import ApiKey
-from hookseal.domain.tenant import encode
+from hookseal.domain.tenant import ApiKey, encode
 from hookseal.errors import InvalidInputError
 from hookseal.tenants.index import TenantIndex
 from tests.builders import a_tenant

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from hookseal.seal.envelope import envelope
 from hookseal.seal.keys import generate_private_key, load_public_key, parse_public_key
-from hookseal.seal.request import seal_request
+from hookseal.seal.request import envelope, seal_request
 from hookseal.seal.sign import SigningSecrets
 from tests.sealed import FOLDER, FixedRandomness, b64u, public_pem
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.dead_letters.index.file import ID_OF, IndexFile, Source
 from hookseal.dead_letters.index.follower import KafkaIndex, file_name
-from hookseal.domain.attempt_record import AttemptRecord, decode
+from hookseal.domain.attempt import AttemptRecord, decode
 from hookseal.domain.letter import Attempted, AttemptsListed
 from hookseal.kafka.topics import TopicNames
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hookseal.dead_letters.index.file import Source
-from hookseal.domain.replay_entry import decode, settled_in
+from hookseal.domain.replay import decode, settled_in
 
 if TYPE_CHECKING:
     import sqlite3

@@ -30,8 +30,7 @@ from msgspec.structs import replace
 
 from hookseal.domain.event import REPLAY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import last_header
-from hookseal.domain.replay import parse_mark
-from hookseal.domain.replay_entry import ReplayEntry, decode, encode
+from hookseal.domain.replay import ReplayEntry, decode, encode, parse_mark
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.consumer import consume, read_ranges
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, connect, enqueue, is_permanent

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.limits.rate import Throttle
     from hookseal.delivery.ordering.partition import PartitionContext
-    from hookseal.domain.limits import EndpointLimits
+    from hookseal.domain.endpoint import EndpointLimits
 
 
 class FairSemaphore:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Clock
-    from hookseal.domain.limits import EndpointLimits
+    from hookseal.domain.endpoint import EndpointLimits
 
 # Endpoints in memory. Beyond it the least recently used one is dropped and gets a full bucket.
 _REMEMBERED = 10_000

@@ -17,10 +17,9 @@ from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
-from hookseal.domain.deferred import event_of, is_deferred, original_of
 from hookseal.domain.event import event_id_if_any
-from hookseal.domain.suspension import Blame, blame
-from hookseal.domain.verdict import Verdict
+from hookseal.domain.replay import event_of, is_deferred, original_of
+from hookseal.domain.verdict import Blame, Verdict, blame
 from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
@@ -31,10 +30,9 @@ if TYPE_CHECKING:
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Ports
-    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.endpoint import Endpoint, Suspension
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
-    from hookseal.domain.suspension import Suspension
     from hookseal.domain.tenant import Tenant
 
 _BROKER_PAUSE_S = 1.0

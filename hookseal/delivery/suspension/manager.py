@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.suspension.backlog import SuspensionRules
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.endpoint import Endpoint
-    from hookseal.domain.suspension import Why
+    from hookseal.domain.endpoint import Endpoint, Why
 
 _CRASH_PAUSE_S = 5.0
 # A single failed attempt is normal: with a full window some delivery is always in backoff.

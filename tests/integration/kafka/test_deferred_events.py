@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.index import LetterIndex
 from hookseal.dead_letters.replay.lease import ReplayLease
-from hookseal.domain.deferred import is_deferred
 from hookseal.domain.letter_filter import LetterFilter
+from hookseal.domain.replay import is_deferred
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer

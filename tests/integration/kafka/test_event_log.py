@@ -15,7 +15,7 @@ from hookseal.domain.event import (
     is_broadcast,
     parse_event,
 )
-from hookseal.domain.notice import endpoint_test
+from hookseal.domain.new_event import endpoint_test
 from hookseal.domain.record import Position
 from hookseal.errors import EventIdReusedError
 from hookseal.kafka import topics

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
-from hookseal.domain.attempt_record import AttemptRecord, encode
+from hookseal.domain.attempt import AttemptRecord, encode
 from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.letter_filter import LetterFilter
 from hookseal.errors import BrokerError

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from hookseal.domain.api_key import ApiKey
-from hookseal.domain.tenant import CommandResult
+from hookseal.domain.tenant import ApiKey, CommandResult
 from hookseal.errors import BrokerError, ConfigurationError
 from hookseal.kafka import topics
 from hookseal.kafka.topics import TopicNames

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
 from hookseal.api.factory import ApiParts, build
-from hookseal.domain.api_key import SCOPES
 from hookseal.domain.endpoint_url import check_url
+from hookseal.domain.tenant import SCOPES
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
 from tests.builders import MASTER_KEY, MAX_BYTES, a_tenant

@@ -9,7 +9,7 @@ import pytest
 
 from hookseal.api.factory import operations_of
 from hookseal.api.operations import Access
-from hookseal.domain.api_key import SCOPES
+from hookseal.domain.tenant import SCOPES
 from hookseal.errors import BrokerError
 from tests.builders import public_key
 from tests.unit.api.conftest import ADMIN_KEY

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hookseal.domain.attempt_record import AttemptRecord
+from hookseal.domain.attempt import AttemptRecord
 from hookseal.domain.letter import Attempted, Letter
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError, ConflictError

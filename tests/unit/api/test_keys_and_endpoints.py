@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.domain.command import ResumeEndpoint
-from hookseal.domain.suspension import Suspension
+from hookseal.domain.endpoint import Suspension
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from tests.bad_inputs import headers, keys, urls
 from tests.builders import a_tenant, an_endpoint

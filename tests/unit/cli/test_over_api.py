@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.cli.doctor import api_ready
-from hookseal.domain.suspension import Suspension
+from hookseal.domain.endpoint import Suspension
 from hookseal.errors import BrokerError, ConflictError
 from tests.builders import an_endpoint
 from tests.fakes import NOW

@@ -13,8 +13,8 @@ from hookseal.delivery.ports import Answer
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
+from hookseal.domain.endpoint import Suspension
 from hookseal.domain.event import SEAL_TO_HEADER
-from hookseal.domain.suspension import Suspension
 from hookseal.domain.tenant import PublicKey
 from hookseal.errors import AttemptError, BlockedAddressError, LocalResourceError, SealError
 from tests.builders import a_record, a_tenant, an_endpoint, an_event, public_key

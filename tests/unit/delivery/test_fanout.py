@@ -7,7 +7,7 @@ import pytest
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.event import ENDPOINT_ID_HEADER, REPLAY_HEADER
-from hookseal.domain.notice import endpoint_test
+from hookseal.domain.new_event import endpoint_test
 from tests.builders import a_record, a_tenant, an_endpoint, an_event
 from tests.engine import Engine
 from tests.fakes import StuckClock

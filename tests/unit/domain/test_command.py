@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.domain import command as commands
-from hookseal.domain.api_key import ApiKey
 from hookseal.domain.command import (
     AddApiKey,
     AddEndpoint,
@@ -22,7 +21,8 @@ from hookseal.domain.command import (
     RotateSecret,
     apply,
 )
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import EndpointLimits
+from hookseal.domain.tenant import ApiKey
 from hookseal.errors import InvalidCommandError
 from tests.builders import a_tenant, an_endpoint, public_key
 

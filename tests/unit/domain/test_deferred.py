@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.domain.deferred import event_of, is_deferred, original_of
 from hookseal.domain.event import BROADCAST_HEADER, SEAL_TO_HEADER, parse_event
-from hookseal.domain.notice import TEST
+from hookseal.domain.new_event import TEST
 from hookseal.domain.record import Header, Record
+from hookseal.domain.replay import event_of, is_deferred, original_of
 from tests.builders import MAX_BYTES, a_record
 
 STRUCTURED = (

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hookseal.domain.letter import Attempted
-from hookseal.domain.overview import overview_of
+from hookseal.domain.letter import Attempted, overview_of
 
 
 def attempt(event: str, code: str = "accepted", **more: Any) -> Attempted:

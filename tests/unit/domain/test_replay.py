@@ -11,12 +11,14 @@ from hookseal.domain.event import (
     parse_event,
 )
 from hookseal.domain.record import Record
-from hookseal.domain.replay import Mark, parse_mark, replayed_headers
-from hookseal.domain.replay_entry import (
+from hookseal.domain.replay import (
     DrainedEntry,
+    Mark,
     ReplayEntry,
     decode,
     encode,
+    parse_mark,
+    replayed_headers,
     settled_in,
 )
 from tests.builders import MAX_BYTES, a_record

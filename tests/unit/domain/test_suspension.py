@@ -14,8 +14,9 @@ from hookseal.domain.command import (
     SuspendEndpoint,
     apply,
 )
-from hookseal.domain.suspension import Blame, Suspension, blame
+from hookseal.domain.endpoint import Suspension
 from hookseal.domain.tenant import Tenant, decode, encode
+from hookseal.domain.verdict import Blame, blame
 from tests.builders import a_tenant, an_endpoint
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.domain.api_key import ApiKey
-from hookseal.domain.tenant import CommandResult, decode, encode
+from hookseal.domain.tenant import ApiKey, CommandResult, decode, encode
 from hookseal.errors import InvalidInputError
 from tests.builders import a_tenant, an_endpoint
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hookseal.domain.api_key import ApiKey
 from hookseal.domain.command import (
     AddApiKey,
     AddEndpoint,
@@ -23,16 +22,20 @@ from hookseal.domain.command import (
     RotateSecret,
     SuspendEndpoint,
     apply,
+    command_result,
     decode,
     encode,
 )
-from hookseal.domain.command_result import command_result
 from hookseal.domain.conflicts import ENDPOINTS_MAX, PUBLIC_KEYS_MAX
-from hookseal.domain.tenant import RECENT_COMMANDS, CommandResult, PublicKey, Tenant
-from hookseal.domain.tenant_size import (
+from hookseal.domain.tenant import (
     DOCUMENT_HARD_MAX_BYTES,
     DOCUMENT_MAX_BYTES,
+    RECENT_COMMANDS,
     RECENT_MAX_BYTES,
+    ApiKey,
+    CommandResult,
+    PublicKey,
+    Tenant,
     document_bytes,
 )
 from hookseal.errors import ConflictError, InvalidCommandError

@@ -12,9 +12,9 @@ from aiokafka import ConsumerRecord
 from hookseal.dead_letters.index.attempts import AttemptSource
 from hookseal.dead_letters.index.file import SCHEMA
 from hookseal.dead_letters.index.letter_sources import LetterSource, ReplaySource
-from hookseal.domain import attempt_record, replay_entry
-from hookseal.domain.attempt_record import AttemptRecord
-from hookseal.domain.replay_entry import DrainedEntry, ReplayEntry
+from hookseal.domain import attempt, replay
+from hookseal.domain.attempt import AttemptRecord
+from hookseal.domain.replay import DrainedEntry, ReplayEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,21 +63,21 @@ def test_a_dead_letter_without_a_readable_type_is_listed_without_one(value: byte
 @pytest.mark.parametrize(
     "value",
     [
-        attempt_record.encode(ATTEMPT).replace(b"accepted", b"\xff"),
+        attempt.encode(ATTEMPT).replace(b"accepted", b"\xff"),
         *(
-            attempt_record.encode(msgspec.structs.replace(ATTEMPT, **{name: number}))
+            attempt.encode(msgspec.structs.replace(ATTEMPT, **{name: number}))
             for name in ("attempt", "attempt_max", "status", "partition", "offset")
             for number in (LARGEST + 1, -LARGEST - 2, 10**40)
         ),
         *(
-            attempt_record.encode(msgspec.structs.replace(ATTEMPT, **{name: number}))
+            attempt.encode(msgspec.structs.replace(ATTEMPT, **{name: number}))
             for name in ("at", "duration_s")
             for number in (1e300, 253_402_300_800.0, -1.0)
         ),
     ],
 )
 def test_an_attempt_that_cannot_be_stored_is_passed_over(value: bytes) -> None:
-    good = attempt_record.encode(msgspec.structs.replace(ATTEMPT, attempt=LARGEST, at=2e11))
+    good = attempt.encode(msgspec.structs.replace(ATTEMPT, attempt=LARGEST, at=2e11))
 
     assert len(rows(AttemptSource("deliveries", 10), "attempts", [value])) == 0
     assert len(rows(AttemptSource("deliveries", 10), "attempts", [value, good])) == 1
@@ -86,16 +86,16 @@ def test_an_attempt_that_cannot_be_stored_is_passed_over(value: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        replay_entry.encode(REPLAY).replace(b"host", b"\xff"),
-        replay_entry.encode(ReplayEntry("host", 1, 1, replayed=[(LARGEST + 1, 1)])),
-        replay_entry.encode(ReplayEntry("host", 1, 1, replayed=[(1, 10**40)])),
-        replay_entry.encode(ReplayEntry("host", 1, 1, job="a", job_to=LARGEST + 1)),
-        replay_entry.encode(ReplayEntry("host", 10**40, 1)),
-        replay_entry.encode(DrainedEntry([(1, LARGEST + 1)])),
-        replay_entry.encode(DrainedEntry([(-LARGEST - 2, 1)])),
+        replay.encode(REPLAY).replace(b"host", b"\xff"),
+        replay.encode(ReplayEntry("host", 1, 1, replayed=[(LARGEST + 1, 1)])),
+        replay.encode(ReplayEntry("host", 1, 1, replayed=[(1, 10**40)])),
+        replay.encode(ReplayEntry("host", 1, 1, job="a", job_to=LARGEST + 1)),
+        replay.encode(ReplayEntry("host", 10**40, 1)),
+        replay.encode(DrainedEntry([(1, LARGEST + 1)])),
+        replay.encode(DrainedEntry([(-LARGEST - 2, 1)])),
     ],
 )
 def test_a_replay_that_cannot_be_stored_is_passed_over(value: bytes) -> None:
-    entries = [value, replay_entry.encode(DrainedEntry([(LARGEST, -LARGEST - 1)]))]
+    entries = [value, replay.encode(DrainedEntry([(LARGEST, -LARGEST - 1)]))]
 
     assert rows(ReplaySource("replays"), "replayed", entries) == [(0, LARGEST, -LARGEST - 1, 1000)]

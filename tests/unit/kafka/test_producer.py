@@ -29,7 +29,7 @@ from aiokafka.errors import (
 from hookseal.dead_letters.deferred_events import KafkaDeferredEvents
 from hookseal.dead_letters.writer import KafkaDeadLetters
 from hookseal.domain.dead_letter import DeadLetter, added_headers
-from hookseal.domain.notice import Notice
+from hookseal.domain.new_event import Notice
 from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.producer import Producer, is_permanent, is_too_large

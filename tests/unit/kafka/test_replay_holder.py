@@ -9,7 +9,7 @@ import time
 import pytest
 
 from hookseal.dead_letters.replay.lease import is_held
-from hookseal.domain.replay_entry import ReplayEntry
+from hookseal.domain.replay import ReplayEntry
 
 
 def an_entry(pid: object) -> ReplayEntry:

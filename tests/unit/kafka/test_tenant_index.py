@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.domain.api_key import ApiKey
-from hookseal.domain.tenant import encode
+from hookseal.domain.tenant import ApiKey, encode
 from hookseal.errors import InvalidInputError
 from hookseal.tenants.index import TenantIndex
 from tests.builders import a_tenant

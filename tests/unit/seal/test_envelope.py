@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hookseal.seal.envelope import envelope
+from hookseal.seal.request import envelope
 
 
 def an_envelope(data: bytes = b"{}", **changes: str) -> bytes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hookseal.errors import SealError
-from hookseal.seal.event_vault import EventVault
+from hookseal.seal.vault import EventVault
 
 KEY, OLD = bytes(range(32)), bytes(range(1, 33))
 PLACE = ("acme", "evt_1", "order.paid")

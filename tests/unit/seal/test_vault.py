@@ -39,7 +39,7 @@ def test_the_same_text_is_sealed_differently_each_time() -> None:
 def test_it_opens_nowhere_else(place: tuple[str, ...]) -> None:
     vault = Vault([KEY])
 
-    with pytest.raises(ValueError, match="another place"):
+    with pytest.raises(ValueError, match="another binding"):
         vault.open(vault.seal("s3cret", *PLACE), *place)
 
 

@@ -10,7 +10,7 @@ import pytest
 from faust.types import TP
 
 from hookseal.config import Settings
-from hookseal.domain.suspension import Suspension
+from hookseal.domain.endpoint import Suspension
 from hookseal.domain.tenant import encode
 from hookseal.kafka.partitioner import partition_of
 from streams.faust_patches.table_recovery import TableRecovery

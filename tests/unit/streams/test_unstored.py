@@ -19,8 +19,14 @@ from faust.streams import _current_event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from hookseal.domain.command import Command, CreateTenant, DisableTenant, EnableTenant, apply
-from hookseal.domain.command_result import command_result
+from hookseal.domain.command import (
+    Command,
+    CreateTenant,
+    DisableTenant,
+    EnableTenant,
+    apply,
+    command_result,
+)
 from hookseal.errors import ConflictError
 from hookseal.kafka.partitioner import partition_of
 from streams.consumer import OffsetTrackingTransport

@@ -8,7 +8,7 @@ from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.limits.concurrency import Permit
 from hookseal.delivery.limits.rate import Throttle
 from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import EndpointLimits
 from tests.builders import a_tenant, an_endpoint, an_event
 from tests.engine import Engine
 from tests.fakes import FakeClock, FakeGate, RecordingObserver

@@ -9,7 +9,7 @@ from hookseal.delivery.limits.backoff_waits import BackoffWaits
 from hookseal.delivery.limits.rate import Throttle
 from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
 from hookseal.delivery.ports import Answer
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import EndpointLimits
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.fakes import FakeClock, RecordingObserver

@@ -17,7 +17,7 @@ from hookseal.domain.command import (
     ResumeEndpoint,
     SuspendEndpoint,
 )
-from hookseal.domain.limits import EndpointLimits
+from hookseal.domain.endpoint import EndpointLimits
 from hookseal.errors import LocalResourceError
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine

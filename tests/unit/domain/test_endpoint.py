@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookseal.domain.subscription import check_event_types, subscribes
+from hookseal.domain.endpoint import check_event_types, subscribes
 from hookseal.errors import InvalidCommandError
 
 
