@@ -1,7 +1,7 @@
 """Kafka's four codecs, decompressed one bounded piece at a time.
 
 gzip (RFC 1952), snappy in xerial's blocks or raw, LZ4 frames, zstd (RFC 8878). aiokafka
-decompresses a batch at once, whatever it grows to.
+decompresses a batch at once, whatever its decompressed size is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import cramjam
 from lz4.frame import LZ4FrameDecompressor
@@ -43,24 +43,15 @@ class BatchTooLargeError(Exception):
     """A batch decompresses to more than the limit."""
 
 
-class _Frame(Protocol):
-    """Interface of Python's decompressors, as in `bz2` and `lzma`."""
+class _Frames:
+    """One or more compressed frames in a row; `new_frame` returns a decompressor as in `bz2`."""
 
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes | None: ...
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
-
-
-class Decompressor(Protocol):
-    """Decompresses a batch's records while they are read.
-
-    Attributes:
-        is_done: Whether everything was returned.
-    """
-
-    is_done: bool
+    def __init__(self, data: bytes, new_frame: Callable[[], Any]) -> None:
+        self.is_done = False
+        self._new_frame = new_frame
+        self._frame = new_frame()
+        self._input = data
+        self._total = 0
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; fewer only at the end.
@@ -68,20 +59,6 @@ class Decompressor(Protocol):
         Raises:
             Exception: The bytes are not of this codec, or end too early.
         """
-        ...
-
-
-class _Frames:
-    """One or more compressed frames in a row."""
-
-    def __init__(self, data: bytes, frame: Callable[[], _Frame]) -> None:
-        self.is_done = False
-        self._new = frame
-        self._frame = frame()
-        self._input = data
-        self._total = 0
-
-    def read(self, size: int) -> bytes:
         pieces: list[bytes] = []
         left = size
         while left and not self.is_done:
@@ -93,7 +70,7 @@ class _Frames:
                 self._input = self._frame.unused_data or b""
                 self.is_done = not self._input
                 if self._input:
-                    self._frame = self._new()
+                    self._frame = self._new_frame()
             elif not piece:
                 raise EOFError("the compressed data end too early")
         self._total += size - left
@@ -103,7 +80,7 @@ class _Frames:
 
 
 class _GzipFrame:
-    """`zlib` with the interface of the others."""
+    """`zlib` with the interface of `bz2`."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(_GZIP)
@@ -116,7 +93,7 @@ class _GzipFrame:
     def unused_data(self) -> bytes:
         return self._inflate.unused_data
 
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+    def decompress(self, data: bytes, max_length: int) -> bytes:
         return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
 
 
@@ -138,7 +115,7 @@ class _ZstdFrame:
     def unused_data(self) -> bytes:
         return self._frame.unused_data
 
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+    def decompress(self, data: bytes, max_length: int) -> bytes:
         piece = self._frame.decompress(data, max_length)
         if piece and not self._returned:
             self._window = _zstd_window_bytes(data)
@@ -168,7 +145,7 @@ class _SnappyBlocks:
         self._buffer = bytearray()
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; fewer only at the end."""
+        """Return the next bytes, as `_Frames.read`."""
         while len(self._buffer) < size and not self.is_done:
             block = next(self._blocks, None)
             if block is None:
@@ -200,6 +177,9 @@ def _snappy_blocks(data: bytes) -> Iterator[bytes]:
         at += size
 
 
+Decompressor = _Frames | _SnappyBlocks
+"""Decompresses a batch's records while they are read; `is_done` once everything was returned."""
+
 CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
     1: ("gzip", lambda data: _Frames(data, _GzipFrame)),
     2: ("snappy", _SnappyBlocks),
@@ -207,6 +187,14 @@ CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
     4: ("zstd", lambda data: _Frames(data, _ZstdFrame)),
 }
 """Name and decompressor of each codec, by its number in a batch's attributes (KIP-110)."""
+
+# The text "codec", compressed by each codec.
+_SAMPLES: Final = {
+    1: "1f8b08000000000002034bce4f494d060029d11af805000000",
+    2: "82534e41505059000000000100000001000000070510636f646563",
+    3: "04224d18684005000000000000006105000080636f64656300000000",
+    4: "28b52ffd2005290000636f646563",
+}
 
 
 def decompressor(codec: int, data: memoryview) -> Decompressor:
@@ -220,17 +208,8 @@ def decompressor(codec: int, data: memoryview) -> Decompressor:
     return CODECS[codec][1](bytes(data))
 
 
-# The text "codec", as each codec writes it.
-_SAMPLES: Final = {
-    1: "1f8b08000000000002034bce4f494d060029d11af805000000",
-    2: "82534e41505059000000000100000001000000070510636f646563",
-    3: "04224d18684005000000000000006105000080636f64656300000000",
-    4: "28b52ffd2005290000636f646563",
-}
-
-
 def readable() -> dict[str, bool]:
-    """Return by codec name whether its records can be decompressed here."""
+    """Return by codec name whether this installation can decompress it."""
     return {name: _can_read(number) for number, (name, _) in CODECS.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -41,36 +42,30 @@ async def connect(
     Raises:
         BrokerError: `broker_unreachable`.
     """
+    # Without idempotent writes there are no transactions.
+    read_committed = committed and cluster.idempotence
     arguments: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest" if from_earliest else "none",
-        # Without idempotent writes there are no transactions.
-        "isolation_level": (
-            "read_committed" if committed and cluster.idempotence else "read_uncommitted"
-        ),
+        "isolation_level": "read_committed" if read_committed else "read_uncommitted",
         "fetch_max_wait_ms": _FETCH_WAIT_MS,
     }
     consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
-    try:
+
+    async def start() -> None:
         await consumer.start()
-        # A task of aiokafka's that is cancelled before its first step raises CancelledError into
-        # `stop`, and whoever stops a consumer at once would seem to be cancelled.
+        # If a task of aiokafka is cancelled before its first step, `stop` raises CancelledError,
+        # as if the caller were cancelled.
         await asyncio.sleep(0)
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise cluster.unreachable() from error
-    except BaseException:
-        await consumer.stop()
-        raise
+
+    await cluster.connect(start, consumer.stop)
     return consumer
 
 
 @asynccontextmanager
-async def consume(
-    cluster: Cluster, *, committed: bool = False, from_earliest: bool = False, **options: Any
-) -> AsyncIterator[AIOKafkaConsumer]:
+async def consume(cluster: Cluster, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """Yield a consumer as `connect` returns it, and stop it afterwards."""
-    consumer = await connect(cluster, committed=committed, from_earliest=from_earliest, **options)
+    consumer = await connect(cluster, **options)
     try:
         yield consumer
     finally:
@@ -96,7 +91,7 @@ def topic_missing(topic: str) -> BrokerError:
     """Return the error for a topic that does not exist."""
     return BrokerError(
         "topic_missing",
-        f"There is no topic {topic}; make it with `hookseal topics create`.",
+        f"Topic {topic} does not exist. Create it with `hookseal topics create`.",
         field=topic,
     )
 
@@ -104,9 +99,7 @@ def topic_missing(topic: str) -> BrokerError:
 async def read_all(
     cluster: Cluster, topic: str, *, partition: int | None = None
 ) -> AsyncIterator[Record]:
-    """Yield the records that the topic, or one partition, has now.
-
-    Records of one partition are in order; partitions are mixed.
+    """Yield the current records of a topic, or of one partition; order holds per partition.
 
     Raises:
         BrokerError: `broker_unreachable`, `topic_missing`.
@@ -135,7 +128,7 @@ async def read_ranges(
     for place in behind:
         consumer.seek(place, ranges[place][0])
     while behind:
-        # Of all partitions: the client fetches less while records of one of them are not taken.
+        # All partitions at once: the client stops to fetch while records of one are not consumed.
         for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
             for record in records:
                 if record.offset < behind.get(place, 0):
@@ -149,44 +142,44 @@ async def read_ranges(
 async def records_at(
     consumer: AIOKafkaConsumer, place: TopicPartition, offsets: Sequence[int]
 ) -> list[ConsumerRecord]:
-    """Return the records at these ascending offsets; expired ones are left out.
+    """Return the records at these ascending offsets; expired records are left out.
 
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
     consumer.assign([place])
     end = (await consumer.end_offsets([place]))[place]
     start = (await consumer.beginning_offsets([place]))[place]
-    wanted = [offset for offset in offsets if start <= offset < end]
+    wanted = deque(offset for offset in offsets if start <= offset < end)
     found: list[ConsumerRecord] = []
-    at = 0
+
+    def skip_below(offset: int) -> None:
+        while wanted and wanted[0] < offset:
+            wanted.popleft()
+
     position = -1
-    while at < len(wanted):
-        if position < 0 or wanted[at] - position > _READ_ON:
-            position = wanted[at]
+    while wanted:
+        if position < 0 or wanted[0] - position > _READ_ON:
+            position = wanted[0]
             consumer.seek(place, position)
         try:
             batches = await consumer.getmany(timeout_ms=1000)
         except OffsetOutOfRangeError:
-            # Retention removed them meanwhile.
-            start = (await consumer.beginning_offsets([place]))[place]
-            while at < len(wanted) and wanted[at] < start:
-                at += 1
+            # Retention removed the records meanwhile.
+            skip_below((await consumer.beginning_offsets([place]))[place])
             position = -1
             continue
         for record in batches.get(place, ()):
-            while at < len(wanted) and wanted[at] < record.offset:
-                at += 1
-            if at < len(wanted) and wanted[at] == record.offset:
+            skip_below(record.offset)
+            if wanted and wanted[0] == record.offset:
                 found.append(record)
-                at += 1
+                wanted.popleft()
         position = await consumer.position(place)
-        while at < len(wanted) and wanted[at] < position:
-            at += 1
+        skip_below(position)
     return found
 
 
 def record_from(record: ConsumerRecord) -> Record:
-    """Return aiokafka's record as ours, its bytes and headers untouched."""
+    """Return aiokafka's record as a `Record`; key, value and headers stay as they are."""
     return Record(
         record.topic,
         record.partition,
@@ -200,10 +193,9 @@ def record_from(record: ConsumerRecord) -> Record:
 
 
 class LogEnds:
-    """Asks for the end offsets of partitions, on a connection of its own.
+    """Fetches the end offsets of partitions, on a connection of its own.
 
-    On a consumer's connection the question would wait behind the fetch that waits for records,
-    up to 1.5 s each time.
+    On a consumer's connection the request would wait behind a fetch, up to 1.5 s each time.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -225,7 +217,7 @@ class LogEnds:
             await client.stop()
 
     async def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the offset that the next record will get, by partition.
+        """Return the offset that the next record of each partition will get.
 
         Raises:
             BrokerError: `broker_unreachable`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
     from hookseal.kafka.cluster import Cluster
 
-# What is made of a batch holds up the event loop: with 2 KB records, a few milliseconds.
+# Processing a batch blocks the event loop: with records of 2 KB, a few milliseconds.
 _BATCH_MAX = 200
-# How long a batch is waited for. Positions move without records past transaction markers.
 _POLL_MS = 200
-# A follower of a quiet topic asks twice a second, for as long as its process lives.
+# On a quiet topic: two requests a second.
 _FETCH_WAIT_MS = 500
-_ANSWER_S = 2.0
-_LOOK_S = 5.0
-# Only the metadata shows that a topic was created again with more partitions.
+_ENDS_TIMEOUT_S = 2.0
+_METADATA_TIMEOUT_S = 5.0
+# Only the metadata shows that a topic was recreated with more partitions.
 _METADATA_MS = 30_000
 
 
@@ -34,9 +33,8 @@ class LogFollower:
     """Reads without a consumer group and commits. Use it as an asynchronous context manager.
 
     Attributes:
-        starts: The offset of the first record there was, by partition.
-        positions: The offset behind the last record that was taken, by partition. A batch
-            counts as taken when `taken` is called.
+        starts: Offset of the first record at the start, by partition.
+        positions: Offset behind the last record for which `taken` was called, by partition.
     """
 
     def __init__(
@@ -59,15 +57,10 @@ class LogFollower:
             self._places = await topic_partitions(self._cluster, self._topic, self._partitions)
             await self._ends.start()
             stack.push_async_callback(self._ends.close)
-            self._consumer = await stack.enter_async_context(
-                # A position that the log does not have raises: the topic was created again,
-                # and everything that was read of the old one is worthless.
-                consume(
-                    self._cluster,
-                    fetch_max_wait_ms=_FETCH_WAIT_MS,
-                    metadata_max_age_ms=_METADATA_MS,
-                )
-            )
+            waits = {"fetch_max_wait_ms": _FETCH_WAIT_MS, "metadata_max_age_ms": _METADATA_MS}
+            # Not `from_earliest`: a position that the log does not have means that the topic was
+            # recreated, and what was read of the old topic is worthless.
+            self._consumer = await stack.enter_async_context(consume(self._cluster, **waits))
             try:
                 starts = await self._consumer.beginning_offsets(self._places)
             except (KafkaError, OSError) as error:
@@ -96,7 +89,7 @@ class LogFollower:
         except KafkaError as error:
             raise BrokerError(
                 "topic_unreadable",
-                f"The broker does not let {self._topic} be read: {type(error).__name__}.",
+                f"Topic {self._topic} cannot be read: {type(error).__name__}.",
                 field=self._topic,
             ) from error
         return [record for records in found.values() for record in records]
@@ -116,25 +109,20 @@ class LogFollower:
         if known and self._partitions is None and len(known) != len(self._places):
             raise self._replaced()
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(_ENDS_TIMEOUT_S):
                 return await self._ends.of(self._topic, self.positions)
         except (BrokerError, TimeoutError):
-            # The client goes on asking for a topic that is gone.
-            await self._look()
+            # The client does not notice that its topic was deleted.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_METADATA_TIMEOUT_S):
+                    places = await topic_partitions(self._cluster, self._topic)
+                if self._partitions is None and places != self._places:
+                    raise self._replaced() from None
             raise self._cluster.unreachable() from None
-
-    async def _look(self) -> None:
-        try:
-            async with asyncio.timeout(_LOOK_S):
-                places = await topic_partitions(self._cluster, self._topic)
-        except TimeoutError:
-            return
-        if self._partitions is None and places != self._places:
-            raise self._replaced()
 
     def _replaced(self) -> BrokerError:
         return BrokerError(
             "topic_replaced",
-            f"{self._topic} was made anew; it is read from its start.",
+            f"Topic {self._topic} was recreated. It is read from its start.",
             field=self._topic,
         )

@@ -11,15 +11,11 @@ from hookseal.kafka.cluster import Cluster
 
 VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
 
-# Long enough for a cluster that starts beside us, as in a compose file.
-_TIMEOUT_S = 10.0
 
+def start(*, timeout_s: float = 10.0) -> Broker:
+    """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, once one of its brokers answers.
 
-def start(*, timeout_s: float = _TIMEOUT_S) -> Broker:
-    """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, if one of its brokers answers.
-
-    Args:
-        timeout_s: Seconds to wait for an answer.
+    By default it waits 10 s, long enough for a cluster that starts in the same compose file.
 
     Raises:
         ConfigurationError: `bootstrap_missing`.
@@ -33,7 +29,7 @@ def start(*, timeout_s: float = _TIMEOUT_S) -> Broker:
             field=VARIABLE,
         )
     addresses = bootstrap.split(",")
-    # Who wants TLS or a login hangs up on a plain request: there it is only dialled.
+    # A broker with TLS or a login hangs up on a plain request, so it is only dialled.
     plain = os.environ.get("HOOKSEAL_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT") == "PLAINTEXT"
     answers = node_ids if plain else accepts
     if not wait_until(lambda: any(answers(address) for address in addresses), timeout_s):

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 class Broker:
     """A broker, or a cluster of brokers, that answers; a context manager that stops it.
 
-    It stops at a regular exit of this process, too. On Linux it also ends with a killed process.
+    It also stops at the exit of this process, and on Linux when this process is killed.
 
     Attributes:
         kind: `bootstrap` for a cluster that runs already, `embedded`, or a kind of the tests.
-        bootstrap: `host:port`, or several with commas between.
+        bootstrap: `host:port,host:port`.
         settings: The HOOKSEAL_* settings of a worker on this broker, as environment variables.
     """
 
@@ -43,7 +43,7 @@ class Broker:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it and delete its data. A second call does nothing."""
+        """Stop the broker and delete its data. A second call does nothing."""
         atexit.unregister(self.stop)
         if self._resources is not None:
             self._resources.close()
