@@ -14,7 +14,6 @@ from benchmarks.meter import Meter
 from hookseal.config import load
 from streams.faust_app import HooksealApp
 from streams.record_stream import iter_records
-from streams.topology import faust_options
 
 if TYPE_CHECKING:
     from streams.consumer import OffsetTrackingConsumer
@@ -41,8 +40,7 @@ settings = load()
 meter = Meter(int(os.environ["HOOKSEAL_BENCH_EVENTS"]))
 result = Path(os.environ["HOOKSEAL_BENCH_RESULT"])
 # Another id is another group: it reads what the worker reads, and leaves it its offsets.
-app = HooksealApp(f"{settings.topic_prefix}idle", **faust_options(settings))
-app.fetch_max_wait_s = settings.fetch_max_wait_s
+app = HooksealApp(f"{settings.topic_prefix}idle", settings)
 app.lifecycle = cast("Lifecycle", _Nothing())
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock, Observer
     from hookseal.domain.record import Record
     from streams.consumer import OffsetTrackingConsumer
-    from streams.fetched_record import FetchedRecord
     from streams.gap_detector import GapDetector
+    from streams.record_stream import FetchedRecord
 
 
 class Handler(Protocol):

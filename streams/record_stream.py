@@ -5,15 +5,16 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from streams.fast_path.queue_records import iter_queue
-from streams.fetched_record import FetchedRecord
+from streams.fast_path.partition_queue import FetchedRecord, iter_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+__all__ = ["FetchedRecord", "iter_records"]
+
 
 def iter_records(stream: Any) -> AsyncGenerator[FetchedRecord]:
-    """Yield records of the current generation, and acknowledge none of them."""
+    """Yield the records of the current generation of the group, and acknowledge none of them."""
     return iter_queue(stream) if stream.app.fast_path else _iter_events(stream)
 
 

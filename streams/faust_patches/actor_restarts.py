@@ -1,8 +1,8 @@
 """Give crashed actors the restart budget that the setting names.
 
-Symptom: mode's budget of "100 restarts in 1 s" is a bucket that holds one: two actors that end
-within 10 ms end the worker. An actor that was stopped, because its partition was revoked, counts as
-crashed.
+Symptom: mode's budget of "100 restarts in 1 s" allows only one restart per 10 ms: two actors that
+end within 10 ms end the worker. An actor that was stopped, because its partition was revoked,
+counts as crashed.
 Patches: SupervisorStrategy._bucket, .service_operational (mode).
 Test: TestSupervisor.
 Drop when: a mode release fixes the bucket, and leaves stopped services alone.

@@ -1,4 +1,4 @@
-"""Report a record that cannot be sent to its sender.
+"""Report a record that the client refuses to its sender.
 
 Symptom: the client refuses a record at once (it is larger than `max_request_size`, the topic is
 unknown or may not be written). Faust sends in a background task, where the error ends the worker,

@@ -11,8 +11,8 @@ from mode.utils.queues import FlowControlEvent
 from hookseal.delivery.ordering import OffsetTracker
 from hookseal.domain.record import Record
 from streams.fast_path.partition_queue import PartitionQueue
-from streams.fetched_record import FetchedRecord
 from streams.membership import Membership
+from streams.record_stream import FetchedRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
