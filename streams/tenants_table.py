@@ -53,37 +53,32 @@ class _Change:
 
 
 @dataclass(slots=True)
-class _Write:
-    """One record on its way to the changelog.
+class _Unstored:
+    """A tenant of whom the changelog lacks changes.
 
-    Attributes:
-        document: Its value; None deletes the tenant.
-        changes: The commands whose result this record contains first.
+    `document` is what the changelog has, `waiting` the number of writes on their way, `refused`
+    the changes since `document` that Kafka refused.
     """
 
+    customer_id: str
+    document: bytes | None
+    waiting: int = 0
+    refused: list[_Change] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Write:
+    """One record on its way to the changelog, and the changes that it is the first to contain."""
+
+    tenant: _Unstored
     document: bytes | None
     changes: list[_Change]
 
     def end(self, finish: Callable[[_Change], object]) -> None:
-        """Finish the changes whose futures nobody cancelled."""
         for change in self.changes:
+            # A future may have been cancelled meanwhile.
             if not change.stored.done():
                 finish(change)
-
-
-@dataclass(slots=True)
-class _Unstored:
-    """The changes of one tenant that the changelog does not have yet.
-
-    Attributes:
-        document: What the changelog has.
-        waiting: Number of writes on their way.
-        refused: Changes since then that Kafka refused.
-    """
-
-    document: bytes | None
-    waiting: int = 0
-    refused: list[_Change] = field(default_factory=list)
 
 
 class FaustTenants:
@@ -166,7 +161,7 @@ class FaustTenants:
         the command counts as refused.
         """
         key = customer_id.encode()
-        unstored = self._unstored.setdefault(key, _Unstored(self._table.document(key)))
+        unstored = self._unstored.setdefault(key, _Unstored(customer_id, self._table.document(key)))
         document = None
         if tenant is None:
             self._decoded.pop(customer_id, None)
@@ -178,29 +173,18 @@ class FaustTenants:
         written = self._table.last_write
         assert written is not None  # noqa: S101 - both ways send to the changelog
         change = _Change(command, asyncio.get_running_loop().create_future())
-        self._wait_for(written, customer_id, unstored, _Write(document, [change]))
+        self._wait_for(written, _Write(unstored, document, [change]))
         self._changed(customer_id)
         return change.stored
 
-    def _wait_for(
-        self,
-        written: asyncio.Future[object],
-        customer_id: str,
-        unstored: _Unstored,
-        write: _Write,
-    ) -> None:
-        unstored.waiting += 1
-        written.add_done_callback(partial(self._written, customer_id, unstored, write))
+    def _wait_for(self, written: asyncio.Future[object], write: _Write) -> None:
+        write.tenant.waiting += 1
+        written.add_done_callback(partial(self._written, write))
 
-    def _written(
-        self,
-        customer_id: str,
-        unstored: _Unstored,
-        write: _Write,
-        written: asyncio.Future[object],
-    ) -> None:
+    def _written(self, write: _Write, written: asyncio.Future[object]) -> None:
         """Handle the end of one write to the changelog. Writes end in their order."""
-        key = customer_id.encode()
+        unstored = write.tenant
+        key = unstored.customer_id.encode()
         error = None if written.cancelled() else written.exception()
         if written.cancelled() or self._unstored.get(key) is not unstored:
             # The partition went to another worker, which reads the changelog itself.
@@ -220,11 +204,11 @@ class FaustTenants:
         if not unstored.waiting:
             del self._unstored[key]
             if unstored.refused:
-                self._undo(customer_id, unstored, error)
+                self._undo(unstored, error)
 
-    def _undo(self, customer_id: str, unstored: _Unstored, error: BaseException | None) -> None:
+    def _undo(self, unstored: _Unstored, error: BaseException | None) -> None:
         """Restore the document of the changelog, and note the refused commands in it."""
-        key = customer_id.encode()
+        customer_id, key = unstored.customer_id, unstored.customer_id.encode()
         partition = partition_of(customer_id, self._partitions())
         metrics.TENANT_WRITES_REFUSED.inc()
         _log.error(
@@ -241,16 +225,16 @@ class FaustTenants:
             if change.code == "ok":
                 change.code = _NOT_STORED
                 after = refused(after, change.command, _NOT_STORED)
-        write = _Write(unstored.document, unstored.refused)
+        again = _Unstored(customer_id, unstored.document)
+        write = _Write(again, unstored.document, unstored.refused)
         if after is None or after == before:
             # There is no tenant to note it in, or this was the write that noted it.
             write.end(lambda change: change.stored.set_result(change.code))
         else:
             write.document = self._codec.document(after)
             self._table.restore(key, write.document, partition)
-            self._unstored[key] = again = _Unstored(unstored.document)
-            written = self._table.send_changelog(partition, key, write.document)
-            self._wait_for(written, customer_id, again, write)
+            self._unstored[key] = again
+            self._wait_for(self._table.send_changelog(partition, key, write.document), write)
         self._changed(customer_id)
 
     def _changed(self, customer_id: str) -> None:

@@ -1,4 +1,7 @@
-"""Connection settings of the Kafka cluster."""
+"""Connection settings of the Kafka cluster.
+
+Every function of this package that asks a broker raises `BrokerError` `broker_unreachable`.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Connection settings of every Kafka client.
-
-    Attributes:
-        bootstrap: `host:port,host:port`.
-        topic_prefix: Put before every topic and before the consumer group.
-        security_protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
-        sasl_mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
-        idempotence: Producers write each record once, although they retry.
-        tls_ca_file: PEM of the trusted authorities; None = those of the system.
-        tls_cert_file: PEM of the client certificate, for mutual TLS.
-        tls_key_file: PEM of its private key.
-    """
+    """Connection settings of every Kafka client; see `hookseal.config`. TLS files are PEM."""
 
     bootstrap: str
     topic_prefix: str = ""
@@ -89,11 +81,7 @@ class Cluster:
     async def connect(
         self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
     ) -> None:
-        """Start a client of aiokafka; stop it again if it cannot start.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Start a client of aiokafka; stop it again if it cannot start."""
         try:
             await start()
         except (KafkaError, OSError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import cramjam
@@ -63,7 +64,8 @@ class _Frames:
         left = size
         while left and not self.is_done:
             piece = self._frame.decompress(self._input, left)
-            self._input = b""
+            # `zlib` does not keep the rest of its input; the others do.
+            self._input = getattr(self._frame, "unconsumed_tail", b"")
             pieces.append(piece)
             left -= len(piece)
             if self._frame.eof:
@@ -79,24 +81,6 @@ class _Frames:
         return b"".join(pieces)
 
 
-class _GzipFrame:
-    """`zlib` with the interface of `bz2`."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(_GZIP)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflate.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflate.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
-
-
 class _ZstdFrame:
     """`ZstdDecompressor` that uses at most 32 MiB for its window, whatever the frame announces."""
 
@@ -107,13 +91,8 @@ class _ZstdFrame:
         self._window = 0
         self._returned = 0
 
-    @property
-    def eof(self) -> bool:
-        return self._frame.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._frame.unused_data
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._frame, name)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         piece = self._frame.decompress(data, max_length)
@@ -181,7 +160,7 @@ Decompressor = _Frames | _SnappyBlocks
 """Decompresses a batch's records while they are read; `is_done` once everything was returned."""
 
 CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
-    1: ("gzip", lambda data: _Frames(data, _GzipFrame)),
+    1: ("gzip", lambda data: _Frames(data, partial(zlib.decompressobj, _GZIP))),
     2: ("snappy", _SnappyBlocks),
     3: ("lz4", lambda data: _Frames(data, LZ4FrameDecompressor)),
     4: ("zstd", lambda data: _Frames(data, _ZstdFrame)),

@@ -38,9 +38,6 @@ async def connect(
         from_earliest: Where retention removed the consumer's position, read on from the first
             record. Otherwise `OffsetOutOfRangeError` is raised.
         options: Further arguments of aiokafka's consumer.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
     """
     # Without idempotent writes there are no transactions.
     read_committed = committed and cluster.idempotence
@@ -78,7 +75,7 @@ async def topic_partitions(
     """Return these partitions of a topic, or all of them.
 
     Raises:
-        BrokerError: `broker_unreachable`, `topic_missing`.
+        BrokerError: `topic_missing`.
     """
     if partitions is None:
         partitions = range((await partitions_of(cluster, [topic])).get(topic, 0))
@@ -102,7 +99,7 @@ async def read_all(
     """Yield the current records of a topic, or of one partition; order holds per partition.
 
     Raises:
-        BrokerError: `broker_unreachable`, `topic_missing`.
+        BrokerError: `topic_missing`.
     """
     partitions = await topic_partitions(cluster, topic, None if partition is None else (partition,))
     async with consume(cluster, from_earliest=True) as consumer:
@@ -203,11 +200,7 @@ class LogEnds:
         self._client: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Connect."""
         self._client = await connect(self._cluster)
 
     async def close(self) -> None:
@@ -217,11 +210,7 @@ class LogEnds:
             await client.stop()
 
     async def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the offset that the next record of each partition will get.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Return the offset that the next record of each partition will get."""
         if self._client is None:
             raise self._cluster.unreachable()
         places = [TopicPartition(topic, partition) for partition in partitions]

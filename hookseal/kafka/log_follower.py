@@ -51,7 +51,7 @@ class LogFollower:
         """Connect, and seek to the first record.
 
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`.
+            BrokerError: `topic_missing`.
         """
         async with AsyncExitStack() as stack:
             self._places = await topic_partitions(self._cluster, self._topic, self._partitions)
@@ -103,7 +103,7 @@ class LogFollower:
         """Return the current end offset of each partition.
 
         Raises:
-            BrokerError: `broker_unreachable`, `topic_missing`, `topic_replaced`.
+            BrokerError: `topic_missing`, `topic_replaced`.
         """
         known = self._consumer.partitions_for_topic(self._topic)
         if known and self._partitions is None and len(known) != len(self._places):

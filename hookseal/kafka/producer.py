@@ -176,14 +176,7 @@ async def connect(
 ) -> AIOKafkaProducer:
     """Return a started client: idempotent, unless `acks` or the cluster forbids it.
 
-    Args:
-        cluster: Where to write.
-        acks: Replicas that must have a record before it is acknowledged; `all` = all in-sync ones.
-        make_client: Returns a client of aiokafka that is not started.
-        options: Further arguments of aiokafka's producer.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
+    `make_client` returns a client that is not started; `options` are arguments of aiokafka's.
     """
     client: AIOKafkaProducer = make_client(
         **cluster.arguments(),
@@ -205,12 +198,7 @@ async def enqueue(
 ) -> asyncio.Future[RecordMetadata]:
     """Give one record to the client, byte for byte; return the future of its acknowledgement.
 
-    Args:
-        client: Started.
-        topic: The topic's name, prefix included.
-        alone: Whether the record gets a batch of its own.
-        is_transactional: Whether the client is in a transaction.
-        record: See `NewRecord`.
+    The record gets a batch of its own if it is sent `alone`.
 
     Raises:
         Exception: Any error of the client. The broker has not seen the record.
@@ -243,13 +231,9 @@ async def enqueue(
 class Producer:
     """An idempotent producer that waits for all in-sync replicas.
 
-    It connects when it is started, or else with the first record.
-
-    Args:
-        cluster: Where to write.
-        timeout_s: Seconds after which a record without acknowledgement is given up.
-        on_failure: Called with topic and error code for each failed write.
-        make_client: Returns a client of aiokafka that is not started.
+    It connects when it is started, or else with the first record. After `timeout_s` seconds it
+    gives up a record without acknowledgement. `on_failure` gets topic and error code of each
+    failed write.
     """
 
     def __init__(
@@ -269,11 +253,7 @@ class Producer:
         self._log_throttle = LogThrottle()
 
     async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Connect."""
         self._client = await self._connect()
 
     async def close(self) -> None:
@@ -294,8 +274,7 @@ class Producer:
 
         Raises:
             RecordRefusedError: `record_refused`, the error is permanent. Its cause is the error.
-            BrokerError: `publish_failed`, the record may still have been written;
-                `broker_unreachable`, it was not.
+            BrokerError: `publish_failed`: the record may still have been written.
         """
         try:
             sent = await self._write(topic, record, alone=False)

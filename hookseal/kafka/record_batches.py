@@ -70,7 +70,7 @@ class ImperfectRecord(ConsumerRecord):  # type: ignore[misc]
 
 
 class _CorruptError(Exception):
-    """A batch, or what is left of it, cannot be decoded."""
+    """A batch, or the rest of it, cannot be decoded."""
 
 
 class _OldFormatError(Exception):
@@ -364,20 +364,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             )
 
     def _imperfect(self, record: Any, fault: RecordFault) -> ImperfectRecord:
-        return ImperfectRecord(
-            self._tp.topic,
-            self._tp.partition,
-            record.offset,
-            record.timestamp,
-            record.timestamp_type,
-            record.key,
-            record.value,
-            None,
-            -1 if record.key is None else len(record.key),
-            -1 if record.value is None else len(record.value),
-            tuple(record.headers),
-            fault,
-        )
+        return ImperfectRecord(**vars(self._consumer_record(self._tp, record)), fault=fault)
 
     def _is_to_be_read(self, batch: Batch) -> bool:
         if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id >= 0:
@@ -436,12 +423,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         _log.error(
             "Records that cannot be decoded are skipped: %s, partition %d, offsets %d to %d "
             "(%s; a batch of %d bytes).",
-            self._tp.topic,
-            self._tp.partition,
-            first,
-            last,
-            why,
-            size,
+            *(*self._tp, first, last, why, size),
         )
         self.on_unreadable()
         self.next_fetch_offset = end
@@ -487,10 +469,7 @@ class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
 
 
 def install(on_unreadable: Callable[[], None] | None = None) -> None:
-    """Make every consumer of this process decode batches as this module does.
-
-    `on_unreadable` is called for each batch that cannot be decoded; it replaces an earlier one.
-    """
+    """Make every consumer of this process decode batches as this module does."""
     if on_unreadable is not None:
         CheckedRecords.on_unreadable = staticmethod(on_unreadable)
     fetcher.MemoryRecords = Batches

@@ -25,16 +25,10 @@ _REPLICAS_TO_LOSE_ONE = 3
 
 
 class TopicNames:
-    """Names of the topics, prefix included. All are keyed by customer id, but `replays`.
+    """Names of the topics, prefix included.
 
-    Attributes:
-        prefix: Put before each name.
-        events: Events.
-        commands: Changes of tenants.
-        tenants_changelog: The tenants table; compacted; written by Faust.
-        dead_letters: Deliveries that were given up, or deferred.
-        deliveries: One record per attempt.
-        replays: Ledger of replayed dead letters, by partition.
+    Keyed by customer id, but for `replays`, the ledger of replayed dead letters by partition.
+    `deliveries` has one record per attempt.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -64,21 +58,13 @@ class TopicNames:
 
 
 async def states(cluster: Cluster) -> dict[str, int | None]:
-    """Return the number of partitions of each topic; None = it does not exist.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
-    """
+    """Return the number of partitions of each topic; None = it does not exist."""
     names = list(TopicNames(cluster.topic_prefix).configs())
     return dict.fromkeys(names) | await partitions_of(cluster, names)
 
 
 async def partitions_of(cluster: Cluster, names: list[str]) -> dict[str, int]:
-    """Return the number of partitions of each of these topics that exists.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
-    """
+    """Return the number of partitions of each of these topics that exists."""
     async with _admin(cluster) as admin:
         # A broker may create the topics that it is asked about: ask only about those it lists.
         known = set(await admin.list_topics())
@@ -95,7 +81,7 @@ async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> 
     """Create the topics that are missing; return their names.
 
     Raises:
-        BrokerError: `broker_unreachable`, `topic_not_created`.
+        BrokerError: `topic_not_created`.
         ConfigurationError: As `check`.
     """
     configs = TopicNames(cluster.topic_prefix).configs()
@@ -156,7 +142,6 @@ async def partition_count(cluster: Cluster) -> int:
     Workers do not need the ledger, and topics that were created before it existed lack it.
 
     Raises:
-        BrokerError: `broker_unreachable`.
         ConfigurationError: As `check`.
     """
     ledger = TopicNames(cluster.topic_prefix).replays

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from hookseal.kafka.broker import bootstrap, embedded
-from hookseal.kafka.broker.running import Broker
+from hookseal.kafka.broker.bootstrap import Broker
 
 __all__ = ["Broker", "start_broker"]
 

@@ -1,15 +1,59 @@
-"""The bootstrap kind: a cluster that runs already."""
+"""A running broker, and the bootstrap kind: a cluster that runs already."""
 
 from __future__ import annotations
 
+import atexit
 import os
+from typing import TYPE_CHECKING, Self
 
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
-from hookseal.kafka.broker.running import Broker
 from hookseal.kafka.cluster import Cluster
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import ExitStack
+
 VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
+
+
+class Broker:
+    """A broker, or a cluster of brokers, that answers; a context manager that stops it.
+
+    It also stops at the exit of this process, and on Linux when this process is killed. `stop`
+    releases `resources`.
+
+    Attributes:
+        kind: `bootstrap` for a cluster that runs already, `embedded`, or a kind of the tests.
+        bootstrap: `host:port,host:port`.
+        settings: The HOOKSEAL_* settings of a worker on this broker, as environment variables.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        bootstrap: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        resources: ExitStack | None = None,
+    ) -> None:
+        self.kind = kind
+        self.bootstrap = bootstrap
+        self.settings = {VARIABLE: bootstrap, **(settings or {})}
+        self._resources = resources
+        atexit.register(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the broker and delete its data. A second call does nothing."""
+        atexit.unregister(self.stop)
+        if self._resources is not None:
+            self._resources.close()
 
 
 def start(*, timeout_s: float = 10.0) -> Broker:

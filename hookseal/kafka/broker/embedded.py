@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hookseal.errors import BrokerError
+from hookseal.kafka.broker.bootstrap import Broker
 from hookseal.kafka.broker.ports import HOST, with_free_ports
 from hookseal.kafka.broker.probe import node_ids
 from hookseal.kafka.broker.process import Child
-from hookseal.kafka.broker.running import Broker
 
 _START_TIMEOUT_S = 15.0
 _STOP_GRACE_S = 2.0
