@@ -16,7 +16,6 @@ from streams.faust_app import HooksealApp
 from streams.record_stream import iter_records
 
 if TYPE_CHECKING:
-    from streams.consumer import OffsetTrackingConsumer
     from streams.lifecycle import Lifecycle
 
 
@@ -47,7 +46,7 @@ app.lifecycle = cast("Lifecycle", _Nothing())
 async def idle(stream: Any) -> None:
     """Take each event and say that it is finished."""
     async for _, tp, record in iter_records(stream):
-        cast("OffsetTrackingConsumer", app.consumer).mark_done_through(tp, record.offset)
+        app.consumer.mark_done_through(tp, record.offset)
         if meter.count():
             written = result.with_suffix(".tmp")
             written.write_text(json.dumps(meter.pace()._asdict()))

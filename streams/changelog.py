@@ -127,11 +127,6 @@ class ChangelogTable(faust.Table[bytes, bytes]):
                 del store.data[key]
                 del owners[key]
 
-    @property
-    def is_recovering(self) -> bool:
-        """Whether the changelog is being read."""
-        return bool(self.app.in_recovery)
-
     @cached_property
     def _is_in_memory(self) -> bool:
         return bool(self.app.conf.store.scheme == "memory")

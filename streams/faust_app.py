@@ -24,6 +24,7 @@ from streams.faust_patches.quiet_worker import QuietWorker
 if TYPE_CHECKING:
     from hookseal.config import Settings
     from hookseal.kafka.cluster import Cluster
+    from streams.consumer import OffsetTrackingConsumer
     from streams.lifecycle import Lifecycle
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
@@ -49,6 +50,7 @@ class HooksealApp(faust.App):
 
     BootStrategy = WithoutWeb
     lifecycle: Lifecycle
+    consumer: OffsetTrackingConsumer
 
     def __init__(self, app_id: str, settings: Settings) -> None:
         self.partitions = settings.partitions

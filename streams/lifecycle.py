@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from faust.types import TP
@@ -134,13 +134,13 @@ class Lifecycle:
             return "starting"
         if self.app.in_recovery:
             return "recovering"
-        if self._consumer.membership.has_lapsed:
+        if self.app.consumer.membership.has_lapsed:
             return "no_member"
         return "dead_letters_unwritable" if self.dead_letters.is_held else None
 
     async def on_assigned(self, _: object, assignment: set[TP], **__: object) -> None:
         """Drop the state of partitions of other workers, and start the suspended endpoints."""
-        names, consumer = self.settings.names, self._consumer
+        names, consumer = self.settings.names, self.app.consumer
         events = {tp for tp in assignment if tp.topic == names.events}
         held = {tp.partition for tp in events}
         self._is_assigned = True
@@ -201,13 +201,8 @@ class Lifecycle:
         await self.ends.close()
         await self.producer.close()
 
-    @property
-    def _consumer(self) -> OffsetTrackingConsumer:
-        consumer: Any = self.app.consumer
-        return consumer  # type: ignore[no-any-return]
-
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
             self.partition_runner.report()
-            self._gauges.report(self._consumer, is_recovering=bool(self.app.in_recovery))
+            self._gauges.report(self.app.consumer, is_recovering=bool(self.app.in_recovery))

@@ -31,11 +31,7 @@ class Probes:
     """
 
     def __init__(self, host: str, port: int, why_not_ready: Callable[[], str | None]) -> None:
-        """Listen; port 0 = any free port. `why_not_ready` is called on another thread.
-
-        Raises:
-            OSError: The port cannot be listened on.
-        """
+        """Listen (0 = any free port), or raise `OSError`; another thread calls `why_not_ready`."""
         self._why_not_ready = why_not_ready
         sockets = listen_tcp(host, port)
         self.port = int(sockets[0].getsockname()[1])

@@ -112,11 +112,7 @@ class FaustTenants:
         self._unstored: dict[bytes, _Unstored] = {}
 
     def get(self, customer_id: str) -> Tenant | None:
-        """Return the tenant as it is now, or None.
-
-        Raises:
-            InvalidInputError: The value in the table is no tenant document.
-        """
+        """Return the tenant, or None; a damaged document raises `InvalidInputError`."""
         document = self._table.document(customer_id.encode())
         return None if document is None else self._decode(customer_id, document)
 

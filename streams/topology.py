@@ -46,13 +46,17 @@ def create_app(settings: Settings) -> HooksealApp:
     app = HooksealApp(settings.cluster.app_id, settings)
 
     def consumer() -> OffsetTrackingConsumer:
-        return cast("OffsetTrackingConsumer", app.consumer)
+        return app.consumer
 
     def partitions() -> int:
         return app.partitions
 
     clock = SystemClock()
-    attempts = _attempt_log(settings)
+    attempts = None
+    if settings.delivery_log:
+        attempts = KafkaAttemptLog(
+            settings.cluster, names, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc
+        )
     observer = TelemetryObserver(
         attempts=attempts, storm_per_minute=settings.storm_dead_letters_per_minute
     )
@@ -70,8 +74,17 @@ def create_app(settings: Settings) -> HooksealApp:
         clock=clock,
         is_recovering=lambda: bool(app.in_recovery),
     )
+    table = app.Table(
+        "tenants",
+        partitions=settings.partitions,
+        # Bytes: hookseal encodes and decodes the documents itself.
+        key_type=bytes,
+        value_type=bytes,
+        options={"driver": "rocksdict"} if settings.store == "rocksdb" else None,
+        help="One document per tenant, written by the agent `tenants` alone.",
+    )
     tenants = FaustTenants(
-        _tenants_table(app, settings),
+        cast("ChangelogTable", table),
         codec=codec,
         partitions=partitions,
         commands=progress,
@@ -156,28 +169,7 @@ def create_app(settings: Settings) -> HooksealApp:
     return app
 
 
-def _attempt_log(settings: Settings) -> KafkaAttemptLog | None:
-    if not settings.delivery_log:
-        return None
-    return KafkaAttemptLog(
-        settings.cluster, settings.names, on_dropped=metrics.DELIVERY_LOG_DROPPED.inc
-    )
-
-
 def _topic(app: HooksealApp, name: str) -> Any:
     return app.topic(
         name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-
-
-def _tenants_table(app: HooksealApp, settings: Settings) -> ChangelogTable:
-    table = app.Table(
-        "tenants",
-        partitions=settings.partitions,
-        # Bytes: hookseal encodes and decodes the documents itself.
-        key_type=bytes,
-        value_type=bytes,
-        options={"driver": "rocksdict"} if settings.store == "rocksdb" else None,
-        help="One document per tenant, written by the agent `tenants` alone.",
-    )
-    return cast("ChangelogTable", table)

@@ -55,11 +55,7 @@ class _Frames:
         self._total = 0
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; fewer only at the end.
-
-        Raises:
-            Exception: The bytes are not of this codec, or end too early.
-        """
+        """Return the next bytes, at most `size`; fewer only at the end. Damaged bytes raise."""
         pieces: list[bytes] = []
         left = size
         while left and not self.is_done:
@@ -177,11 +173,7 @@ _SAMPLES: Final = {
 
 
 def decompressor(codec: int, data: memoryview) -> Decompressor:
-    """Return the decompressor of a batch's records.
-
-    Raises:
-        ValueError: No codec has this number.
-    """
+    """Return the decompressor of a batch's records; raise `ValueError` for an unknown codec."""
     if codec not in CODECS:
         raise ValueError(f"unknown codec {codec}")
     return CODECS[codec][1](bytes(data))

@@ -109,15 +109,10 @@ def is_too_large(error: BaseException) -> bool:
 
 
 class NewRecord(TypedDict, total=False):
-    """A record to write.
+    """A record to write. Without a partition, the key chooses it (murmur2).
 
-    Attributes:
-        key: Chooses the partition (murmur2) when none is given.
-        value: None = a tombstone.
-        headers: In this order. Names may hold surrogates U+DC80 to U+DCFF, which stand for bytes
-            that are not UTF-8; values may be None.
-        partition: Counted from 0.
-        timestamp_ms: Milliseconds since the Unix epoch; None = now.
+    A value of None is a tombstone. Names of headers may hold surrogates U+DC80 to U+DCFF, which
+    stand for bytes that are not UTF-8. A timestamp counts from the Unix epoch; None = now.
     """
 
     key: Required[bytes | None]
@@ -198,10 +193,8 @@ async def enqueue(
 ) -> asyncio.Future[RecordMetadata]:
     """Give one record to the client, byte for byte; return the future of its acknowledgement.
 
-    The record gets a batch of its own if it is sent `alone`.
-
-    Raises:
-        Exception: Any error of the client. The broker has not seen the record.
+    The record gets a batch of its own if it is sent `alone`. After any exception, the broker has
+    not seen the record.
     """
     key, value, headers = record["key"], record["value"], record.get("headers", ())
     partition = record.get("partition")
@@ -294,10 +287,8 @@ class Producer:
     ) -> Position:
         """Write one record as `publish` does; retry temporary errors until it is written.
 
-        `on_failure` is called on each failed attempt that is retried.
-
-        Raises:
-            RecordRefusedError: `record_refused`, the error is permanent.
+        `on_failure` is called on each failed attempt that is retried. A permanent error raises
+        `RecordRefusedError`.
         """
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:

@@ -93,11 +93,8 @@ class _Read(NamedTuple):
 class Batch:
     """One batch of a fetch, its header decoded.
 
-    Attributes:
-        next_offset: The offset behind its last record.
-        max_timestamp: Of its records, milliseconds since the Unix epoch.
-        producer_id: For transactions (KIP-98).
-        is_control_batch: Whether it holds a transaction marker and no records.
+    `next_offset` is the offset behind its last record. A control batch holds a transaction marker
+    and no records.
     """
 
     def __init__(self, view: memoryview) -> None:
@@ -127,11 +124,7 @@ class Batch:
         return bool(DefaultRecordBatch(self.view).validate_crc())
 
     def records(self, start: int) -> Iterator[Any]:
-        """Yield the records from this offset on.
-
-        Raises:
-            Exception: The batch cannot be decoded any further.
-        """
+        """Yield the records from this offset on; any exception ends a damaged batch."""
         stream: _Stream | None = None
         plain = self.view
         if self.codec:

@@ -78,12 +78,7 @@ async def partitions_of(cluster: Cluster, names: list[str]) -> dict[str, int]:
 
 
 async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> list[str]:
-    """Create the topics that are missing; return their names.
-
-    Raises:
-        BrokerError: `topic_not_created`.
-        ConfigurationError: As `check`.
-    """
+    """Create the topics that are missing, then `check` all; return the names of the new ones."""
     configs = TopicNames(cluster.topic_prefix).configs()
     missing = [name for name, count in (await states(cluster)).items() if count is None]
     durability = {"min.insync.replicas": "2"} if replication >= _REPLICAS_TO_LOSE_ONE else {}
@@ -137,13 +132,7 @@ def check(found: Mapping[str, int | None]) -> int:
 
 
 async def partition_count(cluster: Cluster) -> int:
-    """Return the number of partitions; the ledger of replays may be missing.
-
-    Workers do not need the ledger, and topics that were created before it existed lack it.
-
-    Raises:
-        ConfigurationError: As `check`.
-    """
+    """`check` all topics but the ledger of replays, which workers do not need."""
     ledger = TopicNames(cluster.topic_prefix).replays
     found = await states(cluster)
     return check({name: count for name, count in found.items() if name != ledger or count})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.log_follower import LogFollower
+from hookseal.kafka.consumer import LogFollower
 from hookseal.kafka.topics import TopicNames
 from hookseal.retry import RetryDelay
 from hookseal.tenants.freshness_probe import FreshnessProbe

@@ -18,9 +18,6 @@ __all__ = ["Broker", "start_broker"]
 def start_broker() -> Broker:
     """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, or else start the embedded broker.
 
-    Returns once the broker answers. The caller stops it.
-
-    Raises:
-        BrokerError: `broker_missing`, `broker_not_started`, `broker_unreachable`.
+    Returns once the broker answers. Raises as both do. The caller stops the broker.
     """
     return bootstrap.start() if os.environ.get(bootstrap.VARIABLE) else embedded.start()

@@ -20,13 +20,8 @@ VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
 class Broker:
     """A broker, or a cluster of brokers, that answers; a context manager that stops it.
 
-    It also stops at the exit of this process, and on Linux when this process is killed. `stop`
-    releases `resources`.
-
-    Attributes:
-        kind: `bootstrap` for a cluster that runs already, `embedded`, or a kind of the tests.
-        bootstrap: `host:port,host:port`.
-        settings: The HOOKSEAL_* settings of a worker on this broker, as environment variables.
+    It also stops at the exit of this process, and on Linux when this process is killed. `kind` is
+    `bootstrap`, `embedded` or a kind of the tests; `settings` are those of a worker.
     """
 
     def __init__(
@@ -59,11 +54,8 @@ class Broker:
 def start(*, timeout_s: float = 10.0) -> Broker:
     """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, once one of its brokers answers.
 
-    By default it waits 10 s, long enough for a cluster that starts in the same compose file.
-
-    Raises:
-        ConfigurationError: `bootstrap_missing`.
-        BrokerError: `broker_unreachable`.
+    By default it waits 10 s, long enough for a cluster that starts in the same compose file. Then
+    it raises `broker_unreachable`.
     """
     bootstrap = os.environ.get(VARIABLE, "")
     if not bootstrap:

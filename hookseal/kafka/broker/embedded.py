@@ -26,11 +26,7 @@ _SETTINGS = {
 
 
 def start() -> Broker:
-    """Start the broker on a free port.
-
-    Raises:
-        BrokerError: `broker_missing`, `broker_not_started`.
-    """
+    """Start the broker on a free port, or raise `broker_missing` or `broker_not_started`."""
     binary = _binary()
     return with_free_ports(1, lambda ports: _start(binary, ports[0]))
 

@@ -53,11 +53,7 @@ class Child:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Start the program.
-
-        Raises:
-            BrokerError: `broker_not_started`, if it cannot be run at all.
-        """
+        """Start the program; raise `broker_not_started` if it cannot be run at all."""
         try:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603 - we composed the command
@@ -78,9 +74,7 @@ class Child:
     def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float, advice: str) -> None:
         """Poll until `ready`, at most `timeout_s` seconds.
 
-        Raises:
-            BrokerError: `broker_port_taken`, or `broker_not_started` with `advice` and the last
-                lines of the log.
+        Then raises `broker_port_taken`, or `broker_not_started` with advice and the end of the log.
         """
         if wait_until(lambda: not self.alive or ready(), timeout_s) and self.alive:
             return

@@ -19,7 +19,6 @@ from tests.fakes import FakeClock
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.consumer import LogEnds
-    from streams.consumer import OffsetTrackingConsumer
     from streams.faust_app import HooksealApp
     from streams.tenants_table import FaustTenants
 
@@ -62,7 +61,7 @@ class FailingEnds:
 def progress_of(app: HooksealApp, ends: FailingEnds, clock: FakeClock) -> CommandProgress:
     return CommandProgress(
         "tenant-commands",
-        consumer=lambda: cast("OffsetTrackingConsumer", app.consumer),
+        consumer=lambda: app.consumer,
         ends=cast("LogEnds", ends),
         clock=clock,
         is_recovering=lambda: bool(app.in_recovery),
