@@ -30,10 +30,7 @@ async def _usable() -> None:
 class ChangelogTable(faust.Table[bytes, bytes]):
     """A table that ignores records of other writers, and can be restored outside of an agent.
 
-    Attributes:
-        last_write: Done when the changelog has the latest change.
-        is_genuine: Whether hookseal wrote a record of the changelog.
-        why_unusable: Called after each recovery; why the worker must stop, or None.
+    After each recovery `why_unusable` returns why the worker must stop, or None.
     """
 
     last_write: FutureMessage | None = None
@@ -86,10 +83,7 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         return self.last_write
 
     def restore(self, key: bytes, document: bytes | None, partition: int) -> None:
-        """Set or delete (None) a document without a record on the changelog.
-
-        Works outside of an agent, where Faust's own methods refuse.
-        """
+        """Set or delete (None) a document outside of an agent, without a changelog record."""
         # RocksDB: a database per partition.
         store: Any = self.data
         values = store.data if self._is_in_memory else store._db_for_partition(partition)  # noqa: SLF001

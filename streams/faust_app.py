@@ -41,11 +41,7 @@ _HOUR_S = 3600.0
 class HooksealApp(faust.App):
     """A Faust application that starts and stops what its agents need.
 
-    Attributes:
-        lifecycle: Started before the agents, shut down before them.
-        partitions: Number of partitions of each topic; as the broker has it, once started.
-        fetch_max_wait_s: Seconds that a broker collects records before it answers a fetch.
-        fast_path: Whether the speed-ups of `streams/fast_path` are on.
+    `partitions` is the number that each topic has: once started, as the broker says.
     """
 
     BootStrategy = WithoutWeb

@@ -91,12 +91,7 @@ class Lifecycle:
     _is_draining: bool = field(default=False, init=False)
 
     async def start(self) -> None:
-        """Check the topics and connect.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-            ConfigurationError: `topic_missing`, `partitions_differ`, `port_unavailable`.
-        """
+        """Check the topics and connect; raise `HooksealError` if the worker cannot start."""
         self.app.partitions = await partition_count(self.settings.cluster)
         await self.producer.start()
         await self.ends.start()
@@ -123,10 +118,9 @@ class Lifecycle:
     def why_not_ready(self) -> str | None:
         """Return why this worker does not deliver, or None if it does.
 
-        Returns:
-            `starting`: no assignment yet, not even an empty one; `draining`; `recovering`: the
-            tenants table is being read; `no_member`: the group may have removed this worker;
-            `dead_letters_unwritable`: a partition waits until its dead letter is written.
+        `starting`: no assignment yet, not even an empty one. `recovering`: the tenants table is
+        being read. `no_member`: the group may have removed this worker. `dead_letters_unwritable`:
+        a partition waits until its dead letter is written.
         """
         if self._is_draining:
             return "draining"

@@ -84,8 +84,7 @@ class _Write:
 class FaustTenants:
     """`Tenants` for the engine and `TenantsTable` for its writer, over Faust's table.
 
-    Attributes:
-        on_change: Called with customer id and partition after each change.
+    `on_change` is called with customer id and partition after each change.
     """
 
     def __init__(
@@ -125,10 +124,8 @@ class FaustTenants:
         ]
 
     def suspended_of(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants of this partition that may have a suspended endpoint.
-
-        Decodes only these: to decode a million tenants would block the loop for a minute.
-        """
+        """Return the tenants of this partition that may have a suspended endpoint."""
+        # Decodes only these: to decode a million tenants would block the loop for a minute.
         return [
             self._decode(key.decode(), document)
             for key, document in self._table.items_of(partition, self._partitions())

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class BatchDispatcher(Dispatcher):
     """Dispatches fetched batches to partition queues; other topics go through `rest`.
 
-    Faust calls it right after a fetch, and nothing is awaited in between: what Faust checks before
-    each record it dispatches holds for all of them.
+    Faust calls it right after a fetch, without an await: what Faust checks before each record
+    holds for all of them.
     """
 
     def __init__(self, consumer: OffsetTrackingConsumer, rest: Any) -> None:

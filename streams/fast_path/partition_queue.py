@@ -40,10 +40,9 @@ class PartitionQueue(ByteBoundedQueue):
         when_full: Callable[[], None],
         again: Callable[[], None],
     ) -> None:
-        """Add records of one partition.
+        """Add records; call `when_full` if little room is left, `again` once there is room.
 
-        `when_full` is called if there is little room left, `again` once there is room again. It
-        must be the same object for the same partition.
+        `again` must be the same object for the same partition.
         """
         self._queue.extend(batch)  # type: ignore[attr-defined]
         self._bytes += sum(fetched.record.size for fetched in batch)

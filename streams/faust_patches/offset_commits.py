@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class OffsetCommits(driver.Consumer):
     """Commits the low watermark of each partition, with the ranges completed above it.
 
-    Trackers survive a rebalance: what is done stays done, here or by an earlier owner, so that a
-    partition that is kept or comes back is not delivered twice.
+    Trackers survive a rebalance, so that a partition that stays or comes back is not delivered
+    twice.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,10 +50,7 @@ class OffsetCommits(driver.Consumer):
         self.tracker(tp).mark_done_below(offset + 1)
 
     def low_watermark(self, tp: TP) -> int:
-        """Return the offset below which every event is done; 0 until the start is known.
-
-        A partition without a commit is done below the start of its log.
-        """
+        """Return the offset below which every event is done; 0 until the start is known."""
         return max(
             self._low_watermark(tp), self._committed_offset[tp] or 0, self._starts.get(tp, 0)
         )

@@ -56,11 +56,7 @@ class RevocationCommit(KnownStart):
         await super().on_partitions_revoked(revoked)
 
     def _lost_membership(self) -> bool:
-        """Return whether the group may have assigned our partitions to others already.
-
-        Then another worker may have had a partition that comes back in the same rebalance. To
-        Faust it looks like one that stayed.
-        """
+        """Return whether another worker may have had a partition that comes back right now."""
         thread: Any = self._thread
         client = thread._consumer  # noqa: SLF001
         coordinator = None if client is None else client._coordinator  # noqa: SLF001
