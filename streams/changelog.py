@@ -19,23 +19,19 @@ if TYPE_CHECKING:
 
     from hookseal.errors import HooksealError
 
-
 _log = structlog.stdlib.get_logger("hookseal.worker")
-
-
-async def _usable() -> None:
-    return None
 
 
 class ChangelogTable(faust.Table[bytes, bytes]):
     """A table that ignores records of other writers, and can be restored outside of an agent.
 
-    After each recovery `why_unusable` returns why the worker must stop, or None.
+    Its owner sets `is_genuine` and `why_unusable`, which returns, after each recovery, why the
+    worker must stop, or None.
     """
 
     last_write: FutureMessage | None = None
-    is_genuine: Callable[[Message], bool] = staticmethod(lambda _: True)
-    why_unusable: Callable[[], Awaitable[HooksealError | None]] = staticmethod(_usable)
+    is_genuine: Callable[[Message], bool]
+    why_unusable: Callable[[], Awaitable[HooksealError | None]]
     _since = 0.0
     _records = 0
     _refused = 0

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from streams.tenant_commands import TenantCommandProcessor
     from streams.tenants_table import FaustTenants
 
-
 _REPORT_EVERY_S = 1.0
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
@@ -93,11 +92,9 @@ class Lifecycle:
     async def start(self) -> None:
         """Check the topics and connect; raise `HooksealError` if the worker cannot start."""
         self.app.partitions = await partition_count(self.settings.cluster)
-        await self.producer.start()
-        await self.ends.start()
-        await self.transport.start()
-        if self.attempts is not None:
-            await self.attempts.start()
+        for part in (self.producer, self.ends, self.transport, self.attempts):
+            if part is not None:
+                await part.start()
         self._listen()
         warn_of_open_egress(self.settings)
         self._reporting = asyncio.create_task(self._report())
@@ -111,7 +108,7 @@ class Lifecycle:
         except OSError as error:
             raise ConfigurationError(
                 "port_unavailable",
-                f"{host}:{port} cannot be listened on: {error.strerror}.",
+                f"Cannot listen on {host}:{port}: {error.strerror}.",
                 field="HOOKSEAL_METRICS_PORT",
             ) from None
 
@@ -186,14 +183,11 @@ class Lifecycle:
             self._reporting.cancel()
         if self._probes is not None:
             await asyncio.to_thread(self._probes.close)
-        await self.transport.close()
-        if self.attempts is not None:
-            await self.attempts.close()
+        for part in (self.transport, self.attempts, self.letters, self.ends, self.producer):
+            if part is not None:
+                await part.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
-        await self.letters.close()
-        await self.ends.close()
-        await self.producer.close()
 
     async def _report(self) -> None:
         while True:

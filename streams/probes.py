@@ -16,8 +16,6 @@ from hookseal.api.server import HttpServer, connection_limit, listen_tcp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Probes"]
-
 # For a kubelet, Prometheus and a load balancer. Above it, the oldest idle connection is closed.
 _CONNECTIONS_MAX = 64
 # A probe of Kubernetes waits for 1 s by default.

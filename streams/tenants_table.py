@@ -150,7 +150,7 @@ class FaustTenants:
         """Store the tenant, or delete it (None); must be called from the agent.
 
         Takes effect at once. The future's result is `ok` once the changelog has the change. It is
-        `change_not_stored` if Kafka refused it for good: then the tenant is as it was before, and
+        `change_not_stored` if Kafka refused it permanently: the tenant is as it was before, and
         the command counts as refused.
         """
         key = customer_id.encode()
@@ -252,7 +252,7 @@ class FaustTenants:
         """Return an error if the master key is wrong.
 
         With a wrong key every tenant would be unknown, and all events would become dead letters.
-        A worker whose partitions have no tenants cannot tell.
+        A worker whose partitions have no tenants cannot detect it.
         """
         foreign = set(self._forged.keys)
         for key, document in self._table.all_items():

@@ -104,35 +104,33 @@ async def read_ranges(
 
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
-    behind = {place: end for place, (start, end) in ranges.items() if start < end}
+    behind = {tp: end for tp, (start, end) in ranges.items() if start < end}
     if not behind:
         return
     consumer.assign(list(behind))
     # No await before the last seek: the consumer would choose a position itself.
-    for place in behind:
-        consumer.seek(place, ranges[place][0])
+    for tp in behind:
+        consumer.seek(tp, ranges[tp][0])
     while behind:
         # All partitions at once: the client stops to fetch while records of one are not consumed.
-        for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+        for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
             for record in records:
-                if record.offset < behind.get(place, 0):
+                if record.offset < behind.get(tp, 0):
                     yield record
         # Positions move past transaction markers, which are no records.
-        behind = {
-            place: end for place, end in behind.items() if await consumer.position(place) < end
-        }
+        behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
 
 
 async def records_at(
-    consumer: AIOKafkaConsumer, place: TopicPartition, offsets: Sequence[int]
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: Sequence[int]
 ) -> list[ConsumerRecord]:
     """Return the records at these ascending offsets; expired records are left out.
 
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
-    consumer.assign([place])
-    end = (await consumer.end_offsets([place]))[place]
-    start = (await consumer.beginning_offsets([place]))[place]
+    consumer.assign([tp])
+    end = (await consumer.end_offsets([tp]))[tp]
+    start = (await consumer.beginning_offsets([tp]))[tp]
     wanted = deque(offset for offset in offsets if start <= offset < end)
     found: list[ConsumerRecord] = []
 
@@ -144,20 +142,20 @@ async def records_at(
     while wanted:
         if position < 0 or wanted[0] - position > _READ_ON:
             position = wanted[0]
-            consumer.seek(place, position)
+            consumer.seek(tp, position)
         try:
             batches = await consumer.getmany(timeout_ms=1000)
         except OffsetOutOfRangeError:
             # Retention removed the records meanwhile.
-            skip_below((await consumer.beginning_offsets([place]))[place])
+            skip_below((await consumer.beginning_offsets([tp]))[tp])
             position = -1
             continue
-        for record in batches.get(place, ()):
+        for record in batches.get(tp, ()):
             skip_below(record.offset)
             if wanted and wanted[0] == record.offset:
                 found.append(record)
                 wanted.popleft()
-        position = await consumer.position(place)
+        position = await consumer.position(tp)
         skip_below(position)
     return found
 
@@ -200,12 +198,12 @@ class LogEnds:
         """Return the offset that the next record of each partition will get."""
         if self._client is None:
             raise self._cluster.unreachable()
-        places = [TopicPartition(topic, partition) for partition in partitions]
+        tps = [TopicPartition(topic, partition) for partition in partitions]
         try:
-            ends = await self._client.end_offsets(places)
+            ends = await self._client.end_offsets(tps)
         except (KafkaError, OSError) as error:
             raise self._cluster.unreachable() from error
-        return {place.partition: end for place, end in ends.items()}
+        return {tp.partition: end for tp, end in ends.items()}
 
 
 class LogFollower:
@@ -228,7 +226,7 @@ class LogFollower:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._places = await topic_partitions(self._cluster, self._topic, self._partitions)
+            self._tps = await topic_partitions(self._cluster, self._topic, self._partitions)
             await self._ends.start()
             stack.push_async_callback(self._ends.close)
             waits = {"fetch_max_wait_ms": _FOLLOW_WAIT_MS, "metadata_max_age_ms": _METADATA_MS}
@@ -236,14 +234,14 @@ class LogFollower:
             # recreated, and what was read of the old topic is worthless.
             self._consumer = await stack.enter_async_context(consume(self._cluster, **waits))
             try:
-                starts = await self._consumer.beginning_offsets(self._places)
+                starts = await self._consumer.beginning_offsets(self._tps)
             except (KafkaError, OSError) as error:
                 raise self._cluster.unreachable() from error
             # No await before the last seek: the consumer would choose a position itself.
-            self._consumer.assign(self._places)
-            for place, offset in starts.items():
-                self._consumer.seek(place, offset)
-                self.starts[place.partition] = self.positions[place.partition] = offset
+            self._consumer.assign(self._tps)
+            for tp, offset in starts.items():
+                self._consumer.seek(tp, offset)
+                self.starts[tp.partition] = self.positions[tp.partition] = offset
             self._connections = stack.pop_all()
         return self
 
@@ -270,13 +268,13 @@ class LogFollower:
 
     async def taken(self) -> None:
         """Move the positions behind the last batch."""
-        for place in self._places:
-            self.positions[place.partition] = await self._consumer.position(place)
+        for tp in self._tps:
+            self.positions[tp.partition] = await self._consumer.position(tp)
 
     async def ends(self) -> Mapping[int, int]:
         """Return the current end offset of each partition, or raise as `batch` does."""
         known = self._consumer.partitions_for_topic(self._topic)
-        if known and self._partitions is None and len(known) != len(self._places):
+        if known and self._partitions is None and len(known) != len(self._tps):
             raise self._replaced()
         try:
             async with asyncio.timeout(_ENDS_TIMEOUT_S):
@@ -285,8 +283,8 @@ class LogFollower:
             # The client does not notice that its topic was deleted.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_METADATA_TIMEOUT_S):
-                    places = await topic_partitions(self._cluster, self._topic)
-                if self._partitions is None and places != self._places:
+                    tps = await topic_partitions(self._cluster, self._topic)
+                if self._partitions is None and tps != self._tps:
                     raise self._replaced() from None
             raise self._cluster.unreachable() from None
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 REQUEST_MAX_BYTES = 2 * 1024 * 1024
-"""Largest record that a client of ours sends, and `max.message.bytes` of `dead-letters`."""
+"""Largest record that hookseal sends, and `max.message.bytes` of `dead-letters`."""
 
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 # A batch that decompresses to no more than this is decoded by aiokafka's C code.
 _QUICK_BYTES: Final = 4 * 1024 * 1024
-# A record with a longer key or value is cut. No topic of ours takes a record of this size.
+# A record with a longer key or value is cut. No topic of hookseal allows a record of this size.
 _WHOLE_BYTES: Final = 4 * 1024 * 1024
 # Bytes that are kept of a value, a key or a batch that is not kept whole.
 _KEPT_BYTES: Final = 64 * 1024
@@ -78,7 +78,7 @@ class _OldFormatError(Exception):
 
 
 class _Read(NamedTuple):
-    """A decoded record, in the place of aiokafka's `DefaultRecord`."""
+    """A decoded record, instead of aiokafka's `DefaultRecord`."""
 
     offset: int
     timestamp: int
@@ -213,10 +213,10 @@ class _Stream:
         self._fill(_VARINT_BYTES)
         value = 0
         number = self._buffer[self._at : self._at + _VARINT_BYTES]
-        for place, byte in enumerate(number):
-            value |= (byte & 0x7F) << (7 * place)
+        for index, byte in enumerate(number):
+            value |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follow
-                self._at += place + 1
+                self._at += index + 1
                 return (value >> 1) ^ -(value & 1)
         raise _CorruptError("a number is cut short")
 
@@ -411,7 +411,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _unreadable(
         self, view: memoryview, end: int, why: str, timestamp: int = -1
     ) -> ImperfectRecord:
-        """Report the rest of a batch, and return one record in its place, at its last offset."""
+        """Report the rest of a batch, and return one record instead, at its last offset."""
         first, last, size = self.next_fetch_offset, end - 1, len(view)
         _log.error(
             "Records that cannot be decoded are skipped: %s, partition %d, offsets %d to %d "

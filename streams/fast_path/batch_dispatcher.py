@@ -37,7 +37,7 @@ class BatchDispatcher(Dispatcher):
     def dispatch(self, tp: TP, records: Sequence[Any]) -> bool:
         """Put the records of a topic whose partitions have queues of their own into their queue."""
         consumer = self._consumer
-        # The conductor's index, which it builds anew with each assignment.
+        # The conductor's index, rebuilt with each assignment.
         topics: Any = consumer.app.topics
         channels = [*topics._tp_index.get(tp, ())]  # noqa: SLF001
         if len(channels) != 1 or channels[0].active_partitions is None:

@@ -3,7 +3,7 @@
 Symptom: when an isolated actor ends, Faust changes the subscription. 45 s after each rebalance that
 moved a partition the worker subscribes again, which is another rebalance; a stop in between waits
 for it (a worker hung for 60 s at SIGTERM). At shutdown the assignment is dropped before the last
-commit. A worker that lost its last partition unsubscribes for good.
+commit. A worker that lost its last partition never subscribes again.
 Patches: Conductor.discard.
 Test: TestConductor.
 Drop when: a Faust release leaves the subscription alone when an isolated actor ends.

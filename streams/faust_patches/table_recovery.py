@@ -35,7 +35,7 @@ def _raise(error: BaseException) -> None:
 
 
 class Change(NamedTuple):
-    """A record of a changelog, in the place of Faust's event and its message.
+    """A record of a changelog, instead of Faust's event and its message.
 
     A value of None deletes the key.
     """
