@@ -5,6 +5,7 @@ Every function of this package that asks a broker raises `BrokerError` `broker_u
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,9 @@ class Cluster:
         """Start a client of aiokafka; stop it again if it cannot start."""
         try:
             await start()
+            # If a task of aiokafka is cancelled before its first step, `stop` raises
+            # CancelledError, as if the caller were cancelled.
+            await asyncio.sleep(0)
         except (KafkaError, OSError) as error:
             await stop()
             raise self.unreachable() from error

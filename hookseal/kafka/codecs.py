@@ -35,6 +35,7 @@ _WINDOW_LOG_MAX: Final = 27
 _WINDOW_KEPT_BYTES: Final = 32 * 1024 * 1024
 _ZSTD_SINGLE_SEGMENT: Final = 0x20
 _GZIP: Final = 31
+_PIECE_BYTES: Final = 1024 * 1024
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
 _BLOCK: Final = struct.Struct(">i")
@@ -44,37 +45,43 @@ class BatchTooLargeError(Exception):
     """A batch decompresses to more than the limit."""
 
 
-class _Frames:
-    """One or more compressed frames in a row; `new_frame` returns a decompressor as in `bz2`."""
+class Decompressor:
+    """Decompresses a batch's records while they are read; `is_done` once all were returned."""
 
-    def __init__(self, data: bytes, new_frame: Callable[[], Any]) -> None:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self.is_done = False
-        self._new_frame = new_frame
-        self._frame = new_frame()
-        self._input = data
+        self._pieces = pieces
+        self._buffer = bytearray()
         self._total = 0
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; fewer only at the end. Damaged bytes raise."""
-        pieces: list[bytes] = []
-        left = size
-        while left and not self.is_done:
-            piece = self._frame.decompress(self._input, left)
+        is_last = False
+        while len(self._buffer) < size and not is_last:
+            piece = next(self._pieces, None)
+            is_last = piece is None
+            self._buffer += piece or b""
+            self._total += len(piece or b"")
+            if self._total > _BATCH_MAX_BYTES:
+                raise BatchTooLargeError(f"it decompresses to more than {_BATCH_MAX_BYTES:,} bytes")
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self.is_done = is_last and not self._buffer
+        return taken
+
+
+def _frames(data: bytes, new_frame: Callable[[], Any]) -> Iterator[bytes]:
+    """Decompress one or more frames in a row; `new_frame` returns a decompressor as in `bz2`."""
+    while data:
+        frame = new_frame()
+        while not frame.eof:
+            piece = frame.decompress(data, _PIECE_BYTES)
             # `zlib` does not keep the rest of its input; the others do.
-            self._input = getattr(self._frame, "unconsumed_tail", b"")
-            pieces.append(piece)
-            left -= len(piece)
-            if self._frame.eof:
-                self._input = self._frame.unused_data or b""
-                self.is_done = not self._input
-                if self._input:
-                    self._frame = self._new_frame()
-            elif not piece:
+            data = getattr(frame, "unconsumed_tail", b"")
+            if not piece and not frame.eof:
                 raise EOFError("the compressed data end too early")
-        self._total += size - left
-        if self._total > _BATCH_MAX_BYTES:
-            raise BatchTooLargeError(f"it decompresses to more than {_BATCH_MAX_BYTES:,} bytes")
-        return b"".join(pieces)
+            yield piece
+        data = frame.unused_data or b""
 
 
 class _ZstdFrame:
@@ -111,31 +118,15 @@ def _zstd_window_bytes(frame: bytes) -> int:
     return base + (base >> 3) * (window & 7)
 
 
-class _SnappyBlocks:
-    """Blocks of xerial's stream format, or one raw block."""
-
-    def __init__(self, data: bytes) -> None:
-        self.is_done = False
-        self._blocks = _snappy_blocks(data)
-        self._buffer = bytearray()
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, as `_Frames.read`."""
-        while len(self._buffer) < size and not self.is_done:
-            block = next(self._blocks, None)
-            if block is None:
-                self.is_done = True
-                break
-            grown = cramjam.snappy.decompress_raw_len(block)
-            if grown > _BLOCK_MAX_BYTES:
-                raise BatchTooLargeError(
-                    f"a block decompresses to {grown:,} bytes, at most {_BLOCK_MAX_BYTES:,} fit"
-                )
-            self._buffer += cramjam.snappy.decompress_raw(block)
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self.is_done = self.is_done and not self._buffer
-        return taken
+def _snappy_pieces(data: bytes) -> Iterator[bytes]:
+    """Decompress blocks of xerial's stream format, or one raw block."""
+    for block in _snappy_blocks(data):
+        grown = cramjam.snappy.decompress_raw_len(block)
+        if grown > _BLOCK_MAX_BYTES:
+            raise BatchTooLargeError(
+                f"a block decompresses to {grown:,} bytes, at most {_BLOCK_MAX_BYTES:,} fit"
+            )
+        yield bytes(cramjam.snappy.decompress_raw(block))
 
 
 def _snappy_blocks(data: bytes) -> Iterator[bytes]:
@@ -152,16 +143,13 @@ def _snappy_blocks(data: bytes) -> Iterator[bytes]:
         at += size
 
 
-Decompressor = _Frames | _SnappyBlocks
-"""Decompresses a batch's records while they are read; `is_done` once everything was returned."""
-
-CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
-    1: ("gzip", lambda data: _Frames(data, partial(zlib.decompressobj, _GZIP))),
-    2: ("snappy", _SnappyBlocks),
-    3: ("lz4", lambda data: _Frames(data, LZ4FrameDecompressor)),
-    4: ("zstd", lambda data: _Frames(data, _ZstdFrame)),
+CODECS: Final[dict[int, tuple[str, Callable[[bytes], Iterator[bytes]]]]] = {
+    1: ("gzip", partial(_frames, new_frame=partial(zlib.decompressobj, _GZIP))),
+    2: ("snappy", _snappy_pieces),
+    3: ("lz4", partial(_frames, new_frame=LZ4FrameDecompressor)),
+    4: ("zstd", partial(_frames, new_frame=_ZstdFrame)),
 }
-"""Name and decompressor of each codec, by its number in a batch's attributes (KIP-110)."""
+"""Name and function of each codec, by its number in a batch's attributes (KIP-110)."""
 
 # The text "codec", compressed by each codec.
 _SAMPLES: Final = {
@@ -176,7 +164,7 @@ def decompressor(codec: int, data: memoryview) -> Decompressor:
     """Return the decompressor of a batch's records; raise `ValueError` for an unknown codec."""
     if codec not in CODECS:
         raise ValueError(f"unknown codec {codec}")
-    return CODECS[codec][1](bytes(data))
+    return Decompressor(CODECS[codec][1](bytes(data)))
 
 
 def readable() -> dict[str, bool]:

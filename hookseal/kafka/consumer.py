@@ -56,14 +56,7 @@ async def connect(
         "fetch_max_wait_ms": _FETCH_WAIT_MS,
     }
     consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
-
-    async def start() -> None:
-        await consumer.start()
-        # If a task of aiokafka is cancelled before its first step, `stop` raises CancelledError,
-        # as if the caller were cancelled.
-        await asyncio.sleep(0)
-
-    await cluster.connect(start, consumer.stop)
+    await cluster.connect(consumer.start, consumer.stop)
     return consumer
 
 
