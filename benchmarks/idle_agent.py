@@ -16,10 +16,8 @@ from benchmarks.meter import Meter
 from hookseal.config import load
 from streams.faust_app import HooksealApp
 from streams.record_stream import iter_records
-from streams.topology import faust_options
 
 if TYPE_CHECKING:
-    from streams.consumer import OffsetTrackingConsumer
     from streams.lifecycle import Lifecycle
 
 
@@ -43,16 +41,14 @@ settings = load()
 meter = Meter(int(os.environ["HOOKSEAL_BENCH_EVENTS"]))
 result = Path(os.environ["HOOKSEAL_BENCH_RESULT"])
 # Another id is another group: it reads what the worker reads, and leaves it its offsets.
-app = HooksealApp(f"{settings.topic_prefix}idle", **faust_options(settings))
-app.fetch_max_wait_s = settings.fetch_max_wait_s
+app = HooksealApp(f"{settings.topic_prefix}idle", settings)
 app.lifecycle = cast("Lifecycle", _Nothing())
 
 
 async def idle(stream: Any) -> None:
     """Take each event and say that it is finished."""
     async for record in iter_records(stream):
-        tp = TP(record.topic, record.partition)
-        cast("OffsetTrackingConsumer", app.consumer).mark_done_through(tp, record.offset)
+        app.consumer.mark_done_through(TP(record.topic, record.partition), record.offset)
         if meter.count():
             written = result.with_suffix(".tmp")
             written.write_text(json.dumps(meter.pace()._asdict()))

@@ -14,7 +14,7 @@ from benchmarks.process import figures_of
 from hookseal.domain.event import REPLAY_HEADER
 from hookseal.domain.record import last_header
 from hookseal.kafka.broker.ports import free_ports
-from hookseal.kafka.consumer import read_all
+from tests.brokers.reading import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

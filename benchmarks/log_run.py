@@ -13,7 +13,7 @@ from benchmarks.deployment import deployed
 from benchmarks.load import make_customers, publish, register
 from benchmarks.sink import Sink
 from benchmarks.worker_run import run_worker
-from hookseal.kafka.consumer import read_all
+from tests.brokers.reading import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ from benchmarks.meter import Pace, Sample, pace_of
 from benchmarks.process import Measured, faust, page_at
 from benchmarks.scenario import PARTITIONS
 from hookseal.kafka.broker.ports import HOST, free_ports
-from hookseal.kafka.consumer import read_all
+from tests.brokers.reading import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from streams.topology import create_app
 
 __all__ = ["app"]
 
-# Before any connection is opened: the pool of the endpoints is half of the limit.
+# Before any connection: the connection pool of the endpoints is half of the limit.
 raise_soft_limit()
 try:
     settings = load()
@@ -19,6 +19,6 @@ try:
     app = create_app(settings)
     tune_gc()
 except ConfigurationError as error:
-    # Faust would show a traceback, at the end of which this stands.
+    # Faust would print a traceback with the error at its end.
     print(error, file=sys.stderr)  # noqa: T201
     sys.exit(78)  # EX_CONFIG of sysexits.h

@@ -1,4 +1,4 @@
-"""Faust's consumer with its corrections, each of which is a file of `faust_patches`."""
+"""Faust's consumer with all corrections of `faust_patches`."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class KafkaConsumerThread(
 
 
 class OffsetTrackingConsumer(RevocationCommit, StaleFetch, WholeRecords):
-    """Commits what is done, and starts, rewinds and gives up partitions without a loss."""
+    """Commits done offsets, and starts, rewinds and revokes partitions without a loss."""
 
     _thread: KafkaConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         scheduler: Any = ChangelogDispatcher(self, self.scheduler)
-        if self.app.fast_path:  # type: ignore[attr-defined]
+        if self.app.fast_path:
             scheduler = BatchDispatcher(self, scheduler)
         self.scheduler = scheduler
         self.membership = Membership(
@@ -65,7 +65,7 @@ class OffsetTrackingConsumer(RevocationCommit, StaleFetch, WholeRecords):
 
 
 class OffsetTrackingTransport(driver.Transport):
-    """Faust's aiokafka transport with this consumer, and with our conductor and producer."""
+    """Faust's aiokafka transport with the corrected consumer, conductor and producer."""
 
     Consumer = OffsetTrackingConsumer
     Producer = ReportingProducer

@@ -21,10 +21,10 @@ _STALE_S = 5.0
 class GapDetector:
     """Checks that the records of one partition arrive in the order of the log, without a gap.
 
-    Faust has more than one way to drop fetched records while the position moves on. To handle
-    the records behind such a gap would commit the gap away. So the partition is rewound once:
-    if the missing records arrive now, Faust had dropped them. If the same offset arrives again,
-    the gap is in the log itself (compaction, a transaction marker, retention).
+    Faust has several ways to drop fetched records while the position moves on. To handle the
+    records behind such a gap would commit the gap away. So the partition is rewound once: if the
+    missing records arrive now, Faust had dropped them. If the same offset arrives again, the gap is
+    in the log itself (compaction, a transaction marker, retention).
     """
 
     def __init__(
@@ -38,32 +38,27 @@ class GapDetector:
         self._rewound_at = 0.0
 
     async def check(self, tp: TP, record: Record, *, due: int) -> bool:
-        """Return whether to handle the record now; `due` is the offset that must come next."""
+        """Return whether to handle the record now; `due` is the offset that must come next.
+
+        A record that is not handled arrives again, or is done already.
+        """
         self.is_new = False
         if record.offset < due:
             # After a rebalance Faust reads a partition that it kept from the last commit again.
-            return self.skip()
+            return False
         if self._gap_at is None:
-            return self.deliver() if record.offset == due else await self.rewind(tp, record, due)
-        if record.offset <= self._gap_at:
-            # Read again: the first record to arrive is the next one of the log.
-            return self.deliver()
-        if self._clock.now() - self._rewound_at > _STALE_S:
-            return await self.rewind(tp, record, due)
-        # It was queued before the rewind.
-        return self.skip()
-
-    def deliver(self) -> bool:
-        """Accept the record, and with it the gap before it if there is one."""
+            if record.offset != due:
+                return await self._rewind(tp, record, due)
+        elif record.offset > self._gap_at:
+            # It was queued before the rewind, unless that was long ago.
+            if self._clock.now() - self._rewound_at > _STALE_S:
+                return await self._rewind(tp, record, due)
+            return False
+        # After a rewind, the first record to arrive is the next one of the log.
         self._gap_at = None
         return True
 
-    def skip(self) -> bool:
-        """Drop the record, which arrives again or is done already."""
-        return False
-
-    async def rewind(self, tp: TP, record: Record, due: int) -> bool:
-        """Drop the record and read the partition from the missing offset again."""
+    async def _rewind(self, tp: TP, record: Record, due: int) -> bool:
         if self._gap_at is None:
             self._gap_at = record.offset
         self._rewound_at = self._clock.now()

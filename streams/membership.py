@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-_LOOK_AGAIN_S = 0.05
+_POLL_S = 0.05
 
 
 class Membership:
@@ -37,19 +36,19 @@ class Membership:
     @property
     def is_open(self) -> bool:
         """Whether the group counts this worker as the owner of its partitions."""
-        return self._monotonic() < self._until and not self._rebalancing()
+        return not self.has_lapsed and not self._rebalancing()
 
     @property
     def has_lapsed(self) -> bool:
-        """Whether the group may have taken this worker for dead."""
+        """Whether the session timeout passed since the last answered heartbeat."""
         return self._monotonic() >= self._until
 
     def confirm(self, asked_at: float) -> None:
-        """Note that the group knew this worker, asked at that second of the clock."""
+        """Note that the group answered a heartbeat, sent at that second of the clock."""
         self._until = max(self._until, asked_at + self._session_timeout_s)
 
     async def opened(self) -> None:
-        """Wait until it is open."""
-        # Heartbeats are answered in another thread, time runs out in none.
+        """Wait until the gate is open."""
+        # Polls: heartbeats are answered in another thread.
         while not self.is_open:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_S)

@@ -17,12 +17,9 @@ from hookseal.api.server import HttpServer, connection_limit, listen_tcp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Probes"]
-
-# Its clients are a kubelet, Prometheus and a load balancer. When a client opens more, the oldest
-# unused connection is closed.
+# For a kubelet, Prometheus and a load balancer. Above it, the oldest idle connection is closed.
 _CONNECTIONS_MAX = 64
-# A probe of Kubernetes waits 1 s by default.
+# A probe of Kubernetes waits for 1 s by default.
 _HEAD_TIMEOUT_S = 5.0
 
 
@@ -33,16 +30,7 @@ class Probes:
     """
 
     def __init__(self, host: str, port: int, why_not_ready: Callable[[], str | None]) -> None:
-        """Listen.
-
-        Args:
-            host: Address.
-            port: 0 takes any that is free.
-            why_not_ready: Returns a code, None if it is ready; called on another thread.
-
-        Raises:
-            OSError: The port cannot be listened on.
-        """
+        """Listen (0 = any free port), or raise `OSError`; another thread calls `why_not_ready`."""
         self._why_not_ready = why_not_ready
         sockets = listen_tcp(host, port)
         self.port = int(sockets[0].getsockname()[1])
@@ -57,7 +45,7 @@ class Probes:
             max_connections=min(_CONNECTIONS_MAX, connection_limit()),
             timeouts_s={Wait.HEAD: _HEAD_TIMEOUT_S},
         )
-        # Not uvloop, which the worker's own loop may be: it has nothing to gain here.
+        # Not uvloop, which the worker's own loop may be: nothing to gain here.
         self._loop = asyncio.SelectorEventLoop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="hookseal-probes", daemon=True)
@@ -87,7 +75,7 @@ class Probes:
         return web.json_response({"code": code}, status=HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        # Prometheus asks for its newer text format.
+        # Prometheus asks for its newest text format.
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         response = web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
         response.enable_compression()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from streams.fast_path.queue_records import iter_queue
+from streams.fast_path.partition_queue import iter_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def iter_records(stream: Any) -> AsyncGenerator[Record]:
-    """Yield records of the current generation, and acknowledge none of them."""
+    """Yield the records of the current generation of the group, and acknowledge none of them."""
     return iter_queue(stream) if stream.app.fast_path else _iter_events(stream)
 
 

@@ -1,4 +1,4 @@
-"""The tenants table: Faust's, seen through our eyes."""
+"""The tenants of this worker, over Faust's table."""
 
 from __future__ import annotations
 
@@ -9,39 +9,32 @@ from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
 from hookseal.domain.command import refused
 from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import is_permanent
-from hookseal.tenants.key_check import UnauthenticatedRecords, master_key_wrong
-from streams.changelog import ChangelogTable
+from hookseal.telemetry import metrics
+from hookseal.tenants.key_check import master_key_wrong
+from hookseal.tenants.unauthenticated import UnauthenticatedRecords
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from faust.types import Message
 
-    from hookseal.delivery.ports import Clock
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
-    from hookseal.kafka.consumer import LogEnds
     from hookseal.tenants.codec import TenantCodec
     from hookseal.tenants.key_check import KeyFit
-    from streams.tenant_commands import TenantCommandProcessor
+    from streams.changelog import ChangelogTable
+    from streams.tenant_commands import CommandProgress
 
-__all__ = ["ChangelogTable", "FaustTenants"]
-
-PATIENCE_S = 30.0
-_PAUSE_S = 1.0
-_RECHECK_S = 0.1
 # Decoded, a tenant takes several times the memory of its document.
 _DECODED_MAX = 65_536
 # As it stands in a document; within a text its quotes would be escaped.
 _SUSPENDED = b'"suspension":'
-
 _NOT_STORED = "change_not_stored"
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
@@ -51,10 +44,7 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 class _Change:
     """A command that took effect in the table.
 
-    Attributes:
-        command: The command.
-        stored: Done with `code` once it is known what the changelog has.
-        code: `ok`, or why it was undone.
+    `stored` is done with `code` once the end of its write is known: `ok`, or why it was undone.
     """
 
     command: Command
@@ -63,44 +53,38 @@ class _Change:
 
 
 @dataclass(slots=True)
-class _Write:
-    """One record on its way to the changelog.
-
-    Attributes:
-        document: Its value; None deletes the tenant.
-        changes: The commands whose result it holds and no record before it.
-    """
-
-    document: bytes | None
-    changes: list[_Change]
-
-    def end(self, finish: Callable[[_Change], object]) -> None:
-        """Finish the changes whose end nobody has cancelled."""
-        for change in self.changes:
-            if not change.stored.done():
-                finish(change)
-
-
-@dataclass(slots=True)
 class _Unstored:
-    """What of one tenant the changelog does not have yet.
+    """A tenant of whom the changelog lacks changes.
 
-    Attributes:
-        document: What the changelog has.
-        waiting: Writes on their way.
-        refused: Changes since then that Kafka refused.
+    `document` is what the changelog has, `waiting` the number of writes on their way, `refused`
+    the changes since `document` that Kafka refused.
     """
 
+    customer_id: str
     document: bytes | None
     waiting: int = 0
     refused: list[_Change] = field(default_factory=list)
 
 
-class FaustTenants:
-    """`Tenants` for the engine and `TenantsTable` for its writer, over the table.
+@dataclass(slots=True)
+class _Write:
+    """One record on its way to the changelog, and the changes that it is the first to contain."""
 
-    Attributes:
-        on_change: Told the customer id and the partition of each change, once it is in force.
+    tenant: _Unstored
+    document: bytes | None
+    changes: list[_Change]
+
+    def end(self, finish: Callable[[_Change], object]) -> None:
+        for change in self.changes:
+            # A future may have been cancelled meanwhile.
+            if not change.stored.done():
+                finish(change)
+
+
+class FaustTenants:
+    """`Tenants` for the engine and `TenantsTable` for its writer, over Faust's table.
+
+    `on_change` is called with customer id and partition after each change.
     """
 
     def __init__(
@@ -108,66 +92,48 @@ class FaustTenants:
         table: ChangelogTable,
         *,
         codec: TenantCodec,
-        on_forged: Callable[[], None],
         partitions: Callable[[], int],
-        ends: LogEnds,
-        commands: Callable[[], TenantCommandProcessor],
-        commands_topic: str,
-        clock: Clock,
+        commands: CommandProgress,
         wait_s: float,
         key_fit: Callable[[], Awaitable[KeyFit]],
-        on_not_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._table = table
         table.is_genuine = self._is_genuine
         table.why_unusable = self._why_unusable
-        self._key_fit = key_fit
         self._codec = codec
-        self._forged = UnauthenticatedRecords(on_forged)
         self._partitions = partitions
-        self._ends = ends
         self._commands = commands
-        self._commands_topic = commands_topic
-        self._clock = clock
         self._wait_s = wait_s
+        self._key_fit = key_fit
+        self._forged = UnauthenticatedRecords(metrics.FORGED_RECORDS.inc)
         self.on_change: Callable[[str, int], None] = lambda *_: None
-        self._read: dict[str, tuple[bytes, Tenant]] = {}
-        self._on_not_stored = on_not_stored
+        self._decoded: dict[str, tuple[bytes, Tenant]] = {}
         self._unstored: dict[bytes, _Unstored] = {}
 
     def get(self, customer_id: str) -> Tenant | None:
-        """Return the tenant as it is now, or None.
-
-        Raises:
-            InvalidInputError: What stands in the table is no tenant document.
-        """
+        """Return the tenant, or None; a damaged document raises `InvalidInputError`."""
         document = self._table.document(customer_id.encode())
-        return None if document is None else self._decoded(customer_id, document)
+        return None if document is None else self._decode(customer_id, document)
 
     def of_partition(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants whose events stand on this partition."""
-        # Not kept: all at once they would take several times the memory of their documents.
+        """Return the tenants whose events are on this partition."""
+        # Not cached: together they would take several times the memory of their documents.
         return [
-            self._decoded(key.decode(), document, keep=False)
+            self._decode(key.decode(), document, keep=False)
             for key, document in self._table.items_of(partition, self._partitions())
         ]
 
     def suspended_of(self, partition: int) -> Sequence[Tenant]:
-        """Return those of them that may have a suspended endpoint.
-
-        Of a million tenants it decodes these alone: all would hold the loop for a minute.
-        """
+        """Return the tenants of this partition that may have a suspended endpoint."""
+        # Decodes only these: to decode a million tenants would block the loop for a minute.
         return [
-            self._decoded(key.decode(), document)
+            self._decode(key.decode(), document)
             for key, document in self._table.items_of(partition, self._partitions())
             if _SUSPENDED in document
         ]
 
     async def settle(self, partition: int) -> None:
-        """Wait until every command that stands on the partition by now is applied.
-
-        Gives up after the hold time.
-        """
+        """Do as `catch_up`, for at most HOOKSEAL_UNKNOWN_TENANT_WAIT_S."""
         try:
             async with asyncio.timeout(self._wait_s):
                 await self.catch_up(partition)
@@ -175,83 +141,43 @@ class FaustTenants:
             _log.warning("commands.lagging", partition=partition, wait_s=self._wait_s)
 
     async def catch_up(self, partition: int) -> None:
-        """Wait until every command that stands on the partition by now is applied.
-
-        Gives up only when there was no progress for `PATIENCE_S` seconds: an end that no
-        command stands before (a transaction marker) is never reached.
-        """
-        tp = TP(self._commands_topic, partition)
-        end = await self._end_of_commands(partition)
-        commands, progress_at = self._commands(), self._clock.now()
-        while (before := commands.applied(tp)) < end:
-            try:
-                # Looked at again without a command, too: what an earlier owner committed
-                # becomes known when the consumer has sought, and nobody tells of that.
-                async with asyncio.timeout(_RECHECK_S):
-                    await commands.reach(tp, before + 1)
-                progress_at = self._clock.now()
-            except TimeoutError:
-                if self._table.is_recovering:
-                    # No command is taken meanwhile, however many tenants there are to read.
-                    progress_at = self._clock.now()
-                elif self._clock.now() - progress_at > PATIENCE_S:
-                    _log.warning("commands.stalled", partition=partition, applied=before, end=end)
-                    return
-        # Commands are applied once the table is recovered, so the changelog is read by now.
-        self._forged.report()
-
-    async def _end_of_commands(self, partition: int) -> int:
-        while True:
-            try:
-                return (await self._ends.of(self._commands_topic, [partition]))[partition]
-            except BrokerError as error:
-                # An error would end the partition, and the event in progress with it.
-                _log.warning("commands.end_offset_unknown", partition=partition, code=error.code)
-                await self._clock.sleep(_PAUSE_S)
+        """Wait until every command that the partition has now is applied."""
+        # Commands are applied once the table is recovered, so the changelog is read by then.
+        if await self._commands.catch_up(partition):
+            self._forged.report()
 
     def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> asyncio.Future[str]:
         """Store the tenant, or delete it (None); must be called from the agent.
 
         Takes effect at once. The future's result is `ok` once the changelog has the change. It is
-        `change_not_stored` if Kafka refused it for good: then the tenant is as it was before, and
-        the command is noted as refused.
+        `change_not_stored` if Kafka refused it permanently: the tenant is as it was before, and
+        the command counts as refused.
         """
         key = customer_id.encode()
-        unstored = self._unstored.setdefault(key, _Unstored(self._table.document(key)))
+        unstored = self._unstored.setdefault(key, _Unstored(customer_id, self._table.document(key)))
         document = None
         if tenant is None:
-            self._read.pop(customer_id, None)
+            self._decoded.pop(customer_id, None)
             del self._table[key]
         else:
             document = self._codec.document(tenant)
-            self._keep(customer_id, document, tenant)
+            self._cache(customer_id, document, tenant)
             self._table[key] = document
         written = self._table.last_write
         assert written is not None  # noqa: S101 - both ways send to the changelog
         change = _Change(command, asyncio.get_running_loop().create_future())
-        self._wait_for(written, customer_id, unstored, _Write(document, [change]))
+        self._wait_for(written, _Write(unstored, document, [change]))
         self._changed(customer_id)
         return change.stored
 
-    def _wait_for(
-        self,
-        written: asyncio.Future[object],
-        customer_id: str,
-        unstored: _Unstored,
-        write: _Write,
-    ) -> None:
-        unstored.waiting += 1
-        written.add_done_callback(partial(self._written, customer_id, unstored, write))
+    def _wait_for(self, written: asyncio.Future[object], write: _Write) -> None:
+        write.tenant.waiting += 1
+        written.add_done_callback(partial(self._written, write))
 
-    def _written(
-        self,
-        customer_id: str,
-        unstored: _Unstored,
-        write: _Write,
-        written: asyncio.Future[object],
-    ) -> None:
-        """Handle the end of one write to the changelog; they end in the order of the writes."""
-        key = customer_id.encode()
+    def _written(self, write: _Write, written: asyncio.Future[object]) -> None:
+        """Handle the end of one write to the changelog. Writes end in their order."""
+        unstored = write.tenant
+        key = unstored.customer_id.encode()
         error = None if written.cancelled() else written.exception()
         if written.cancelled() or self._unstored.get(key) is not unstored:
             # The partition went to another worker, which reads the changelog itself.
@@ -271,13 +197,13 @@ class FaustTenants:
         if not unstored.waiting:
             del self._unstored[key]
             if unstored.refused:
-                self._undo(customer_id, unstored, error)
+                self._undo(unstored, error)
 
-    def _undo(self, customer_id: str, unstored: _Unstored, error: BaseException | None) -> None:
-        """Restore what the changelog has, and tell the senders of the refused commands."""
-        key = customer_id.encode()
+    def _undo(self, unstored: _Unstored, error: BaseException | None) -> None:
+        """Restore the document of the changelog, and note the refused commands in it."""
+        customer_id, key = unstored.customer_id, unstored.customer_id.encode()
         partition = partition_of(customer_id, self._partitions())
-        self._on_not_stored()
+        metrics.TENANT_WRITES_REFUSED.inc()
         _log.error(
             "tenants.write_refused",
             customer_id=customer_id,
@@ -285,47 +211,48 @@ class FaustTenants:
             error=type(error).__name__,
             commands=len(unstored.refused),
         )
-        self._read.pop(customer_id, None)
+        self._decoded.pop(customer_id, None)
         self._table.restore(key, unstored.document, partition)
         before = after = self.get(customer_id)
         for change in unstored.refused:
             if change.code == "ok":
                 change.code = _NOT_STORED
                 after = refused(after, change.command, _NOT_STORED)
-        write = _Write(unstored.document, unstored.refused)
+        again = _Unstored(customer_id, unstored.document)
+        write = _Write(again, unstored.document, unstored.refused)
         if after is None or after == before:
-            # Nobody to tell, or this was the write that should have told them.
+            # There is no tenant to note it in, or this was the write that noted it.
             write.end(lambda change: change.stored.set_result(change.code))
         else:
             write.document = self._codec.document(after)
             self._table.restore(key, write.document, partition)
-            self._unstored[key] = again = _Unstored(unstored.document)
-            written = self._table.send_changelog(partition, key, write.document)
-            self._wait_for(written, customer_id, again, write)
+            self._unstored[key] = again
+            self._wait_for(self._table.send_changelog(partition, key, write.document), write)
         self._changed(customer_id)
 
     def _changed(self, customer_id: str) -> None:
         self.on_change(customer_id, partition_of(customer_id, self._partitions()))
 
     def keep_only(self, partitions: set[int]) -> None:
-        """Forget the tenants of partitions that went to other workers.
+        """Drop the tenants of partitions that were revoked.
 
-        The memory store keeps what was written live for ever. A tenant that is deleted
-        elsewhere would rise again when its partition comes back after compaction.
+        The memory store never drops what was written live. A tenant that another worker deletes
+        would be back when its partition comes back after compaction.
         """
-        self._read.clear()
+        self._decoded.clear()
         count = self._partitions()
-        for key in [
-            key for key in self._unstored if partition_of(key.decode(), count) not in partitions
-        ]:
-            del self._unstored[key]
+        self._unstored = {
+            key: unstored
+            for key, unstored in self._unstored.items()
+            if partition_of(key.decode(), count) in partitions
+        }
         self._table.keep_only(partitions, count)
 
     async def _why_unusable(self) -> HooksealError | None:
-        """Return why no event may be delivered by this table: the master key is another one.
+        """Return an error if the master key is wrong.
 
-        With a wrong key every tenant would be unknown here, and everybody's events would become
-        dead letters. A worker whose partitions have no tenants cannot tell.
+        With a wrong key every tenant would be unknown, and all events would become dead letters.
+        A worker whose partitions have no tenants cannot detect it.
         """
         foreign = set(self._forged.keys)
         for key, document in self._table.all_items():
@@ -336,14 +263,14 @@ class FaustTenants:
         if not foreign:
             return None
         try:
-            # The partitions of other workers may have tenants of this key: then it is the right
-            # one, and somebody else wrote the documents here.
+            # If the partitions of other workers have tenants of this key, the key is right, and
+            # somebody else wrote the documents here.
             fit = await self._key_fit()
         except BrokerError as error:
             return error
         if fit.fits:
             return None
-        # They are no forgery: nobody is to look for an intruder.
+        # These records are not forged: report no intruder.
         self._forged.clear()
         return master_key_wrong(max(fit.documents, len(foreign)))
 
@@ -357,24 +284,24 @@ class FaustTenants:
     def _is_genuine(self, message: Message) -> bool:
         key = message.key or b""
         if message.value is not None and not self._is_ours(key, message.value):
-            # As if it were not there: what the tenant's own say goes on to hold.
+            # Skipped: the tenant's last genuine document stays in force.
             self._forged.note(key, message.topic, message.partition, message.offset)
             return False
         self._forged.followed(key)
         return True
 
-    def _decoded(self, customer_id: str, document: bytes, *, keep: bool = True) -> Tenant:
-        # Decoding costs some 10 us; most events find their tenant unchanged.
-        known = self._read.get(customer_id)
+    def _decode(self, customer_id: str, document: bytes, *, keep: bool = True) -> Tenant:
+        # Decoding costs some 10 us, and most events find their tenant unchanged.
+        known = self._decoded.get(customer_id)
         if known is not None and known[0] == document:
             return known[1]
         tenant = self._codec.tenant_in(customer_id.encode(), document)
         if keep:
-            self._keep(customer_id, document, tenant)
+            self._cache(customer_id, document, tenant)
         return tenant
 
-    def _keep(self, customer_id: str, document: bytes, tenant: Tenant) -> None:
-        if len(self._read) >= _DECODED_MAX:
-            # All: to find the oldest of a dictionary gets slower with each that was taken out.
-            self._read.clear()
-        self._read[customer_id] = (document, tenant)
+    def _cache(self, customer_id: str, document: bytes, tenant: Tenant) -> None:
+        if len(self._decoded) >= _DECODED_MAX:
+            # All: finding the oldest key of a dictionary gets slower with each deletion.
+            self._decoded.clear()
+        self._decoded[customer_id] = (document, tenant)

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from hookseal.domain.new_event import NewEvent
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.topics import TopicNames
 from hookseal.publishing.event_log import EventLog
+from tests.brokers.reading import read_all
 from tests.conditions import until
 
 if TYPE_CHECKING:

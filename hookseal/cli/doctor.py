@@ -189,7 +189,7 @@ async def _cluster_checks(settings: "Settings") -> list[Check]:
     except BrokerError as error:
         return [Check("broker", "fail", error.message)]
     broker = Check("broker", "ok", f"answers at {settings.kafka_bootstrap}")
-    listing = ", ".join(f"{state.name} {state.partitions or 'missing'}" for state in found)
+    listing = ", ".join(f"{name} {count or 'missing'}" for name, count in found.items())
     try:
         topics.check(found)
     except ConfigurationError as error:

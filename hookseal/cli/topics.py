@@ -31,11 +31,8 @@ def check(*, as_json: AsJson = False) -> None:
     with ui.working("Checking topics"):
         found = ui.run(topics.states(load().cluster))
     if as_json:
-        ui.json({state.name: state.partitions for state in found})
+        ui.json(found)
     else:
-        rows = [
-            (state.name, "missing" if state.partitions is None else state.partitions)
-            for state in found
-        ]
+        rows = [(name, "missing" if count is None else count) for name, count in found.items()]
         ui.table(("topic", "partitions"), rows)
     topics.check(found)

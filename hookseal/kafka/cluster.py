@@ -1,35 +1,28 @@
-"""Connection settings of the Kafka cluster, and its names."""
+"""Connection settings of the Kafka cluster.
+
+Every function of this package that asks a broker raises `BrokerError` `broker_unreachable`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from hookseal.errors import BrokerError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Connection settings of every Kafka client.
-
-    Attributes:
-        bootstrap: `host:port,host:port`.
-        topic_prefix: Put before every topic and before the consumer group.
-        security_protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
-        sasl_mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
-        sasl_username: Used with SASL.
-        sasl_password: Used with SASL.
-        idempotence: Whether producers write each record once although they try again.
-        tls_ca_file: PEM of the authorities to trust; the system's when None.
-        tls_cert_file: PEM of the client certificate, for mutual TLS.
-        tls_key_file: PEM of its private key.
-    """
+    """Connection settings of every Kafka client; see `hookseal.config`. TLS files are PEM."""
 
     bootstrap: str
     topic_prefix: str = ""
@@ -75,15 +68,32 @@ class Cluster:
         return arguments
 
     def tls_context(self) -> ssl.SSLContext:
-        """Return the TLS context: certificates and host names are checked."""
+        """Return the TLS context, which verifies certificates and host names."""
+        ca, cert, key = (
+            None if file is None else str(file)
+            for file in (self.tls_ca_file, self.tls_cert_file, self.tls_key_file)
+        )
+        # With an encrypted key and no password OpenSSL would ask on the terminal, and wait.
         context: ssl.SSLContext = create_ssl_context(
-            cafile=_text(self.tls_ca_file),
-            certfile=_text(self.tls_cert_file),
-            keyfile=_text(self.tls_key_file),
-            # For a key that is encrypted OpenSSL would ask on the terminal, and wait.
-            password="",
+            cafile=ca, certfile=cert, keyfile=key, password=""
         )
         return context
+
+    async def connect(
+        self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Start a client of aiokafka; stop it again if it cannot start."""
+        try:
+            await start()
+            # If a task of aiokafka is cancelled before its first step, `stop` raises
+            # CancelledError, as if the caller were cancelled.
+            await asyncio.sleep(0)
+        except (KafkaError, OSError) as error:
+            await stop()
+            raise self.unreachable() from error
+        except BaseException:
+            await stop()
+            raise
 
     def unreachable(self) -> BrokerError:
         """Return the error for brokers that do not answer."""
@@ -93,7 +103,3 @@ class Cluster:
             "the security settings fit.",
             field="HOOKSEAL_KAFKA_BOOTSTRAP",
         )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -1,7 +1,7 @@
 """Kafka's four codecs, decompressed one bounded piece at a time.
 
 gzip (RFC 1952), snappy in xerial's blocks or raw, LZ4 frames, zstd (RFC 8878). aiokafka
-decompresses a batch at once, whatever it grows to.
+decompresses a batch at once, whatever its decompressed size is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import cramjam
 from lz4.frame import LZ4FrameDecompressor
@@ -34,6 +35,7 @@ _WINDOW_LOG_MAX: Final = 27
 _WINDOW_KEPT_BYTES: Final = 32 * 1024 * 1024
 _ZSTD_SINGLE_SEGMENT: Final = 0x20
 _GZIP: Final = 31
+_PIECE_BYTES: Final = 1024 * 1024
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
 _BLOCK: Final = struct.Struct(">i")
@@ -43,81 +45,43 @@ class BatchTooLargeError(Exception):
     """A batch decompresses to more than the limit."""
 
 
-class _Frame(Protocol):
-    """Interface of Python's decompressors, as in `bz2` and `lzma`."""
+class Decompressor:
+    """Decompresses a batch's records while they are read; `is_done` once all were returned."""
 
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes | None: ...
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
-
-
-class Decompressor(Protocol):
-    """Decompresses a batch's records while they are read.
-
-    Attributes:
-        is_done: Whether everything was returned.
-    """
-
-    is_done: bool
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; fewer only at the end.
-
-        Raises:
-            Exception: The bytes are not of this codec, or end too early.
-        """
-        ...
-
-
-class _Frames:
-    """One or more compressed frames in a row."""
-
-    def __init__(self, data: bytes, frame: Callable[[], _Frame]) -> None:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self.is_done = False
-        self._new = frame
-        self._frame = frame()
-        self._input = data
+        self._pieces = pieces
+        self._buffer = bytearray()
         self._total = 0
 
     def read(self, size: int) -> bytes:
-        pieces: list[bytes] = []
-        left = size
-        while left and not self.is_done:
-            piece = self._frame.decompress(self._input, left)
-            self._input = b""
-            pieces.append(piece)
-            left -= len(piece)
-            if self._frame.eof:
-                self._input = self._frame.unused_data or b""
-                self.is_done = not self._input
-                if self._input:
-                    self._frame = self._new()
-            elif not piece:
+        """Return the next bytes, at most `size`; fewer only at the end. Damaged bytes raise."""
+        is_last = False
+        while len(self._buffer) < size and not is_last:
+            piece = next(self._pieces, None)
+            is_last = piece is None
+            self._buffer += piece or b""
+            self._total += len(piece or b"")
+            if self._total > _BATCH_MAX_BYTES:
+                raise BatchTooLargeError(f"it decompresses to more than {_BATCH_MAX_BYTES:,} bytes")
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self.is_done = is_last and not self._buffer
+        return taken
+
+
+def _frames(data: bytes, new_frame: Callable[[], Any]) -> Iterator[bytes]:
+    """Decompress one or more frames in a row; `new_frame` returns a decompressor as in `bz2`."""
+    while data:
+        frame = new_frame()
+        while not frame.eof:
+            piece = frame.decompress(data, _PIECE_BYTES)
+            # `zlib` does not keep the rest of its input; the others do.
+            data = getattr(frame, "unconsumed_tail", b"")
+            if not piece and not frame.eof:
                 raise EOFError("the compressed data end too early")
-        self._total += size - left
-        if self._total > _BATCH_MAX_BYTES:
-            raise BatchTooLargeError(f"it decompresses to more than {_BATCH_MAX_BYTES:,} bytes")
-        return b"".join(pieces)
-
-
-class _GzipFrame:
-    """`zlib` with the interface of the others."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(_GZIP)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflate.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflate.unused_data
-
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
-        return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
+            yield piece
+        data = frame.unused_data or b""
 
 
 class _ZstdFrame:
@@ -130,15 +94,10 @@ class _ZstdFrame:
         self._window = 0
         self._returned = 0
 
-    @property
-    def eof(self) -> bool:
-        return self._frame.eof
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._frame, name)
 
-    @property
-    def unused_data(self) -> bytes:
-        return self._frame.unused_data
-
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+    def decompress(self, data: bytes, max_length: int) -> bytes:
         piece = self._frame.decompress(data, max_length)
         if piece and not self._returned:
             self._window = _zstd_window_bytes(data)
@@ -159,31 +118,15 @@ def _zstd_window_bytes(frame: bytes) -> int:
     return base + (base >> 3) * (window & 7)
 
 
-class _SnappyBlocks:
-    """Blocks of xerial's stream format, or one raw block."""
-
-    def __init__(self, data: bytes) -> None:
-        self.is_done = False
-        self._blocks = _snappy_blocks(data)
-        self._buffer = bytearray()
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; fewer only at the end."""
-        while len(self._buffer) < size and not self.is_done:
-            block = next(self._blocks, None)
-            if block is None:
-                self.is_done = True
-                break
-            grown = cramjam.snappy.decompress_raw_len(block)
-            if grown > _BLOCK_MAX_BYTES:
-                raise BatchTooLargeError(
-                    f"a block decompresses to {grown:,} bytes, at most {_BLOCK_MAX_BYTES:,} fit"
-                )
-            self._buffer += cramjam.snappy.decompress_raw(block)
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self.is_done = self.is_done and not self._buffer
-        return taken
+def _snappy_pieces(data: bytes) -> Iterator[bytes]:
+    """Decompress blocks of xerial's stream format, or one raw block."""
+    for block in _snappy_blocks(data):
+        grown = cramjam.snappy.decompress_raw_len(block)
+        if grown > _BLOCK_MAX_BYTES:
+            raise BatchTooLargeError(
+                f"a block decompresses to {grown:,} bytes, at most {_BLOCK_MAX_BYTES:,} fit"
+            )
+        yield bytes(cramjam.snappy.decompress_raw(block))
 
 
 def _snappy_blocks(data: bytes) -> Iterator[bytes]:
@@ -200,27 +143,15 @@ def _snappy_blocks(data: bytes) -> Iterator[bytes]:
         at += size
 
 
-CODECS: Final[dict[int, tuple[str, Callable[[bytes], Decompressor]]]] = {
-    1: ("gzip", lambda data: _Frames(data, _GzipFrame)),
-    2: ("snappy", _SnappyBlocks),
-    3: ("lz4", lambda data: _Frames(data, LZ4FrameDecompressor)),
-    4: ("zstd", lambda data: _Frames(data, _ZstdFrame)),
+CODECS: Final[dict[int, tuple[str, Callable[[bytes], Iterator[bytes]]]]] = {
+    1: ("gzip", partial(_frames, new_frame=partial(zlib.decompressobj, _GZIP))),
+    2: ("snappy", _snappy_pieces),
+    3: ("lz4", partial(_frames, new_frame=LZ4FrameDecompressor)),
+    4: ("zstd", partial(_frames, new_frame=_ZstdFrame)),
 }
-"""Name and decompressor of each codec, by its number in a batch's attributes (KIP-110)."""
+"""Name and function of each codec, by its number in a batch's attributes (KIP-110)."""
 
-
-def decompressor(codec: int, data: memoryview) -> Decompressor:
-    """Return the decompressor of a batch's records.
-
-    Raises:
-        ValueError: No codec has this number.
-    """
-    if codec not in CODECS:
-        raise ValueError(f"unknown codec {codec}")
-    return CODECS[codec][1](bytes(data))
-
-
-# The text "codec", as each codec writes it.
+# The text "codec", compressed by each codec.
 _SAMPLES: Final = {
     1: "1f8b08000000000002034bce4f494d060029d11af805000000",
     2: "82534e41505059000000000100000001000000070510636f646563",
@@ -229,8 +160,15 @@ _SAMPLES: Final = {
 }
 
 
+def decompressor(codec: int, data: memoryview) -> Decompressor:
+    """Return the decompressor of a batch's records; raise `ValueError` for an unknown codec."""
+    if codec not in CODECS:
+        raise ValueError(f"unknown codec {codec}")
+    return Decompressor(CODECS[codec][1](bytes(data)))
+
+
 def readable() -> dict[str, bool]:
-    """Return by codec name whether its records can be decompressed here."""
+    """Return by codec name whether this installation can decompress it."""
     return {name: _can_read(number) for number, (name, _) in CODECS.items()}
 
 

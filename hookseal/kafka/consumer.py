@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -24,6 +25,14 @@ _FETCH_WAIT_MS = 100
 _POLL_MS = 200
 # Up to this many offsets, it costs less to read on than to fetch from another offset.
 _READ_ON = 2_000
+# Processing a batch blocks the event loop: with records of 2 KB, a few milliseconds.
+_BATCH_MAX = 200
+# On a quiet topic: two requests a second.
+_FOLLOW_WAIT_MS = 500
+_ENDS_TIMEOUT_S = 2.0
+_METADATA_TIMEOUT_S = 5.0
+# Only the metadata shows that a topic was recreated with more partitions.
+_METADATA_MS = 30_000
 
 
 async def connect(
@@ -37,40 +46,24 @@ async def connect(
         from_earliest: Where retention removed the consumer's position, read on from the first
             record. Otherwise `OffsetOutOfRangeError` is raised.
         options: Further arguments of aiokafka's consumer.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
     """
+    # Without idempotent writes there are no transactions.
+    read_committed = committed and cluster.idempotence
     arguments: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest" if from_earliest else "none",
-        # Without idempotent writes there are no transactions.
-        "isolation_level": (
-            "read_committed" if committed and cluster.idempotence else "read_uncommitted"
-        ),
+        "isolation_level": "read_committed" if read_committed else "read_uncommitted",
         "fetch_max_wait_ms": _FETCH_WAIT_MS,
     }
     consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
-    try:
-        await consumer.start()
-        # A task of aiokafka's that is cancelled before its first step raises CancelledError into
-        # `stop`, and whoever stops a consumer at once would seem to be cancelled.
-        await asyncio.sleep(0)
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise cluster.unreachable() from error
-    except BaseException:
-        await consumer.stop()
-        raise
+    await cluster.connect(consumer.start, consumer.stop)
     return consumer
 
 
 @asynccontextmanager
-async def consume(
-    cluster: Cluster, *, committed: bool = False, from_earliest: bool = False, **options: Any
-) -> AsyncIterator[AIOKafkaConsumer]:
+async def consume(cluster: Cluster, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """Yield a consumer as `connect` returns it, and stop it afterwards."""
-    consumer = await connect(cluster, committed=committed, from_earliest=from_earliest, **options)
+    consumer = await connect(cluster, **options)
     try:
         yield consumer
     finally:
@@ -90,11 +83,7 @@ async def read_from(cluster: Cluster, **options: Any) -> AsyncIterator[AIOKafkaC
 async def topic_partitions(
     cluster: Cluster, topic: str, partitions: Sequence[int] | None = None
 ) -> list[TopicPartition]:
-    """Return these partitions of a topic, or all of them.
-
-    Raises:
-        BrokerError: `broker_unreachable`, `topic_missing`.
-    """
+    """Return these partitions of a topic, or all of them; raise `topic_missing` for none."""
     if partitions is None:
         partitions = range((await partitions_of(cluster, [topic])).get(topic, 0))
     if not partitions:
@@ -106,28 +95,9 @@ def topic_missing(topic: str) -> BrokerError:
     """Return the error for a topic that does not exist."""
     return BrokerError(
         "topic_missing",
-        f"There is no topic {topic}; make it with `hookseal topics create`.",
+        f"Topic {topic} does not exist. Create it with `hookseal topics create`.",
         field=topic,
     )
-
-
-async def read_all(
-    cluster: Cluster, topic: str, *, partition: int | None = None
-) -> AsyncIterator[Record]:
-    """Yield the records that the topic, or one partition, has now.
-
-    Records of one partition are in order; partitions are mixed.
-
-    Raises:
-        BrokerError: `broker_unreachable`, `topic_missing`.
-    """
-    partitions = await topic_partitions(cluster, topic, None if partition is None else (partition,))
-    async with consume(cluster, from_earliest=True) as consumer:
-        starts = await consumer.beginning_offsets(partitions)
-        ends = await consumer.end_offsets(partitions)
-        ranges = {place: (starts[place], ends[place]) for place in partitions}
-        async for record in read_ranges(consumer, ranges):
-            yield record_from(record)
 
 
 async def read_ranges(
@@ -137,66 +107,64 @@ async def read_ranges(
 
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
-    behind = {place: end for place, (start, end) in ranges.items() if start < end}
+    behind = {tp: end for tp, (start, end) in ranges.items() if start < end}
     if not behind:
         return
     consumer.assign(list(behind))
     # No await before the last seek: the consumer would choose a position itself.
-    for place in behind:
-        consumer.seek(place, ranges[place][0])
+    for tp in behind:
+        consumer.seek(tp, ranges[tp][0])
     while behind:
-        # Of all partitions: the client fetches less while records of one of them are not taken.
-        for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+        # All partitions at once: the client stops to fetch while records of one are not consumed.
+        for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
             for record in records:
-                if record.offset < behind.get(place, 0):
+                if record.offset < behind.get(tp, 0):
                     yield record
         # Positions move past transaction markers, which are no records.
-        behind = {
-            place: end for place, end in behind.items() if await consumer.position(place) < end
-        }
+        behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
 
 
 async def records_at(
-    consumer: AIOKafkaConsumer, place: TopicPartition, offsets: Sequence[int]
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: Sequence[int]
 ) -> list[ConsumerRecord]:
-    """Return the records at these ascending offsets; expired ones are left out.
+    """Return the records at these ascending offsets; expired records are left out.
 
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
-    consumer.assign([place])
-    end = (await consumer.end_offsets([place]))[place]
-    start = (await consumer.beginning_offsets([place]))[place]
-    wanted = [offset for offset in offsets if start <= offset < end]
+    consumer.assign([tp])
+    end = (await consumer.end_offsets([tp]))[tp]
+    start = (await consumer.beginning_offsets([tp]))[tp]
+    wanted = deque(offset for offset in offsets if start <= offset < end)
     found: list[ConsumerRecord] = []
-    at = 0
+
+    def skip_below(offset: int) -> None:
+        while wanted and wanted[0] < offset:
+            wanted.popleft()
+
     position = -1
-    while at < len(wanted):
-        if position < 0 or wanted[at] - position > _READ_ON:
-            position = wanted[at]
-            consumer.seek(place, position)
+    while wanted:
+        if position < 0 or wanted[0] - position > _READ_ON:
+            position = wanted[0]
+            consumer.seek(tp, position)
         try:
             batches = await consumer.getmany(timeout_ms=1000)
         except OffsetOutOfRangeError:
-            # Retention removed them meanwhile.
-            start = (await consumer.beginning_offsets([place]))[place]
-            while at < len(wanted) and wanted[at] < start:
-                at += 1
+            # Retention removed the records meanwhile.
+            skip_below((await consumer.beginning_offsets([tp]))[tp])
             position = -1
             continue
-        for record in batches.get(place, ()):
-            while at < len(wanted) and wanted[at] < record.offset:
-                at += 1
-            if at < len(wanted) and wanted[at] == record.offset:
+        for record in batches.get(tp, ()):
+            skip_below(record.offset)
+            if wanted and wanted[0] == record.offset:
                 found.append(record)
-                at += 1
-        position = await consumer.position(place)
-        while at < len(wanted) and wanted[at] < position:
-            at += 1
+                wanted.popleft()
+        position = await consumer.position(tp)
+        skip_below(position)
     return found
 
 
 def record_from(record: ConsumerRecord) -> Record:
-    """Return aiokafka's record as ours, its bytes and headers untouched."""
+    """Return aiokafka's record as a `Record`; key, value and headers stay as they are."""
     return Record(
         record.topic,
         record.partition,
@@ -210,10 +178,9 @@ def record_from(record: ConsumerRecord) -> Record:
 
 
 class LogEnds:
-    """Asks for the end offsets of partitions, on a connection of its own.
+    """Fetches the end offsets of partitions, on a connection of its own.
 
-    On a consumer's connection the question would wait behind the fetch that waits for records,
-    up to 1.5 s each time.
+    On a consumer's connection the request would wait behind a fetch, up to 1.5 s each time.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -221,11 +188,7 @@ class LogEnds:
         self._client: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Connect."""
         self._client = await connect(self._cluster)
 
     async def close(self) -> None:
@@ -235,16 +198,102 @@ class LogEnds:
             await client.stop()
 
     async def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the offset that the next record will get, by partition.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Return the offset that the next record of each partition will get."""
         if self._client is None:
             raise self._cluster.unreachable()
-        places = [TopicPartition(topic, partition) for partition in partitions]
+        tps = [TopicPartition(topic, partition) for partition in partitions]
         try:
-            ends = await self._client.end_offsets(places)
+            ends = await self._client.end_offsets(tps)
         except (KafkaError, OSError) as error:
             raise self._cluster.unreachable() from error
-        return {place.partition: end for place, end in ends.items()}
+        return {tp.partition: end for tp, end in ends.items()}
+
+
+class LogFollower:
+    """Reads without a consumer group and commits. Use it as an asynchronous context manager.
+
+    Attributes:
+        starts: Offset of the first record at the start, by partition.
+        positions: Offset behind the last record for which `taken` was called, by partition.
+    """
+
+    def __init__(
+        self, cluster: Cluster, topic: str, partitions: tuple[int, ...] | None = None
+    ) -> None:
+        self.starts: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
+        self._cluster = cluster
+        self._topic = topic
+        self._partitions = partitions
+        self._ends = LogEnds(cluster)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._tps = await topic_partitions(self._cluster, self._topic, self._partitions)
+            await self._ends.start()
+            stack.push_async_callback(self._ends.close)
+            waits = {"fetch_max_wait_ms": _FOLLOW_WAIT_MS, "metadata_max_age_ms": _METADATA_MS}
+            # Not `from_earliest`: a position that the log does not have means that the topic was
+            # recreated, and what was read of the old topic is worthless.
+            self._consumer = await stack.enter_async_context(consume(self._cluster, **waits))
+            try:
+                starts = await self._consumer.beginning_offsets(self._tps)
+            except (KafkaError, OSError) as error:
+                raise self._cluster.unreachable() from error
+            # No await before the last seek: the consumer would choose a position itself.
+            self._consumer.assign(self._tps)
+            for tp, offset in starts.items():
+                self._consumer.seek(tp, offset)
+                self.starts[tp.partition] = self.positions[tp.partition] = offset
+            self._connections = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connections.aclose()
+
+    async def batch(self) -> list[ConsumerRecord]:
+        """Return the next records; empty after 200 ms without records or broker.
+
+        Raises:
+            BrokerError: `topic_replaced`, `topic_unreadable`.
+        """
+        try:
+            found = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_MAX)
+        except OffsetOutOfRangeError as error:
+            raise self._replaced() from error
+        except KafkaError as error:
+            raise BrokerError(
+                "topic_unreadable",
+                f"Topic {self._topic} cannot be read: {type(error).__name__}.",
+                field=self._topic,
+            ) from error
+        return [record for records in found.values() for record in records]
+
+    async def taken(self) -> None:
+        """Move the positions behind the last batch."""
+        for tp in self._tps:
+            self.positions[tp.partition] = await self._consumer.position(tp)
+
+    async def ends(self) -> Mapping[int, int]:
+        """Return the current end offset of each partition, or raise as `batch` does."""
+        known = self._consumer.partitions_for_topic(self._topic)
+        if known and self._partitions is None and len(known) != len(self._tps):
+            raise self._replaced()
+        try:
+            async with asyncio.timeout(_ENDS_TIMEOUT_S):
+                return await self._ends.of(self._topic, self.positions)
+        except (BrokerError, TimeoutError):
+            # The client does not notice that its topic was deleted.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_METADATA_TIMEOUT_S):
+                    tps = await topic_partitions(self._cluster, self._topic)
+                if self._partitions is None and tps != self._tps:
+                    raise self._replaced() from None
+            raise self._cluster.unreachable() from None
+
+    def _replaced(self) -> BrokerError:
+        return BrokerError(
+            "topic_replaced",
+            f"Topic {self._topic} was recreated. It is read from its start.",
+            field=self._topic,
+        )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, Required, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 REQUEST_MAX_BYTES = 2 * 1024 * 1024
-"""Largest record that a client of ours sends, and `max.message.bytes` of `dead-letters`."""
+"""Largest record that hookseal sends, and `max.message.bytes` of `dead-letters`."""
 
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
@@ -91,10 +91,10 @@ _PERMANENT = (
 def is_permanent(error: BaseException) -> bool:
     """Return whether a write that failed so fails again, however often it is retried.
 
-    `UnknownTopicOrPartitionError` counts as permanent: the client raises it after it asked for
-    the topic's metadata for a whole request timeout, and `Producer` asks once more where a broker
-    raised it. Whatever is no error of Kafka is one of the client about this record (`ValueError`,
-    `AssertionError`, `struct.error`), except for errors of the operating system.
+    `UnknownTopicOrPartitionError` counts as permanent: the client raises it after a whole request
+    timeout without metadata of the topic, and `Producer` asks once more where a broker raised it.
+    Errors of other kinds (`ValueError`, `AssertionError`, `struct.error`) come from the client and
+    concern this record, except for errors of the operating system.
     """
     if isinstance(error, RecordRefusedError):
         return True
@@ -109,22 +109,17 @@ def is_too_large(error: BaseException) -> bool:
 
 
 class NewRecord(TypedDict, total=False):
-    """The arguments of `Producer.publish` besides the topic."""
+    """A record to write. Without a partition, the key chooses it (murmur2).
+
+    A value of None is a tombstone. Names of headers may hold surrogates U+DC80 to U+DCFF, which
+    stand for bytes that are not UTF-8. A timestamp counts from the Unix epoch; None = now.
+    """
 
     key: Required[bytes | None]
     value: Required[bytes | None]
     headers: Headers
     partition: int | None
     timestamp_ms: int | None
-
-
-class _Record(NamedTuple):
-    topic: str
-    partition: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-    timestamp_ms: int | None = None
 
 
 class _RawName(str):
@@ -143,16 +138,18 @@ class _SingleRecordBatch(BatchBuilder):  # type: ignore[misc]
     `name.encode("utf-8")`, so `_RawName` works there.
     """
 
-    def __init__(self, record: _Record, *, is_transactional: bool) -> None:
+    def __init__(
+        self, key: bytes | None, record: NewRecord, headers: Headers, *, is_transactional: bool
+    ) -> None:
         super().__init__(REQUEST_MAX_BYTES, 0, is_transactional=is_transactional)
         self._builder = _DefaultRecordBatchBuilderPy(
             2, 0, int(is_transactional), -1, -1, 0, REQUEST_MAX_BYTES
         )
         self.append(
-            timestamp=record.timestamp_ms,
-            key=record.key,
-            value=record.value,
-            headers=[(_RawName(name), value) for name, value in record.headers],
+            timestamp=record.get("timestamp_ms"),
+            key=key,
+            value=record["value"],
+            headers=[(_RawName(name), value) for name, value in headers],
         )
         self.close()
         if self.size() > REQUEST_MAX_BYTES:
@@ -161,7 +158,7 @@ class _SingleRecordBatch(BatchBuilder):  # type: ignore[misc]
     def _set_producer_state(
         self, producer_id: int, producer_epoch: int, base_sequence: int
     ) -> None:
-        # The original asserts that the builder is the compiled one.
+        # The original asserts that the builder is compiled.
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
 
 
@@ -174,14 +171,7 @@ async def connect(
 ) -> AIOKafkaProducer:
     """Return a started client: idempotent, unless `acks` or the cluster forbids it.
 
-    Args:
-        cluster: Where to write.
-        acks: Replicas that must have a record before it is acknowledged; `all` = all in-sync ones.
-        make_client: Returns a client of aiokafka that is not started.
-        options: Further arguments of aiokafka's producer.
-
-    Raises:
-        BrokerError: `broker_unreachable`.
+    `make_client` returns a client that is not started; `options` are arguments of aiokafka's.
     """
     client: AIOKafkaProducer = make_client(
         **cluster.arguments(),
@@ -189,14 +179,7 @@ async def connect(
         enable_idempotence=cluster.idempotence and acks == "all",
         **options,
     )
-    try:
-        await client.start()
-    except (KafkaError, OSError) as error:
-        await client.stop()
-        raise cluster.unreachable() from error
-    except BaseException:
-        await client.stop()
-        raise
+    await cluster.connect(client.start, client.stop)
     return client
 
 
@@ -204,31 +187,17 @@ async def enqueue(
     client: AIOKafkaProducer,
     topic: str,
     *,
-    partition: int | None = None,
-    key: bytes | None,
-    value: bytes | None,
-    headers: Headers = (),
-    timestamp_ms: int | None = None,
     alone: bool = False,
     is_transactional: bool = False,
+    **record: Unpack[NewRecord],
 ) -> asyncio.Future[RecordMetadata]:
     """Give one record to the client, byte for byte; return the future of its acknowledgement.
 
-    Args:
-        client: Started.
-        topic: The topic's name, prefix included.
-        partition: Counted from 0; None = the key chooses it.
-        key: The record's key.
-        value: None = a tombstone.
-        headers: In this order. Names may hold surrogates U+DC80 to U+DCFF, which stand for
-            bytes that are not UTF-8; values may be None.
-        timestamp_ms: Milliseconds since the Unix epoch; None = now.
-        alone: Whether the record gets a batch of its own.
-        is_transactional: Whether the client is in a transaction.
-
-    Raises:
-        Exception: Any error of the client. The broker has not seen the record.
+    The record gets a batch of its own if it is sent `alone`. After any exception, the broker has
+    not seen the record.
     """
+    key, value, headers = record["key"], record["value"], record.get("headers", ())
+    partition = record.get("partition")
     if key is None and value is None:
         # The client refuses a record with neither. An empty key has no meaning to anyone.
         key = b""
@@ -238,17 +207,14 @@ async def enqueue(
             value=value,
             key=key,
             partition=partition,
-            timestamp_ms=timestamp_ms,
+            timestamp_ms=record.get("timestamp_ms"),
             headers=list(headers),
         )
         return acknowledged
     if partition is None:
         partitions = sorted(await client.partitions_for(topic))
         partition = DefaultPartitioner()(key, partitions, partitions)
-    batch = _SingleRecordBatch(
-        _Record(topic, partition, key, value, headers, timestamp_ms),
-        is_transactional=is_transactional,
-    )
+    batch = _SingleRecordBatch(key, record, headers, is_transactional=is_transactional)
     batch_sent: asyncio.Future[RecordMetadata] = await client.send_batch(
         batch, topic, partition=partition
     )
@@ -258,7 +224,9 @@ async def enqueue(
 class Producer:
     """An idempotent producer that waits for all in-sync replicas.
 
-    It connects when it is started, or else with the first record.
+    It connects when it is started, or else with the first record. After `timeout_s` seconds it
+    gives up a record without acknowledgement. `on_failure` gets topic and error code of each
+    failed write.
     """
 
     def __init__(
@@ -269,14 +237,6 @@ class Producer:
         on_failure: Callable[[str, str], None] = lambda *_: None,
         make_client: Callable[..., Any] = AIOKafkaProducer,
     ) -> None:
-        """Create the producer; it is not connected yet.
-
-        Args:
-            cluster: Where to write.
-            timeout_s: Seconds after which a record that is not acknowledged is given up.
-            on_failure: Called with the topic and the error code for each write that failed.
-            make_client: Returns a client of aiokafka that is not started.
-        """
         self._cluster = cluster
         self._timeout_s = timeout_s
         self._on_failure = on_failure
@@ -286,11 +246,7 @@ class Producer:
         self._log_throttle = LogThrottle()
 
     async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            BrokerError: `broker_unreachable`.
-        """
+        """Connect."""
         self._client = await self._connect()
 
     async def close(self) -> None:
@@ -306,36 +262,19 @@ class Producer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def publish(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers = (),
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> Position:
+    async def publish(self, topic: str, **record: Unpack[NewRecord]) -> Position:
         """Write one record; return its position once all in-sync replicas have it.
-
-        Args:
-            topic: The topic's name, prefix included.
-            key: Chooses the partition (murmur2) when none is given.
-            value: None writes a tombstone.
-            headers: In this order; see `enqueue`.
-            partition: Counted from 0.
-            timestamp_ms: Milliseconds since the Unix epoch; now when None.
 
         Raises:
             RecordRefusedError: `record_refused`, the error is permanent. Its cause is the error.
-            BrokerError: `publish_failed`, the record may still have been written;
-                `broker_unreachable`, it was not.
+            BrokerError: `publish_failed`: the record may still have been written.
         """
-        record = _Record(topic, partition, key, value, headers, timestamp_ms)
         try:
-            sent = await self._write(record, alone=False)
+            sent = await self._write(topic, record, alone=False)
         except BrokerError as error:
-            self._failed(topic, error)
+            self._on_failure(topic, error.code)
+            if self._log_throttle.lines(asyncio.get_running_loop().time(), (topic, error.code)):
+                _log.error("%s (%s)", error.message, error.code)
             raise
         return Position(sent.partition, sent.offset)
 
@@ -348,13 +287,8 @@ class Producer:
     ) -> Position:
         """Write one record as `publish` does; retry temporary errors until it is written.
 
-        Args:
-            topic: The topic's name, prefix included.
-            on_failure: Called on each failed attempt that is retried.
-            record: As for `publish`.
-
-        Raises:
-            RecordRefusedError: `record_refused`, the error is permanent.
+        `on_failure` is called on each failed attempt that is retried. A permanent error raises
+        `RecordRefusedError`.
         """
         delay = RetryDelay(_PAUSE_S, _PAUSE_CAP_S)
         while True:
@@ -366,50 +300,47 @@ class Producer:
                 on_failure()
             await asyncio.sleep(delay.next_s())
 
-    async def _write(self, record: _Record, *, alone: bool) -> RecordMetadata:
+    async def _write(self, topic: str, record: NewRecord, *, alone: bool) -> RecordMetadata:
         client = self._client
         if client is None:
             client = await self._first()
         try:
-            acknowledged = await enqueue(client, **record._asdict(), alone=alone)
+            acknowledged = await enqueue(client, topic, alone=alone, **record)
         except Exception as error:
             # The broker has seen nothing, so the sequence has no gap: a client that refuses one
             # record goes on with the others.
             if not is_permanent(error):
                 await self._renew(client)
-                raise _publish_failed(record.topic, error) from error
-            if isinstance(error, AssertionError) and record.partition is not None:
+                raise _publish_failed(topic, error) from error
+            if isinstance(error, AssertionError) and record.get("partition") is not None:
                 # The client's list of partitions may be minutes old.
-                await self._check_partition(client, record, error)
-            raise _refused(record.topic, error) from error
+                await self._check_partition(client, topic, record, error)
+            raise _refused(topic, error) from error
         try:
             return await acknowledged
         except Exception as error:
             await self._renew(client)
             if not is_permanent(error):
-                raise _publish_failed(record.topic, error) from error
+                raise _publish_failed(topic, error) from error
             if isinstance(error, UnknownTopicOrPartitionError):
-                await self._check_partition(client, record, error)
+                await self._check_partition(client, topic, record, error)
             if alone:
-                raise _refused(record.topic, error) from error
-        # The broker refuses a batch as a whole. The record that it objects to may be another
-        # one, so this one is written once more in a batch of its own.
-        return await self._write(record, alone=True)
+                raise _refused(topic, error) from error
+        # The broker refuses a batch as a whole, maybe because of another record in it. So this
+        # record is written once more in a batch of its own.
+        return await self._write(topic, record, alone=True)
 
-    async def _check_partition(self, client: Any, record: _Record, error: Exception) -> None:
+    async def _check_partition(
+        self, client: Any, topic: str, record: NewRecord, error: Exception
+    ) -> None:
         """Raise a temporary error if the topic has the record's partition after all."""
         try:
-            found = await partitions_of(self._cluster, [record.topic])
+            found = await partitions_of(self._cluster, [topic])
         except (KafkaError, OSError):
-            raise _publish_failed(record.topic, error) from error
-        if (record.partition or 0) < found.get(record.topic, 0):
+            raise _publish_failed(topic, error) from error
+        if (record.get("partition") or 0) < found.get(topic, 0):
             await self._renew(client)
-            raise _publish_failed(record.topic, error) from error
-
-    def _failed(self, topic: str, error: BrokerError) -> None:
-        self._on_failure(topic, error.code)
-        if self._log_throttle.lines(asyncio.get_running_loop().time(), (topic, error.code)):
-            _log.error("%s (%s)", error.message, error.code)
+            raise _publish_failed(topic, error) from error
 
     async def _first(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -419,8 +350,8 @@ class Producer:
 
     async def _renew(self, failed: Any) -> None:
         # A batch that expired or was refused leaves a gap in the idempotent producer's sequence
-        # numbers, after which the broker refuses everything (OutOfOrderSequenceNumber); some
-        # errors are fatal to the client outright. A new client starts a new sequence.
+        # numbers, after which the broker refuses everything (OutOfOrderSequenceNumber). Other
+        # errors are fatal to the client. A new client starts a new sequence.
         async with self._renewing:
             if self._client != failed:
                 return
@@ -441,13 +372,13 @@ class Producer:
 
 def _publish_failed(topic: str, error: Exception) -> BrokerError:
     return BrokerError(
-        "publish_failed", f"Writing to {topic} failed: {type(error).__name__}. Retry later."
+        "publish_failed", f"Writing to topic {topic} failed: {type(error).__name__}. Retry later."
     )
 
 
 def _refused(topic: str, error: Exception) -> RecordRefusedError:
     return RecordRefusedError(
-        f"{topic} does not take the record: {type(error).__name__}. Check the topic, its "
+        f"Topic {topic} refuses the record: {type(error).__name__}. Check the topic, its "
         "max.message.bytes and the rights of this client.",
         field=topic,
     )

@@ -1,17 +1,15 @@
-"""Record batches as a fetch brings them, decoded so that none of them stops a consumer.
+"""Decodes fetched record batches, so that no batch stops a consumer.
 
-aiokafka raises for a batch that it cannot decode, and raises again each time the batch is
-fetched. Everything between the socket and the record therefore has its owner here, for every
-consumer of the process:
+aiokafka raises for a batch that it cannot decode, and raises again at each fetch of the batch. So
+this module decodes what every consumer of the process fetches:
 
-* all four codecs, one bounded piece at a time: a batch may grow a thousandfold when it is
-  decompressed;
-* header names that are not UTF-8 (decoded with `surrogateescape`, which loses nothing);
-* a record that is too large to keep: its start, its size and its SHA-256 are kept;
-* a batch that cannot be decoded at all: reported, and passed over as one record.
+* all four codecs, one bounded piece at a time: decompressed, a batch may be a thousand times larger
+* header names that are not UTF-8 (decoded with `surrogateescape`, which loses nothing)
+* a record that is too large to keep: its start, its size and its SHA-256 are kept
+* a batch that cannot be decoded at all: reported, and replaced by one record
 
-What is not the producer's whole record is an `ImperfectRecord`. Layout: the Kafka protocol,
-"Record Batch" (KIP-98), message format 2; older formats are left to aiokafka.
+A record that is not whole is an `ImperfectRecord`. Layout: the Kafka protocol, "Record Batch"
+(KIP-98), message format 2; aiokafka decodes older formats.
 """
 
 from __future__ import annotations
@@ -39,17 +37,18 @@ _log = logging.getLogger(__name__)
 
 # A batch that decompresses to no more than this is decoded by aiokafka's C code.
 _QUICK_BYTES: Final = 4 * 1024 * 1024
-# A record with a longer key or value is cut. No topic of ours takes a record of this size.
+# A record with a longer key or value is cut. No topic of hookseal allows a record of this size.
 _WHOLE_BYTES: Final = 4 * 1024 * 1024
 # Bytes that are kept of a value, a key or a batch that is not kept whole.
 _KEPT_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
-# What one call returns for one partition at most, beyond its first record.
+# Most that one call returns for one partition, beyond its first record.
 _FETCHED_BYTES: Final = 4 * 1024 * 1024
 # Fetches of a batch with a wrong checksum: the network may have damaged it, or the disk.
 _TRIES: Final = 3
 
-_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+# Skipped: length, leader epoch, magic, checksum, producer epoch, first sequence number.
+_HEADER: Final = struct.Struct(">q4x4xx4xhiqqq2x4xi")
 _LENGTH: Final = struct.Struct(">qi")
 _MAGIC_AT: Final = 16
 _ATTRIBUTES_AT: Final = 21
@@ -65,17 +64,13 @@ _VARINT_BYTES: Final = 10
 
 @dataclass
 class ImperfectRecord(ConsumerRecord):  # type: ignore[misc]
-    """A record of which less is known than its producer wrote.
-
-    Attributes:
-        fault: What is wrong with it.
-    """
+    """A record that is not as its producer wrote it; `fault` says why."""
 
     fault: RecordFault
 
 
 class _CorruptError(Exception):
-    """A batch, or what is left of it, cannot be decoded."""
+    """A batch, or the rest of it, cannot be decoded."""
 
 
 class _OldFormatError(Exception):
@@ -83,7 +78,7 @@ class _OldFormatError(Exception):
 
 
 class _Read(NamedTuple):
-    """A record as this module decodes it; a stand-in for aiokafka's `DefaultRecord`."""
+    """A decoded record, instead of aiokafka's `DefaultRecord`."""
 
     offset: int
     timestamp: int
@@ -98,12 +93,8 @@ class _Read(NamedTuple):
 class Batch:
     """One batch of a fetch, its header decoded.
 
-    Attributes:
-        base_offset: The offset of its first record.
-        next_offset: The offset behind its last record.
-        producer_id: For transactions (KIP-98).
-        is_control_batch: Whether it holds a marker and no records.
-        is_transactional: Whether it belongs to a transaction.
+    `next_offset` is the offset behind its last record. A control batch holds a transaction marker
+    and no records.
     """
 
     def __init__(self, view: memoryview) -> None:
@@ -117,59 +108,35 @@ class Batch:
             raise _CorruptError(f"message format {magic} is not known")
         if len(view) < _HEADER.size:
             raise _CorruptError("its header is cut short")
-        (
-            self.base_offset,
-            _,
-            _,
-            _,
-            _,
-            attributes,
-            last,
-            first_ts,
-            max_ts,
-            producer,
-            _,
-            _,
-            count,
-        ) = _HEADER.unpack_from(view)
-        if last < 0 or count < 0:
+        header: tuple[int, ...] = _HEADER.unpack_from(view)
+        self.base_offset, attributes, last, self._first_timestamp, self.max_timestamp = header[:5]
+        self.producer_id, self._count = header[5:]
+        if last < 0 or self._count < 0:
             raise _CorruptError("its header counts backwards")
         self.next_offset = self.base_offset + last + 1
-        self.producer_id = producer
         self.codec = attributes & _CODEC_MASK
         self.is_control_batch = bool(attributes & _CONTROL)
         self.is_transactional = bool(attributes & _TRANSACTIONAL)
         self._timestamp_type = int(bool(attributes & _LOG_APPEND_TIME))
-        self._first_timestamp = first_ts
-        self._max_timestamp = max_ts
-        self._count = count
-
-    @property
-    def max_timestamp(self) -> int:
-        """The latest timestamp of its records, milliseconds since the Unix epoch."""
-        return int(self._max_timestamp)
 
     def has_valid_crc(self) -> bool:
-        """Return whether the checksum fits (CRC-32C over all behind it)."""
+        """Verify the checksum (CRC-32C)."""
         return bool(DefaultRecordBatch(self.view).validate_crc())
 
     def records(self, start: int) -> Iterator[Any]:
-        """Yield the records from this offset on.
-
-        Raises:
-            Exception: The batch cannot be decoded any further.
-        """
+        """Yield the records from this offset on; any exception ends a damaged batch."""
         stream: _Stream | None = None
+        plain = self.view
         if self.codec:
             unpacked = decompressor(self.codec, self.view[_HEADER.size :])
             payload = unpacked.read(_QUICK_BYTES)
             if unpacked.is_done:
-                plain = self._plain(payload)
+                header = bytearray(self.view[: _HEADER.size])
+                header[_ATTRIBUTES_AT + 1] &= ~_CODEC_MASK
+                plain = memoryview(bytes(header) + payload)
             else:
-                plain, stream = None, _Stream(payload, unpacked)
-        else:
-            plain = self.view
-        if plain is not None:
+                stream = _Stream(payload, unpacked)
+        if stream is None:
             try:
                 for record in DefaultRecordBatch(plain):
                     if record.offset >= start:
@@ -178,16 +145,10 @@ class Batch:
             except UnicodeDecodeError:
                 stream = _Stream(bytes(plain[_HEADER.size :]), None)
         if stream is not None:
-            yield from (record for record in self._each(stream) if record.offset >= start)
-
-    def _plain(self, payload: bytes) -> memoryview:
-        header = bytearray(self.view[: _HEADER.size])
-        header[_ATTRIBUTES_AT + 1] &= ~_CODEC_MASK
-        return memoryview(bytes(header) + payload)
-
-    def _each(self, stream: _Stream) -> Iterator[_Read]:
-        for _ in range(self._count):
-            yield self._record(stream)
+            for _ in range(self._count):
+                read = self._record(stream)
+                if read.offset >= start:
+                    yield read
 
     def _record(self, stream: _Stream) -> _Read:
         length = stream.varint()
@@ -217,7 +178,7 @@ class Batch:
                 offset,
                 size,
             )
-        timestamp = self._max_timestamp if self._timestamp_type else self._first_timestamp + delta
+        timestamp = self.max_timestamp if self._timestamp_type else self._first_timestamp + delta
         return _Read(offset, timestamp, self._timestamp_type, key, value, headers, fault)
 
     @staticmethod
@@ -234,7 +195,7 @@ class Batch:
 
 
 class _Stream:
-    """The records of a batch as bytes, decompressed while they are read."""
+    """Bytes of a batch's records, decompressed while they are read."""
 
     def __init__(self, start: bytes, rest: Decompressor | None) -> None:
         self._buffer = start
@@ -244,7 +205,7 @@ class _Stream:
 
     @property
     def position(self) -> int:
-        """How many bytes were read."""
+        """Number of bytes read."""
         return self._dropped + self._at
 
     def varint(self) -> int:
@@ -252,22 +213,19 @@ class _Stream:
         self._fill(_VARINT_BYTES)
         value = 0
         number = self._buffer[self._at : self._at + _VARINT_BYTES]
-        for place, byte in enumerate(number):
-            value |= (byte & 0x7F) << (7 * place)
+        for index, byte in enumerate(number):
+            value |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follow
-                self._at += place + 1
+                self._at += index + 1
                 return (value >> 1) ^ -(value & 1)
         raise _CorruptError("a number is cut short")
 
     def field(self, whole_bytes: int) -> tuple[bytes | None, int, str]:
-        """Read a length and as many bytes.
-
-        Args:
-            whole_bytes: Longer ones are cut.
+        """Read a length and as many bytes; keep the start of more than `whole_bytes`.
 
         Returns:
-            The bytes, or the first of them; how many there were; their SHA-256 in hexadecimal
-            if they were cut, else an empty string.
+            The bytes that are kept, the length, and the SHA-256 (hexadecimal) of all bytes if they
+            were cut, else an empty string.
         """
         size = self.varint()
         if size < 0:
@@ -314,11 +272,11 @@ class Batches:
         self._end = self._end_of_next()
 
     def size_in_bytes(self) -> int:
-        """Return 0: aiokafka passes an offset over where this is more and nothing is next."""
+        """Return 0: aiokafka skips an offset where this is more and no batch is next."""
         return 0
 
     def has_next(self) -> bool:
-        """Return whether there is a whole batch."""
+        """Return whether a whole batch follows."""
         return self._end > 0
 
     def next_batch(self) -> memoryview:
@@ -334,25 +292,28 @@ class Batches:
             return 0
         _, length = _LENGTH.unpack_from(self._view, self._at)
         if length < _OLDEST_BATCH_BYTES:
-            # No batch begins here, and so none of those behind it can be found.
+            # No batch starts here, so none behind it can be found.
             return len(self._view)
         end = self._at + _LENGTH.size + int(length)
         if end <= len(self._view):
             return end
-        # The last batch may be cut off, and comes whole with the next fetch. The first one never
-        # is (KIP-74), unless its length is damaged.
+        # The last batch may be cut off; the next fetch has it whole. The first batch is always
+        # whole (KIP-74), unless its length is damaged.
         return 0 if self._at else len(self._view)
 
 
-_reports: dict[str, Callable[[], None]] = {}
-# The batch of a partition whose checksum was wrong last: its offset, and how often.
+# The batch of a partition whose checksum was wrong last: its offset, and the number of fetches.
 _suspects: dict[Any, tuple[int, int]] = {}
 
 
 class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """The records of one partition in a fetch's answer. It raises nothing."""
+    """The records of one partition in a fetch's answer. It raises nothing.
+
+    `on_unreadable` is called for each batch that cannot be decoded.
+    """
 
     next_fetch_offset: int
+    on_unreadable: Callable[[], None] = staticmethod(lambda: None)
 
     def _unpack_records(self) -> Iterator[ConsumerRecord]:
         while self._records.has_next():
@@ -367,7 +328,9 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._check_crcs and not batch.has_valid_crc():
                 if self._is_fetched_again():
                     return
-                yield self._unreadable(view, batch.next_offset, batch, "wrong checksum")
+                yield self._unreadable(
+                    view, batch.next_offset, "wrong checksum", batch.max_timestamp
+                )
             elif self._is_to_be_read(batch):
                 yield from self._records_of(batch)
             # Also where the last records of the batch were compacted away.
@@ -379,38 +342,22 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 if record.offset >= batch.next_offset:
                     raise _CorruptError("a record has an offset outside of its batch")  # noqa: TRY301
                 self.next_fetch_offset = record.offset + 1
-                yield self._found(record)
+                fault = getattr(record, "fault", None)
+                if fault is None:
+                    yield self._consumer_record(self._tp, record)
+                else:
+                    yield self._imperfect(record, fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
             if self.next_fetch_offset >= batch.next_offset:
-                # Bytes behind the last record: nothing that a record would have told.
+                # Bytes behind the last record: no record is lost.
                 return
             why = str(error) if isinstance(error, _CorruptError | BatchTooLargeError) else ""
             yield self._unreadable(
-                batch.view, batch.next_offset, batch, why or type(error).__name__
+                batch.view, batch.next_offset, why or type(error).__name__, batch.max_timestamp
             )
 
-    def _found(self, record: Any) -> ConsumerRecord:
-        fault = getattr(record, "fault", None)
-        if fault is None:
-            found: ConsumerRecord = self._consumer_record(self._tp, record)
-            return found
-        return self._imperfect(record, fault)
-
     def _imperfect(self, record: Any, fault: RecordFault) -> ImperfectRecord:
-        return ImperfectRecord(
-            self._tp.topic,
-            self._tp.partition,
-            record.offset,
-            record.timestamp,
-            record.timestamp_type,
-            record.key,
-            record.value,
-            None,
-            -1 if record.key is None else len(record.key),
-            -1 if record.value is None else len(record.value),
-            tuple(record.headers),
-            fault,
-        )
+        return ImperfectRecord(**vars(self._consumer_record(self._tp, record)), fault=fault)
 
     def _is_to_be_read(self, batch: Batch) -> bool:
         if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id >= 0:
@@ -428,7 +375,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             return False
 
     def _is_fetched_again(self) -> bool:
-        """Return whether the damaged batch is to be fetched once more."""
+        """Return whether to fetch the damaged batch once more."""
         offset, tries = _suspects.get(self._tp, (-1, 0))
         tries = tries + 1 if offset == self.next_fetch_offset else 1
         if tries < _TRIES:
@@ -438,7 +385,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return False
 
     def _without_header(self, view: memoryview, error: Exception) -> Iterator[ConsumerRecord]:
-        """Yield what a batch of an older format holds, or a record for what is no batch."""
+        """Yield the records of a batch in an older format, or one record for a damaged batch."""
         if isinstance(error, _OldFormatError):
             try:
                 yield from self._old_records(view)
@@ -446,9 +393,11 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 error = fault
             else:
                 return
-        # How many offsets it has cannot be known: one, and the broker finds the next.
-        end = max(self.next_fetch_offset + 1, _next_offset(view))
-        yield self._unreadable(view, end, None, str(error) or type(error).__name__)
+        # The number of its offsets is unknown: skip one, and the broker finds the next. The
+        # header may contain anything.
+        said = 0 if len(view) < _LENGTH.size else int(_LENGTH.unpack_from(view)[0]) + 1
+        end = max(self.next_fetch_offset + 1, said)
+        yield self._unreadable(view, end, str(error) or type(error).__name__)
 
     def _old_records(self, view: memoryview) -> Iterator[ConsumerRecord]:
         batch = LegacyRecordBatch(view, view[_MAGIC_AT])
@@ -460,23 +409,16 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 yield self._consumer_record(self._tp, record)
 
     def _unreadable(
-        self, view: memoryview, end: int, batch: Batch | None, why: str
+        self, view: memoryview, end: int, why: str, timestamp: int = -1
     ) -> ImperfectRecord:
-        """Report what is left of a batch, and return one record in its place, its last."""
-        first, last = self.next_fetch_offset, end - 1
-        size = len(view)
+        """Report the rest of a batch, and return one record instead, at its last offset."""
+        first, last, size = self.next_fetch_offset, end - 1, len(view)
         _log.error(
-            "Records that cannot be decoded are passed over: %s, partition %d, offsets %d to %d "
+            "Records that cannot be decoded are skipped: %s, partition %d, offsets %d to %d "
             "(%s; a batch of %d bytes).",
-            self._tp.topic,
-            self._tp.partition,
-            first,
-            last,
-            why,
-            size,
+            *(*self._tp, first, last, why, size),
         )
-        for report in _reports.values():
-            report()
+        self.on_unreadable()
         self.next_fetch_offset = end
         fault = RecordFault(
             "record_unreadable",
@@ -485,21 +427,16 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             size,
             hashlib.sha256(view).hexdigest(),
         )
-        timestamp = -1 if batch is None else batch.max_timestamp
-        kept = bytes(view[:_KEPT_BYTES])
-        return self._imperfect(_Read(last, timestamp, 0, None, kept, []), fault)
-
-
-def _next_offset(view: memoryview) -> int:
-    """Return the offset behind a batch whose header may say anything."""
-    return 0 if len(view) < _LENGTH.size else int(_LENGTH.unpack_from(view)[0]) + 1
+        return self._imperfect(
+            _Read(last, timestamp, 0, None, bytes(view[:_KEPT_BYTES]), []), fault
+        )
 
 
 class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
-    """What a fetch brought, returned a bounded number of bytes at a time.
+    """A fetch's answer, returned a bounded number of bytes at a time.
 
-    The bound is on bytes beside aiokafka's on records: a few hundred records of a megabyte are
-    more than a worker has memory for.
+    aiokafka bounds the number of records only. A few hundred records of a megabyte are more than
+    a worker has memory for.
     """
 
     _partition_records: CheckedRecords | None
@@ -525,14 +462,9 @@ class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
 
 
 def install(on_unreadable: Callable[[], None] | None = None) -> None:
-    """Have every consumer of this process decode batches as this module does.
-
-    Args:
-        on_unreadable: Called for each batch that cannot be decoded, in the place of the one that
-            was given before.
-    """
+    """Make every consumer of this process decode batches as this module does."""
     if on_unreadable is not None:
-        _reports["on_unreadable"] = on_unreadable
+        CheckedRecords.on_unreadable = staticmethod(on_unreadable)
     fetcher.MemoryRecords = Batches
     fetcher.PartitionRecords = CheckedRecords
     fetcher.FetchResult = BoundedResult

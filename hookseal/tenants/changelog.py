@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from hookseal.errors import BrokerError, InvalidInputError
-from hookseal.kafka.log_follower import LogFollower
+from hookseal.kafka.consumer import LogFollower
 from hookseal.kafka.topics import TopicNames
 from hookseal.retry import RetryDelay
 from hookseal.telemetry.logs import logger

@@ -1,4 +1,4 @@
-"""How long a broker gathers records before it answers a fetch."""
+"""Lets a broker collect records before it answers a fetch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# Records of all partitions that are due on one broker: some fifty events.
+# Some fifty events, of all partitions that one broker leads.
 _ENOUGH_BYTES = 65_536
 _IDLE_WAIT_MS = 100
 
 
 class FetchBatching:
-    """Lets the first record after a pause through at once, and gathers what follows it.
+    """Lets the first record after a pause through at once, and collects the records after it.
 
-    A broker that answers as soon as it has anything answers with one record or two, hundreds
-    of times a second. An answer costs broker and worker more than the few records in it, and
-    at half of its load a worker had no CPU left to deliver with.
+    A broker that answers as soon as it has any record answers with one or two, hundreds of times a
+    second. An answer costs broker and worker more than the few records in it, and at half of its
+    load a worker had no CPU left to deliver.
     """
 
     def __init__(self, max_wait_s: float) -> None:
@@ -31,14 +31,7 @@ class FetchBatching:
         node_id: int,
         request: Any,
     ) -> bool:
-        """Fetch as aiokafka does, but for how long the broker may wait; return if anything came.
-
-        Args:
-            fetch: aiokafka's own.
-            assignment: Its partitions.
-            node_id: The broker's.
-            request: What it is asked.
-        """
+        """Call aiokafka's own `fetch` with the wait times set; return whether records came."""
         if self._max_wait_ms and self._had_any.get(node_id, False):
             wait_ms, least_bytes = self._max_wait_ms, _ENOUGH_BYTES
         else:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.faust_patches.byte_pressure import ByteBoundedQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from streams.fetched_record import FetchedRecord
+    from faust.types import TP
+
+    from hookseal.domain.record import Record
+
+# Records after which other tasks run, however many records wait.
+_YIELD_EVERY = 16
+
+
+class FetchedRecord(NamedTuple):
+    """A record, and the generation of the consumer group in which it was fetched."""
+
+    generation_id: int
+    tp: TP
+    record: Record
 
 
 class PartitionQueue(ByteBoundedQueue):
@@ -26,10 +40,9 @@ class PartitionQueue(ByteBoundedQueue):
         when_full: Callable[[], None],
         again: Callable[[], None],
     ) -> None:
-        """Add records of one partition.
+        """Add records; call `when_full` if little room is left, `again` once there is room.
 
-        `when_full` is called if there is little room left, `again` once there is room again. It
-        must be the same object for the same partition.
+        `again` must be the same object for the same partition.
         """
         self._queue.extend(batch)  # type: ignore[attr-defined]
         self._bytes += sum(fetched.record.size for fetched in batch)
@@ -46,3 +59,32 @@ class PartitionQueue(ByteBoundedQueue):
         fetched = self._queue.popleft()  # type: ignore[attr-defined]
         self._bytes -= fetched.record.size
         return fetched
+
+
+async def iter_queue(stream: Any) -> AsyncGenerator[Record]:
+    """Yield the records of a stream's queue; see `streams.record_stream.iter_records`.
+
+    Faust's own iterator yields to the loop before each event, keeps statistics that nobody reads,
+    and sets the current event for producers that nobody uses: a tenth of the CPU of a delivery.
+    Like Faust's, this iterator skips records of an older generation, and records that arrive while
+    the flow is stopped.
+    """
+    app, channel = stream.app, stream.channel
+    queue, flow = channel.queue, app.flow_control
+    started_here = await stream.maybe_start()
+    until_yield = _YIELD_EVERY
+    try:
+        while not stream.should_stop:
+            fetched: FetchedRecord = await queue.next()
+            if not flow.is_active() or fetched.generation_id != app.consumer_generation_id:
+                continue
+            yield fetched.record
+            until_yield -= 1
+            if not until_yield:
+                until_yield = _YIELD_EVERY
+                await asyncio.sleep(0)
+    finally:
+        stream._channel_stop_iteration(channel)  # noqa: SLF001 - as Faust's own iterator does
+        if started_here:
+            await stream.stop()
+            stream.service_reset()

@@ -1,8 +1,8 @@
 """Give crashed actors the restart budget that the setting names.
 
-Symptom: mode's budget of "100 restarts in 1 s" is a bucket that holds one: two actors that end
-within 10 ms end the worker. An actor that was stopped, because its partition was revoked, counts as
-crashed.
+Symptom: mode's budget of "100 restarts in 1 s" allows only one restart per 10 ms: two actors that
+end within 10 ms end the worker. An actor that was stopped, because its partition was revoked,
+counts as crashed.
 Patches: SupervisorStrategy._bucket, .service_operational (mode).
 Test: TestSupervisor.
 Drop when: a mode release fixes the bucket, and leaves stopped services alone.
@@ -10,14 +10,11 @@ Drop when: a mode release fixes the bucket, and leaves stopped services alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mode.exceptions import MaxRestartsExceeded
 from mode.supervisors import OneForOneSupervisor
 from mode.utils.times import rate_limit
-
-if TYPE_CHECKING:
-    from mode import ServiceT
 
 _BURST = 100.0
 _REFILL_PER_S = 10.0
@@ -30,6 +27,6 @@ class RebalanceSafeSupervisor(OneForOneSupervisor):
         super().__init__(*args, **kwargs)
         self._bucket = rate_limit(_REFILL_PER_S, _BURST, raises=MaxRestartsExceeded)
 
-    def service_operational(self, service: ServiceT) -> bool:
+    def service_operational(self, service: Any) -> bool:
         """Return whether to leave the service alone."""
-        return service._stopped.is_set() or not service.crashed  # type: ignore[attr-defined] # noqa: SLF001
+        return service._stopped.is_set() or not service.crashed  # noqa: SLF001

@@ -38,7 +38,7 @@ class ByteBoundedQueue(ThrowableQueue[Any]):
         return True
 
     def maybe_endorse_pressure_drop(self) -> None:
-        """Have the partition fetched again if there is room for more bytes, too."""
+        """Resume the fetches of the partition once there is room for bytes, too."""
         if self._bytes <= _PRESSURE_BYTES * self.pressure_drop_ratio:
             super().maybe_endorse_pressure_drop()
 
@@ -58,8 +58,6 @@ class ByteBoundedQueue(ThrowableQueue[Any]):
 
 
 def size_of(item: Any) -> int:
-    """Return the bytes that a fetched record or an event takes in memory, about."""
-    record = getattr(item, "record", None)
-    if record is None:
-        record = getattr(getattr(item, "message", None), "record", None)
+    """Return about how many bytes a fetched record, or Faust's event of one, takes in memory."""
+    record = getattr(getattr(item, "message", item), "record", None)
     return 0 if record is None else int(record.size)

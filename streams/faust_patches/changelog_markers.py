@@ -1,4 +1,4 @@
-"""End the recovery of a table although its changelog ends with something that is no record.
+"""End the recovery of a table although its changelog ends with a transaction marker.
 
 Symptom: a changelog whose last offset holds a transaction marker (a topic that was mirrored or
 restored with transactions, an aborted transaction) is never recovered: Faust waits for a record at
@@ -20,32 +20,23 @@ if TYPE_CHECKING:
 
 
 class ChangelogMarkersThread(driver.AIOKafkaConsumerThread):
-    """A consumer thread that adds a record without a key behind what holds no records.
+    """A consumer thread that adds a record without a key behind markers at the end of a fetch.
 
-    The recovery takes its offset, and the table passes over it.
+    The recovery counts its offset, and the table ignores it.
     """
 
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> dict[Any, Any]:
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         before = self._recovering_positions(consumer)
-        fetched = dict(
-            await super()._fetch_records(
-                consumer, active_partitions, timeout=timeout, max_records=max_records
-            )
-        )
+        fetched = dict(await super()._fetch_records(consumer, *args, **kwargs))
         for tp, start in before.items():
             end = _position(consumer, tp)
             records = fetched.get(tp, ())
             last = records[-1].offset if records else start - 1
-            # Without records, all before them must be in the table: what was fetched and dropped
-            # in a rebalance is fetched again.
+            # Without records, the table must have all records before: those that a rebalance
+            # dropped are fetched again.
             if end is not None and end - 1 > last and (records or self._is_applied(tp, last)):
-                fetched[tp] = [*records, _marker(tp, end - 1)]
+                marker = (tp.topic, tp.partition, end - 1, -1, 0, None, None, None, -1, -1, ())
+                fetched[tp] = [*records, ConsumerRecord(*marker)]
         return fetched
 
     def _recovering_positions(self, consumer: Any) -> dict[TP, int]:
@@ -72,7 +63,3 @@ def _position(consumer: Any, tp: TP) -> int | None:
         return None
     state = subscription.subscription.assignment.state_value(tp)
     return int(state.position) if state.has_valid_position else None
-
-
-def _marker(tp: TP, offset: int) -> ConsumerRecord:
-    return ConsumerRecord(tp.topic, tp.partition, offset, -1, 0, None, None, None, -1, -1, ())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CommitMetadata(OffsetCommits):
-    """A consumer that commits the completed ranges and loads those of an earlier owner."""
+    """A consumer that commits the completed ranges, and loads those of an earlier owner."""
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         done = await super()._commit(offsets)
@@ -34,10 +34,10 @@ class CommitMetadata(OffsetCommits):
         return done
 
     async def seek_to_committed(self) -> Any:
-        """Seek to the committed offsets, and learn what is finished above them."""
+        """Seek to the committed offsets, and load the ranges that are completed above them."""
         found: dict[TP, int | None] = {}
-        for place, committed in (await cast("Any", self._thread).committed()).items():
-            tp = TP(*place)
+        for topic_partition, committed in (await cast("Any", self._thread).committed()).items():
+            tp = TP(*topic_partition)
             found[tp] = None
             if committed is not None:
                 found[tp] = committed.offset
@@ -49,7 +49,7 @@ class CommitMetadata(OffsetCommits):
 
 
 class CommitMetadataThread(driver.AIOKafkaConsumerThread):
-    """Its consumer thread, in which aiokafka's client runs."""
+    """A consumer thread whose commits carry metadata."""
 
     _metadata_fits = True
 
@@ -61,21 +61,21 @@ class CommitMetadataThread(driver.AIOKafkaConsumerThread):
             try:
                 await commit(self._with_metadata(offsets))
             except OffsetMetadataTooLargeError:
-                # The broker allows less than we keep to: repeats, but no worker that dies.
+                # Without metadata events are repeated after a failover, but no worker ends.
                 self._metadata_fits = False
-                self.log.warning("offset.metadata.max.bytes is too small for what is finished")
+                self.log.warning("The broker's offset.metadata.max.bytes is too small.")
                 await commit(offsets)
 
         client.commit = commit_with_metadata
         return client
 
     async def committed(self) -> dict[TP, OffsetAndMetadata | None]:
-        """Seek to what is committed, and return it, with its notes."""
+        """Seek to the committed offsets; return them with their metadata."""
         found: dict[TP, OffsetAndMetadata | None] = await self.call_thread(self._seek_to_committed)
         return found
 
     async def _seek_to_committed(self) -> dict[Any, OffsetAndMetadata | None]:
-        # As aiokafka's, but all in one request, and it keeps the notes.
+        # Like aiokafka's own, but in one request and with the metadata.
         client: Any = self._ensure_consumer()
         held = client.assignment()
         found = await client._coordinator.fetch_committed_offsets(list(held))  # noqa: SLF001

@@ -1,11 +1,12 @@
 """Start a partition only when its committed offset is known.
 
 Symptom: after a rebalance Faust fetches a partition before it asks what is committed, and drops
-what it fetched until the flow goes on. A record that arrives in between looks like the first one:
-on Apache Kafka 4.4 with workers killed every few seconds 4 of 12 runs lost or misordered events.
-aiokafka's `seek_to_committed` leaves a partition without a commit where it is, so what was dropped
-of it is never read again. And while it stops, Faust seeks once more: the request is cut off,
-aiokafka gives up the coordinator, and the worker cannot leave the group.
+the records until the flow resumes. A record that arrives in between looks like the first one: on
+Apache Kafka 4.4 with workers killed every few seconds 4 of 12 runs lost or misordered events.
+aiokafka's `seek_to_committed` leaves a partition without a commit where it is, so its dropped
+records (in a new group: its first events) are never read again. When it stops, Faust seeks once
+more: the request is cancelled, aiokafka gives up the coordinator, and the worker cannot leave the
+group.
 Patches: Consumer.perform_seek.
 Test: TestStart, test_seek_to_committed_leaves_a_partition_without_commit_where_it_is.
 Drop when: a Faust release seeks before it fetches, also where nothing is committed.
@@ -24,21 +25,18 @@ if TYPE_CHECKING:
 
 
 class KnownStart(Rewind, CommitMetadata):
-    """A consumer that tells where each partition is to be read from."""
+    """A consumer that knows from which offset each partition is read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._sought = asyncio.Event()
         super().__init__(*args, **kwargs)
 
     async def wait_for_committed_offset(self, tp: TP) -> bool:
-        """Wait until it is known where the partition, as it is assigned now, is to be read from.
+        """Wait until the committed offset of the assigned partition is known.
 
-        What comes before that is no measure: Faust fetches a partition, drops what it
-        fetched, and only then asks what is committed. Taken for the first that is due, the
-        next record would leave a hole that nobody knows of.
+        Until then, the first record to arrive may not be the first that is due.
 
-        Returns whether it is still ours: a partition that went elsewhere meanwhile would be
-        waited for without end.
+        Returns whether the partition is still assigned to this worker.
         """
         while tp not in self._starts:
             self._sought.clear()
@@ -48,16 +46,10 @@ class KnownStart(Rewind, CommitMetadata):
         return True
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets, and to the start where nothing is committed.
-
-        aiokafka's `seek_to_committed` leaves a partition without a commit where it is.
-        What Faust fetched and dropped during a rebalance would never be read again: on a
-        fresh group that is the first events of a partition.
-        """
+        """Seek to the committed offsets, and to the start where nothing is committed."""
         if self.app.should_stop:
-            # Faust seeks once more when the fetcher is stopped. The request would be cut
-            # off on its way, aiokafka would give up the coordinator, and the worker could
-            # not leave the group: its partitions would wait for the session to time out.
+            # The worker could not leave the group, and its partitions would wait for the
+            # session timeout: see the symptom.
             return
         await super().perform_seek()
         held = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}

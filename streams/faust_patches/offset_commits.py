@@ -2,8 +2,8 @@
 
 Symptom: Faust acknowledges an event even if its handler was cancelled or failed, so SIGTERM during
 a backoff lost the event (upstream issue 312). It commits over a gap of one unacknowledged event
-(upstream issue 606), and counts gaps in the log as acknowledged events. Before each commit it
-draws a table for a log that is off: a third of the CPU of a commit.
+(upstream issue 606), and counts gaps in the log as acknowledged events. For each commit it
+formats a table for a log that is off: a third of the CPU of a commit.
 Patches: Consumer._filter_tps_with_pending_acks, ._new_offset, ._filter_committable_offsets,
 ._commit_offsets, ._add_gap.
 Test: TestCommittable, TestFinished.
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class OffsetCommits(driver.Consumer):
     """Commits the low watermark of each partition, with the ranges completed above it.
 
-    Trackers survive a rebalance: what is done stays done, here or by an earlier owner, so that a
-    partition that is kept or comes back is not delivered twice.
+    Trackers survive a rebalance, so that a partition that stays or comes back is not delivered
+    twice.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,30 +40,23 @@ class OffsetCommits(driver.Consumer):
         super().__init__(*args, **kwargs)
 
     def tracker(self, tp: TP) -> OffsetTracker:
-        """Return how far the partition is finished, to be read and to be told."""
+        """Return the tracker of the partition's done offsets."""
         if tp not in self._trackers:
             self._trackers[tp] = OffsetTracker()
         return self._trackers[tp]
 
     def mark_done_through(self, tp: TP, offset: int) -> None:
-        """Note that every event of the partition up to this offset is finished."""
+        """Mark every event of the partition up to this offset as done."""
         self.tracker(tp).mark_done_below(offset + 1)
 
     def low_watermark(self, tp: TP) -> int:
-        """Return the offset below which every event is finished; 0 if nothing is known.
-
-        Nothing is known only before `start_known`: a partition without a commit is finished
-        below the start of its log.
-        """
+        """Return the offset below which every event is done; 0 until the start is known."""
         return max(
             self._low_watermark(tp), self._committed_offset[tp] or 0, self._starts.get(tp, 0)
         )
 
     def reset_if_topic_recreated(self, tp: TP, end: int) -> bool:
-        """Drop marks beyond the partition's end: the topic was deleted and made anew.
-
-        Returns whether it was.
-        """
+        """Drop offsets beyond the partition's end; return whether there were any."""
         if self._starts.get(tp, 0) > end:
             self._starts[tp] = 0
         if self._low_watermark(tp) <= end:
@@ -75,12 +68,12 @@ class OffsetCommits(driver.Consumer):
         return self._trackers[tp].low_watermark if tp in self._trackers else 0
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        # A worker that was refused at its start has no assignment to ask for.
+        # A worker that was refused at its start has no assignment.
         held = self.assignment() if self._trackers else set()
         return (
             tp
             for tp in self._trackers
-            # Until it is known what is committed, a commit might go back.
+            # Until the committed offset is known, a commit might go back.
             if tp in held - self._unknown and (topics is None or tp in topics or tp.topic in topics)
         )
 
@@ -88,17 +81,14 @@ class OffsetCommits(driver.Consumer):
         return self._low_watermark(tp) or None
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
-        # Mark and note in one moment: the note counts from the mark.
+        # No await between low watermark and metadata: the ranges count from the low watermark.
         committable = {}
         for tp in tps:
             tracker = self.tracker(tp)
             metadata = offset_metadata.encode(tracker.low_watermark, tracker.completed_ranges)
             committed = self._committed_offset[tp] or 0
-            is_news = (
-                tracker.low_watermark == committed
-                and metadata != self._committed_metadata.get(tp, "")
-            )
-            if tracker.low_watermark > committed or is_news:
+            is_new = metadata != self._committed_metadata.get(tp, "")
+            if tracker.low_watermark > committed or (tracker.low_watermark == committed and is_new):
                 committable[tp] = tracker.low_watermark
                 self.metadata[tp] = metadata
         return committable
@@ -108,10 +98,7 @@ class OffsetCommits(driver.Consumer):
         offsets: Mapping[TP, int],
         start_new_transaction: bool = True,  # noqa: FBT001, FBT002 - Faust's signature
     ) -> bool:
-        """Commit what is still ours, and spare the table that Faust draws of it each time.
-
-        A third of what a commit costs went into that, for a log that nobody had switched on.
-        """
+        """Commit the partitions that are still assigned."""
         del start_new_transaction
         assignment = self.assignment()
         held = {tp: offset for tp, offset in offsets.items() if tp in assignment}

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from faust.agents import Agent
 
 if TYPE_CHECKING:
-    from faust.types import TP, AppT
+    from faust.types import TP
+
+    from streams.faust_app import HooksealApp
 
 
 class ParallelRevocationAgent(Agent):
     """An agent whose partitions end in parallel."""
 
-    app: AppT
+    app: HooksealApp
 
     async def on_isolated_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop these partitions, then their actors."""
-        lifecycle = getattr(self.app, "lifecycle", None)
-        if lifecycle is not None:
-            await lifecycle.on_revoked(revoked)
+        await self.app.lifecycle.on_revoked(revoked)
         await super().on_isolated_partitions_revoked(revoked)

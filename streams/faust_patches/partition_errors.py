@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiokafka.errors import RecordTooLargeError, TopicAuthorizationFailedError
 from faust.transport.drivers import aiokafka as driver
 
 from hookseal.retry import LogThrottle
 
-if TYPE_CHECKING:
-    from faust.types import TP
-
-# What aiokafka raises about a partition and not about the group.
+# Errors of aiokafka that concern a partition and not the group.
 _OF_ONE_PARTITION = (RecordTooLargeError, TopicAuthorizationFailedError)
 _AFTER_FAILURE_S = 1.0
 
@@ -33,17 +30,9 @@ class PartitionErrorsThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self._log_throttle = LogThrottle()
 
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> Any:
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await super()._fetch_records(
-                consumer, active_partitions, timeout=timeout, max_records=max_records
-            )
+            return await super()._fetch_records(consumer, *args, **kwargs)
         except _OF_ONE_PARTITION as error:
             # Raised again with each fetch of that partition; the others go on.
             if self._log_throttle.lines(time.monotonic()):

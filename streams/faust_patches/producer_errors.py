@@ -1,4 +1,4 @@
-"""Report a record that cannot be sent to its sender.
+"""Report a record that the client refuses to its sender.
 
 Symptom: the client refuses a record at once (it is larger than `max_request_size`, the topic is
 unknown or may not be written). Faust sends in a background task, where the error ends the worker,
@@ -12,25 +12,20 @@ Drop when: a Faust release sets the error on the future of the record (`Producer
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from faust.types.tuples import RecordMetadata
 
 
 class ReportingProducer(driver.Producer):
     """Faust's producer, which never raises for one record."""
 
-    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[RecordMetadata]:
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
         """Schedule the record; a refusal of the client is the result of the future."""
         try:
             return await super().send(*args, **kwargs)
         except ProducerSendError as error:
-            failed: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+            failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             failed.set_exception(error.__cause__ or error)
             return failed

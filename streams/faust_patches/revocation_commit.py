@@ -18,12 +18,14 @@ from streams.faust_patches.known_start import KnownStart
 if TYPE_CHECKING:
     from faust.types import TP
 
+    from streams.faust_app import HooksealApp
     from streams.membership import Membership
 
 
 class RevocationCommit(KnownStart):
     """A consumer that lets running requests end, then commits, when partitions are revoked."""
 
+    app: HooksealApp
     membership: Membership
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,28 +33,16 @@ class RevocationCommit(KnownStart):
         super().__init__(*args, **kwargs)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
-        """Commit what is finished, unless the group is between two generations.
-
-        A commit that crosses the change of generation is refused, and aiokafka answers
-        with joining once more: every rebalance would bring another.
-        """
+        """Commit the done offsets, unless the group is between two generations."""
         if self.app.rebalancing and not self._revoking:
             return False
         return await super().commit(topics, start_new_transaction)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is finished before the partitions go.
-
-        Faust drops what was acked since the last commit, of all partitions, at each
-        rebalance (upstream issue 502): the new owner would repeat it. Nothing new is
-        started from here on, and what is on the wire is given a moment to end, so that it
-        is committed too.
-        """
-        lifecycle = getattr(self.app, "lifecycle", None)
+        """Let running requests end, start no others, and commit before the partitions go."""
         self._revoking = True
         try:
-            if lifecycle is not None:
-                await lifecycle.flush_before_revoke()
+            await self.app.lifecycle.flush_before_revoke()
             await self.commit()
         except Exception as error:  # noqa: BLE001 - a failed commit costs repeats, no more
             self.log.warning("commit on revocation failed: %r", error)
@@ -61,16 +51,12 @@ class RevocationCommit(KnownStart):
             self._unknown |= revoked
             for tp in revoked:
                 self._starts.pop(tp, None)
-        if lifecycle is not None and self._lost_membership():
-            await lifecycle.reset_partitions(revoked)
+        if self._lost_membership():
+            await self.app.lifecycle.reset_partitions(revoked)
         await super().on_partitions_revoked(revoked)
 
     def _lost_membership(self) -> bool:
-        """Tell whether the group has, or may have, given our partitions to others already.
-
-        Then a partition that comes back in the same rebalance was another's in between: to
-        Faust it looks like one that stayed.
-        """
+        """Return whether another worker may have had a partition that comes back right now."""
         thread: Any = self._thread
         client = thread._consumer  # noqa: SLF001
         coordinator = None if client is None else client._coordinator  # noqa: SLF001

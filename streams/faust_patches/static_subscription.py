@@ -1,9 +1,9 @@
 """Keep the subscription from start to stop.
 
-Symptom: Faust takes the end of an isolated actor for a change of the topics. 45 s after each
-rebalance that moved a partition the worker subscribes anew, which is another rebalance; one that
-comes meanwhile waits for it (a worker hung for 60 s at SIGTERM). At shutdown the assignment goes
-before the last commit. A worker that lost its last partition unsubscribes for good.
+Symptom: when an isolated actor ends, Faust changes the subscription. 45 s after each rebalance that
+moved a partition the worker subscribes again, which is another rebalance; a stop in between waits
+for it (a worker hung for 60 s at SIGTERM). At shutdown the assignment is dropped before the last
+commit. A worker that lost its last partition never subscribes again.
 Patches: Conductor.discard.
 Test: TestConductor.
 Drop when: a Faust release leaves the subscription alone when an isolated actor ends.

@@ -2,10 +2,10 @@
 
 Symptom: the recovery of a table logs an error of the store ("Error in recovery") and goes on: the
 table stays incomplete. Records that were queued before a rebalance are applied after it, and their
-offsets count as read. Each record passes the conductor, an event and a queue, and is waited for
-with a timeout of 5 s: some 280 us each.
+offsets count as read. Each record passes the conductor, an event and a queue with a timeout of 5 s:
+some 280 us each.
 Patches: Recovery._slurp_changelogs, ._set_recovery_started, .on_recovery_completed, and the
-scheduler of the consumer (`ChangelogDispatcher`), which hands over a fetch as it comes.
+scheduler of the consumer (`ChangelogDispatcher`), which applies a fetched batch at once.
 Test: tests/unit/streams/test_tenants_table_recovery.py, test_batch_dispatcher.py.
 Drop when: a Faust release stops on an error of the store and empties its queue at a rebalance.
 """
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from streams.faust_app import HooksealApp
 
 _SAMPLES = 20
-_NOTHING = -1
 
 
 def _raise(error: BaseException) -> None:
@@ -36,13 +35,9 @@ def _raise(error: BaseException) -> None:
 
 
 class Change(NamedTuple):
-    """A record of a changelog; to a store and to a table, its event and its message at once.
+    """A record of a changelog, instead of Faust's event and its message.
 
-    Attributes:
-        tp: Topic and partition, as Faust has them.
-        offset: Where it stands.
-        key: The record's, as bytes.
-        value: The record's; None = deleted.
+    A value of None deletes the key.
     """
 
     tp: TP
@@ -57,52 +52,64 @@ class Change(NamedTuple):
 
     @property
     def topic(self) -> str:
-        """The topic's name."""
+        """As Faust's message."""
         return self.tp.topic
 
     @property
     def partition(self) -> int:
-        """Counted from 0."""
+        """As Faust's message."""
         return self.tp.partition
 
 
-class ChangelogDispatcher:
-    """Hands fetched changelogs to the recovery; other topics go through Faust's own scheduler."""
+class Dispatcher:
+    """Dispatches fetched batches before Faust's scheduler, which gets the rest."""
 
     def __init__(self, consumer: OffsetTrackingConsumer, rest: Any) -> None:
         self._consumer = consumer
         self._rest = rest
 
     def iterate(self, records: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Take the changelogs; return the records of other topics."""
-        tables: Any = self._consumer.app.tables
+        """Dispatch; return the other records, which Faust dispatches one by one."""
         rest = {}
         for topic_partition, found in records.items():
             # aiokafka's TopicPartition is equal to Faust's TP, but Faust insists on its own.
             tp = TP(*topic_partition)
-            if tp.topic in tables.changelog_topics:
-                tables.recovery.take(tp, found)
-            else:
+            if not self.dispatch(tp, found):
                 rest[tp] = found
         left: Iterator[tuple[TP, Any]] = self._rest.iterate(rest)
         return left
 
+    def dispatch(self, tp: TP, records: Sequence[Any]) -> bool:
+        """Dispatch the records of one partition; return False to leave them to the rest."""
+        raise NotImplementedError
+
+
+class ChangelogDispatcher(Dispatcher):
+    """Gives fetched records of changelogs to the recovery."""
+
+    def dispatch(self, tp: TP, records: Sequence[Any]) -> bool:
+        """Apply the records if they are of a changelog."""
+        tables: Any = self._consumer.app.tables
+        if tp.topic not in tables.changelog_topics:
+            return False
+        tables.recovery.apply(tp, records)
+        return True
+
 
 class TableRecovery(Recovery):
-    """Faust's recovery, but for how records come to the table.
+    """Faust's recovery, which reads the changelogs in batches.
 
-    When it begins, ends, is begun anew and which offsets it is from and to is Faust's.
+    Faust decides when a recovery starts, restarts and ends, and from which offset to which.
     """
 
-    # A batch each: what is left is told every few seconds in the log.
+    # Of batches. Faust logs an estimate of the remaining time every few seconds.
     num_samples_required_for_estimate = _SAMPLES
 
-    def take(self, tp: TP, records: Sequence[Any]) -> None:
-        """Take what was fetched of a changelog's partition into its table.
+    def apply(self, tp: TP, records: Sequence[Any]) -> None:
+        """Apply records of a changelog's partition to its table.
 
-        Args:
-            tp: Topic and partition; what is neither active nor a standby here is passed over.
-            records: As aiokafka has them, in the order of their offsets.
+        Records are aiokafka's, in the order of their offsets. Partitions that are neither active
+        nor standby are ignored.
         """
         consumer = cast("OffsetTrackingConsumer", self.app.consumer)
         is_active = tp in self.active_tps
@@ -118,13 +125,13 @@ class TableRecovery(Recovery):
         ]
         if news:
             self.tp_to_table[tp].apply_changelog_batch(cast("Any", news))
-            # Only now: had the store failed, the batch would count as read.
+            # Only now: if the store fails, the batch must not count as read.
             offsets[tp] = news[-1].offset
             self._last_flush_at = began
         if is_active:
             self._active_events_received_at[tp] = began
             self._sample(began, len(records))
-        self._tell_if_done()
+        self._signal_end()
 
     def _sample(self, now: float, records: int) -> None:
         since, self._last_active_event_processed_at = self._last_active_event_processed_at, now
@@ -133,33 +140,33 @@ class TableRecovery(Recovery):
             if len(self._processing_times) > self.num_samples_required_for_estimate:
                 self._processing_times.popleft()
 
-    def _tell_if_done(self) -> None:
+    def _signal_end(self) -> None:
         if self.in_recovery and not self.need_recovery():
             self._set_recovery_ended()
             self.signal_recovery_end.set()
         if not self.tables.standbys_ready and not any(
-            end > (self.standby_offsets.get(tp) or _NOTHING)
+            end > (self.standby_offsets.get(tp) or -1)
             for tp, end in self.standby_highwaters.items()
         ):
             self.tables.on_standbys_ready()
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Let the agents run, unless a table is unusable: then the worker ends."""
-        # Faust ignores an error of a table's own callback.
+        """Start the agents, unless a table is unusable: then the worker ends."""
+        # Faust ignores errors of a table's own callback.
         for table in self.tables.values():
             error = await cast("ChangelogTable", table).why_unusable()
             if error is not None:
-                # In a callback: raised here it would be logged as a crash of the recovery.
+                # In a callback: raised here, it would be logged as a crash of the recovery.
                 exits = cast("HooksealApp", self.app).refused(error)
                 asyncio.get_running_loop().call_soon(_raise, exits)
                 await asyncio.Event().wait()
         await super().on_recovery_completed(generation_id)
 
     def _set_recovery_started(self) -> None:
-        # Here, and not with each record: it stays set until somebody has waited for it.
+        # Once, and not with each record: the signal stays set until somebody waited for it.
         self.signal_recovery_end.clear()
         super()._set_recovery_started()
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
-        """Nothing comes through the queue."""
+        """Do nothing: no record comes through the queue."""

@@ -1,8 +1,8 @@
 """Keep the record as it was fetched.
 
-Symptom: Faust turns a fetched record into a message of its own. It keeps the timestamp as a float
-of seconds, which loses digits of a large one, and drops every attribute it does not know: that a
-record could not be read whole (`Record.fault`) is forgotten.
+Symptom: Faust's message keeps the timestamp as a float of seconds, which loses digits of a large
+timestamp. It drops every attribute that Faust does not know, such as `fault`, which says that the
+record could not be read whole.
 Patches: Consumer._to_message, which adds the attribute `record` to the message.
 Test: tests/unit/streams/test_whole_records.py.
 Drop when: never; the message of a stream library is not the record.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WholeRecords(driver.Consumer):
-    """A consumer whose messages carry the record they were made of."""
+    """A consumer whose messages have an attribute `record`."""
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         message = super()._to_message(tp, record)

@@ -24,11 +24,11 @@ from hookseal.domain.dead_letter import SUSPENDED, added_headers
 from hookseal.domain.record import last_header
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.topics import TopicNames
 from tests.brokers import start_broker
+from tests.brokers.reading import read_all
 from tests.builders import MASTER_KEY
 from tests.chaos.crew import Crew
 from tests.chaos.load import Load

@@ -16,10 +16,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.tenants.commands import KafkaCommands
+from tests.brokers.reading import read_all
 from tests.builders import public_key
 from tests.e2e.api import Api
 from tests.e2e.receiver import Receiver

@@ -8,8 +8,8 @@ import pytest
 
 from hookseal.domain.command import ChangeEndpoint, encode
 from hookseal.domain.tenant import encode as encode_tenant
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
+from tests.brokers.reading import read_all
 from tests.builders import a_tenant, an_endpoint
 from tests.e2e.conftest import PARTITIONS, customers
 

@@ -12,9 +12,9 @@ import pytest
 
 from hookseal.domain.command import AddPublicKey, ChangeEndpoint
 from hookseal.domain.dead_letter import added_headers
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.seal.keys import generate_private_key, parse_public_key
+from tests.brokers.reading import read_all
 from tests.builders import public_key
 from tests.e2e.conftest import PARTITIONS, closed_port
 from tests.e2e.process import BIN

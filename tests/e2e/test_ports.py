@@ -28,7 +28,6 @@ from hookseal.domain.letter_filter import LetterFilter
 from hookseal.domain.new_event import NewEvent
 from hookseal.errors import ConflictError, EventIdReusedError
 from hookseal.kafka import topics
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.local.events import LocalEvents
@@ -41,6 +40,7 @@ from hookseal.local.tenants import LocalChanges, LocalCommands, LocalTenants
 from hookseal.publishing.event_log import EventLog
 from hookseal.tenants.commands import KafkaChanges, KafkaCommands
 from hookseal.tenants.model import TenantsModel
+from tests.brokers.reading import read_all
 from tests.builders import a_record, a_registry, public_key
 from tests.conditions import until
 from tests.e2e.worker import Worker

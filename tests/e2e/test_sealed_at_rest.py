@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.kafka.consumer import read_all
+from tests.brokers.reading import read_all
 from tests.e2e.conftest import closed_port
 from tests.e2e.process import BIN
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hookseal.kafka.consumer import read_all
 from hookseal.seal.keys import generate_private_key
+from tests.brokers.reading import read_all
 from tests.builders import MASTER_KEY
 from tests.e2e.api import ADMIN_KEY
 from tests.e2e.customer import Customer

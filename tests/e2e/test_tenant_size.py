@@ -8,7 +8,7 @@ import pytest
 
 from hookseal.domain.conflicts import ENDPOINTS_MAX
 from hookseal.domain.tenant import DOCUMENT_MAX_BYTES, RECENT_MAX_BYTES
-from hookseal.kafka.consumer import read_all
+from tests.brokers.reading import read_all
 from tests.e2e.conftest import customers
 
 if TYPE_CHECKING:

@@ -1,29 +1,61 @@
-"""The bootstrap kind: a cluster that runs already."""
+"""A running broker, and the bootstrap kind: a cluster that runs already."""
 
 from __future__ import annotations
 
+import atexit
 import os
+from typing import TYPE_CHECKING, Self
 
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
-from hookseal.kafka.broker.running import Broker
 from hookseal.kafka.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import ExitStack
 
 VARIABLE = "HOOKSEAL_KAFKA_BOOTSTRAP"
 
-# Long enough for a cluster that starts beside us, as in a compose file.
-_TIMEOUT_S = 10.0
+
+class Broker:
+    """A broker, or a cluster of brokers, that answers; a context manager that stops it.
+
+    It also stops at the exit of this process, and on Linux when this process is killed. `kind` is
+    `bootstrap`, `embedded` or a kind of the tests; `settings` are those of a worker.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        bootstrap: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        resources: ExitStack | None = None,
+    ) -> None:
+        self.kind = kind
+        self.bootstrap = bootstrap
+        self.settings = {VARIABLE: bootstrap, **(settings or {})}
+        self._resources = resources
+        atexit.register(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the broker and delete its data. A second call does nothing."""
+        atexit.unregister(self.stop)
+        if self._resources is not None:
+            self._resources.close()
 
 
-def start(*, timeout_s: float = _TIMEOUT_S) -> Broker:
-    """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, if one of its brokers answers.
+def start(*, timeout_s: float = 10.0) -> Broker:
+    """Return the cluster that HOOKSEAL_KAFKA_BOOTSTRAP names, once one of its brokers answers.
 
-    Args:
-        timeout_s: Seconds to wait for an answer.
-
-    Raises:
-        ConfigurationError: `bootstrap_missing`.
-        BrokerError: `broker_unreachable`.
+    By default it waits 10 s, long enough for a cluster that starts in the same compose file. Then
+    it raises `broker_unreachable`.
     """
     bootstrap = os.environ.get(VARIABLE, "")
     if not bootstrap:
@@ -33,7 +65,7 @@ def start(*, timeout_s: float = _TIMEOUT_S) -> Broker:
             field=VARIABLE,
         )
     addresses = bootstrap.split(",")
-    # Who wants TLS or a login hangs up on a plain request: there it is only dialled.
+    # A broker with TLS or a login hangs up on a plain request, so it is only dialled.
     plain = os.environ.get("HOOKSEAL_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT") == "PLAINTEXT"
     answers = node_ids if plain else accepts
     if not wait_until(lambda: any(answers(address) for address in addresses), timeout_s):

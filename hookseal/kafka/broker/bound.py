@@ -1,7 +1,7 @@
-"""Become a program that the kernel kills when its parent dies, even by SIGKILL.
+"""Runs a program that the kernel kills when its parent dies, even by SIGKILL.
 
-Run as a file, in a process of its own: between fork and exec, Python code (`preexec_fn`)
-could meet a lock that a thread of the parent's holds.
+This file runs in a process of its own. Python code between fork and exec (`preexec_fn`) could
+wait for a lock that a thread of the parent holds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def bound_to_us(command: Sequence[str]) -> list[str]:
-    """Return the command that runs this command bound to this process.
+    """Return the command that runs this command bound to the life of this process.
 
-    Only Linux can do that, and only from the main thread: the kernel takes the thread for the
-    parent, and the program would end with the thread. Otherwise the command is returned unchanged.
+    Linux and the main thread only: the kernel takes the thread for the parent. Otherwise the
+    command is returned unchanged.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return [*command]
-    # Without the site packages: it is up within a few milliseconds.
+    # Without site packages it starts within a few milliseconds.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def _become(parent: int, command: list[str]) -> None:
-    import ctypes  # noqa: PLC0415 - of no use to whoever imports this
+    import ctypes  # noqa: PLC0415 - only this process needs it
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

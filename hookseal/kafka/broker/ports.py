@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PORT_TAKEN = "broker_port_taken"
 
-# Below the range from which systems take the ports of outgoing connections (32768 on Linux,
-# 49152 elsewhere). A node that is restarted wants its port back, and while it is away its
-# clients keep dialling it: each dial takes a port of that range and can take this very one.
+# Below the range of ports of outgoing connections (from 32768 on Linux, from 49152 elsewhere).
+# While a node restarts, its clients dial it, and a dial could take the node's own port.
 _LOWEST = 20_000
 _COUNT = 12_000
 
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports on which nothing listens."""
+    """Return this many different ports on which nothing listens."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
@@ -40,11 +39,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def with_free_ports(count: int, start: Callable[[list[int]], T]) -> T:
-    """Start something on free ports; retry once on others if a port was taken meanwhile.
-
-    Raises:
-        BrokerError: What `start` raises; `broker_port_taken` the second time.
-    """
+    """Call `start` with free ports; retry once with other ports after `broker_port_taken`."""
     try:
         return start(free_ports(count))
     except BrokerError as error:

@@ -1,7 +1,6 @@
 """Checks whether a broker answers, by a Metadata request over a plain socket.
 
-aiokafka's clients need an event loop, retry by their own rules and log each refused connection. A
-caller that waits for a broker to start wants none of that.
+aiokafka's clients need an event loop, retry on their own and log each refused connection.
 """
 
 from __future__ import annotations
@@ -19,18 +18,15 @@ if TYPE_CHECKING:
 
 _ANSWER_TIMEOUT_S = 2.0
 _PAUSE_S = 0.02
-# A cluster's list of nodes has some hundred bytes. What claims more is no Kafka broker.
+# A list of nodes has some hundred bytes. A server that announces more is no Kafka broker.
 _ANSWER_MAX_BYTES = 1024 * 1024
 _CORRELATION_ID_BYTES = 4
 
 
 def node_ids(address: str) -> frozenset[int]:
-    """Return the ids of the live nodes that the broker at `host:port` knows.
-
-    Empty if no Kafka broker answers there.
-    """
+    """Return the ids of the live nodes that the broker at `host:port` knows, if one answers."""
     try:
-        with socket.create_connection(split(address), _ANSWER_TIMEOUT_S) as connection:
+        with socket.create_connection(_split(address), _ANSWER_TIMEOUT_S) as connection:
             connection.sendall(_request())
             with connection.makefile("rb") as stream:
                 (size,) = struct.unpack(">i", stream.read(4))
@@ -46,7 +42,7 @@ def node_ids(address: str) -> frozenset[int]:
 def accepts(address: str) -> bool:
     """Return whether something accepts connections at `host:port`."""
     try:
-        with socket.create_connection(split(address), _ANSWER_TIMEOUT_S):
+        with socket.create_connection(_split(address), _ANSWER_TIMEOUT_S):
             return True
     except OSError:
         return False
@@ -62,15 +58,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def split(address: str) -> tuple[str, int]:
-    """Return host and port of `host:port`."""
+def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
 
 
 def _request() -> bytes:
-    # No topics: the nodes are all that is asked for. Version 1 is the first whose empty
-    # list means none rather than all.
+    # No topics. From version 1 on, an empty list means none rather than all.
     request = MetadataRequest_v1([])
     header = request.build_request_header(correlation_id=1, client_id="hookseal")
     message: bytes = header.encode() + request.encode()

@@ -1,4 +1,4 @@
-"""A child process that writes a log and does not outlive us."""
+"""A child process that writes a log and ends with this process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _PORT_TAKEN_WORDS = ("Address already in use", "AddrInUse", "BindException")
 
 
 class Child:
-    """One program that appends its output to a file. It can be started again once it ended."""
+    """One program whose output is appended to `log`. It can be started again after its end.
+
+    `command` is an absolute path and its arguments.
+    """
 
     def __init__(
         self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
     ) -> None:
-        """Run `command` (an absolute path and its arguments); its output goes to `log`."""
         self.log = log
         self._command = command
         self._env = env
@@ -36,54 +38,43 @@ class Child:
     @property
     def pid(self) -> int:
         """Process id of the current or last run."""
-        return self._started().pid
+        if self._process is None:
+            raise BrokerError("broker_not_started", "Start the broker's process first.")
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the program runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def status(self) -> int | None:
-        """The exit status of its last run, negative for a signal; None while it runs."""
+        """Exit status of the last run, negative for a signal; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Start the program.
-
-        Raises:
-            BrokerError: `broker_not_started`, if it cannot be run at all.
-        """
+        """Start the program; raise `broker_not_started` if it cannot be run at all."""
         try:
-            self._process = self._run()
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 - we composed the command
+                    bound_to_us(self._command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._env,
+                    # Ctrl-C in a terminal signals a whole process group. The broker must
+                    # outlive the workers, which still commit when they stop.
+                    process_group=0,
+                )
         except OSError as error:
             raise BrokerError(
                 "broker_not_started", f"{self._command[0]} cannot be run: {error.strerror}."
             ) from error
 
-    def _run(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - we composed the command
-                bound_to_us(self._command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._env,
-                # Ctrl-C in a terminal goes to a whole process group. The broker must
-                # outlive the workers, which still commit when they stop.
-                process_group=0,
-            )
-
     def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float, advice: str) -> None:
-        """Wait until `ready`.
+        """Poll until `ready`, at most `timeout_s` seconds.
 
-        Args:
-            ready: Asked again and again.
-            timeout_s: Seconds to wait at most.
-            advice: A sentence on what to do when it fails.
-
-        Raises:
-            BrokerError: `broker_port_taken`, or `broker_not_started` with the log's last lines.
+        Then raises `broker_port_taken`, or `broker_not_started` with advice and the end of the log.
         """
         if wait_until(lambda: not self.alive or ready(), timeout_s) and self.alive:
             return
@@ -99,11 +90,11 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM without waiting."""
-        if self.alive:
-            self._started().terminate()
+        if self._process is not None:
+            self._process.terminate()
 
     def stop(self, *, grace_s: float) -> None:
-        """Send SIGTERM, and SIGKILL after `grace_s` seconds; return when it is gone."""
+        """Send SIGTERM, and SIGKILL after `grace_s` seconds; return when the program ended."""
         self.ask_to_stop()
         if self._process is not None:
             try:
@@ -112,22 +103,14 @@ class Child:
                 self.kill()
 
     def kill(self) -> None:
-        """Send SIGKILL; return when it is gone."""
+        """Send SIGKILL; return when the program ended."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise BrokerError("broker_not_started", "Start the broker's process first.")
-        return self._process
-
 
 def last_lines(log: Path) -> str:
-    """Return the last lines of a log for an error message; empty without a log.
-
-    Lines of Java stack traces are left out: their causes are what matters.
-    """
+    """Return the last lines of a log without the frames of Java stack traces; empty if missing."""
     lines = [line for line in _tail(log).splitlines() if line.strip() and line[0] != "\t"]
     return "\n".join(lines[-_LINES_SHOWN:])
 

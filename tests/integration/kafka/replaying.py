@@ -18,8 +18,8 @@ from hookseal.domain.dead_letter import DeadLetter
 from hookseal.domain.event import ENDPOINT_ID_HEADER, REPLAY_HEADER
 from hookseal.domain.record import Record, last_header
 from hookseal.domain.replay import parse_mark
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
+from tests.brokers.reading import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

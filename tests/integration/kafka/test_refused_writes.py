@@ -20,10 +20,10 @@ from hookseal.domain.letter_filter import LetterFilter
 from hookseal.domain.record import Record
 from hookseal.errors import ConflictError, RecordRefusedError
 from hookseal.kafka import topics
-from hookseal.kafka.consumer import read_all
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.router import KafkaRouter
+from tests.brokers.reading import read_all
 from tests.builders import a_record
 from tests.conditions import until
 from tests.fakes import RecordingObserver

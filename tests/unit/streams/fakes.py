@@ -10,8 +10,7 @@ from mode.utils.queues import FlowControlEvent
 
 from hookseal.delivery.ordering import OffsetTracker
 from hookseal.domain.record import Record
-from streams.fast_path.partition_queue import PartitionQueue
-from streams.fetched_record import FetchedRecord
+from streams.fast_path.partition_queue import FetchedRecord, PartitionQueue
 from streams.membership import Membership
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ class Worker:
         self.app = SimpleNamespace(
             tables=SimpleNamespace(
                 changelog_topics={CHANGELOG.topic},
-                recovery=SimpleNamespace(take=lambda tp, found: self.applied.append((tp, found))),
+                recovery=SimpleNamespace(apply=lambda tp, found: self.applied.append((tp, found))),
             ),
             topics=SimpleNamespace(_tp_index=index),
             consumer_generation_id=4,

@@ -5,7 +5,7 @@ from collections import defaultdict
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -32,7 +32,7 @@ EVENTS = TP("events", 0)
 
 @pytest.fixture
 async def consumer(app: HooksealApp, monkeypatch: pytest.MonkeyPatch) -> OffsetTrackingConsumer:
-    made = cast("OffsetTrackingConsumer", app.consumer)
+    made = app.consumer
     monkeypatch.setattr(made, "assignment", lambda: {EVENTS})
     return made
 

@@ -20,21 +20,23 @@ async def test_a_worker_is_not_ready_while_a_dead_letter_cannot_be_written() -> 
     kafka.max_bytes = 100
     producer = Producer(Cluster("localhost:1"), make_client=kafka)
     dead_letters = KafkaDeadLetters(producer, TopicNames(), RecordingObserver(), pause_s=0)
-    settings: Any = SimpleNamespace(partitions=1)
-    ends: Any = SimpleNamespace(of=_no_ends)
-    rest: dict[str, Any] = dict.fromkeys(
-        ("producer", "transport", "letters", "attempts", "tracing")
+    consumer = SimpleNamespace(membership=SimpleNamespace(has_lapsed=False))
+    tables = SimpleNamespace(keep_only=lambda _: None)
+    ports: dict[str, Any] = dict.fromkeys(
+        ("producer", "transport", "letters", "attempts", "tracing", "partition_runner")
     )
-    lifecycle = Lifecycle(
-        settings=settings, names=TopicNames(), dead_letters=dead_letters, ends=ends, **rest
-    )
-    tables: Any = SimpleNamespace(keep_only=lambda _: None)
-    drains: Any = SimpleNamespace(assign=lambda _: asyncio.sleep(0))
-    lifecycle.tenants = lifecycle.commands = tables
-    lifecycle.suspended_endpoints = drains
+    ports |= {
+        "app": SimpleNamespace(consumer=consumer, in_recovery=False),
+        "settings": SimpleNamespace(names=TopicNames()),
+        "ends": SimpleNamespace(of=_no_ends),
+        "tenants": tables,
+        "commands": tables,
+        "suspended_endpoints": SimpleNamespace(assign=lambda _: asyncio.sleep(0)),
+    }
+    lifecycle = Lifecycle(dead_letters=dead_letters, **ports)
+    at_first = lifecycle.why_not_ready()
 
-    consumer: Any = SimpleNamespace(membership=SimpleNamespace(has_lapsed=False))
-    await lifecycle.assigned(set(), consumer)
+    await lifecycle.on_assigned(None, set())
     before = lifecycle.why_not_ready()
 
     letter = DeadLetter(a_record(), "endpoint_gone", "Gone.", "evt_7", 1.0, key=b"acme")
@@ -44,6 +46,7 @@ async def test_a_worker_is_not_ready_while_a_dead_letter_cannot_be_written() -> 
     kafka.max_bytes = 1 << 20
     await burying
 
+    assert at_first == "starting"
     assert (before, held, lifecycle.why_not_ready()) == (None, "dead_letters_unwritable", None)
 
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streams.membership import Membership
 
 if TYPE_CHECKING:
-    from streams.consumer import OffsetTrackingConsumer
     from streams.faust_app import HooksealApp
 
 
@@ -97,7 +96,7 @@ class TestHeartbeats:
     async def test_confirm_membership_if_they_are_answered_well(
         self, app: HooksealApp, request_: object, error_code: int, *, confirmed: bool
     ) -> None:
-        consumer = cast("OffsetTrackingConsumer", app.consumer)
+        consumer = app.consumer
 
         async def ask(_: object) -> _Answer:
             return _Answer(error_code)

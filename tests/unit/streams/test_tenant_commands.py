@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agents.tenants import tenants
 from streams.gap_detector import GapDetector
-from streams.tenant_commands import TenantCommandProcessor
+from streams.tenant_commands import CommandProgress, TenantCommandProcessor
 from tests.fakes import FakeClock, RecordingObserver
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
 
@@ -28,8 +28,19 @@ def a_line(consumer: Consumer) -> tuple[TenantCommandProcessor, list[int]]:
     gap_detector = partial(
         GapDetector, consumer=its_consumer, observer=RecordingObserver(), clock=FakeClock()
     )
+    no_ends: Any = None
     line = TenantCommandProcessor(
-        apply=apply, consumer=its_consumer, gap_detector=gap_detector, crash=lambda _: None
+        progress=CommandProgress(
+            "tenant-commands",
+            consumer=its_consumer,
+            ends=no_ends,
+            clock=FakeClock(),
+            is_recovering=lambda: False,
+        ),
+        apply=apply,
+        consumer=its_consumer,
+        gap_detector=gap_detector,
+        crash=lambda _: None,
     )
     return line, applied
 

@@ -10,8 +10,9 @@ from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames
 from hookseal.tenants.codec import TenantCodec
-from hookseal.tenants.key_check import KeyFit, UnauthenticatedRecords
-from streams.tenants_table import PATIENCE_S, FaustTenants
+from hookseal.tenants.key_check import KeyFit
+from hookseal.tenants.unauthenticated import UnauthenticatedRecords
+from streams.tenant_commands import PATIENCE_S, CommandProgress
 from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
     from hookseal.kafka.consumer import LogEnds
     from streams.faust_app import HooksealApp
+    from streams.tenants_table import FaustTenants
 
 CUSTOMERS = [f"c{number}" for number in range(30)]
 
@@ -42,10 +44,6 @@ def filled(app: HooksealApp) -> FaustTenants:
     return tenants
 
 
-async def fitting() -> KeyFit:
-    return KeyFit(1, 1)
-
-
 class FailingEnds:
     """Fails so many times, then knows."""
 
@@ -60,46 +58,33 @@ class FailingEnds:
         return dict.fromkeys(partitions, self._end)
 
 
+def progress_of(app: HooksealApp, ends: FailingEnds, clock: FakeClock) -> CommandProgress:
+    return CommandProgress(
+        "tenant-commands",
+        consumer=lambda: app.consumer,
+        ends=cast("LogEnds", ends),
+        clock=clock,
+        is_recovering=lambda: bool(app.in_recovery),
+    )
+
+
 class TestCatchUp:
     async def test_outlasts_a_broker_that_is_away(self, app: HooksealApp) -> None:
         ends, clock = FailingEnds(3, end=0), FakeClock()
-        tenants = FaustTenants(
-            app.lifecycle.tenants._table,
-            codec=a_registry(),
-            on_forged=lambda: None,
-            partitions=lambda: 6,
-            ends=cast("LogEnds", ends),
-            commands=lambda: app.lifecycle.commands,
-            commands_topic="tenant-commands",
-            clock=clock,
-            wait_s=10,
-            key_fit=fitting,
-        )
 
-        await tenants.catch_up(0)
+        assert await progress_of(app, ends, clock).catch_up(0)
 
         assert (ends.failures, clock.slept) == (0, [1, 1, 1])
 
     async def test_has_patience_while_the_table_is_read(
         self, app: HooksealApp, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        clock, looks = ManualClock(), Looks(app, recovered_at=5)
-        monkeypatch.setattr("streams.tenants_table._RECHECK_S", 0.0)
-        monkeypatch.setattr(app.lifecycle.commands, "applied", looks.applied)
-        tenants = FaustTenants(
-            app.lifecycle.tenants._table,
-            codec=a_registry(),
-            on_forged=lambda: None,
-            partitions=lambda: 6,
-            ends=cast("LogEnds", FailingEnds(0, end=1)),
-            commands=lambda: app.lifecycle.commands,
-            commands_topic="tenant-commands",
-            clock=clock,
-            wait_s=10,
-            key_fit=fitting,
-        )
+        looks = Looks(app, recovered_at=5)
+        monkeypatch.setattr("streams.tenant_commands._RECHECK_S", 0.0)
+        progress = progress_of(app, FailingEnds(0, end=1), ManualClock())
+        monkeypatch.setattr(progress, "applied", looks.applied)
 
-        await tenants.catch_up(0)
+        assert not await progress.catch_up(0)
 
         # Each look was longer after the one before than its patience: it gave up on none
         # while the table was read, and on the first behind that.

@@ -91,7 +91,7 @@ class TestTake:
     ) -> None:
         tp = TP(changelog(app), 0)
 
-        recovery.take(tp, [written(0, "c1"), written(1, "c2"), written(2, "c1", enabled=False)])
+        recovery.apply(tp, [written(0, "c1"), written(1, "c2"), written(2, "c1", enabled=False)])
 
         assert recovery.active_offsets[tp] == 2
         assert set(stored(app)) == {b"c1", b"c2"}
@@ -102,8 +102,8 @@ class TestTake:
     ) -> None:
         tp = TP(changelog(app), 0)
 
-        recovery.take(tp, [written(0, "c1"), record(1, b"c1", None), written(2, "c2")])
-        recovery.take(tp, [record(3, b"c2", None), record(4, b"c3", None), written(5, "c3")])
+        recovery.apply(tp, [written(0, "c1"), record(1, b"c1", None), written(2, "c2")])
+        recovery.apply(tp, [record(3, b"c2", None), record(4, b"c3", None), written(5, "c3")])
 
         assert set(stored(app)) == {b"c3"}
 
@@ -112,10 +112,10 @@ class TestTake:
     ) -> None:
         tp = TP(changelog(app), 0)
 
-        recovery.take(tp, [written(0, "c1")])
+        recovery.apply(tp, [written(0, "c1")])
         assert (recovery.in_recovery, recovery.signal_recovery_end.is_set()) == (True, False)
         # Offsets 1 and 2 went with compaction.
-        recovery.take(tp, [written(3, "c1")])
+        recovery.apply(tp, [written(3, "c1")])
 
         assert (recovery.in_recovery, recovery.signal_recovery_end.is_set()) == (False, True)
         assert app.in_recovery is False
@@ -123,7 +123,7 @@ class TestTake:
     async def test_its_end_is_not_taken_for_that_of_the_next(
         self, app: HooksealApp, recovery: TableRecovery
     ) -> None:
-        recovery.take(TP(changelog(app), 0), [written(3, "c1")])
+        recovery.apply(TP(changelog(app), 0), [written(3, "c1")])
 
         recovery._set_recovery_started()
 
@@ -133,9 +133,9 @@ class TestTake:
         self, app: HooksealApp, recovery: TableRecovery
     ) -> None:
         tp = TP(changelog(app), 0)
-        recovery.take(tp, [written(0, "c1"), written(1, "c1", enabled=False)])
+        recovery.apply(tp, [written(0, "c1"), written(1, "c1", enabled=False)])
 
-        recovery.take(tp, [written(0, "c1")])
+        recovery.apply(tp, [written(0, "c1")])
 
         assert stored(app)[b"c1"] == written(1, "c1", enabled=False).value
         assert recovery.active_offsets[tp] == 1
@@ -146,7 +146,7 @@ class TestTake:
         tp = TP(changelog(app), 0)
         evil = encode(a_tenant("c1", an_endpoint(url="https://evil.test/")))
 
-        recovery.take(
+        recovery.apply(
             tp,
             [
                 written(0, "c1"),
@@ -164,7 +164,7 @@ class TestTake:
     ) -> None:
         elsewhere = TP(changelog(app), 2)
 
-        recovery.take(elsewhere, [written(0, "c1")])
+        recovery.apply(elsewhere, [written(0, "c1")])
 
         assert stored(app, 2) == stored(app, 0) == {}
         assert elsewhere not in recovery.active_offsets
@@ -174,7 +174,7 @@ class TestTake:
     ) -> None:
         monkeypatch.setattr(app.consumer, "is_fetching", lambda _: False)
 
-        recovery.take(TP(changelog(app), 0), [written(0, "c1")])
+        recovery.apply(TP(changelog(app), 0), [written(0, "c1")])
 
         assert stored(app) == {}
         assert recovery.active_offsets[TP(changelog(app), 0)] == -1
@@ -183,9 +183,9 @@ class TestTake:
         tp = TP(changelog(app), 1)
         recovery.standby_highwaters[tp] = 7
 
-        recovery.take(tp, [written(6, "c1")])
+        recovery.apply(tp, [written(6, "c1")])
         assert not app.tables.standbys_ready
-        recovery.take(tp, [written(7, "c1", enabled=False)])
+        recovery.apply(tp, [written(7, "c1", enabled=False)])
 
         assert app.tables.standbys_ready
         assert recovery.standby_offsets[tp] == 7
@@ -201,7 +201,7 @@ class TestTake:
         monkeypatch.setattr(table_of(app).data, "apply_changelog_batch", full)
 
         with pytest.raises(OSError):  # noqa: PT011 - the store's own
-            recovery.take(TP(changelog(app), 0), [written(0, "c1")])
+            recovery.apply(TP(changelog(app), 0), [written(0, "c1")])
 
         assert recovery.active_offsets[TP(changelog(app), 0)] == -1
 
@@ -212,7 +212,7 @@ class TestRestart:
     ) -> None:
         tp = TP(changelog(app), 0)
 
-        recovery.take(tp, [written(0, "c1"), written(1, "c2"), record(2, b"c1", b"nonsense")])
+        recovery.apply(tp, [written(0, "c1"), written(1, "c2"), record(2, b"c1", b"nonsense")])
 
         expected = 1 if app.conf.store.scheme == "rocksdb" else None
         assert table_of(app).persisted_offset(tp) == expected
@@ -222,8 +222,8 @@ class TestPartitions:
     async def test_knows_its_tenants_by_where_they_stand(
         self, app: HooksealApp, recovery: TableRecovery
     ) -> None:
-        recovery.take(TP(changelog(app), 0), [written(0, "c1")])
-        recovery.take(TP(changelog(app), 1), [written(0, "c2")])
+        recovery.apply(TP(changelog(app), 0), [written(0, "c1")])
+        recovery.apply(TP(changelog(app), 1), [written(0, "c2")])
         tenants = app.lifecycle.tenants
 
         assert [tenant.customer_id for tenant in tenants.of_partition(0)] == ["c1"]
@@ -244,7 +244,7 @@ class TestPartitions:
             b"c3": codec.document(a_tenant("c3", talks)),
         }
 
-        recovery.take(
+        recovery.apply(
             TP(changelog(app), 0),
             [record(offset, *item) for offset, item in enumerate(documents.items())],
         )
@@ -260,7 +260,7 @@ class TestKeepOnly:
         if app.conf.store.scheme != "memory":
             pytest.skip("on disk each partition has a file of its own")
         table = table_of(app)
-        recovery.take(TP(changelog(app), 0), [written(0, "c1")])
+        recovery.apply(TP(changelog(app), 0), [written(0, "c1")])
         table.data.data.update({f"live-{number}".encode(): b"{}" for number in range(20)})
 
         app.lifecycle.tenants.keep_only({0, 3})

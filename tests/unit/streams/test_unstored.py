@@ -18,6 +18,7 @@ from faust.exceptions import ProducerSendError
 from faust.streams import _current_event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from hookseal.domain.command import (
     Command,
@@ -50,11 +51,15 @@ class Table:
         self.tenants = app.lifecycle.tenants
         self.changed: list[tuple[str, int]] = []
         self.tenants.on_change = lambda *what: self.changed.append(what)
-        self.refused = 0
-        self.tenants._on_not_stored = self._count
+        self._refused_before = self._refused_ever()
 
-    def _count(self) -> None:
-        self.refused += 1
+    @property
+    def refused(self) -> float:
+        """How many writes were refused since the table was made."""
+        return self._refused_ever() - self._refused_before
+
+    def _refused_ever(self) -> float:
+        return REGISTRY.get_sample_value("hookseal_tenant_writes_refused_total") or 0.0
 
     def run(self, command: Command) -> asyncio.Future[str]:
         before = self.tenants.get(command.customer_id)
