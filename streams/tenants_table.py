@@ -15,8 +15,7 @@ from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.producer import is_permanent
 from hookseal.telemetry import metrics
-from hookseal.tenants.key_check import master_key_wrong
-from hookseal.tenants.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.key_check import UnauthenticatedRecords, master_key_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

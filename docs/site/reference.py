@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from prometheus_client.metrics import MetricWrapperBase
+
 from hookseal.api.factory import ApiParts, operations_of
 from hookseal.api.operations import Access
 from hookseal.domain.dead_letter import REASONS, category_of
@@ -85,8 +87,9 @@ def with_table(page: str, rows: list[list[str]]) -> str:
 def metric_table() -> str:
     """Return the page of the metrics, with name, kind, labels and meaning of each."""
     rows = []
-    for name in metrics.__all__:
-        metric: Any = getattr(metrics, name)
+    for metric in vars(metrics).values():
+        if not isinstance(metric, MetricWrapperBase):
+            continue
         (family,) = metric.describe()
         suffix = "_total" if family.type == "counter" else ""
         # prometheus_client has no public accessor for label names.

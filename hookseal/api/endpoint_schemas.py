@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict
 
 from hookseal.api.schemas import Input, Output
-from hookseal.domain import limits
+from hookseal.domain import endpoint as limits
 from hookseal.domain.endpoint import ENDPOINT_ID, RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX

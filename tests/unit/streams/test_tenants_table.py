@@ -10,8 +10,7 @@ from hookseal.errors import BrokerError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.kafka.topics import TopicNames
 from hookseal.tenants.codec import TenantCodec
-from hookseal.tenants.key_check import KeyFit
-from hookseal.tenants.unauthenticated import UnauthenticatedRecords
+from hookseal.tenants.key_check import KeyFit, UnauthenticatedRecords
 from streams.tenant_commands import PATIENCE_S, CommandProgress
 from tests.builders import MASTER_KEY, a_registry, a_tenant, an_endpoint
 from tests.fakes import FakeClock
