@@ -12,9 +12,9 @@ from hookseal.domain.attempt import Attempt
 from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.cluster import Cluster
+from hookseal.kafka.delivery_log import KafkaAttemptLog
 from hookseal.kafka.producer import Producer
 from hookseal.kafka.topics import TopicNames
-from hookseal.telemetry.delivery_log import KafkaAttemptLog
 from tests.brokers.reading import read_all
 from tests.builders import a_record, an_event
 from tests.fakes import RecordingObserver
