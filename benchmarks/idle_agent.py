@@ -15,7 +15,7 @@ from faust.types import TP
 from benchmarks.meter import Meter
 from hookseal.config import load
 from streams.faust_app import HooksealApp
-from streams.record_stream import iter_records
+from streams.stream_source import iter_records
 
 if TYPE_CHECKING:
     from streams.lifecycle import Lifecycle

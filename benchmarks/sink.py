@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from benchmarks.process import page_at
 from hookseal.errors import ConfigurationError, HooksealError
-from hookseal.kafka.broker.ports import HOST, free_ports
-from hookseal.kafka.broker.probe import accepts, wait_until
+from hookseal.kafka.broker.ports import HOST, accepts, free_ports, wait_until
 from hookseal.kafka.broker.process import Child, last_lines
 
 if TYPE_CHECKING:

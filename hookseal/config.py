@@ -33,8 +33,8 @@ from hookseal.domain.endpoint import RETRY_DELAY_MAX_S
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
-from hookseal.outbound.tls import with_client_certificate
-from hookseal.publishing.sealed_events import sealed
+from hookseal.outbound.client import with_client_certificate
+from hookseal.publishing.event_log import sealed
 from hookseal.seal.sign import MASTER_KEY_BYTES_MIN
 from hookseal.seal.vault import EventVault
 from hookseal.tenants.codec import TenantCodec

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
+from streams.fast_path.partition_queue import iter_queue
 from streams.gap_detector import GapDetector
-from streams.record_stream import iter_records
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from hookseal.delivery.ordering import OffsetTracker
     from hookseal.delivery.ports import Clock
@@ -65,3 +66,14 @@ class StreamSource:
     async def close(self) -> None:
         """Close the stream's iterator."""
         await self.records.aclose()
+
+
+def iter_records(stream: Any) -> AsyncGenerator[Record]:
+    """Yield the records of the current generation of the group, and acknowledge none of them."""
+    return iter_queue(stream) if stream.app.fast_path else _iter_events(stream)
+
+
+async def _iter_events(stream: Any) -> AsyncGenerator[Record]:
+    async with aclosing(stream.noack().events()) as events:
+        async for event in events:
+            yield event.message.record

@@ -140,7 +140,7 @@ def replay(
         )
     per_s = None if rate == 0 else max(1.0, rate)
     if accepted:
-        from hookseal.cli.accepted_replay import replay_accepted
+        from hookseal.cli.letter_client import replay_accepted
 
         _check_accepted(wanted, dry_run=dry_run)
         figures: Json = {"replayed": ui.run(replay_accepted(chosen.query(), again, per_s))}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Seconds for one request: a replay waits up to 10 s for another one.
 _TIMEOUT_S = 30.0
+# A replay of accepted events also reads `events` for up to 10 s.
+_ACCEPTED_TIMEOUT_S = 40.0
 _PAGE = 1000
 _REPLAY_BATCH = 1000
 
@@ -187,3 +189,51 @@ class LetterClient:
         partition, offset = map(int, letter["id"].split("/"))
         own = {"customer_id": self._customer_id, "partition": partition, "offset": offset}
         return {**letter, **own}
+
+
+async def replay_accepted(asked: dict[str, Any], again: str, per_s: float | None) -> int:
+    """Publish the events of an endpoint again, at most `per_s` per second; return how many.
+
+    Raises:
+        ConflictError: `unknown_tenant`, `unknown_endpoint`; `replay_refused` names the first event
+            that Kafka refuses, once all others are published.
+        HooksealError: As `api_session.client` and `ApiClient.ask`.
+    """
+    limit = _REPLAY_BATCH if per_s is None else min(_REPLAY_BATCH, int(per_s))
+    names = ("customer_id", "endpoint_id", "since", "until")
+    body = {name: asked[name] for name in names if name in asked} | {"again": again, "limit": limit}
+    refused: ConflictError | None = None
+    replayed, offset, is_waiting = 0, 0, False
+    async with client(
+        load(),
+        parts=frozenset({"tenants", "dead_letters"}),
+        customer_id=asked["customer_id"],
+        timeout_s=_ACCEPTED_TIMEOUT_S,
+    ) as api:
+        with ui.progress() as bar:
+            task = bar.add_task("Replaying", total=None)
+            while offset is not None:
+                began = time.monotonic()
+                try:
+                    answer = await api.ask(
+                        "POST", "/v1/events/replay", {**body, "start_offset": offset}
+                    )
+                except ConflictError as error:
+                    if error.code == "replay_refused":
+                        # The other events of this request are published. Go on behind this one.
+                        refused = refused or error
+                        offset = int((error.field or "").partition("/")[2]) + 1
+                    elif error.code != "replay_busy":
+                        raise
+                    elif not is_waiting:
+                        is_waiting = True
+                        ui.err.print("Another replay runs on this partition; waiting for it.")
+                    continue
+                offset, count = answer["next_offset"], answer["replayed"]
+                replayed += count
+                bar.advance(task, count)
+                if per_s is not None and offset is not None:
+                    await asyncio.sleep(max(0.0, count / per_s - (time.monotonic() - began)))
+    if refused is not None:
+        raise refused
+    return replayed

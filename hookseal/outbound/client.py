@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
@@ -24,8 +25,8 @@ from hookseal.outbound.faults import fault_of, request_invalid
 from hookseal.outbound.guard import GuardedResolver, socket_factory
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
+    from pathlib import Path
 
     from aiohttp.abc import AbstractResolver
 
@@ -169,3 +170,18 @@ class HttpTransport:
 
 def _c_ares() -> AbstractResolver:
     return AsyncResolver(flags=DNS_FLAGS, timeout=DNS_TIMEOUT_S, tries=DNS_TRIES)
+
+
+def with_client_certificate(cert_file: Path, key_file: Path | None = None) -> ssl.SSLContext:
+    """Return a context that presents this certificate on request (RFC 8446 section 4.4.2).
+
+    Both files are PEM, the key unencrypted; without `key_file` the key is in `cert_file`.
+
+    Raises:
+        OSError: The files cannot be read, or are no certificate and its key.
+    """
+    context = ssl.create_default_context()
+    # Without a password OpenSSL would ask for one on the terminal if the key is encrypted.
+    context.load_cert_chain(cert_file, key_file, password="")
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec.structs import replace
+
+from hookseal.domain.event import SEALED_HEADER
+from hookseal.domain.json_text import data_member
 from hookseal.domain.record import Position
 from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.errors import BrokerError
     from hookseal.kafka.cluster import Cluster
+    from hookseal.seal.vault import EventVault
 
 _WINDOW_S = 600.0
 # Records that one call may write, copies of broadcasts included.
@@ -162,3 +168,24 @@ class EventLog:
         if is_written:
             # The offsets are consecutive. The follower need not read these records.
             self._follower.wrote(writes[0].partition, writes[0].offset, len(writes))
+
+
+_DATA = b',"data":'
+
+
+class _Head(msgspec.Struct):
+    type: str
+    id: str = ""
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def sealed(draft: NewEvent, vault: EventVault) -> NewEvent:
+    """Return the event with encrypted data; type, id and time stay readable."""
+    data = data_member(draft.value) or b"null"
+    head = draft.value[: -len(_DATA) - len(data) - 1]
+    event = _head.decode(head + b"}")
+    text = vault.seal(data, draft.customer_id, event.id, event.type)
+    value = b'%b,"sealed":"%b"}' % (head, text.encode())
+    return replace(draft, value=value, more=(*draft.more, (SEALED_HEADER, b"1")))

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker import Broker
-from hookseal.kafka.broker.ports import with_free_ports
-from hookseal.kafka.broker.probe import wait_until
+from hookseal.kafka.broker.ports import wait_until, with_free_ports
 from hookseal.kafka.broker.process import Child, last_lines
 from tests.brokers import jars, java
 from tests.brokers.apache_node import ApacheNode

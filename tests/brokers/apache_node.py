@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from hookseal.kafka.broker.probe import node_ids
+from hookseal.kafka.broker.ports import node_ids
 from hookseal.kafka.broker.process import Child
 
 if TYPE_CHECKING:

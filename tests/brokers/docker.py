@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker import Broker
-from hookseal.kafka.broker.probe import node_ids, wait_until
+from hookseal.kafka.broker.ports import node_ids, wait_until
 
 __all__ = ["start"]
 

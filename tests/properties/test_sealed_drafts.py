@@ -13,7 +13,7 @@ from hookseal.domain.event import derived_id, parse_event
 from hookseal.domain.new_event import NewEvent, NewEventReader
 from hookseal.domain.record import Record
 from hookseal.errors import InvalidEventError, SealError
-from hookseal.publishing.sealed_events import sealed
+from hookseal.publishing.event_log import sealed
 from hookseal.seal.vault import EventVault
 from tests.builders import MASTER_KEY, MAX_BYTES
 from tests.strategies import json_values, mutations

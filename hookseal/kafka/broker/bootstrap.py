@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from hookseal.errors import ConfigurationError
-from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.broker.ports import accepts, node_ids, wait_until
 from hookseal.kafka.cluster import Cluster
 
 if TYPE_CHECKING:

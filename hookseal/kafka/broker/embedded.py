@@ -9,8 +9,7 @@ from pathlib import Path
 
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker.bootstrap import Broker
-from hookseal.kafka.broker.ports import HOST, with_free_ports
-from hookseal.kafka.broker.probe import node_ids
+from hookseal.kafka.broker.ports import HOST, node_ids, with_free_ports
 from hookseal.kafka.broker.process import Child
 
 _START_TIMEOUT_S = 15.0

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.broker.ports import accepts, node_ids, wait_until
 from tests.brokers import jars, java, start_broker
 from tests.integration.broker.records import Records
 

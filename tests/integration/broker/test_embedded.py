@@ -9,7 +9,7 @@ from aiokafka.errors import UnknownError
 from hookseal.config import Settings
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker import start_broker as start_any_broker
-from hookseal.kafka.broker.probe import accepts, node_ids
+from hookseal.kafka.broker.ports import accepts, node_ids
 from hookseal.kafka.producer import Producer
 from tests.brokers import start_broker
 from tests.integration.broker.records import Records

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.probe import wait_until
+from hookseal.kafka.broker.ports import wait_until
 from hookseal.kafka.broker.process import Child, last_lines
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookseal.errors import BrokerError
-from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.broker.ports import accepts, node_ids, wait_until
 from tests.brokers import jars, java
 
 if TYPE_CHECKING:

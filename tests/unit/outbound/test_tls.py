@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hookseal.errors import AttemptError
+from hookseal.outbound.client import with_client_certificate
 from hookseal.outbound.guard import EgressPolicy
-from hookseal.outbound.tls import with_client_certificate
 from tests import hostile
 from tests.certificates import self_signed, the_authority
 from tests.hostile import ACCEPTED, Receiver, hanging_up, receiving

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from streams.record_stream import iter_records
+from streams.stream_source import iter_records
 from tests.unit.streams.fakes import Stream, an_arrival
 
 

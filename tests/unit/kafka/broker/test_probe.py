@@ -9,8 +9,7 @@ import pytest
 
 from hookseal.errors import BrokerError
 from hookseal.kafka.broker import bootstrap
-from hookseal.kafka.broker.ports import HOST, free_ports
-from hookseal.kafka.broker.probe import accepts, node_ids, wait_until
+from hookseal.kafka.broker.ports import HOST, accepts, free_ports, node_ids, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
