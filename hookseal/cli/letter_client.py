@@ -199,6 +199,8 @@ async def replay_accepted(asked: dict[str, Any], again: str, per_s: float | None
             that Kafka refuses, once all others are published.
         HooksealError: As `api_session.client` and `ApiClient.ask`.
     """
+    from hookseal.config import load
+
     limit = _REPLAY_BATCH if per_s is None else min(_REPLAY_BATCH, int(per_s))
     names = ("customer_id", "endpoint_id", "since", "until")
     body = {name: asked[name] for name in names if name in asked} | {"again": again, "limit": limit}
