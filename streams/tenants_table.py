@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Decoded, a tenant takes several times the memory of its document.
 _DECODED_MAX = 65_536
-# As it stands in a document; within a text its quotes would be escaped.
+# As written in a document. Inside a JSON string its quotes would be escaped.
 _SUSPENDED = b'"suspension":'
 _NOT_STORED = "change_not_stored"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DIALECT", "STILL_TO_CLEAN", "found_in"]
+__all__ = ["DIALECT", "found_in"]
 
 DIALECT = {
     # Home-made terms: the field has a word for each.
@@ -61,25 +61,6 @@ DIALECT = {
     r"how so|why so|and so on": "write it out",
 }
 
-# Packages that still have such texts. Delete an entry when its package is clean.
-STILL_TO_CLEAN = {
-    "hookseal/api",
-    "hookseal/cli",
-    "hookseal/config.py",
-    "hookseal/dead_letters",
-    "hookseal/delivery",
-    "hookseal/domain",
-    "hookseal/errors.py",
-    "hookseal/kafka",
-    "hookseal/local",
-    "hookseal/outbound",
-    "hookseal/publishing",
-    "hookseal/seal",
-    "hookseal/telemetry",
-    "hookseal/tenants",
-    "receiver",
-    "streams",
-}
 
 _EDGE_BEFORE, _EDGE_AFTER = r"(?<![\w.\-/])", r"(?![\w\-/]|\.\w)"
 _PATTERNS = {

@@ -103,9 +103,9 @@ class KafkaDeferredEvents:
         return DeferredPage(letters, end)
 
     async def settle(self, partition: int, letters: Sequence[Record]) -> None:
-        """Enter the letters in the ledger; retry temporary errors until it is written.
+        """Enter the dead letters in the ledger; retry temporary errors until it is written.
 
-        An entry that Kafka refuses is dropped: the letters are delivered, and lists show them as
+        An entry that Kafka refuses is dropped. Its events are delivered, but lists show them as
         deferred until they expire.
         """
         for start in range(0, len(letters), _ENTRY_MAX_LETTERS):

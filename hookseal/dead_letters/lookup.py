@@ -44,7 +44,7 @@ class DeadLetterLookup:
     async def attempts(self, letter: Record) -> list[AttemptRecord]:
         """Return the attempts before a letter that the delivery log still has.
 
-        Reads only the letter's partition of `deliveries`, and only the time that the letter names.
+        Reads only the same partition of `deliveries`, and only the time of the delivery.
         """
         began, ended = _attempted_between(added_headers(letter.headers))
         if began is None or ended is None:
@@ -65,7 +65,7 @@ class DeadLetterLookup:
 
 
 def is_attempt_before(attempt: AttemptRecord, letter: Record) -> bool:
-    """Return whether this attempt led to the letter."""
+    """Return whether this attempt led to the dead letter."""
     added = added_headers(letter.headers)
     began, ended = _attempted_between(added)
     if began is None or ended is None:

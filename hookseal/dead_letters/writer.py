@@ -52,7 +52,7 @@ class KafkaDeadLetters:
         return self._held > 0
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write the letter on its event's partition number, with the event's bytes unchanged.
+        """Write the dead letter on its event's partition number, with the event's bytes unchanged.
 
         A letter that is too large is cut until it fits (`DeadLetter.fitted`). Every other error is
         retried until the write succeeds. The partition is blocked meanwhile, and no event is lost.
@@ -99,7 +99,7 @@ class KafkaDeadLetters:
                         continue
                     failed()
                 except Exception as error:  # noqa: BLE001
-                    # An unexpected error must neither lose the letter nor stop the partition
+                    # An unexpected error must neither lose the dead letter nor stop the partition
                     # without an alarm.
                     if failures == 0:
                         self._observer.crashed(letter.event_id, error)

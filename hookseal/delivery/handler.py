@@ -81,7 +81,7 @@ class EventHandler:
         except PartitionStoppedError:
             raise
         except Exception as error:  # noqa: BLE001
-            # A bug of ours must not block the partition for good: Faust restarts a crashed actor
+            # A bug of ours must not block the partition permanently: Faust restarts a crashed actor
             # on the same record.
             self._ports.observer.crashed(event_id_if_any(record), error)
             await self._bury(record, "internal_error", customer_id=customer_id)

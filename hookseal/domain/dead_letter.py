@@ -125,7 +125,7 @@ class DeadLetter:
         return (*self.record.headers, *self._added())
 
     def fitted(self, max_bytes: int) -> FittedLetter:
-        """Return the letter, truncated if its record exceeds `max_bytes`.
+        """Return the dead letter, truncated if its record exceeds `max_bytes`.
 
         The value is truncated first, then a key that is longer than every customer id. Then the
         largest producer headers are dropped, and the value gets the freed bytes back. Reason,

@@ -27,7 +27,7 @@ class Letter(NamedTuple):
     """A dead letter in the index. Times are in Unix milliseconds.
 
     `at_ms` is when the delivery failed. `reason` is one of `REASONS`, or of a later release.
-    `replayed_at_ms` is None unless the letter was published again.
+    `replayed_at_ms` is None unless the dead letter was published again.
     """
 
     partition: int
@@ -49,7 +49,7 @@ class Letter(NamedTuple):
         return LogCursor(self.at_ms, self.partition, self.offset)
 
     def document(self) -> dict[str, Any]:
-        """Return the letter for JSON."""
+        """Return the dead letter for JSON."""
         replayed = self.replayed_at_ms
         return {
             "id": f"{self.partition}/{self.offset}",

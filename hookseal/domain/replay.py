@@ -71,7 +71,7 @@ class Mark(NamedTuple):
     Attributes:
         topic: `dead-letters`, or `events` where accepted events are replayed.
         timestamp_ms: The record's own: offsets of a recreated topic begin at 0 again.
-        job: Empty for dead letters, each of which is replayed once for good.
+        job: Empty for dead letters, each of which is replayed only once.
     """
 
     topic: str
@@ -189,7 +189,7 @@ def is_deferred(letter: Record, customer_id: str, endpoint_id: str) -> bool:
 def original_of(letter: Record) -> Record:
     """Return the original record of `events`, aimed at the endpoint of the dead letter.
 
-    Without a recorded position, the position of the letter is used.
+    Without a recorded position, the position of the dead letter is used.
     """
     added = added_headers(letter.headers)
     headers = replayed_headers(

@@ -250,7 +250,7 @@ class Producer:
         self._client = await self._connect()
 
     async def close(self) -> None:
-        """Send what waits, then disconnect."""
+        """Send the pending records, then disconnect."""
         if self._client is not None:
             await self._client.stop()
             self._client = None

@@ -264,7 +264,7 @@ class _Stream:
 
 
 class Batches:
-    """The batches of one partition in a fetch's answer; stands in for `MemoryRecords`."""
+    """The batches of one partition in a fetch's answer; replaces `MemoryRecords`."""
 
     def __init__(self, answer: bytes | None) -> None:
         self._view = memoryview(answer or b"")

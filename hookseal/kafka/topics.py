@@ -27,7 +27,7 @@ _REPLICAS_TO_LOSE_ONE = 3
 class TopicNames:
     """Names of the topics, prefix included.
 
-    Keyed by customer id, but for `replays`, the ledger of replayed dead letters by partition.
+    Keyed by customer id, except `replays`, the ledger of replayed dead letters by partition.
     `deliveries` has one record per attempt.
     """
 

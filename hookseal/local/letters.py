@@ -62,8 +62,8 @@ class LocalDeadLetters:
             await self._store.append("dead-letters", [write])
 
         try:
-            # Retry unexpected errors, too: they must not lose the letter, nor stop the partition
-            # without an alarm.
+            # Retry unexpected errors, too: they must neither lose the dead letter nor stop the
+            # partition without an alarm.
             await retry_forever(append, self._clock, failed, retried=Exception)
         finally:
             if failures:
@@ -157,7 +157,7 @@ class LocalReplays:
         limit: int | None = None,
         wait_s: float | None = None,  # noqa: ARG002 - there is no lease to wait for
     ) -> int:
-        """Publish the letters' events again; return how many were published.
+        """Publish the dead letters' events again; return how many were published.
 
         Args:
             wanted: Which letters; those that were replayed already are passed over.

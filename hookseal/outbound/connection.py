@@ -252,8 +252,8 @@ class Connector(aiohttp.TCPConnector):
     async def _wrap_create_connection(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        # aiohttp calls this for all addresses of a host, then without the first, and so on, and
-        # reports the last failure only.
+        # aiohttp calls this for all addresses of a host, and after each failure for one address
+        # less. It reports the last failure only.
         try:
             return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
         except aiohttp.ClientConnectorError as error:

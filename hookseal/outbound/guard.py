@@ -30,8 +30,8 @@ OnBlocked = Callable[[str, int, str], None]
 """Called for each refused address with port and reason. For the operator's log only."""
 
 _REFUSED: Final = "address refused"
-# A DNS answer may hold thousands of addresses. aiohttp would dial all of them, then all but the
-# first, and so on: the owner of the name could use hookseal to flood another host.
+# A DNS answer may hold thousands of addresses. aiohttp would dial them all, and again without the
+# first, until none is left: the owner of the name could use hookseal to flood another host.
 _ADDRESSES_MAX: Final = 8
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.dialect import DIALECT, STILL_TO_CLEAN, found_in
+from tests.dialect import DIALECT, found_in
 from tests.unit.test_docs import PAGES, REPOSITORY, name_of
 
 if TYPE_CHECKING:
@@ -54,12 +54,6 @@ def texts_of(file: Path) -> Iterator[tuple[int, str]]:
             yield from ((token.start[0], token.string) for token in found)
 
 
-def marked(package: str) -> object:
-    if package in STILL_TO_CLEAN:
-        return pytest.param(package, marks=pytest.mark.xfail(reason="still to clean", strict=False))
-    return package
-
-
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_pages_are_in_plain_english(page: Path) -> None:
     if name_of(page) in GENERATED:
@@ -68,7 +62,7 @@ def test_pages_are_in_plain_english(page: Path) -> None:
     assert found_in(prose_of(page)) == []
 
 
-@pytest.mark.parametrize("package", [marked(package) for package in packages()])
+@pytest.mark.parametrize("package", list(packages()))
 def test_code_is_commented_in_plain_english(package: str) -> None:
     root = REPOSITORY / package
     found = [

@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS letters_by_time ON letters
 """
 
     def insert(self, connection: sqlite3.Connection, records: Iterable[ConsumerRecord]) -> None:
-        """Insert the letters."""
+        """Insert the dead letters."""
         connection.executemany(
             "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [self._row(connection, record) for record in records],

@@ -1,4 +1,4 @@
-"""Index of dead letters: lists, counts, and the letters of a replay."""
+"""Index of dead letters: lists, counts, and the dead letters of a replay."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LetterQueries:
         return LettersListed(letters, letters[-1].cursor if len(found) > limit else None)
 
     async def cursor_at(self, partition: int, offset: int) -> LogCursor:
-        """Return the cursor behind the letter at this position.
+        """Return the cursor behind the dead letter at this position.
 
         Raises:
             InvalidInputError: `unknown_dead_letter`.

@@ -25,7 +25,7 @@ _BATCH_MAX_BYTES = 4 * 1024 * 1024
 
 
 class Item(NamedTuple):
-    """One record to publish, with offset and timestamp of the letter or event that it repeats."""
+    """One record to publish, with offset and timestamp of the record that it repeats."""
 
     offset: int
     timestamp_ms: int
@@ -74,7 +74,7 @@ async def plan_of(index: LetterQueries, wanted: LetterFilter) -> ReplayPlan:
 
 
 def to_replay(wanted: LetterFilter) -> LetterFilter:
-    """Return the filter of the letters to publish."""
+    """Return the filter of the dead letters to publish."""
     reasons = _included_reasons(wanted) & _REPLAYABLE
     return replace(wanted, reasons=reasons, replayed=False, has_customer=True)
 

@@ -75,7 +75,7 @@ class PartitionScheduler:
 
         Args:
             work: Called with the record, the context, and the customer whose part of the record is
-                handled (None = all of it). Returns once that part is done for good; raises
+                handled (None = all of it). Returns once that part is done; raises
                 `PartitionStoppedError` if the partition stops first.
             ordering_keys: Returns the keys of a record; none if there is nothing to do.
             now: Seconds of any monotonic clock.

@@ -193,7 +193,7 @@ class PartitionAssignment:
                         await running.submit(record)
                 return  # noqa: TRY300 - stopped
             except Exception as error:  # noqa: BLE001
-                # A bug must not stop the partition for good: unfinished events are read again.
+                # A bug must not stop the partition: unfinished events are read again.
                 self._observer.crashed("", error)
                 await asyncio.sleep(_CRASH_PAUSE_S)
 
