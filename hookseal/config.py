@@ -153,7 +153,6 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    # -- Kafka ---------------------------------------------------------------
     kafka_bootstrap: str = Field(
         "127.0.0.1:9092", pattern=r"^[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*$"
     )
@@ -198,7 +197,6 @@ class Settings(BaseSettings):
     max_in_progress: int = Field(1024, ge=16, le=100_000)
     """Events of one partition in memory. Later events stay on the broker."""
 
-    # -- Without Kafka --------------------------------------------------------
     # Redacted nowhere: a password in it belongs into the setting alone.
     queue_url: str = Field(
         "memory://", pattern=r"^(memory://|(redis|rediss|unix)://\S+)$", repr=False
@@ -208,7 +206,6 @@ class Settings(BaseSettings):
     """Unfinished events in the queue of `hookseal local`. When the queue is full, publishing
     answers 503 `queue_full`. An event takes about 1 KB of memory besides its data."""
 
-    # -- Tenants -------------------------------------------------------------
     store: Literal["memory", "rocksdb"] = "memory"
     """Where a worker keeps its part of the tenants table."""
     data_dir: Path = Path("hookseal-data")
@@ -221,7 +218,6 @@ class Settings(BaseSettings):
     unknown_tenant_wait_s: float = Field(10.0, ge=0, le=300)
     """Seconds for which an event of an unknown tenant waits for that tenant's commands."""
 
-    # -- API -----------------------------------------------------------------
     admin_key: Annotated[SecretStr, AfterValidator(_is_long)] = SecretStr("")
     """The operator's key to the API, from `hookseal keys admin`. Unset: nobody has its rights."""
     api_key_peppers: Annotated[SecretStr, _decodes(_decode_peppers)] = SecretStr("")
@@ -243,14 +239,12 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     """API key of these commands. Unset: the admin key."""
 
-    # -- Events --------------------------------------------------------------
     event_max_bytes: int = Field(32_768, ge=256, le=EVENT_BYTES_MAX)
     """Bytes of an event's value. Receivers with default limits (joserfc, authlib) cannot decrypt
     events above 49,152 bytes."""
     seal_at_rest: bool = False
     """Encrypt event data on Kafka when it is published. Workers decrypt it with either value."""
 
-    # -- Delivery ------------------------------------------------------------
     ordering: Ordering = "partition"
     """Ordering mode: which events must not overtake each other. `partition`: all events of a
     partition. `customer`: the events of one customer. `unordered`: none."""
@@ -292,7 +286,6 @@ class Settings(BaseSettings):
     max_in_flight_per_customer: int = Field(8, ge=1, le=10_000)
     """Like `HOOKSEAL_MAX_IN_FLIGHT`, for one customer: its slow receivers leave room for others."""
 
-    # -- Delivery log and dead letters ----------------------------------------
     delivery_log: bool = True
     """Write a record of each attempt to `deliveries`."""
     delivery_index_rows: int = Field(2_000_000, ge=1000, le=1_000_000_000)
@@ -300,7 +293,6 @@ class Settings(BaseSettings):
     storm_dead_letters_per_minute: int = Field(60, ge=1, le=1_000_000)
     """Dead letters of one tenant in a minute from which the tenant counts as in a storm."""
 
-    # -- Egress --------------------------------------------------------------
     egress_allow_cidrs: Networks = ()
     """Private networks that deliveries may reach, `127.0.0.0/8,::1/128`. For development."""
     egress_deny_cidrs: Networks = ()
@@ -314,7 +306,6 @@ class Settings(BaseSettings):
     egress_client_key_file: PemFile = None
     """PEM file of its private key. Unset: the key is in the certificate's file."""
 
-    # -- Telemetry -----------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest severity that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"

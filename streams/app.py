@@ -8,8 +8,6 @@ from hookseal.errors import ConfigurationError
 from hookseal.runtime.process import set_switch_interval, tune_gc, use_event_loop
 from streams.topology import create_app
 
-__all__ = ["app"]
-
 # Before any connection: the connection pool of the endpoints is half of the limit.
 raise_soft_limit()
 try:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from streams.changelog import ChangelogTable
     from streams.consumer import OffsetTrackingConsumer
 
-__all__ = ["create_app"]
-
 
 def create_app(settings: Settings) -> HooksealApp:
     """Wire the worker. Nothing connects before the app starts."""

@@ -237,11 +237,7 @@ async def _clock(cluster: "Cluster") -> Check:
 
 
 async def _newest_timestamp(cluster: "Cluster") -> float | None:
-    """Return the latest timestamp at the ends of `events` and the changelog, in Unix seconds.
-
-    It comes from the clock of the producer. None if the topics are empty, or cannot be read within
-    three seconds.
-    """
+    """Return the latest timestamp at the ends of `events` and the changelog, in Unix seconds."""
     from hookseal.kafka.consumer import consume, read_ranges, topic_partitions
     from hookseal.kafka.topics import TopicNames
 

@@ -103,11 +103,7 @@ class LetterClient:
         return rows
 
     async def show(self, letter_id: str, *, reveal: bool) -> Json:
-        """Return one letter with its headers and attempts.
-
-        Raises:
-            ConflictError: `unknown_dead_letter`.
-        """
+        """Return one letter with its headers and attempts, or raise `unknown_dead_letter`."""
         query = {"reveal": reveal}
         return dict(await self._api.ask("GET", f"{self._path}/{letter_id}", query=query))
 

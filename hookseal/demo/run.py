@@ -149,11 +149,7 @@ async def _wait_until_ready(workers: Sequence[Worker]) -> None:
 
 
 async def _publish(settings: Settings, ledgers: dict[str, Ledger], count: int, seed: int) -> None:
-    """Publish the planned events in order.
-
-    Raises:
-        BrokerError: `publish_failed`.
-    """
+    """Publish the planned events in order."""
     reader = NewEventReader(settings.event_max_bytes)
     topic = topics.TopicNames(settings.topic_prefix).events
     failures: list[BaseException] = []
@@ -194,10 +190,7 @@ async def _wait_until_complete(
     publishing: asyncio.Task[None],
     watch: Watch,
 ) -> None:
-    """Return once every event is accepted or dead-lettered, or after 30 s without progress.
-
-    In the second case the claims say what is missing.
-    """
+    """Return once every event is accepted or dead-lettered, or after 30 s without progress."""
     moved_s, before = time.monotonic(), -1
     while not (publishing.done() and all(one.is_complete for one in ledgers.values())):
         await asyncio.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback address."""
+"""Free TCP ports on the loopback address, and the test whether a broker answers."""
 
 from __future__ import annotations
 

@@ -96,11 +96,7 @@ def run(
 
 
 def _resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Ordering:
-    """Return the engine's ordering mode.
-
-    Raises:
-        ConfigurationError: `ordering_unsupported`.
-    """
+    """Return the engine's ordering mode, or raise `ordering_unsupported`."""
     if requested is None and "ordering" in settings.model_fields_set:
         if settings.ordering == "partition":
             raise ConfigurationError(
@@ -117,11 +113,7 @@ def _resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Or
 
 
 def _open_store(settings: Settings) -> tuple[Store, Leases]:
-    """Return the store of `HOOKSEAL_QUEUE_URL`, not yet started, and the leases on it.
-
-    Raises:
-        ConfigurationError: `queue_invalid`, `extra_missing`.
-    """
+    """Return the store of `HOOKSEAL_QUEUE_URL`, not yet started, and the leases on it."""
     if settings.queue_url == "memory://":
         # One partition: first in, first out.
         return MemoryStore(1, now=Clock().now), Leases(1)
