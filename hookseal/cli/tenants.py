@@ -133,10 +133,11 @@ def show(
 
 
 def _state(item: dict[str, Any]) -> str:
-    if item["enabled"]:
-        return "enabled"
-    reason = item.get("disabled_reason")
-    return f"disabled ({reason})" if reason else "disabled"
+    state = "enabled" if item["enabled"] else "disabled"
+    if item.get("state") == "suspended":
+        state = "suspended"
+    reason = item.get("suspended_because") or item.get("disabled_reason")
+    return f"{state} ({reason})" if reason else state
 
 
 @public_keys.command(name="add")

@@ -123,9 +123,11 @@ class TestTenants:
         shell.api.tenant("acme", endpoints=(endpoint,))
 
         shown = await shell.json("tenants", "show", "acme", "--json")
+        table = await shell.run("tenants", "show", "acme")
         said = await shell.run("tenants", "endpoints", "resume", "acme", "ep_1")
 
         assert shown["endpoints"][0]["state"] == "suspended"
+        assert "suspended (exhausted)" in table.stdout
         assert said.stdout.strip() == "Probing ep_1"
 
     async def test_the_id_and_the_overlap_are_taken_along(self, shell: Shell) -> None:
