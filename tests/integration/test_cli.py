@@ -657,7 +657,7 @@ def test_an_event_goes_all_the_way_by_commands_alone(deployed: Deployment, tmp_p
     printed = log.read_text().splitlines()
     assert '200 evt_1 {"id":"evt_1"' in printed[1]
     assert '"data":{"total": 7}' in printed[1]
-    assert printed[-1].startswith("Received 1, of which 0 repeats; refused 0")
+    assert printed[-1].startswith("Received 1 events, of which 0 were repeats. Refused 0")
 
 
 def test_the_doctor_finds_all_well(deployed: Deployment) -> None:
