@@ -1,6 +1,8 @@
 # `make demo` shows it, `make test` proves it; both from a bare clone.
 PYTHON ?= python3
 VENV   ?= .venv
+# Processes of the tests. Many of them wait, for a session of Kafka to expire for instance.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -23,10 +25,10 @@ demo: $(VENV)/.run   ## the main job, live, on an embedded broker
 	$(BIN)/hookseal demo
 
 test: setup          ## what a change can break, on Apache Kafka where Java and Maven are
-	$(BIN)/pytest -n 2 --dist worksteal -m "not extended"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not extended"
 
 test-all: setup      ## test, and chaos, benchmarks, brokers, examples, browsers, image, manifests
-	$(BIN)/pytest -n 2 --dist worksteal -m "not alone"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not alone"
 	$(BIN)/pytest -m alone
 
 fast: $(VENV)/.dev   ## unit tests and properties only, a quarter of the examples each
