@@ -47,6 +47,7 @@ OTHER_SETTINGS = {"HOOKSEAL_TEST_BROKER", "HOOKSEAL_FUZZ_SECONDS", "HOOKSEAL_REN
 
 A_TEST = re.compile(r"`(?:(Test\w+)\.)?(test_\w+)`")
 A_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+A_FILE = re.compile(r"`([\w/]+\.py)`")
 A_SETTING = re.compile(r"HOOKSEAL_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_*])")
 A_LOG_LINE = re.compile(r"_?log\.(debug|info|warning|error|critical)\(\s*\"([a-z]+\.[a-z_]+)\"")
 
@@ -151,6 +152,32 @@ class TestPages:
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
                 assert anchor in {anchor_of(heading) for heading in headings}
+
+    def test_every_file_of_ours_they_name_exists(self) -> None:
+        ours = {
+            file.as_posix()
+            for folder in (
+                "hookseal",
+                "agents",
+                "streams",
+                "receiver",
+                "benchmarks",
+                "tests",
+                "docs",
+            )
+            for file in (REPOSITORY / folder).rglob("*.py")
+        }
+        named = {
+            (name_of(page), file) for page in PAGES for file in A_FILE.findall(page.read_text())
+        }
+
+        missing = {
+            (page, file)
+            for page, file in named
+            if not any(one.endswith(f"/{file}") for one in ours)
+        }
+        assert len(named) > 50
+        assert missing == set()
 
     def test_every_setting_they_name_exists(self) -> None:
         there_are = {f"HOOKSEAL_{name.upper()}" for name in Settings.model_fields} | OTHER_SETTINGS
