@@ -71,7 +71,13 @@ OLDEST_HOLD_SECONDS = Gauge(
 )
 LAG = Gauge(
     "hookseal_lag",
-    "Consumer lag in events: from the committed offset to the end of the partition.",
+    "Consumer lag in events: from the committed offset to the last stable offset.",
+    ["partition"],
+)
+UNCOMMITTED_RECORDS = Gauge(
+    "hookseal_uncommitted_records",
+    "Records behind the last stable offset of a partition of `events`. They are delivered once "
+    "the oldest open transaction ends.",
     ["partition"],
 )
 RECOVERING = Gauge(
