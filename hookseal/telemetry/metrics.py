@@ -118,6 +118,9 @@ API_REQUESTS = Counter(
     "API requests, by operation and HTTP status.",
     ["operation", "status"],
 )
+API_THROTTLED = Counter(
+    "hookseal_api_throttled_total", "API requests that were answered with 429, by code.", ["code"]
+)
 CONNECTIONS = Gauge(
     "hookseal_connections", "Open connections to a server of this process.", ["server"]
 )
