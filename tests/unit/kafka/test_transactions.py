@@ -23,7 +23,7 @@ class Fetch:
     def __init__(self) -> None:
         self.end = 0
         self.batches: list[bytes] = []
-        self.aborted: list[tuple[int, int]] = []
+        self.aborted: list[tuple[int, int, int]] = []
         self.committed: list[int] = []
         self._open: dict[int, list[int]] = {}
 
@@ -50,7 +50,7 @@ class Fetch:
         if commits:
             self.committed += offsets
         elif offsets:
-            self.aborted.append((producer_id, offsets[0]))
+            self.aborted.append((producer_id, offsets[0], self.end))
         self._append(marker(producer_id, base_offset=self.end, commits=commits), 1)
 
     def close(self) -> None:
@@ -66,7 +66,8 @@ class Fetch:
         records = fetcher.PartitionRecords(
             TP,
             fetcher.MemoryRecords(b"".join(sent)),
-            list(self.aborted),
+            # As the broker: without transactions that ended before the fetch.
+            [(producer_id, first) for producer_id, first, end in self.aborted if end >= at],
             at,
             None,
             None,
@@ -129,7 +130,7 @@ def test_a_batch_whose_first_records_were_compacted_is_still_aborted() -> None:
     fetch.write(1, 3)
     fetch.finish(1, commits=False)
     # The broker names the first record that is left.
-    fetch.aborted = [(1, 2)]
+    fetch.aborted = [(1, 2, 3)]
 
     assert fetch.read() == ([], [(0, 4)])
 
