@@ -242,6 +242,9 @@ class Settings(BaseSettings):
     event_max_bytes: int = Field(32_768, ge=256, le=EVENT_BYTES_MAX)
     """Bytes of an event's value. Receivers with default limits (joserfc, authlib) cannot decrypt
     events above 49,152 bytes."""
+    tenant_max_events_per_s: float | None = Field(None, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Events per second that a tenant may publish through each API process, in bursts of one second
+    or 1,000 events. Above it the API answers 429. Unset: no limit."""
     seal_at_rest: bool = False
     """Encrypt event data on Kafka when it is published. Workers decrypt it with either value."""
 

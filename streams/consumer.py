@@ -14,6 +14,7 @@ from streams.faust_patches.commit_metadata import CommitMetadataThread
 from streams.faust_patches.heartbeats import HeartbeatsThread
 from streams.faust_patches.partition_errors import PartitionErrorsThread
 from streams.faust_patches.producer_errors import ReportingProducer
+from streams.faust_patches.read_committed import ReadCommitted, ReadCommittedThread
 from streams.faust_patches.revocation_commit import RevocationCommit
 from streams.faust_patches.stale_fetch import StaleFetch, StaleFetchThread
 from streams.faust_patches.static_subscription import StaticSubscriptionConductor
@@ -30,6 +31,7 @@ class KafkaConsumerThread(
     StaleFetchThread,
     PartitionErrorsThread,
     CommitMetadataThread,
+    ReadCommittedThread,
     HeartbeatsThread,
 ):
     """The thread that runs aiokafka's consumer."""
@@ -45,7 +47,7 @@ class KafkaConsumerThread(
             fetcher._proc_fetch_request = partial(batching.fetch, fetcher._proc_fetch_request)  # noqa: SLF001
 
 
-class OffsetTrackingConsumer(RevocationCommit, StaleFetch, WholeRecords):
+class OffsetTrackingConsumer(ReadCommitted, RevocationCommit, StaleFetch, WholeRecords):
     """Commits done offsets, and starts, rewinds and revokes partitions without a loss."""
 
     _thread: KafkaConsumerThread

@@ -38,7 +38,7 @@ _log = structlog.stdlib.get_logger("hookseal.worker")
 
 
 class Gauges:
-    """Lag of each partition of this worker, and duration of the recovery, as metrics."""
+    """Lag and uncommitted records by partition, and duration of the recovery, as metrics."""
 
     def __init__(self) -> None:
         self._partitions: frozenset[TP] = frozenset()
@@ -49,15 +49,18 @@ class Gauges:
         for tp in self._partitions - partitions:
             # The new owner reports it; two workers would count it twice.
             metrics.LAG.remove(str(tp.partition))
+            metrics.UNCOMMITTED_RECORDS.remove(str(tp.partition))
         self._partitions = frozenset(partitions)
 
     def report(self, consumer: OffsetTrackingConsumer, *, is_recovering: bool) -> None:
         """Measure; to be called about once a second."""
         for tp in self._partitions:
             # None until something was fetched.
-            if (end := consumer.highwater(tp)) is not None:
-                lag = max(0, end - consumer.low_watermark(tp))
+            if (stable := consumer.stable_end(tp)) is not None:
+                lag = max(0, stable - consumer.low_watermark(tp))
                 metrics.LAG.labels(str(tp.partition)).set(lag)
+                uncommitted = max(0, consumer.highwater(tp) - stable)
+                metrics.UNCOMMITTED_RECORDS.labels(str(tp.partition)).set(uncommitted)
         metrics.RECOVERING.set(is_recovering)
         if is_recovering:
             self._recovering_since = self._recovering_since or time.monotonic()

@@ -60,7 +60,7 @@ class StreamSource:
     def is_due(self, record: Record, next_offset: int) -> Awaitable[bool]:
         """Return whether the record is the next one of the log; rewind once at a gap."""
         # The commit of an earlier owner may have become known meanwhile.
-        due = max(next_offset, self._consumer().low_watermark(self._tp))
+        due = self._consumer().due_offset(self._tp, next_offset, record.offset)
         return self._gaps.check(self._tp, record, due=due)
 
     async def close(self) -> None:

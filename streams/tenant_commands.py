@@ -66,8 +66,8 @@ class CommandProgress:
     async def catch_up(self, partition: int) -> bool:
         """Wait until every command that the partition has now is applied; return whether it is.
 
-        Gives up after `PATIENCE_S` seconds without progress. An end behind a transaction marker is
-        never reached, since no command stands before it.
+        Gives up after `PATIENCE_S` seconds without progress. Commands of an open transaction are
+        not waited for.
         """
         tp = TP(self._topic, partition)
         end = await self._end(partition)
@@ -140,7 +140,8 @@ class TenantCommandProcessor:
         gaps = self._gaps[tp]
         if gaps.is_new and not await consumer.wait_for_committed_offset(tp):
             return
-        if not await gaps.check(tp, record, due=self._progress.applied(tp)):
+        due = consumer.due_offset(tp, self._progress.applied(tp), record.offset)
+        if not await gaps.check(tp, record, due=due):
             return
         written = self._apply(record)
         await self._progress.advance(tp, record.offset + 1)

@@ -42,6 +42,7 @@ EXTENDED = (
     "benchmarks/",
     "chaos/",
     "conformance/test_receivers.py",
+    "e2e/test_alerts.py",
     "e2e/test_console.py",
     "e2e/test_dashboard.py",
     "e2e/test_demo.py",

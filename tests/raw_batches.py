@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition
 from hookseal.kafka.codecs import zstd
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+TRANSACTIONAL, CONTROL = 0x10, 0x20
 _ATTRIBUTES_AT = 21
 
 
@@ -88,6 +89,7 @@ def batch(
     payload: bytes | None = None,
     count: int | None = None,
     sealed: bool = True,
+    producer_id: int = -1,
 ) -> bytes:
     """Return a batch as it goes on the wire.
 
@@ -100,6 +102,7 @@ def batch(
         payload: In the place of the records, not yet compressed.
         count: In the place of how many there are.
         sealed: Whether the checksum fits.
+        producer_id: Of a transactional producer; -1 = none.
     """
     if payload is None:
         payload = b"".join(record_bytes(record, n) for n, record in enumerate(records))
@@ -112,13 +115,20 @@ def batch(
         max(0, number - 1),
         first_timestamp,
         most,
-        -1,
-        -1,
+        producer_id,
+        -1 if producer_id < 0 else 0,
         -1,
         number,
     ) + compressed(codec, payload)
     crc = calc_crc32c(body) ^ (0 if sealed else 1)
     return struct.pack(">qiibI", base_offset, len(body) + 9, -1, 2, crc) + body
+
+
+def marker(producer_id: int, *, base_offset: int, commits: bool) -> bytes:
+    """Return the control batch that ends a transaction (KIP-98, "Control Messages")."""
+    record = RawRecord(struct.pack(">hh", 0, int(commits)), struct.pack(">hi", 0, 0))
+    attributes = TRANSACTIONAL | CONTROL
+    return batch([record], base_offset=base_offset, attributes=attributes, producer_id=producer_id)
 
 
 async def produce(bootstrap: str, topic: str, partition: int, raw: bytes) -> int:

@@ -155,6 +155,8 @@ async def _handle_errors(
     document = problem.document
     operation = request.get(_OPERATION, "none")
     metrics.API_REQUESTS.labels(operation, str(document.status)).inc()
+    if document.status == HTTPStatus.TOO_MANY_REQUESTS:
+        metrics.API_THROTTLED.labels(document.code).inc()
     _log.info(
         "api.request_failed",
         operation=operation,

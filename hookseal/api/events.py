@@ -28,6 +28,7 @@ from hookseal.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookseal.api.event_rates import EventRates
     from hookseal.api.operations import Call
     from hookseal.api.ports import Events, TenantsModel
     from hookseal.domain.new_event import IdSource, NewEvent
@@ -44,7 +45,8 @@ _DESCRIPTION = f"""\
 One event as a JSON object, or up to {BATCH_EVENTS_MAX:,} as a JSON array or as lines
 (`{_LINES}`), in at most {BATCH_MAX_BYTES:,} bytes. A batch is published as a whole. If one of its
 events is refused, none is published, and `field` names that event, counted from 0:
-`events[3].type`.
+`events[3].type`. The operator may limit the events per second of a tenant: a request above the
+limit is refused as a whole with `rate_limited`.
 
 An event that is published again with the same `id` within ten minutes is not written again. The
 response has the position of its first record. An event without an `id` gets one: derived from the
@@ -102,6 +104,7 @@ class EventOperations(Resource):
     events: Events
     model: TenantsModel
     event_max_bytes: int
+    rates: EventRates
     trace: Trace | None = None
 
     @Operation(
@@ -123,6 +126,7 @@ class EventOperations(Resource):
                 "batch_too_large",
                 "record_too_large",
             ),
+            HTTPStatus.TOO_MANY_REQUESTS: ("rate_limited",),
             HTTPStatus.SERVICE_UNAVAILABLE: (
                 "broker_unreachable",
                 "publish_failed",
@@ -140,6 +144,7 @@ class EventOperations(Resource):
         texts, is_batch = _split(text, media_type)
         drafts = self._drafts(call, texts, key, is_batch=is_batch)
         await self._check_tenants(call, drafts, is_batch=is_batch)
+        self.rates.admit(draft.customer_id for draft in drafts if not draft.is_broadcast)
         drafts = self._traced(call, drafts)
         try:
             positions = await self.events.publish_many(drafts)

@@ -12,8 +12,9 @@ from hookseal.api.commands import TenantChanges
 from hookseal.api.dead_letters import DeadLetterOperations
 from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
+from hookseal.api.event_rates import EventRates
 from hookseal.api.event_replay import EventReplayOperations
-from hookseal.api.events import EventOperations
+from hookseal.api.events import BATCH_EVENTS_MAX, EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
@@ -39,6 +40,7 @@ class ApiParts:
 
     Attributes:
         event_max_bytes: Maximum bytes of an event's value.
+        tenant_max_events_per_s: Events per second of each tenant; None = no limit.
         admin_key: None disables admin access.
         check_url: Returns the canonical form of a URL that an endpoint may have.
     """
@@ -56,6 +58,7 @@ class ApiParts:
     attempts: ports.AttemptPages
     replays: ports.Replays
     clock: Clock
+    tenant_max_events_per_s: float | None = None
     trace: Trace | None = None
 
 
@@ -83,6 +86,9 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             events=parts.events,
             model=parts.model,
             event_max_bytes=parts.event_max_bytes,
+            rates=EventRates(
+                parts.tenant_max_events_per_s, batch_max=BATCH_EVENTS_MAX, clock=parts.clock
+            ),
             trace=parts.trace,
         ),
         EventReplayOperations(changes=changes, replays=parts.replays),

@@ -96,6 +96,7 @@ async def serve_api(
         changes=KafkaChanges(model, commands, timeout_s=timeout_s),
         events=events,
         event_max_bytes=settings.event_max_bytes,
+        tenant_max_events_per_s=settings.tenant_max_events_per_s,
         api_keys=ApiKeys(settings.peppers(), master_keys=master_keys),
         admin_key=settings.admin_key.get_secret_value() or None,
         secrets=SigningSecrets(*master_keys),

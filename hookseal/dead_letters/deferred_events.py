@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.replay import DrainedEntry, encode
 from hookseal.errors import RecordRefusedError
-from hookseal.kafka.consumer import connect, read_ranges, record_from
+from hookseal.kafka.consumer import LogEnds, connect, read_ranges, record_from
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,10 +47,13 @@ class KafkaDeferredEvents:
         self._ledger = names.replays
         self._producer = producer
         self._client: AIOKafkaConsumer | None = None
+        # The end must include letters behind an open transaction: `read` waits for them.
+        self._ends = LogEnds(cluster, committed=False)
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
         """Disconnect."""
+        await self._ends.close()
         client, self._client = self._client, None
         if client is not None:
             await client.stop()
@@ -61,9 +64,9 @@ class KafkaDeferredEvents:
         Raises:
             BrokerError: `broker_unreachable`.
         """
-        tp = TopicPartition(self._topic, partition)
-        async with self._locked_client() as client:
-            return int((await client.end_offsets([tp]))[tp])
+        async with self._lock:
+            await self._ends.start()
+        return (await self._ends.of(self._topic, [partition]))[partition]
 
     async def read(
         self, partition: int, start: int, end: int, wanted: Callable[[Record], bool]

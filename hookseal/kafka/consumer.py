@@ -36,23 +36,22 @@ _METADATA_MS = 30_000
 
 
 async def connect(
-    cluster: Cluster, *, committed: bool = False, from_earliest: bool = False, **options: Any
+    cluster: Cluster, *, committed: bool = True, from_earliest: bool = False, **options: Any
 ) -> AIOKafkaConsumer:
     """Return a started consumer. Assign its partitions, and stop it in the end.
 
     Args:
         cluster: Where to read.
-        committed: Skip records of open or aborted transactions.
+        committed: Skip records of aborted transactions, and stop before an open transaction. End
+            offsets are last stable offsets. Otherwise they are high watermarks.
         from_earliest: Where retention removed the consumer's position, read on from the first
             record. Otherwise `OffsetOutOfRangeError` is raised.
         options: Further arguments of aiokafka's consumer.
     """
-    # Without idempotent writes there are no transactions.
-    read_committed = committed and cluster.idempotence
     arguments: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest" if from_earliest else "none",
-        "isolation_level": "read_committed" if read_committed else "read_uncommitted",
+        "isolation_level": "read_committed" if committed else "read_uncommitted",
         "fetch_max_wait_ms": _FETCH_WAIT_MS,
     }
     consumer = AIOKafkaConsumer(**cluster.arguments(), **arguments | options)
@@ -183,13 +182,16 @@ class LogEnds:
     On a consumer's connection the request would wait behind a fetch, up to 1.5 s each time.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, committed: bool = True) -> None:
+        """Return last stable offsets; high watermarks if not `committed`."""
         self._cluster = cluster
+        self._committed = committed
         self._client: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect."""
-        self._client = await connect(self._cluster)
+        """Connect, unless it is connected."""
+        if self._client is None:
+            self._client = await connect(self._cluster, committed=self._committed)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -198,7 +200,7 @@ class LogEnds:
             await client.stop()
 
     async def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the offset that the next record of each partition will get."""
+        """Return the end offsets; a reader that reaches them has read all records."""
         if self._client is None:
             raise self._cluster.unreachable()
         tps = [TopicPartition(topic, partition) for partition in partitions]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from hookseal.domain.record import HEADERS_MAX_BYTES, RecordFault, headers_bytes
 from hookseal.kafka.codecs import BatchTooLargeError, decompressor
@@ -361,7 +361,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _is_to_be_read(self, batch: Batch) -> bool:
         if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id >= 0:
-            self._consume_aborted_up_to(batch.base_offset)
+            self._consume_aborted_up_to(batch.next_offset - 1)
             if batch.is_control_batch and self._is_abort(batch):
                 self._aborted_producers.discard(batch.producer_id)
             if batch.is_transactional and batch.producer_id in self._aborted_producers:
@@ -437,8 +437,12 @@ class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
 
     aiokafka bounds the number of records only. A few hundred records of a megabyte are more than
     a worker has memory for.
+
+    Attributes:
+        gaps: Gets the offsets without a record: partition, first offset, offset behind the last.
     """
 
+    gaps: list[tuple[TopicPartition, int, int]] | None = None
     _partition_records: CheckedRecords | None
 
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
@@ -447,18 +451,33 @@ class BoundedResult(fetcher.FetchResult):  # type: ignore[misc]
         if not self.check_assignment(self._topic_partition) or records is None:
             return []
         taken: list[ConsumerRecord] = []
-        size = 0
+        size, start = 0, records.next_fetch_offset
         for record in records:
             taken.append(record)
             size += record.serialized_value_size + record.serialized_key_size
             if record.headers:
                 size += headers_bytes(record.headers)
             if len(taken) == max_records or size > _FETCHED_BYTES:
-                self._update_position()
-                return taken
-        self._update_position()
-        self._partition_records = None
+                break
+        else:
+            self._partition_records = None
+        end = records.next_fetch_offset
+        self._assignment.state_value(self._topic_partition).consumed_to(end)
+        if self.gaps is not None and end - start != len(taken):
+            self.gaps += self._gaps(taken, start, end)
         return taken
+
+    def _gaps(
+        self, taken: list[ConsumerRecord], start: int, end: int
+    ) -> Iterator[tuple[TopicPartition, int, int]]:
+        """Yield the offsets from `start` to before `end` that hold none of the records.
+
+        They are transaction markers, records of aborted transactions and compacted records.
+        """
+        for offset in (*(record.offset for record in taken), end):
+            if offset > start:
+                yield self._topic_partition, start, offset
+            start = offset + 1
 
 
 def install(on_unreadable: Callable[[], None] | None = None) -> None:

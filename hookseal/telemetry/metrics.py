@@ -71,7 +71,13 @@ OLDEST_HOLD_SECONDS = Gauge(
 )
 LAG = Gauge(
     "hookseal_lag",
-    "Consumer lag in events: from the committed offset to the end of the partition.",
+    "Consumer lag in events: from the committed offset to the last stable offset.",
+    ["partition"],
+)
+UNCOMMITTED_RECORDS = Gauge(
+    "hookseal_uncommitted_records",
+    "Records behind the last stable offset of a partition of `events`. They are delivered once "
+    "the oldest open transaction ends.",
     ["partition"],
 )
 RECOVERING = Gauge(
@@ -111,6 +117,9 @@ API_REQUESTS = Counter(
     "hookseal_api_requests_total",
     "API requests, by operation and HTTP status.",
     ["operation", "status"],
+)
+API_THROTTLED = Counter(
+    "hookseal_api_throttled_total", "API requests that were answered with 429, by code.", ["code"]
 )
 CONNECTIONS = Gauge(
     "hookseal_connections", "Open connections to a server of this process.", ["server"]

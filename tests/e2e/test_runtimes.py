@@ -312,3 +312,18 @@ async def test_the_commands_do_their_work(runtime: Runtime, tmp_path: Path) -> N
         0,
     )
     assert numbers(acme) == [0, 1, 2, 3]
+
+
+async def test_a_tenant_that_publishes_too_much_is_throttled_alone(runtime: Runtime) -> None:
+    api = await runtime.start("customer", HOOKSEAL_TENANT_MAX_EVENTS_PER_S="0.001")
+    acme = await runtime.customer(api, "acme")
+    other = await runtime.customer(api, "other")
+    await publish(api, "acme", range(1000))
+
+    events = [{"customer_id": "acme", "type": "order.paid", "data": {"number": 1000}}]
+    status, answer = await api.ask("POST", "/v1/events", events)
+    await publish(api, "other", range(3))
+
+    assert (status, answer["code"]) == (429, "rate_limited")
+    await other.until(lambda: numbers(other) == [0, 1, 2])
+    await acme.until(lambda: len(numbers(acme)) == 1000)

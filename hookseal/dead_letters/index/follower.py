@@ -61,7 +61,7 @@ class KafkaIndex:
 
     async def _open(self) -> None:
         await self.file.create()
-        client = await connect(self._cluster, committed=True)
+        client = await connect(self._cluster)
         try:
             self._partitions = [
                 tp
@@ -147,9 +147,7 @@ class KafkaIndex:
             try:
                 if self._offsets_client is None:
                     await self._open()
-                async with consume(
-                    self._cluster, committed=True, max_poll_records=_BATCH_MAX_RECORDS
-                ) as client:
+                async with consume(self._cluster, max_poll_records=_BATCH_MAX_RECORDS) as client:
                     delay.reset()
                     await self._read(client)
             except IndexChangedError:

@@ -54,9 +54,9 @@ _HEARTBEAT_S = 2.0
 _CLOSE_TIMEOUT_S = 5.0
 # The client itself waits for its coordinator without a limit.
 _KAFKA_TIMEOUT_S = 45.0
-# The broker aborts the transaction of a killed holder. Only readers of committed records wait for
-# that, and workers are not among them.
-_TRANSACTION_TIMEOUT_S = 60.0
+# The broker aborts the transaction of a killed holder. Until then the partition is not delivered,
+# unless another replay claims it.
+_TRANSACTION_TIMEOUT_S = 20.0
 _TAIL = 64
 _PID = re.compile(r"[0-9]{1,10}")
 _BATCH_MAX_BYTES = 512 * 1024
@@ -114,7 +114,7 @@ class ReplayLease:
             ReplayFencedError: Another process claimed the partition at the same time.
         """
         async with self._closed_on_error():
-            async with consume(self._cluster, committed=True) as committed:
+            async with consume(self._cluster) as committed:
                 await self._wait(committed, wait_s)
                 self._producer = await self._fence()
                 last = await self._last_entry(committed)
@@ -217,7 +217,11 @@ class ReplayLease:
         return None
 
     async def _recover(self, last: ReplayEntry | None) -> None:
-        """Enter in the ledger what the earlier holder wrote and did not enter."""
+        """Enter in the ledger what the earlier holder wrote and did not enter.
+
+        In a transaction, both are committed or none is. So only a holder without transactions
+        (HOOKSEAL_KAFKA_IDEMPOTENCE=false) leaves such events.
+        """
         async with consume(self._cluster) as events:
             end = (await events.end_offsets([self.events]))[self.events]
             entries: list[ReplayEntry] = []
@@ -227,7 +231,7 @@ class ReplayLease:
                 entries = [
                     self._entry(job=job, replayed=replayed) for job, replayed in by_job.items()
                 ]
-            self._events_to = end
+            self._events_to = max(self._events_to, end)
         await self._commit((), [*entries, self._entry()])
 
     async def _marks(

@@ -42,6 +42,12 @@ class OffsetTracker:
         at = bisect_right(self._completed_ranges, (offset + 1,)) - 1
         return at >= 0 and offset < self._completed_ranges[at][1]
 
+    def first_pending(self, offset: int) -> int:
+        """Return the first offset from this one on that is not done."""
+        offset = max(offset, self._low_watermark)
+        at = bisect_right(self._completed_ranges, (offset + 1,)) - 1
+        return max(offset, self._completed_ranges[at][1]) if at >= 0 else offset
+
     def mark_done(self, offset: int) -> None:
         """Mark one offset as done."""
         if offset == self._low_watermark and not self._completed_ranges:

@@ -187,6 +187,7 @@ class LocalService:
             changes=LocalChanges(self._commands, timeout_s=settings.api_write_timeout_s),
             events=events,
             event_max_bytes=settings.event_max_bytes,
+            tenant_max_events_per_s=settings.tenant_max_events_per_s,
             api_keys=ApiKeys(settings.peppers(), master_keys=settings.master_keys()),
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),

@@ -144,7 +144,7 @@ async def published(ends: LogEnds, settings: Settings) -> int:
 
 @dataclass
 class Books:
-    """What stands on `events`: whatever workers would deliver, committed or not."""
+    """The committed records of `events`: what workers deliver."""
 
     marks: Counter[Mark] = field(default_factory=Counter)
     order: dict[tuple[bytes, bytes], list[int]] = field(default_factory=dict)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
+from hookseal.api.event_rates import _TENANTS_MAX, EventRates
 from hookseal.api.events import BATCH_EVENTS_MAX, BATCH_MAX_BYTES
+from hookseal.api.problems import Problem
 from hookseal.domain.event import is_broadcast, parse_event
 from hookseal.domain.record import Record
 from hookseal.errors import BrokerError
 from tests.bad_inputs.events import BAD_EVENTS
 from tests.builders import MAX_BYTES, a_tenant
+from tests.fakes import FakeClock
+from tests.unit.api.conftest import Api as RunningApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -387,3 +396,118 @@ class TestKafkaAway:
         api.events.not_ready = BrokerError("broker_unreachable", "No.")
 
         assert await api.problem("GET", "/readyz", key=None) == (503, "broker_unreachable")
+
+
+class TestRate:
+    """HOOKSEAL_TENANT_MAX_EVENTS_PER_S."""
+
+    @pytest.fixture
+    async def api(self) -> AsyncIterator[Api]:
+        limited = RunningApi()
+        limited.parts = replace(limited.parts, tenant_max_events_per_s=10.0)
+        await limited.start()
+        yield limited
+        await limited.close()
+
+    async def test_a_batch_of_the_largest_size_passes_and_the_next_event_waits(
+        self, api: Api
+    ) -> None:
+        known(api)
+        assert (await api.ask("POST", PATH, [EVENT] * BATCH_EVENTS_MAX)).status == 202
+        published = len(api.events.published)
+
+        response = await api.ask("POST", PATH, EVENT)
+
+        document = await response.json(content_type="application/problem+json")
+        assert (response.status, document["code"]) == (429, "rate_limited")
+        assert response.headers["Retry-After"] == "1"
+        assert len(api.events.published) == published
+        api.clock.time += 0.2
+        assert (await api.ask("POST", PATH, EVENT)).status == 202
+
+    async def test_a_batch_is_refused_as_a_whole_and_costs_nothing(self, api: Api) -> None:
+        known(api, "acme", "other")
+        await api.json("POST", PATH, [EVENT] * (BATCH_EVENTS_MAX - 5))
+        others = {**EVENT, "customer_id": "other"}
+        published = len(api.events.published)
+
+        response = await api.ask("POST", PATH, [others] * 10 + [EVENT] * 6)
+
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+        assert len(api.events.published) == published
+        assert (await api.ask("POST", PATH, [EVENT] * 5)).status == 202
+        assert (await api.ask("POST", PATH, [others] * BATCH_EVENTS_MAX)).status == 202
+
+    async def test_retry_after_is_the_time_until_the_request_passes(self, api: Api) -> None:
+        known(api)
+        await api.json("POST", PATH, [EVENT] * BATCH_EVENTS_MAX)
+
+        response = await api.ask("POST", PATH, [EVENT] * 45)
+
+        assert response.headers["Retry-After"] == "5"
+        api.clock.time += 4.4
+        assert (await api.ask("POST", PATH, [EVENT] * 45)).status == 429
+        api.clock.time += 0.2
+        assert (await api.ask("POST", PATH, [EVENT] * 45)).status == 202
+
+    async def test_each_key_of_a_tenant_and_the_operator_share_it(self, api: Api) -> None:
+        key = api.tenant("acme")
+        await api.json("POST", PATH, [EVENT] * BATCH_EVENTS_MAX)
+
+        assert (await api.ask("POST", PATH, EVENT, key=key)).status == 429
+
+    async def test_broadcasts_do_not_count(self, api: Api) -> None:
+        known(api)
+        broadcast = {"type": "order.paid", "data": 1}
+        await api.json("POST", PATH, [EVENT] * BATCH_EVENTS_MAX)
+
+        assert (await api.ask("POST", PATH, [broadcast] * BATCH_EVENTS_MAX)).status == 202
+
+    async def test_refusals_are_counted_by_code(self, api: Api) -> None:
+        known(api)
+
+        def count() -> float:
+            labels = {"code": "rate_limited"}
+            return REGISTRY.get_sample_value("hookseal_api_throttled_total", labels) or 0.0
+
+        await api.json("POST", PATH, [EVENT] * BATCH_EVENTS_MAX)
+        before = count()
+        await api.ask("POST", PATH, EVENT)
+
+        assert count() == before + 1
+
+
+class TestRates:
+    @given(
+        st.floats(0.5, 2000),
+        st.lists(st.tuples(st.floats(0, 3), st.sampled_from("ab"), st.integers(1, 1000))),
+    )
+    def test_no_tenant_publishes_more_than_its_burst_and_its_rate(
+        self, rate: float, requests: list[tuple[float, str, int]]
+    ) -> None:
+        clock = FakeClock()
+        rates = EventRates(rate, batch_max=1000, clock=clock)
+        began, admitted = clock.time, Counter[str]()
+        for pause, tenant, count in requests:
+            clock.time += pause
+            try:
+                rates.admit([tenant] * count)
+            except Problem as problem:
+                clock.time += float(problem.headers["Retry-After"]) + 1e-3
+                rates.admit([tenant] * count)
+            admitted[tenant] += count
+            most = max(rate, 1000) + rate * (clock.time - began)
+            assert admitted[tenant] <= most * (1 + 1e-9) + 1e-6
+
+    def test_memory_is_bounded_and_the_oldest_tenant_is_forgotten(self) -> None:
+        clock = FakeClock()
+        rates = EventRates(1.0, batch_max=1, clock=clock)
+        rates.admit(["first"])
+        with pytest.raises(Problem):
+            rates.admit(["first"])
+
+        for number in range(_TENANTS_MAX):
+            rates.admit([f"t{number}"])
+
+        rates.admit(["first"])
+        assert len(rates._buckets) == _TENANTS_MAX

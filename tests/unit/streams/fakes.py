@@ -99,3 +99,7 @@ class Consumer:
 
     def low_watermark(self, _: TP) -> int:
         return self._tracker.low_watermark
+
+    def due_offset(self, _: TP, expected: int, offset: int) -> int:
+        due = max(expected, self._tracker.low_watermark)
+        return due if offset <= due else self._tracker.first_pending(due)

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 class FakeEnds:
     def __init__(self) -> None:
         self.ends: dict[int, int] = {}
+        self.uncommitted: dict[int, int] = {}
         self.done: dict[int, int] = {}
 
     def highwater(self, tp: TP) -> int | None:
         return self.ends.get(tp.partition)
+
+    def stable_end(self, tp: TP) -> int | None:
+        end = self.highwater(tp)
+        return None if end is None else end - self.uncommitted.get(tp.partition, 0)
 
     def low_watermark(self, tp: TP) -> int:
         return self.done.get(tp.partition, 0)
@@ -30,6 +35,10 @@ def consumer(ends: FakeEnds) -> OffsetTrackingConsumer:
 
 def lag_of(partition: int) -> float | None:
     return REGISTRY.get_sample_value("hookseal_lag", {"partition": str(partition)})
+
+
+def uncommitted_of(partition: int) -> float | None:
+    return REGISTRY.get_sample_value("hookseal_uncommitted_records", {"partition": str(partition)})
 
 
 def places(*partitions: int) -> set[TP]:
@@ -45,6 +54,17 @@ class TestLag:
         gauges.report(consumer(ends), is_recovering=False)
 
         assert (lag_of(71), lag_of(72)) == (6, 0)
+
+    def test_ends_before_an_open_transaction(self) -> None:
+        gauges, ends = Gauges(), FakeEnds()
+        ends.ends, ends.done, ends.uncommitted = {77: 10}, {77: 4}, {77: 3}
+
+        gauges.assign(places(77))
+        gauges.report(consumer(ends), is_recovering=False)
+
+        assert (lag_of(77), uncommitted_of(77)) == (3, 3)
+        gauges.assign(set())
+        assert (lag_of(77), uncommitted_of(77)) == (None, None)
 
     def test_that_is_not_known_yet_is_not_told(self) -> None:
         gauges = Gauges()
