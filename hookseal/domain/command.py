@@ -311,16 +311,23 @@ class ClaimSuspension(_SuspensionCommand, frozen=True, tag="endpoint.claim_suspe
 
 
 class NoteDrained(_SuspensionCommand, frozen=True, tag="endpoint.note_drained"):
-    """Record that no deferred event is left below this offset on `dead-letters`."""
+    """Record that no deferred event is left below this offset on `dead-letters`.
+
+    Attributes:
+        attempted_at: Unix seconds of the first attempt at the first one from there; None = none.
+    """
 
     owner: str
     letters_from: int
+    attempted_at: float | None = None
 
     is_internal = True
 
     def change_suspension(self, suspension: Suspension) -> Suspension:
         _check_owner(suspension, self.owner)
-        return replace(suspension, letters_from=max(suspension.letters_from, self.letters_from))
+        if self.letters_from < suspension.letters_from:
+            return suspension
+        return replace(suspension, letters_from=self.letters_from, attempted_at=self.attempted_at)
 
 
 Command = (

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Header, Headers, Record
 
 SUSPENDED = "endpoint_suspended"
+EXPIRED = "expired"
 
 # By who must act: the tenant (`receiver`, `configuration`), the producer of the `event`, or the
 # operator (`platform`). Alert on the last only.
 _REASONS: Mapping[str, Mapping[str, str]] = {
     "receiver": {
         "attempts_exhausted": "The endpoint accepted none of the attempts.",
+        EXPIRED: "The event expired before the endpoint accepted it.",
         "endpoint_gone": "The endpoint answered 410; it is disabled.",
         SUSPENDED: "The endpoint is suspended. The event is delivered when it recovers.",
     },

@@ -53,6 +53,8 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
         letters_from: Offset on `dead-letters`, in the tenant's partition, below which no deferred
             event is left.
         resume_asked_at: Unix seconds of the request to resume; None = no request.
+        attempted_at: Unix seconds of the first attempt at the oldest deferred event, if that was
+            made after the event was deferred.
     """
 
     since: float
@@ -60,6 +62,7 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str
     letters_from: int
     resume_asked_at: float | None = None
+    attempted_at: float | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):

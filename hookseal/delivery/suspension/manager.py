@@ -51,7 +51,7 @@ class _PartitionState:
         self.owner = uuid4().hex
         self.context = context
         self.backlogs: dict[str, dict[str, BacklogDelivery]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
         self.count = 0
 
 
@@ -211,8 +211,8 @@ class SuspensionManager:
         state.count += change
         self._ports.observer.suspensions(state.context.partition, state.count)
 
-    def _spawn(self, state: _PartitionState, work: Coroutine[Any, Any, None]) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
+    def _spawn(self, state: _PartitionState, work: Coroutine[Any, Any, object]) -> None:
+        def ended(task: asyncio.Task[object]) -> None:
             state.tasks.discard(task)
             error = None if task.cancelled() else task.exception()
             if isinstance(error, Exception) and not isinstance(error, PartitionStoppedError):
@@ -233,26 +233,35 @@ class SuspensionManager:
         self._in_progress.pop(endpoint_ref, None)
 
     def is_due(self, endpoint_ref: EndpointRef, outcome: Outcome) -> bool:
-        """Count exhausted events in a row; return whether to suspend the endpoint now."""
+        """Count exhausted events in a row; return whether to suspend the endpoint now.
+
+        An event that the endpoint refuses for its content does not count.
+        """
         if outcome.accepted:
             if self._given_up:
                 del self._given_up[endpoint_ref]
             return False
-        if outcome.code != "attempts_exhausted" or self._rules.after == 0:
+        if not outcome.suspends or self._rules.after == 0:
             return False
         self._given_up[endpoint_ref] += 1
         return self._given_up[endpoint_ref] >= self._rules.after
 
-    async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> None:
-        """Suspend the endpoint; return once its new events are deferred."""
-        if endpoint_ref in self._suspending:
-            return
+    async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> bool:
+        """Suspend the endpoint; return once its new events are deferred.
+
+        Return False if Kafka refused the command, or the endpoint was removed.
+        """
+        while endpoint_ref in self._suspending:
+            await self._wait_for_change(context)
         self._suspending.add(endpoint_ref)
         try:
             await self._suspend(endpoint_ref, why, context)
         finally:
             self._suspending.discard(endpoint_ref)
             self._given_up.pop(endpoint_ref, None)
+            self._wake_waiters()
+        endpoint = self._endpoint(endpoint_ref)
+        return endpoint is not None and endpoint.suspension is not None
 
     async def _suspend(
         self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext

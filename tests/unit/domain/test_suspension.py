@@ -16,7 +16,7 @@ from hookseal.domain.command import (
 )
 from hookseal.domain.endpoint import Suspension
 from hookseal.domain.tenant import Tenant, decode, encode
-from hookseal.domain.verdict import Blame, blame
+from hookseal.domain.verdict import Blame, Judgement, Verdict, blame, suspends
 from tests.builders import a_tenant, an_endpoint
 
 
@@ -147,15 +147,29 @@ class TestAnOwner:
 
 
 class TestBlame:
-    @pytest.mark.parametrize(
-        "status", [None, 301, 401, 402, 403, 404, 405, 407, 408, 421, 423, 425, 429, 502, 503, 504]
-    )
+    @pytest.mark.parametrize("status", [None, 301, 307, 408, 410, 425, 429])
     def test_is_the_receiver_s(self, status: int | None) -> None:
         assert blame(status) is Blame.RECEIVER
 
-    @pytest.mark.parametrize("status", [400, 406, 409, 411, 413, 414, 415, 422, 451])
+    @pytest.mark.parametrize("status", [400, 406, 409, 411, 413, 414, 415, 422, 451, 501, 505])
     def test_is_the_event_s(self, status: int) -> None:
         assert blame(status) is Blame.EVENT
 
-    def test_is_unclear(self) -> None:
-        assert blame(500) is Blame.UNCLEAR
+    @pytest.mark.parametrize(
+        "status", [401, 402, 403, 404, 405, 407, 421, 423, 500, 502, 503, 504, 507, 599]
+    )
+    def test_is_unclear(self, status: int) -> None:
+        assert blame(status) is Blame.UNCLEAR
+
+
+class TestAnExhaustedEvent:
+    @pytest.mark.parametrize("status", [None, 408, 425, 429, 500, 502, 503, 504, 507])
+    def test_suspends_its_endpoint_by_the_endpoint_s_fault(self, status: int | None) -> None:
+        assert suspends(Judgement(Verdict.RETRY, "any"), status)
+
+    @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 422, 501, 505])
+    def test_suspends_nothing_by_its_own_fault(self, status: int) -> None:
+        assert not suspends(Judgement(Verdict.RETRY, "any"), status)
+
+    def test_suspends_nothing_by_a_fault_of_ours(self) -> None:
+        assert not suspends(Judgement(Verdict.RETRY, "internal_error"), None)

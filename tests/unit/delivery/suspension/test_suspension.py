@@ -17,22 +17,43 @@ from hookseal.domain.command import (
     ResumeEndpoint,
     SuspendEndpoint,
 )
+from hookseal.domain.dead_letter import SUSPENDED
 from hookseal.domain.endpoint import EndpointLimits
-from hookseal.errors import LocalResourceError
+from hookseal.errors import AttemptError, LocalResourceError
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.partition_model import HeldClock, steps
 
 
+class PassingClock(HeldClock):
+    """A clock whose time has passed when its sleepers wake."""
+
+    def wake(self) -> None:
+        # The latest sleepers: those before them may have been cancelled.
+        awake = [
+            seconds
+            for seconds, sleeper in zip(
+                self.slept[-len(self.sleepers) :], self.sleepers, strict=False
+            )
+            if not sleeper.done()
+        ]
+        self.time += max(awake, default=0.0)
+        super().wake()
+
+
 class Case:
     """One endpoint of one customer, its events, and what becomes of them."""
 
-    def __init__(self, *, after: int = 2, attempts: int = 2) -> None:
+    def __init__(self, *, after: int = 2, attempts: int = 2, give_up_s: float = 1_000_000) -> None:
         self.engine = Engine(
             a_tenant("acme", an_endpoint("ep_1"), an_endpoint("ep_2", event_types=("x",))),
             backoff=Backoff(base_s=1, jitter=0, max_attempts=attempts),
-            rules=SuspensionRules(after=after, probe=Backoff(base_s=30, cap_s=3600, jitter=0)),
-            clock=HeldClock(),
+            rules=SuspensionRules(
+                after=after,
+                give_up_s=give_up_s,
+                probe=Backoff(base_s=30, cap_s=3600, jitter=0),
+            ),
+            clock=PassingClock(),
         )
         self.engine.transport.script("ep_1")
         self.take_over()
@@ -57,9 +78,10 @@ class Case:
         """Deliver events one after the other, with all the waits there are."""
         for number in numbers:
             task = self.begin(number)
+            await steps()
             while not task.done():
-                await steps()
                 self.clock.wake()
+                await steps()
             await task
 
     async def time_passes(self) -> None:
@@ -73,10 +95,21 @@ class Case:
         await steps()
 
     async def suspended(self) -> None:
-        """Have it suspended: with `after` events given up, and no more answers to come."""
-        self.answers(*[503] * 100)
+        """Suspend it with two final dead letters, nothing deferred, and an outage to come."""
+        self.answers(*[422] * 4)
         await self.deliver(0, 1)
+        self.answers(*[503] * 100)
+        assert await self.engine.suspensions.suspend(("acme", "ep_1"), "exhausted", self.context)
+        await steps()
         assert self.state == "suspended"
+
+    async def probes(self, count: int) -> None:
+        for _ in range(count):
+            await self.time_passes()
+
+    @property
+    def numbers(self) -> list[int]:
+        return [attempt.number for attempt in self.engine.observer.attempts]
 
     @property
     def state(self) -> str:
@@ -112,6 +145,7 @@ class TestSuspending:
 
         assert (before, case.state) == ("active", "suspended")
         assert case.engine.observer.suspended_because == {"ep_1": "exhausted"}
+        assert case.reasons == ["attempts_exhausted", "attempts_exhausted", "endpoint_suspended"]
 
     async def test_is_not_for_what_an_endpoint_cannot_help(self, case: Case) -> None:
         await case.change(ChangeEndpoint, enabled=False)
@@ -354,18 +388,6 @@ class TestCatchingUp:
         # The receiver answers, so the event has its usual schedule.
         assert [wait for _, wait in case.engine.observer.probes] == [1, 0]
 
-    async def test_gives_up_what_is_answered_with_500_at_the_pace_of_probes(
-        self, case: Case
-    ) -> None:
-        await case.suspended()
-        await case.deliver(2, 3)
-        case.answers(500, 500, 200)
-        for _ in range(5):
-            await case.time_passes()
-
-        assert case.accepted == ["evt_3"]
-        assert [wait for _, wait in case.engine.observer.probes] == [30, 60]
-
     async def test_waits_while_the_endpoint_is_disabled(self, case: Case) -> None:
         await case.suspended()
         await case.deliver(2, 3)
@@ -423,6 +445,199 @@ class TestCatchingUp:
             await case.time_passes()
 
         assert (case.accepted, case.state) == (["evt_2"], "active")
+
+
+class TestTheExhaustedEvent:
+    async def test_is_the_first_one_of_the_backlog(self) -> None:
+        case = Case(after=1)
+        case.answers(503, 503, 503, 200)
+
+        await case.deliver(0, 1)
+        deferred = case.engine.dead_letters.letters[0]
+        await case.probes(2)
+
+        assert case.reasons == ["endpoint_suspended"] * 2
+        assert (deferred.event_id, deferred.attempts, deferred.status) == ("evt_0", 2, 503)
+        assert deferred.first_attempt_at == deferred.failed_at - 1
+        assert (case.accepted, case.state) == (["evt_0", "evt_1"], "active")
+        # Two before the event was deferred, a failed probe, a good one, and the newer event.
+        assert case.numbers == [1, 2, 3, 4, 1]
+
+    async def test_suspends_nothing_by_its_own_fault(self) -> None:
+        case = Case(after=1)
+        case.answers(*[422, 404, 501] * 2)
+
+        await case.deliver(0, 1, 2)
+
+        assert (case.state, case.reasons) == ("active", ["attempts_exhausted"] * 3)
+
+    async def test_is_dead_lettered_if_kafka_refuses_the_suspension(self) -> None:
+        case = Case(after=1)
+        case.engine.commands.refused = (SuspendEndpoint,)
+        case.answers(503, 503)
+
+        await case.deliver(0)
+
+        assert (case.state, case.reasons) == ("active", ["attempts_exhausted"])
+
+    async def test_goes_before_those_that_were_attempted_at_the_same_time(self) -> None:
+        case = Case(after=1)
+        case.answers(*[503] * 4)
+        events = [case.begin(0), case.begin(1), case.begin(2)]
+        await steps()
+        case.engine.commands.going_on.clear()
+        await case.time_passes()
+        before = list(case.reasons)
+        case.engine.commands.going_on.set()
+        case.answers()
+        await case.probes(2)
+        await asyncio.gather(*events)
+
+        assert before == []
+        assert set(case.reasons) == {"endpoint_suspended"}
+        assert (sorted(case.accepted), case.state) == (["evt_0", "evt_1", "evt_2"], "active")
+
+    async def test_is_kept_over_a_crash_between_the_suspension_and_its_dead_letter(self) -> None:
+        case = Case(after=1)
+        case.answers(503, 503, 503)
+        case.engine.dead_letters.going_on.clear()
+        event = case.begin(0)
+        await case.probes(2)
+        state, before = case.state, list(case.reasons)
+        event.cancel()
+        await case.engine.suspensions.stop({0})
+        case.engine.dead_letters.going_on.set()
+        case.engine.restart()
+        case.take_over()
+        await case.deliver(0, 1)
+        case.answers()
+        await case.probes(2)
+
+        assert (state, before) == ("suspended", [])
+        assert (case.accepted, case.state) == (["evt_0", "evt_1"], "active")
+
+
+class TestGivingUp:
+    async def test_counts_from_the_first_attempt(self) -> None:
+        case = Case(after=1, give_up_s=100)
+        case.answers(*[503] * 100)
+        await case.deliver(0)
+        while "expired" not in case.reasons:
+            await case.time_passes()
+
+        letter = case.engine.dead_letters.letters[-1]
+        assert (letter.event_id, letter.attempts, letter.status) == ("evt_0", 5, 503)
+        assert letter.first_attempt_at == letter.failed_at - 100
+        # 1 s of backoff, a probe after 30 s, another one after 30 s, the last one after 39 s.
+        assert case.engine.observer.probes[-1] == ("http_503", 0)
+        assert case.state == "suspended"
+
+    async def test_probes_the_next_event_at_once(self) -> None:
+        case = Case(after=1, give_up_s=100)
+        case.answers(*[503] * 5)
+        await case.deliver(0, 1)
+        await case.probes(3)
+
+        assert case.reasons[2:] == ["expired"]
+        assert (case.accepted, case.state) == (["evt_1"], "active")
+
+    async def test_of_an_event_without_an_attempt_counts_from_its_first_probe(
+        self,
+    ) -> None:
+        case = Case(give_up_s=100)
+        await case.suspended()
+        await case.deliver(2)
+        while "expired" not in case.reasons:
+            await case.time_passes()
+
+        letter = case.engine.dead_letters.letters[-1]
+        assert (letter.event_id, letter.attempts) == ("evt_2", 4)
+        assert letter.first_attempt_at == letter.failed_at - 100
+
+    async def test_counts_on_after_a_takeover(self) -> None:
+        case = Case(give_up_s=100)
+        await case.suspended()
+        await case.deliver(2)
+        await case.probes(1)
+        first = case.clock.now()
+        await case.probes(1)
+        await case.engine.suspensions.stop({0})
+        case.engine.restart()
+        case.take_over()
+        await steps()
+        while "expired" not in case.reasons:
+            await case.time_passes()
+
+        letter = case.engine.dead_letters.letters[-1]
+        assert (letter.first_attempt_at, letter.failed_at) == (first, first + 100)
+
+
+class TestAnEventThatAlwaysFails:
+    async def test_is_dead_lettered_once_the_receiver_accepts_a_newer_one(self) -> None:
+        case = Case(after=1)
+        case.answers(502, 502, *[502] * 4)
+        await case.deliver(0, 1, 2)
+        await case.probes(4)
+
+        assert case.reasons[3:] == ["attempts_exhausted"]
+        letter = case.engine.dead_letters.letters[3]
+        assert (letter.event_id, letter.attempts, letter.status) == ("evt_0", 6, 502)
+        assert (case.accepted, case.state) == (["evt_1", "evt_2"], "active")
+        # The bound: 30 s, and those after three failed probes.
+        assert [wait for _, wait in case.engine.observer.probes] == [30, 60, 120, 240]
+        assert sorted(case.engine.letters.settled) == [0, 1, 2]
+
+    async def test_does_not_hide_behind_others_that_fail(self) -> None:
+        case = Case(after=1)
+        poison = {f"evt_{number}" for number in (0, 1, 2)}
+
+        async def post(request: Any, _: Any) -> Any:
+            return Answer(500 if request.headers["webhook-id"] in poison else 200)
+
+        case.engine.transport.post = post  # type: ignore[method-assign, assignment]
+        await case.deliver(0, 1, 2, 3, 4)
+        await case.probes(7)
+
+        given_up = [one for one in case.engine.dead_letters.letters if one.reason != SUSPENDED]
+        assert [one.event_id for one in given_up] == ["evt_0", "evt_1", "evt_2"]
+        assert {one.reason for one in given_up} == {"attempts_exhausted"}
+        assert (case.accepted, case.state) == (["evt_3", "evt_4"], "active")
+
+    async def test_alone_waits_until_it_expires(self) -> None:
+        case = Case(after=1)
+        case.answers(*[500] * 40)
+        await case.deliver(0)
+        await case.probes(20)
+        before = (case.reasons, case.state)
+        case.answers()
+        await case.probes(1)
+
+        assert before == (["endpoint_suspended"], "suspended")
+        assert case.accepted == ["evt_0"]
+
+    async def test_in_an_outage_of_any_length_nothing_is_lost(self) -> None:
+        case = Case(after=1)
+        case.answers(*[500] * 1000)
+        await case.deliver(*range(8))
+        await case.probes(40)
+        before = len(case.reasons)
+        case.answers()
+        await case.probes(2)
+
+        assert before == 8
+        assert case.accepted == [f"evt_{number}" for number in range(8)]
+        assert set(case.reasons) == {"endpoint_suspended"}
+
+    async def test_is_not_at_fault_while_the_receiver_cannot_be_reached(self) -> None:
+        case = Case(after=1)
+        case.answers(503, 503, *[AttemptError("timeout", "") for _ in range(10)], 200)
+        await case.deliver(0, 1)
+        await case.probes(9)
+        requests = [attempt.code for attempt in case.engine.observer.attempts]
+        await case.probes(3)
+
+        assert requests == ["http_503"] * 2 + ["timeout"] * 9
+        assert case.accepted == ["evt_0", "evt_1"]
 
 
 class TestTakingOver:
