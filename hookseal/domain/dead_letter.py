@@ -53,6 +53,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "type_missing": "The event has no type.",
         "type_invalid": "The event's type is malformed.",
         "timestamp_invalid": "The event's time is not RFC 3339.",
+        "expires_at_invalid": "The event's time of expiry is not RFC 3339.",
         "cloudevents_version": "The event has another CloudEvents version.",
         "sealed_invalid": "The event's encrypted data are malformed.",
     },

@@ -6,20 +6,19 @@ import asyncio
 import math
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hookseal.delivery.attempt import endpoint_command
 from hookseal.delivery.delivery import exhausted, letter_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.delivery.ports import DeferredPage
+from hookseal.delivery.suspension.rules import CLEAR_AFTER, NEWER_MAX, AttemptsSoFar
 from hookseal.domain.attempt import Outcome
-from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
-from hookseal.domain.dead_letter import EXPIRED, REASONS
+from hookseal.domain.dead_letter import EXPIRED
 from hookseal.domain.event import event_id_if_any
 from hookseal.domain.replay import attempts_of, event_of, is_deferred, original_of
-from hookseal.domain.verdict import Blame, Verdict, blame
+from hookseal.domain.verdict import Blame, Verdict
 from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Ports
+    from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.endpoint import Endpoint, Suspension
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
@@ -43,74 +43,10 @@ _REMEMBERED = 10_000
 # With less than this left, newer events wait for the end of the backlog.
 _NEARLY_DONE_LETTERS = 1
 _NEARLY_DONE_S = 1.0
-# Failed probes of the oldest event before newer ones show whether the event is at fault. With the
-# default probe delays the fourth probe fails within 5 minutes: 30 + 30 + 60 + 120 s, plus jitter.
-_CLEAR_AFTER = 3
-# Newer events that are attempted then: one more after each failed probe.
-_NEWER_MAX = 10
 
 _NO_PAGE = DeferredPage((), 0)
 
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class SuspensionRules:
-    """The operator's settings for suspensions.
-
-    Attributes:
-        after: Exhausted events in a row that suspend an endpoint; 0 = never suspend.
-        give_up_s: Seconds from an event's first attempt until the event expires.
-        probe: Delays between probes. Their number is not limited.
-        note_every_s: Seconds between two writes of the position: a crash repeats the events that
-            were delivered since.
-        event_max_bytes: Limit of an event's value.
-    """
-
-    after: int = 1
-    give_up_s: float = 259_200.0
-    probe: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=3600.0))
-    note_every_s: float = 0.5
-    event_max_bytes: int = 32_768
-
-
-@dataclass(slots=True)
-class _Attempted:
-    """The attempts at one deferred event.
-
-    Attributes:
-        made: All attempts, with those before the event was deferred.
-        refused: Attempts in the backlog that failed by the event's fault.
-        unclear: Failed attempts in a row whose fault is unclear.
-        first_at: Unix seconds of the first attempt; None = none yet.
-        is_noted: The dead letter has the time of the first attempt.
-        status: The last HTTP status.
-    """
-
-    made: int
-    first_at: float | None
-    is_noted: bool
-    refused: int = 0
-    unclear: int = 0
-    status: int | None = None
-
-    def count(self, result: AttemptResult) -> Blame | None:
-        """Count an attempt; return whose fault its failure is, None if it was accepted."""
-        self.made += 1
-        self.first_at = result.started if self.first_at is None else self.first_at
-        self.status = result.status or self.status
-        if result.judgement.verdict is Verdict.ACCEPTED:
-            return None
-        is_retry = result.judgement.verdict is Verdict.RETRY
-        fault = blame(result.status) if is_retry else Blame.RECEIVER
-        self.unclear = self.unclear + 1 if fault is Blame.UNCLEAR else 0
-        self.refused += fault is Blame.EVENT
-        return fault
-
-    def outcome(self, code: str, error: str = "") -> Outcome:
-        """Return the outcome of a delivery with these attempts."""
-        is_accepted = code == "accepted"
-        return Outcome(is_accepted, code, self.made, error, self.status, self.first_at)
 
 
 class _EndedError(Exception):
@@ -167,8 +103,8 @@ class BacklogDelivery:
         self._saved_at = ports.clock.now()
         self._delivered: list[Record] = []
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._attempted: dict[int, _Attempted] = {}
-        self._oldest: _Attempted | None = None
+        self._attempted: dict[int, AttemptsSoFar] = {}
+        self._oldest: AttemptsSoFar | None = None
         self._newer = _NO_PAGE
         self._noted_at: float | None = None
         self._saved_attempted_at: float | None = None
@@ -221,6 +157,7 @@ class BacklogDelivery:
             endpoint.enabled,
             endpoint.url,
             endpoint.headers,
+            endpoint.paused_at,
             suspension.resume_asked_at,
         )
 
@@ -254,13 +191,18 @@ class BacklogDelivery:
             delivered += await self._deliver_page(end)
             if self._wait_s > 0:
                 return
-        if not self._accepts and self._suspension().resume_asked_at is None:
+        if not self._may_end():
             # Only a delivery can tell whether the endpoint accepts.
             end = self._position
-            while await self._end() <= end and self._suspension().resume_asked_at is None:
+            while await self._end() <= end and not self._may_end():
                 await self._changed()
         elif delivered <= _NEARLY_DONE_LETTERS or self._clock.now() - began <= _NEARLY_DONE_S:
             await self._close()
+
+    def _may_end(self) -> bool:
+        _, endpoint, suspension = self._look_up()
+        is_resumed = self._accepts or suspension.resume_asked_at is not None
+        return is_resumed and endpoint.paused_at is None
 
     async def _close(self) -> None:
         """Block newer events, deliver the rest, and end the suspension."""
@@ -361,13 +303,13 @@ class BacklogDelivery:
             self._wait_s = math.inf
             return []
         outcome = (
-            _expired(attempted) if is_skipped else self._after_attempt(event, attempted, result)
+            attempted.expired() if is_skipped else self._after_attempt(event, attempted, result)
         )
         if outcome is not None:
             await self._end_with(letter, event, outcome)
             return [letter]
         await self._save_position()
-        count = min(attempted.unclear - _CLEAR_AFTER, _NEWER_MAX)
+        count = min(attempted.unclear - CLEAR_AFTER, NEWER_MAX)
         if count <= 0:
             return []
         return await self._attempt_newer(await self._with_newer(letter, rest, count), count)
@@ -423,9 +365,8 @@ class BacklogDelivery:
         if event is not None:
             attempted = self._attempts_at(letter)
             error = f"{attempted.made} attempts failed, and the endpoint accepted a newer event."
-            is_expired = not attempted.made
-            outcome = attempted.outcome("attempts_exhausted", error)
-            await self._end_with(letter, event, _expired(attempted) if is_expired else outcome)
+            failed = attempted.outcome("attempts_exhausted", error)
+            await self._end_with(letter, event, failed if attempted.made else attempted.expired())
 
     async def _event_of(self, letter: Record) -> Event | None:
         """Return the event; None = it cannot be read any more, and is dead-lettered."""
@@ -451,15 +392,15 @@ class BacklogDelivery:
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
 
-    def _attempts_at(self, letter: Record, noted_at: float | None = None) -> _Attempted:
+    def _attempts_at(self, letter: Record, noted_at: float | None = None) -> AttemptsSoFar:
         attempted = self._attempted.get(letter.offset)
         if attempted is None:
             made, first_at = attempts_of(letter)
-            attempted = _Attempted(made, first_at or noted_at, is_noted=first_at is not None)
+            attempted = AttemptsSoFar(made, first_at or noted_at, is_noted=first_at is not None)
             self._attempted[letter.offset] = attempted
         return attempted
 
-    async def _attempt(self, event: Event, attempted: _Attempted) -> AttemptResult:
+    async def _attempt(self, event: Event, attempted: AttemptsSoFar) -> AttemptResult:
         result = await self._deliverer.attempt_deferred(
             event, *self._endpoint_ref, self._context, attempted.made + 1
         )
@@ -467,7 +408,7 @@ class BacklogDelivery:
         return result
 
     def _after_attempt(
-        self, event: Event, attempted: _Attempted, result: AttemptResult
+        self, event: Event, attempted: AttemptsSoFar, result: AttemptResult
     ) -> Outcome | None:
         """Return the outcome if this was the event's last attempt; otherwise set `_wait_s`."""
         judgement, outcome = result.judgement, None
@@ -487,11 +428,13 @@ class BacklogDelivery:
         else:
             self._failures += 1
             self._wait_s = max(judgement.wait_s, self._probe_delay_s(self._failures))
-        left_s = self._rules.give_up_s - self._clock.now() + (attempted.first_at or result.started)
+        now = self._clock.now()
+        left_s = (attempted.first_at or now) + self._rules.give_up_s - now
         if outcome is None and left_s <= 0 and judgement.verdict is not Verdict.GONE:
-            outcome = _expired(attempted)
-        elif left_s > 0:
-            self._wait_s = min(self._wait_s, left_s)
+            outcome = attempted.expired()
+        if event.expires_at is not None:
+            left_s = min(left_s, event.expires_at - now)
+        self._wait_s = min(self._wait_s, max(0.0, left_s))
         if outcome is not None:
             self._wait_s = 0.0
         self._ports.observer.probed(*self._endpoint_ref, judgement.code, self._wait_s)
@@ -555,7 +498,3 @@ def _source(letter: Record) -> tuple[int, int]:
     """Return partition and offset of the original record."""
     original = original_of(letter)
     return original.partition, original.offset
-
-
-def _expired(attempted: _Attempted) -> Outcome:
-    return attempted.outcome(EXPIRED, REASONS[EXPIRED])

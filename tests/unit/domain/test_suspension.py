@@ -10,6 +10,7 @@ from hookseal.domain.command import (
     ClaimSuspension,
     EndSuspension,
     NoteDrained,
+    PauseEndpoint,
     ResumeEndpoint,
     SuspendEndpoint,
     apply,
@@ -90,6 +91,41 @@ class TestAnEndpoint:
         assert suspension(asked) == Suspension(1000.0, "exhausted", "a", 7, 1001.0)
 
 
+class TestAPausedEndpoint:
+    def test_is_paused_before_a_worker_suspends_it(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+        suspended = do(paused, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+
+        assert (paused.endpoints[0].state, suspension(paused)) == ("paused", None)
+        assert suspended.endpoints[0].state == "paused"
+        assert decode(encode(suspended)) == suspended
+
+    def test_is_paused_once(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+
+        assert do(paused, PauseEndpoint).endpoints == paused.endpoints
+
+    def test_resumed_before_that_is_not_suspended_any_more(self) -> None:
+        resumed = do(do(a_tenant(), PauseEndpoint), ResumeEndpoint)
+        late = do(resumed, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+
+        assert refusal(late) == "endpoint_not_suspended"
+        assert late.endpoints[0].state == "active"
+
+    def test_resumed_has_a_backlog(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+        suspended = do(paused, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+        resumed = do(suspended, ResumeEndpoint)
+
+        assert resumed.endpoints[0].state == "suspended"
+        assert suspension(resumed) == Suspension(1001.0, "behind", "a", 7, 1002.0)
+
+    def test_that_was_suspended_stays_suspended_when_resumed(self, suspended: Tenant) -> None:
+        resumed = do(do(suspended, PauseEndpoint), ResumeEndpoint)
+
+        assert suspension(resumed) == Suspension(1000.0, "exhausted", "a", 7, 1002.0)
+
+
 class TestAnOwner:
     def test_is_followed_by_the_next_one(self, suspended: Tenant) -> None:
         after = do(suspended, ClaimSuspension, owner="b")
@@ -112,6 +148,15 @@ class TestAnOwner:
         assert [held.letters_from for held in (suspension(noted), suspension(older)) if held] == [
             9,
             9,
+        ]
+
+    def test_s_notes_tell_the_first_attempt_at_the_oldest_event(self, suspended: Tenant) -> None:
+        noted = do(suspended, NoteDrained, owner="a", letters_from=9, attempted_at=50.0)
+        newer = do(noted, NoteDrained, owner="a", letters_from=10)
+
+        assert [held.attempted_at for held in (suspension(noted), suspension(newer)) if held] == [
+            50.0,
+            None,
         ]
 
     def test_s_notes_are_no_change_of_the_tenant_s(self, suspended: Tenant) -> None:

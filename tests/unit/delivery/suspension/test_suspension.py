@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,6 +15,7 @@ from hookseal.domain.command import (
     ClaimSuspension,
     EndSuspension,
     NoteDrained,
+    PauseEndpoint,
     RemoveEndpoint,
     ResumeEndpoint,
     SuspendEndpoint,
@@ -22,6 +25,7 @@ from hookseal.domain.endpoint import EndpointLimits
 from hookseal.errors import AttemptError, LocalResourceError
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
+from tests.fakes import NOW
 from tests.partition_model import HeldClock, steps
 
 
@@ -90,7 +94,7 @@ class Case:
         await steps()
 
     async def change(self, kind: Any, **fields: Any) -> None:
-        asked = {"customer_id": "acme", "id": f"asked-{fields}", "at": 1.0, "endpoint_id": "ep_1"}
+        asked = {"customer_id": "acme", "id": f"asked-{uuid4()}", "at": 1.0, "endpoint_id": "ep_1"}
         await self.engine.commands.submit(kind(**asked, **fields))
         await steps()
 
@@ -638,6 +642,163 @@ class TestAnEventThatAlwaysFails:
 
         assert requests == ["http_503"] * 2 + ["timeout"] * 9
         assert case.accepted == ["evt_0", "evt_1"]
+
+
+class TestAPause:
+    async def test_defers_in_order_and_attempts_nothing_until_it_ends(self, case: Case) -> None:
+        await case.change(PauseEndpoint)
+        await case.deliver(0, 1)
+        await case.probes(5)
+        before = (case.state, case.accepted[:], len(case.engine.transport.requests))
+        await case.change(ResumeEndpoint)
+        await steps()
+        await case.begin(2)
+
+        assert before == ("paused", [], 0)
+        assert case.engine.observer.suspended_because == {"ep_1": "paused"}
+        assert case.reasons == ["endpoint_suspended"] * 2
+        assert (case.accepted, case.state) == (["evt_0", "evt_1", "evt_2"], "active")
+
+    async def test_ends_a_backoff(self, case: Case) -> None:
+        case.answers(503)
+        event = case.begin(0)
+        await steps()
+        await case.change(PauseEndpoint)
+        await event
+        deferred = case.engine.dead_letters.letters[0]
+        case.answers()
+        await case.change(ResumeEndpoint)
+        await steps()
+
+        assert (deferred.reason, deferred.attempts) == ("endpoint_suspended", 1)
+        assert (case.accepted, case.numbers) == (["evt_0"], [1, 2])
+
+    async def test_of_a_suspended_endpoint_ends_its_probes(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2)
+        await case.change(PauseEndpoint)
+        asked = len(case.engine.transport.requests)
+        await case.probes(5)
+        before = (case.state, len(case.engine.transport.requests))
+        await case.change(ResumeEndpoint)
+        await steps()
+        failed = case.state
+        case.answers()
+        await case.probes(2)
+
+        assert before == ("paused", asked)
+        assert failed == "suspended"
+        assert (case.accepted, case.state) == (["evt_2"], "active")
+
+    async def test_gives_nothing_up(self) -> None:
+        case = Case(after=1, give_up_s=100)
+        case.answers(503, 503)
+        await case.deliver(0)
+        await case.change(PauseEndpoint)
+        case.clock.time += 1000
+        await case.change(ResumeEndpoint)
+        await steps()
+
+        assert (case.accepted, case.reasons) == (["evt_0"], ["endpoint_suspended"])
+
+    async def test_outlives_a_takeover(self, case: Case) -> None:
+        await case.change(PauseEndpoint)
+        await case.deliver(0)
+        await case.engine.suspensions.stop({0})
+        case.engine.restart()
+        case.take_over()
+        await case.deliver(1)
+        await case.probes(3)
+        before = (case.state, case.accepted[:])
+        await case.change(ResumeEndpoint)
+        await steps()
+
+        assert before == ("paused", [])
+        assert (case.accepted, case.state) == (["evt_0", "evt_1"], "active")
+
+    async def test_that_no_worker_saw_is_kept_by_the_next_owner(self, case: Case) -> None:
+        await case.engine.suspensions.stop({0})
+        await case.change(PauseEndpoint)
+        case.engine.restart()
+        case.take_over()
+        await case.deliver(0)
+
+        assert (case.state, case.reasons) == ("paused", ["endpoint_suspended"])
+
+    async def test_that_kafka_refuses_to_carry_out_keeps_events_waiting(self, case: Case) -> None:
+        case.engine.commands.refused = (SuspendEndpoint,)
+        await case.change(PauseEndpoint)
+        event = case.begin(0)
+        await case.probes(2)
+        before = (event.done(), len(case.engine.transport.requests))
+        case.engine.commands.refused = ()
+        await case.probes(2)
+        await event
+
+        assert before == (False, 0)
+        assert case.reasons == ["endpoint_suspended"]
+
+    async def test_that_begins_while_the_backlog_is_delivered_stops_it(self, case: Case) -> None:
+        await case.suspended()
+        await case.deliver(2, 3, 4)
+        going_on = asyncio.Event()
+        sent: list[str] = []
+
+        async def post(request: Any, _: Any) -> Any:
+            sent.append(request.headers["webhook-id"])
+            if sent[-1] == "evt_3":
+                await going_on.wait()
+            return Answer(200)
+
+        case.engine.transport.post = post  # type: ignore[method-assign, assignment]
+        await case.time_passes()
+        await case.change(PauseEndpoint)
+        going_on.set()
+        await case.probes(3)
+        before = list(sent)
+        await case.change(ResumeEndpoint)
+        await steps()
+
+        assert before == ["evt_2", "evt_3"]
+        assert (sent, case.state) == (["evt_2", "evt_3", "evt_4"], "active")
+
+
+def expiring(number: int, after_s: float) -> Any:
+    expires_at = datetime.fromtimestamp(NOW + after_s, UTC).isoformat()
+    body = {"type": "a", "data": 1, "id": f"evt_{number}", "expires_at": expires_at}
+    return a_record(body, offset=number)
+
+
+class TestAnEventWithATimeOfExpiry:
+    async def test_is_not_attempted_after_it(self, case: Case) -> None:
+        await case.engine.deliver(expiring(0, 0), case.context)
+        await case.engine.deliver(expiring(1, 1), case.context)
+
+        assert (case.reasons, case.accepted) == (["expired"], ["evt_1"])
+        assert len(case.engine.transport.requests) == 1
+
+    async def test_is_not_retried_after_it(self, case: Case) -> None:
+        case.answers(503)
+        event = asyncio.create_task(case.engine.deliver(expiring(0, 0.5), case.context))
+        await case.time_passes()
+        await event
+
+        letter = case.engine.dead_letters.letters[0]
+        assert (letter.reason, letter.attempts, letter.status) == ("expired", 1, 503)
+        assert case.state == "active"
+
+    async def test_ends_its_wait_in_the_backlog(self, case: Case) -> None:
+        await case.suspended()
+        await case.engine.deliver(expiring(2, 40), case.context)
+        await case.deliver(3)
+        await case.probes(2)
+        case.answers()
+        await case.probes(2)
+
+        letter = case.engine.dead_letters.letters[-1]
+        assert (letter.event_id, letter.reason, letter.attempts) == ("evt_2", "expired", 1)
+        assert letter.failed_at <= NOW + 42
+        assert (case.accepted, case.state) == (["evt_3"], "active")
 
 
 class TestTakingOver:
