@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hookseal.domain.backoff import Backoff
-from hookseal.kafka.broker.process import bound_to_us
+from hookseal.kafka.broker.bound import bound_to_us
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
