@@ -273,9 +273,13 @@ class Settings(BaseSettings):
     """Backoff after each failed attempt, instead of the formula: `1,2,4,8` is five attempts."""
     retry_after_cap_s: float = Field(60.0, ge=0, le=3600)
     """Longest `Retry-After` of a receiver that is honoured."""
-    suspend_after: int = Field(10, ge=0, le=100_000)
-    """Consecutive events that exhaust their attempts before their endpoint is suspended; 0 = never,
-    not even with a full queue."""
+    suspend_after: int = Field(1, ge=0, le=100_000)
+    """Consecutive events that exhaust their attempts by the endpoint's fault before their endpoint
+    is suspended. The last of them is the first deferred event; those before it are dead-lettered.
+    0 = never, not even with a full queue."""
+    give_up_after_s: float = Field(259_200.0, gt=0, le=31_536_000)
+    """Seconds from an event's first attempt after which a suspended endpoint's event is
+    dead-lettered with the reason `expired`. Raise it for receivers with longer outages."""
     probe_base_s: float = Field(30.0, gt=0, le=3600)
     """Seconds until the first probe of a suspended endpoint. The interval doubles each time."""
     probe_cap_s: float = Field(3600.0, gt=0, le=86_400)
@@ -403,6 +407,7 @@ class Settings(BaseSettings):
         """When an endpoint is suspended, and how often it is probed."""
         return SuspensionRules(
             after=self.suspend_after,
+            give_up_s=self.give_up_after_s,
             probe=Backoff(
                 base_s=self.probe_base_s,
                 cap_s=max(self.probe_base_s, self.probe_cap_s),

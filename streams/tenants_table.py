@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Decoded, a tenant takes several times the memory of its document.
 _DECODED_MAX = 65_536
 # As written in a document. Inside a JSON string its quotes would be escaped.
-_SUSPENDED = b'"suspension":'
+_SUSPENDED, _PAUSED = b'"suspension":', b'"paused_at":'
 _NOT_STORED = "change_not_stored"
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
@@ -128,7 +128,7 @@ class FaustTenants:
         return [
             self._decode(key.decode(), document)
             for key, document in self._table.items_of(partition, self._partitions())
-            if _SUSPENDED in document
+            if _SUSPENDED in document or _PAUSED in document
         ]
 
     async def settle(self, partition: int) -> None:

@@ -51,7 +51,7 @@ class Engine:
         self.vault = EventVault("events", [MASTER_KEY])
         self.letters = FakeDeferredEvents(self.dead_letters)
         self._backoff = backoff or Backoff(jitter=0)
-        self._rules = rules or SuspensionRules()
+        self._rules = rules or SuspensionRules(after=10)
         self.restart()
 
     def restart(self) -> None:

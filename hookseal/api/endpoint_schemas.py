@@ -113,9 +113,9 @@ class EndpointOut(Output, frozen=True):
         headers: Values are masked for keys without the scope `endpoints:write`.
         disabled_reason: `gone` (the receiver answered 410) or `asked`.
         state: Events of a `suspended` endpoint are deferred, and delivered in order after it
-            accepts events again.
-        suspended_because: `exhausted` (too many deliveries in a row failed) or `behind` (more
-            events were queued than the limit of one customer).
+            accepts events again. Those of a `paused` endpoint wait until it is resumed.
+        suspended_because: `exhausted` (too many deliveries in a row failed), `behind` (more
+            events were queued than the limit of one customer, or wait after a pause) or `paused`.
         secret_version: Version of the current signing secret, from 1.
         previous_secret_until: Requests are signed with the previous secret, too, until then.
     """
@@ -127,9 +127,9 @@ class EndpointOut(Output, frozen=True):
     description: str
     enabled: bool
     disabled_reason: str | None
-    state: Literal["active", "suspended", "disabled"]
+    state: Literal["active", "suspended", "paused", "disabled"]
     suspended_since: str | None
-    suspended_because: Literal["exhausted", "behind"] | None
+    suspended_because: Literal["exhausted", "behind", "paused"] | None
     secret_version: int
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
@@ -176,11 +176,15 @@ def endpoint_out(endpoint: Endpoint, principal: Principal) -> EndpointOut:
     Without validation: the document of an earlier release may exceed the limits of this one.
     """
     may_read = principal.may("endpoints:write")
-    suspension = endpoint.suspension
+    suspension, paused_at = endpoint.suspension, endpoint.paused_at
+    since = paused_at if suspension is None else suspension.since
+    why = None if suspension is None else suspension.why
+    if paused_at is not None:
+        why = "paused"
     given: dict[str, Any] = {
         "headers": endpoint.headers if may_read else dict.fromkeys(endpoint.headers, _MASKED),
-        "suspended_since": None if suspension is None else _rfc3339(suspension.since),
-        "suspended_because": None if suspension is None else suspension.why,
+        "suspended_since": _rfc3339(since),
+        "suspended_because": why,
         "previous_secret_until": _rfc3339(endpoint.previous_secret_until),
         "limits": LimitsIn(**asdict(endpoint.limits)),
     }

@@ -134,13 +134,22 @@ class EndpointOperations(Resource):
             etag_of(after),
         )
 
+    @_change("POST", f"{_ONE}/pause", returns=schemas.EndpointOut)
+    async def pause_endpoint(self, call: Call) -> Reply:
+        """Make no attempt at an endpoint until it is resumed.
+
+        Its events are deferred in order. No probe runs, and no deferred event is given up. To pause
+        a paused endpoint changes nothing.
+        """
+        return await self._changed(call, commands.PauseEndpoint)
+
     @_change("POST", f"{_ONE}/resume", returns=schemas.EndpointOut)
     async def resume_endpoint(self, call: Call) -> Reply:
-        """Probe a suspended endpoint now instead of at its next probe.
+        """End a pause, or probe a suspended endpoint now instead of at its next probe.
 
         If the endpoint accepts the probe, its deferred events are delivered in order, and newer
-        events after them. Otherwise it stays suspended. For an endpoint that is not suspended the
-        answer is 409 `endpoint_not_suspended`.
+        events after them. Otherwise it stays suspended. For an endpoint that is neither suspended
+        nor paused the answer is 409 `endpoint_not_suspended`.
         """
         return await self._changed(call, commands.ResumeEndpoint)
 

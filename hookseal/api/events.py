@@ -62,6 +62,8 @@ class EventCreate(Input, frozen=True):
         data: Any JSON value. Its bytes are delivered unchanged.
         id: Unique within the tenant: visible ASCII without a dot.
         timestamp: RFC 3339. Default: the time of publishing.
+        expires_at: RFC 3339. From then on no attempt is made, and the event is dead-lettered with
+            the reason `expired`. Default: the event does not expire.
     """
 
     type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
@@ -69,6 +71,7 @@ class EventCreate(Input, frozen=True):
     customer_id: CustomerId | None = None
     id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     timestamp: str | None = None
+    expires_at: str | None = None
 
 
 class EventPublished(Output, frozen=True):

@@ -44,9 +44,9 @@ def publish(
 ) -> None:
     """Publish events, over the API at HOOKSEAL_API_URL if it is set. Data keeps its bytes.
 
-    A line is `{"customer_id": …, "type": …, "data": …, "id": …, "timestamp": …}`. Only the data
-    is required if --customer and --type are given. Publishing stops at the first line that is
-    refused.
+    A line is `{"customer_id": …, "type": …, "data": …, "id": …, "timestamp": …, "expires_at": …}`.
+    Only the data is required if --customer and --type are given. Publishing stops at the first line
+    that is refused.
     """
     from hookseal.config import EVENT_BYTES_MAX, load
     from hookseal.domain.json_text import validate

@@ -114,8 +114,15 @@ def remove(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0)
 
 
 @app.command()
+def pause(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
+    """Make no attempt at an endpoint until it is resumed; its events are deferred."""
+    _ask(timeout, "POST", customer, f"{_one(endpoint_id)}/pause")
+    ui.print_line(f"Paused {endpoint_id}")
+
+
+@app.command()
 def resume(customer: Customer, endpoint_id: EndpointId, timeout: Timeout = 10.0) -> None:
-    """Probe a suspended endpoint now; if it accepts, its deferred events follow."""
+    """End a pause, or probe a suspended endpoint now; if it accepts, its deferred events follow."""
     _ask(timeout, "POST", customer, f"{_one(endpoint_id)}/resume")
     ui.print_line(f"Probing {endpoint_id}")
 

@@ -15,7 +15,7 @@ from hookseal.delivery.ports import TRACEPARENT, NotSentError, SealedRequest
 from hookseal.domain.attempt import Attempt
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
-from hookseal.domain.dead_letter import SUSPENDED
+from hookseal.domain.dead_letter import EXPIRED, SUSPENDED
 from hookseal.domain.endpoint import EndpointLimits
 from hookseal.domain.event import is_broadcast
 from hookseal.domain.record import last_header
@@ -199,10 +199,8 @@ class Attempts:
         endpoint = tenant.endpoint(delivery.endpoint_id)
         if endpoint is None:
             return "endpoint_removed"
-        if not endpoint.enabled:
-            return "endpoint_disabled"
-        if endpoint.suspension is not None and not delivery.deferred:
-            return SUSPENDED
+        if (reason := self._skip_reason(delivery, endpoint)) is not None:
+            return reason
         key = delivery.event.seal_to or tenant.active_key
         if key is None:
             return "no_public_key"
@@ -210,6 +208,17 @@ class Attempts:
         if endpoint.retry_delays_s is not None:
             schedule = replace(schedule, delays_s=endpoint.retry_delays_s)
         return _Target(endpoint, key, schedule)
+
+    def _skip_reason(self, delivery: Delivery, endpoint: Endpoint) -> str | None:
+        if not endpoint.enabled:
+            return "endpoint_disabled"
+        expires_at = delivery.event.expires_at
+        if expires_at is not None and expires_at <= self._clock.now():
+            return EXPIRED
+        is_paused = endpoint.paused_at is not None
+        if delivery.deferred:
+            return "endpoint_paused" if is_paused else None
+        return SUSPENDED if is_paused or endpoint.suspension is not None else None
 
     def _seal(
         self, delivery: Delivery, target: _Target, now: float, trace: AttemptTrace | None

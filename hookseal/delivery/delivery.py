@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hookseal.delivery.attempt import Delivery
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.dead_letter import REASONS, DeadLetter
-from hookseal.domain.verdict import Judgement, Verdict
+from hookseal.domain.verdict import Verdict, suspends
 
 if TYPE_CHECKING:
     from hookseal.delivery.attempt import AttemptResult, Attempts
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.tracing import DeliveryTrace
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
+
+NO_ATTEMPTS = Outcome(accepted=False, code="")
 
 
 class Deliverer:
@@ -30,9 +32,16 @@ class Deliverer:
         self._backoff = backoff
 
     async def deliver(
-        self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
+        self,
+        event: Event,
+        customer_id: str,
+        endpoint_id: str,
+        context: PartitionContext,
+        so_far: Outcome = NO_ATTEMPTS,
     ) -> Outcome:
         """Attempt until accepted, permanently refused, or out of attempts.
+
+        `so_far` tells the attempts that were made before.
 
         Raises:
             PartitionStoppedError: The partition stopped before the outcome was decided.
@@ -40,7 +49,6 @@ class Deliverer:
         ports = self._ports
         trace = self._trace(event, customer_id, endpoint_id)
         delivery = Delivery(event, customer_id, endpoint_id, context, trace=trace)
-        so_far = Outcome(accepted=False, code="")
         decided = None
         try:
             while True:
@@ -86,10 +94,11 @@ class Deliverer:
         return None if tracing is None else tracing.delivery(event, customer_id, endpoint_id)
 
 
-def exhausted(so_far: Outcome, last: Judgement) -> Outcome:
+def exhausted(so_far: Outcome, last: AttemptResult) -> Outcome:
     """Return the outcome of a delivery whose attempts are used up."""
-    error = f"{so_far.attempts} attempts failed, the last one with {last.code}."
-    return replace(so_far, code="attempts_exhausted", error=error)
+    error = f"{so_far.attempts} attempts failed, the last one with {last.judgement.code}."
+    by_endpoint = suspends(last.judgement, last.status)
+    return replace(so_far, code="attempts_exhausted", error=error, suspends=by_endpoint)
 
 
 def letter_of(
@@ -140,4 +149,4 @@ def _decided(so_far: Outcome, result: AttemptResult) -> Outcome | None:
         case Verdict.PERMANENT | Verdict.SKIPPED:
             error = REASONS.get(judgement.code, judgement.code)
             return replace(so_far, code=judgement.code, error=error)
-    return exhausted(so_far, judgement) if so_far.attempts >= result.schedule.attempts else None
+    return exhausted(so_far, result) if so_far.attempts >= result.schedule.attempts else None

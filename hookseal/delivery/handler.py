@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from hookseal.delivery.delivery import letter_of
+from msgspec.structs import replace
+
+from hookseal.delivery.delivery import NO_ATTEMPTS, letter_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
@@ -171,11 +173,19 @@ class EventHandler:
     ) -> None:
         endpoint_ref = (customer_id, endpoint_id)
         self._suspensions.begin(endpoint_ref)
+        outcome = NO_ATTEMPTS
         try:
             while True:
-                outcome = await self._deliverer.deliver(event, customer_id, endpoint_id, context)
+                outcome = await self._deliverer.deliver(
+                    event, customer_id, endpoint_id, context, outcome
+                )
+                is_due = self._suspensions.is_due(endpoint_ref, outcome)
                 if outcome.accepted:
                     break
+                if is_due and await self._suspensions.suspend(endpoint_ref, "exhausted", context):
+                    # This event is the first one of the backlog.
+                    error = REASONS[SUSPENDED]
+                    outcome = replace(outcome, code=SUSPENDED, error=error, suspends=False)
                 letter = letter_of(
                     event.record,
                     outcome,
@@ -199,8 +209,6 @@ class EventHandler:
         finally:
             self._suspensions.end(endpoint_ref)
         self._ports.observer.delivered(event, customer_id, endpoint_id, outcome)
-        if self._suspensions.is_due(endpoint_ref, outcome):
-            await self._suspensions.suspend(endpoint_ref, "exhausted", context)
 
     async def _bury(
         self, record: Record, reason: str, error: str | None = None, customer_id: str | None = None

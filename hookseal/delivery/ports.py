@@ -106,7 +106,7 @@ class Tenants(Protocol):
         ...
 
     def suspended_of(self, partition: int) -> Sequence[Tenant]:
-        """Return at least those of them that have a suspended endpoint."""
+        """Return at least those of them that have a suspended or paused endpoint."""
         ...
 
     async def catch_up(self, partition: int) -> None:

@@ -119,6 +119,8 @@ def demo_environment(
         "HOOKSEAL_RETRY_BASE_S": "0.2",
         "HOOKSEAL_RETRY_FACTOR": "2",
         "HOOKSEAL_RETRY_MAX_ATTEMPTS": "3",
+        # The receiver that is down never returns, so its events are not deferred for it.
+        "HOOKSEAL_SUSPEND_AFTER": "0",
         "HOOKSEAL_SHUTDOWN_GRACE_S": "3",
         "HOOKSEAL_LOG_FORMAT": "json",
     }

@@ -40,6 +40,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a delivery ended: accepted, or dead-lettered with the reason `code`.
 
     `status` is the last HTTP status, and `first_attempt_at` is in Unix seconds, if there were any.
+    `suspends` is set if the attempts are exhausted and the last failure was the endpoint's.
     """
 
     accepted: bool
@@ -48,6 +49,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
     status: int | None = None
     first_attempt_at: float | None = None
+    suspends: bool = False
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=False):

@@ -268,6 +268,9 @@ class SuspendEndpoint(_EndpointCommand, frozen=True, tag="endpoint.suspend"):
     def change_endpoint(self, endpoint: Endpoint) -> Endpoint:
         if endpoint.suspension is not None:
             raise conflict("endpoint_suspended_already")
+        if self.why == "paused" and endpoint.paused_at is None:
+            # Resumed meanwhile.
+            raise conflict("endpoint_not_suspended")
         suspension = Suspension(self.at, self.why, self.owner, self.letters_from)
         return replace(endpoint, suspension=suspension)
 
@@ -283,11 +286,26 @@ class _SuspensionCommand(_EndpointCommand, frozen=True):
         raise NotImplementedError
 
 
-class ResumeEndpoint(_SuspensionCommand, frozen=True, tag="endpoint.resume"):
+class PauseEndpoint(_EndpointCommand, frozen=True, tag="endpoint.pause"):
+    """Defer the endpoint's events, and make no attempt until the endpoint is resumed."""
+
+    def change_endpoint(self, endpoint: Endpoint) -> Endpoint:
+        return endpoint if endpoint.paused_at is not None else replace(endpoint, paused_at=self.at)
+
+
+class ResumeEndpoint(_EndpointCommand, frozen=True, tag="endpoint.resume"):
     """Probe the endpoint now, and deliver its deferred events if it accepts."""
 
-    def change_suspension(self, suspension: Suspension) -> Suspension:
-        return replace(suspension, resume_asked_at=self.at)
+    def change_endpoint(self, endpoint: Endpoint) -> Endpoint:
+        suspension = endpoint.suspension
+        if suspension is None:
+            if endpoint.paused_at is None:
+                raise conflict("endpoint_not_suspended")
+            return replace(endpoint, paused_at=None)
+        # The pause is over. What is left of it is a backlog.
+        why: Why = "behind" if suspension.why == "paused" else suspension.why
+        resumed = replace(suspension, why=why, resume_asked_at=self.at)
+        return replace(endpoint, paused_at=None, suspension=resumed)
 
 
 class EndSuspension(_SuspensionCommand, frozen=True, tag="endpoint.end_suspension"):
@@ -311,16 +329,23 @@ class ClaimSuspension(_SuspensionCommand, frozen=True, tag="endpoint.claim_suspe
 
 
 class NoteDrained(_SuspensionCommand, frozen=True, tag="endpoint.note_drained"):
-    """Record that no deferred event is left below this offset on `dead-letters`."""
+    """Record that no deferred event is left below this offset on `dead-letters`.
+
+    Attributes:
+        attempted_at: Unix seconds of the first attempt at the first one from there; None = none.
+    """
 
     owner: str
     letters_from: int
+    attempted_at: float | None = None
 
     is_internal = True
 
     def change_suspension(self, suspension: Suspension) -> Suspension:
         _check_owner(suspension, self.owner)
-        return replace(suspension, letters_from=max(suspension.letters_from, self.letters_from))
+        if self.letters_from < suspension.letters_from:
+            return suspension
+        return replace(suspension, letters_from=self.letters_from, attempted_at=self.attempted_at)
 
 
 Command = (
@@ -337,6 +362,7 @@ Command = (
     | RemoveEndpoint
     | RotateSecret
     | SuspendEndpoint
+    | PauseEndpoint
     | ResumeEndpoint
     | EndSuspension
     | ClaimSuspension

@@ -36,7 +36,7 @@ CONFLICTS: Mapping[str, str] = {
     "too_many_keys": f"A tenant has at most {PUBLIC_KEYS_MAX} public keys. Remove one first.",
     "endpoint_exists": "The tenant has an endpoint with this id already.",
     "unknown_endpoint": "The tenant has no endpoint with this id.",
-    "endpoint_not_suspended": "The endpoint is not suspended; its events are delivered.",
+    "endpoint_not_suspended": "The endpoint is not suspended or paused; its events are delivered.",
     "endpoint_suspended_already": "The endpoint is suspended already.",
     "suspension_taken_over": "Another worker owns the endpoint's suspension.",
     "too_many_endpoints": f"A tenant has at most {ENDPOINTS_MAX} endpoints. Remove one first.",

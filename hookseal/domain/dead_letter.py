@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from hookseal.domain.record import Header, Headers, Record
 
 SUSPENDED = "endpoint_suspended"
+EXPIRED = "expired"
 
 # By who must act: the tenant (`receiver`, `configuration`), the producer of the `event`, or the
 # operator (`platform`). Alert on the last only.
 _REASONS: Mapping[str, Mapping[str, str]] = {
     "receiver": {
         "attempts_exhausted": "The endpoint accepted none of the attempts.",
+        EXPIRED: "The event expired before the endpoint accepted it.",
         "endpoint_gone": "The endpoint answered 410; it is disabled.",
         SUSPENDED: "The endpoint is suspended. The event is delivered when it recovers.",
     },
@@ -51,6 +53,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "type_missing": "The event has no type.",
         "type_invalid": "The event's type is malformed.",
         "timestamp_invalid": "The event's time is not RFC 3339.",
+        "expires_at_invalid": "The event's time of expiry is not RFC 3339.",
         "cloudevents_version": "The event has another CloudEvents version.",
         "sealed_invalid": "The event's encrypted data are malformed.",
     },

@@ -10,8 +10,9 @@ import msgspec
 
 from hookseal.errors import InvalidCommandError
 
-Why = Literal["exhausted", "behind"]
-"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full."""
+Why = Literal["exhausted", "behind", "paused"]
+"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full.
+`paused`: a user paused the endpoint."""
 
 ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
 RETRY_DELAYS_MAX = 50
@@ -53,6 +54,8 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
         letters_from: Offset on `dead-letters`, in the tenant's partition, below which no deferred
             event is left.
         resume_asked_at: Unix seconds of the request to resume; None = no request.
+        attempted_at: Unix seconds of the first attempt at the oldest deferred event, if that was
+            made after the event was deferred.
     """
 
     since: float
@@ -60,6 +63,7 @@ class Suspension(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str
     letters_from: int
     resume_asked_at: float | None = None
+    attempted_at: float | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,6 +77,8 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         previous_secret_until: Unix seconds until which the previous secret signs as well.
         retry_delays_s: The endpoint's own backoff in seconds; None = the operator's.
         suspension: None = its events are delivered, not deferred.
+        paused_at: Unix seconds of the request to pause; None = not paused. A worker suspends a
+            paused endpoint, and makes no attempt until it is resumed.
     """
 
     id: str
@@ -87,12 +93,15 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_delays_s: tuple[float, ...] | None = None
     suspension: Suspension | None = None
     limits: EndpointLimits = EndpointLimits()
+    paused_at: float | None = None
 
     @property
-    def state(self) -> Literal["active", "suspended", "disabled"]:
+    def state(self) -> Literal["active", "suspended", "paused", "disabled"]:
         """State of its deliveries."""
         if not self.enabled:
             return "disabled"
+        if self.paused_at is not None:
+            return "paused"
         return "active" if self.suspension is None else "suspended"
 
     def wants(self, event_type: str) -> bool:

@@ -74,6 +74,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         only_endpoint: The only endpoint to deliver to, on a replay and on a test.
         seal_to: The key to encrypt to instead of the active one.
         sealed: The data, if they are encrypted at rest.
+        expires_at: Unix seconds from which on no attempt is made; None = never.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     only_endpoint: str | None = None
     seal_to: PublicKey | None = None
     sealed: SealedData | None = None
+    expires_at: float | None = None
 
     def __repr__(self) -> str:
         """Return the event's id only: the data never appear in logs."""
@@ -220,6 +222,18 @@ def check_timestamp(text: object) -> str:
     )
 
 
+def check_expiry(text: object) -> str:
+    """Return a time in RFC 3339, or raise InvalidEventError: `expires_at_invalid`."""
+    try:
+        return check_timestamp(text)
+    except InvalidEventError:
+        raise InvalidEventError(
+            "expires_at_invalid",
+            "Write the time of expiry as RFC 3339, 2026-11-24T10:00:00Z.",
+            field="expires_at",
+        ) from None
+
+
 def derived_id(record: Record) -> str:
     """Return the id of an event without one, the same for every redelivery of the record.
 
@@ -252,7 +266,8 @@ def _binary(record: Record, value: bytes, customer_id: str, content_type: str) -
     _check_version(attributes.get("specversion"))
     _check_json_type(content_type)
     validate(value)
-    return _event(record, customer_id, attributes, attributes.get("time"), value)
+    expiry = attributes.get("expirytime")
+    return _event(record, customer_id, attributes, attributes.get("time"), value, expiry=expiry)
 
 
 def _structured(record: Record, value: bytes, customer_id: str) -> Event:
@@ -264,7 +279,8 @@ def _structured(record: Record, value: bytes, customer_id: str) -> Event:
             "data_not_json", "Send JSON in `data`; binary data cannot be delivered.", field="data"
         )
     data = data_member(value) or b"null"
-    return _event(record, customer_id, document, document.get("time"), data)
+    expiry = document.get("expirytime")
+    return _event(record, customer_id, document, document.get("time"), data, expiry=expiry)
 
 
 def _plain(record: Record, value: bytes, customer_id: str) -> Event:
@@ -272,7 +288,8 @@ def _plain(record: Record, value: bytes, customer_id: str) -> Event:
     data = data_member(value)
     if data is None:
         raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
-    return _event(record, customer_id, document, document.get("timestamp"), data)
+    expiry = document.get("expires_at")
+    return _event(record, customer_id, document, document.get("timestamp"), data, expiry=expiry)
 
 
 def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
@@ -280,7 +297,8 @@ def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
     text, event_id = document.get("sealed"), document.get("id")
     if not isinstance(text, str) or not isinstance(event_id, str | None):
         raise InvalidEventError("sealed_invalid", "The encrypted data are invalid.", field="sealed")
-    event = _event(record, customer_id, document, document.get("timestamp"), b"")
+    expiry = document.get("expires_at")
+    event = _event(record, customer_id, document, document.get("timestamp"), b"", expiry=expiry)
     return msgspec.structs.replace(event, sealed=SealedData(text, event_id or ""))
 
 
@@ -290,7 +308,13 @@ def _sealed_size(max_bytes: int) -> int:
 
 
 def _event(
-    record: Record, customer_id: str, members: Mapping[str, Any], timestamp: object, data: bytes
+    record: Record,
+    customer_id: str,
+    members: Mapping[str, Any],
+    timestamp: object,
+    data: bytes,
+    *,
+    expiry: object,
 ) -> Event:
     event_id = members.get("id")
     # A rerouted or replayed record carries the id of its first position.
@@ -314,6 +338,7 @@ def _event(
         record=record,
         only_endpoint=aimed_at,
         seal_to=_seal_to(record) if reserved else None,
+        expires_at=None if expiry is None else _unix_seconds(check_expiry(expiry)),
     )
 
 
@@ -326,6 +351,10 @@ def _seal_to(record: Record) -> PublicKey | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # Not written by hookseal: encrypt to the active key as usual.
         return None
+
+
+def _unix_seconds(text: str) -> float:
+    return datetime.fromisoformat(text.upper()).timestamp()
 
 
 def _text_of(record: Record, name: str) -> str | None:

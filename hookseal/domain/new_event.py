@@ -22,6 +22,7 @@ from hookseal.domain.event import (
     check_customer_id,
     check_event_id,
     check_event_type,
+    check_expiry,
     check_timestamp,
     is_reserved,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import PublicKey, Tenant
 
-MEMBERS = ("customer_id", "type", "id", "timestamp", "data")
+MEMBERS = ("customer_id", "type", "id", "timestamp", "expires_at", "data")
 # A document may have more bytes than its event: other members, escapes, white space.
 SURPLUS_MAX_BYTES = 8 * 1024
 
@@ -97,7 +98,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
     def read(
         self, text: bytes, *, spare_id: str | None = None, spare_from: IdSource = "random"
     ) -> NewEvent:
-        """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?}`.
+        """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?, "expires_at"?}`.
 
         `spare_id` is the id of an event without one, and `spare_from` its origin. Raises
         InvalidEventError: as `parse_event`, and `member_unknown`, `customer_id_missing`,
@@ -116,6 +117,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
             event_type=document.get("type"),
             event_id=document.get("id"),
             timestamp=document.get("timestamp"),
+            expires_at=document.get("expires_at"),
             spare_id=spare_id,
             spare_from=spare_from,
         )
@@ -128,6 +130,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         event_type: object = None,
         event_id: object = None,
         timestamp: object = None,
+        expires_at: object = None,
         spare_id: str | None = None,
         spare_from: IdSource = "random",
     ) -> NewEvent:
@@ -144,6 +147,8 @@ class NewEventReader(msgspec.Struct, frozen=True):
             value += b',"id":' + orjson.dumps(checked_id)
         if timestamp is not None:
             value += b',"timestamp":' + orjson.dumps(check_timestamp(timestamp))
+        if expires_at is not None:
+            value += b',"expires_at":' + orjson.dumps(check_expiry(expires_at))
         value += b',"data":' + data + b"}"
         if len(value) > self.max_bytes:
             raise _too_large(len(value), self.max_bytes)

@@ -210,6 +210,18 @@ def original_of(letter: Record) -> Record:
     )
 
 
+def attempts_of(letter: Record) -> tuple[int, float | None]:
+    """Return the attempts before the event was deferred, and Unix seconds of the first one."""
+    added = added_headers(letter.headers)
+    made = _number(added.get("attempts"), 0)
+    # Without an attempt hookseal writes no such header, and the one there is the producer's.
+    first = added.get("first-attempt-at") if made else None
+    try:
+        return made, None if first is None else datetime.fromisoformat(first).timestamp()
+    except (ValueError, OverflowError):
+        return made, None
+
+
 def event_of(letter: Record, *, max_bytes: int) -> Event:
     """Return the event of a dead letter; raises as `parse_event`."""
     return parse_event(original_of(letter), max_bytes=max_bytes)

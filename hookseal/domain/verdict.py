@@ -13,11 +13,14 @@ _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _GONE = 410
 _SLOW_DOWN = (429, 503)
-_INTERNAL_SERVER_ERROR = 500
 _CLIENT_ERRORS = range(400, 500)
-# RFC 9110 section 15.5, RFC 4918, RFC 6585, RFC 8470: about the sender, the target or the rate, not
-# about the content.
-_OF_THE_RECEIVER = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
+_SERVER_ERRORS = range(500, 600)
+# RFC 9110 sections 15.5 and 15.6, RFC 6585, RFC 8470: the receiver asks for another time.
+_LATER = frozenset({408, 425, 429})
+# Not Implemented, HTTP Version Not Supported: the same request fails at any time.
+_FOR_GOOD = frozenset({501, 505})
+# RFC 9110 section 15.5, RFC 4918: about the sender or the target, not about the content.
+_OF_THE_TARGET = frozenset({401, 402, 403, 404, 405, 407, 421, 423})
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -95,11 +98,22 @@ def blame(status: int | None) -> Blame:
     """Judge a failed attempt to deliver a deferred event, by its HTTP status (None = no response).
 
     An outage must never exhaust an event. An event that the receiver refuses for its content must
-    not block the events behind it. So client errors about the content blame the `EVENT`. 500 is
-    `UNCLEAR`: receivers answer it for a bad event and for an outage.
+    not block the events behind it. So client errors about the content blame the `EVENT`. Server
+    errors are `UNCLEAR`: receivers answer them for a bad event and for an outage. So are client
+    errors about the target, which a proxy answers while the receiver is away.
     """
-    if status == _INTERNAL_SERVER_ERROR:
+    if status is None or status == _GONE or status in _REDIRECTS or status in _LATER:
+        return Blame.RECEIVER
+    if status in _OF_THE_TARGET or (status in _SERVER_ERRORS and status not in _FOR_GOOD):
         return Blame.UNCLEAR
-    if status in _CLIENT_ERRORS and status not in _OF_THE_RECEIVER:
-        return Blame.EVENT
-    return Blame.RECEIVER
+    return Blame.EVENT
+
+
+def suspends(judgement: Judgement, status: int | None) -> bool:
+    """Return whether an event whose last attempt failed so suspends its endpoint.
+
+    So do no response, 408, 425, 429, and server errors except 501 and 505.
+    """
+    if status is None:
+        return judgement.code != "internal_error"
+    return status in _LATER or (status in _SERVER_ERRORS and status not in _FOR_GOOD)

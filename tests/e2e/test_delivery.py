@@ -104,7 +104,7 @@ async def test_what_is_exhausted_becomes_a_dead_letter_and_the_rest_goes_on(
 
     receiver.answer = answer
     await provider.tenant("acme", receiver.url("acme"))
-    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.05,0.05")
+    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.05,0.05", HOOKSEAL_SUSPEND_AFTER="0")
 
     await provider.publish("acme", 0)
     position = await provider.publish("acme", 1, ("trace", b"x"), ("trace", b"\xff"))

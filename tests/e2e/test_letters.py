@@ -121,7 +121,7 @@ async def test_another_key_opens_what_is_replayed_and_what_fails_again_is_a_new_
     await provider.commands.submit(
         AddPublicKey(id=uuid4().hex, kid=lost.kid, alg=lost.alg, jwk=lost.jwk, **at)
     )
-    await provider.worker(HOOKSEAL_RETRY_MAX_ATTEMPTS="1")
+    await provider.worker(HOOKSEAL_RETRY_MAX_ATTEMPTS="1", HOOKSEAL_SUSPEND_AFTER="0")
     api = await provider.api()
     await provider.publish("acme", 1)
     await letters_of(provider, "acme-1", 1)
@@ -147,7 +147,7 @@ async def test_a_replay_for_an_endpoint_that_was_removed_is_a_dead_letter_again(
     provider: Provider,
 ) -> None:
     await provider.tenant("acme", f"http://127.0.0.1:{closed_port()}/in")
-    await provider.worker(HOOKSEAL_RETRY_MAX_ATTEMPTS="1")
+    await provider.worker(HOOKSEAL_RETRY_MAX_ATTEMPTS="1", HOOKSEAL_SUSPEND_AFTER="0")
     api = await provider.api()
     await provider.publish("acme", 1)
     await provider.dead_letters_reach(1)
@@ -170,7 +170,7 @@ async def test_the_delivery_log_has_each_attempt_and_nothing_of_the_payload(
     receiver.answer = answer
     await provider.tenant("acme", receiver.url("acme") + "?token=secret")
     await provider.tenant("other")
-    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.1")
+    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.1", HOOKSEAL_SUSPEND_AFTER="0")
     api = await provider.api()
     value = {"type": "order.paid", "id": "evt_1", "data": CANARY}
     where = await provider.raw(b"acme", orjson.dumps(value))
@@ -205,7 +205,7 @@ async def test_a_letter_is_shown_with_the_attempts_before_it(
     provider: Provider, tmp_path: Path
 ) -> None:
     await provider.tenant("acme", f"http://127.0.0.1:{closed_port()}/in")
-    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.1,0.1")
+    await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.1,0.1", HOOKSEAL_SUSPEND_AFTER="0")
     value = {"type": "order.paid", "id": "evt_1", "data": CANARY}
     where = await provider.raw(b"acme", orjson.dumps(value))
     await provider.dead_letters_reach(1)

@@ -27,7 +27,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
 SOON = {
     "HOOKSEAL_RETRY_DELAYS_S": "0.01",
-    "HOOKSEAL_SUSPEND_AFTER": "3",
     "HOOKSEAL_PROBE_BASE_S": "3600",
     "HOOKSEAL_PROBE_CAP_S": "3600",
 }
@@ -246,16 +245,40 @@ async def test_a_suspended_endpoint_misses_nothing(runtime: Runtime) -> None:
     acme.status = 200
     await acme.do("POST", f"/endpoints/{(await endpoint())['id']}/resume", {})
     await publish(api, "acme", range(10, 15))
-    await acme.until(lambda: len(acme.events) == 12)
+    await acme.until(lambda: len(acme.events) == 15)
 
-    assert numbers(acme) == list(range(3, 15))
+    assert numbers(acme) == list(range(15))
     async with asyncio.timeout(60):
         while (await endpoint())["state"] != "active":
             pass
 
 
+async def test_a_paused_endpoint_misses_nothing_but_what_expired(runtime: Runtime) -> None:
+    api = await runtime.start("customer", **SOON)
+    acme = await runtime.customer(api, "acme")
+    (endpoint,) = (await acme.do("GET", "/endpoints"))["items"]
+    paused = await acme.do("POST", f"/endpoints/{endpoint['id']}/pause")
+    await publish(api, "acme", range(5))
+    expired = {"customer_id": "acme", "type": "order.paid", "data": {}, "id": "late"}
+    await api.do("POST", "/v1/events", {**expired, "expires_at": "2026-01-01T00:00:00Z"})
+    refused = await api.ask("POST", "/v1/events", {**expired, "expires_at": "soon"})
+    reasons = [letter["reason"] for letter in await letters(acme, 6)]
+    before = numbers(acme)
+    await acme.do("POST", f"/endpoints/{endpoint['id']}/resume")
+    await publish(api, "acme", range(5, 8))
+    await acme.until(lambda: len(acme.events) == 8)
+
+    assert (paused["state"], before) == ("paused", [])
+    assert reasons == ["endpoint_suspended"] * 5 + ["expired"]
+    assert (refused[0], refused[1]["code"]) == (422, "expires_at_invalid")
+    assert refused[1]["field"] == "expires_at"
+    assert numbers(acme) == list(range(8))
+
+
 async def test_the_commands_do_their_work(runtime: Runtime, tmp_path: Path) -> None:
-    api = await runtime.start("customer", HOOKSEAL_RETRY_DELAYS_S="0.01")
+    api = await runtime.start(
+        "customer", HOOKSEAL_RETRY_DELAYS_S="0.01", HOOKSEAL_SUSPEND_AFTER="0"
+    )
     env = {**runtime.env, "HOOKSEAL_API_URL": api.url, "HOOKSEAL_ADMIN_KEY": ADMIN_KEY}
     acme = await runtime.customer(api, "acme")
     await command(env, "tenants", "create", "other")

@@ -50,7 +50,7 @@ async def test_no_topic_shows_what_the_customer_gets(provider: Provider) -> None
     receiver = await provider.receiver()
     await provider.tenant("acme", receiver.url("acme"))
     await provider.tenant("away", f"http://127.0.0.1:{closed_port()}/")
-    worker = await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.01")
+    worker = await provider.worker(HOOKSEAL_RETRY_DELAYS_S="0.01", HOOKSEAL_SUSPEND_AFTER="0")
     api = await provider.api(**SEALED)
     async with asyncio.timeout(30):
         for customer in ("acme", "away"):

@@ -116,6 +116,7 @@ async def test_what_the_api_takes_is_a_part_of_its_client_s_trace(
         "HOOKSEAL_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "HOOKSEAL_RETRY_DELAYS_S": "0.01",
+        "HOOKSEAL_SUSPEND_AFTER": "0",
     }
     async with AsyncExitStack() as stack:
         local, acme = await start(env, tmp_path, stack)

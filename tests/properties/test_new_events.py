@@ -34,6 +34,7 @@ _good = st.fixed_dictionaries(
     optional={
         "id": st.sampled_from(["evt_1", '"\\', "~" * 128]),
         "timestamp": st.sampled_from(["2026-11-24T10:00:00Z", "2026-11-24t10:00:00.5+01:00"]),
+        "expires_at": st.sampled_from(["2026-11-24T10:00:00Z", "2026-11-24T11:00:00+01:00"]),
         "customer_id": st.just("acme"),
     },
 )
@@ -72,6 +73,7 @@ def test_what_is_accepted_comes_back_as_it_was(members: dict[str, object]) -> No
     assert event.customer_id == "acme"
     assert event.data == data
     assert members.get("timestamp") in {None, event.timestamp}
+    assert event.expires_at == (1_795_514_400 if "expires_at" in members else None)
 
 
 @given(_texts | broken() | st.binary(max_size=50))

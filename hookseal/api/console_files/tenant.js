@@ -28,7 +28,7 @@ function code(text) {
 }
 
 function state(endpoint) {
-  const kinds = { active: "good", suspended: "wait", disabled: "bad" };
+  const kinds = { active: "good", suspended: "wait", paused: "wait", disabled: "bad" };
   const since = endpoint.suspended_since ? ` since ${when(endpoint.suspended_since)}` : "";
   const why = endpoint.disabled_reason ? `, ${endpoint.disabled_reason}` : "";
   return h("span", { class: kinds[endpoint.state] }, `${endpoint.state}${since}${why}`);
@@ -152,6 +152,9 @@ function endpoints(path, found, again) {
           one.state === "suspended"
             ? acting("Probe now", post(one, "resume", "The endpoint is probed now."), true)
             : null,
+          one.state === "paused"
+            ? acting("Resume", post(one, "resume", "The endpoint is resumed."), true)
+            : acting("Pause", post(one, "pause", "The endpoint is paused."), true),
           one.enabled
             ? acting("Disable", change(one, { enabled: false }, "Endpoint disabled."), true)
             : acting("Enable", change(one, { enabled: true }, "Endpoint enabled."), true),

@@ -6,30 +6,30 @@ import asyncio
 import math
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from msgspec.structs import replace
 
 from hookseal.delivery.attempt import endpoint_command
 from hookseal.delivery.delivery import exhausted, letter_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
+from hookseal.delivery.ports import DeferredPage
+from hookseal.delivery.suspension.rules import CLEAR_AFTER, NEWER_MAX, AttemptsSoFar
 from hookseal.domain.attempt import Outcome
-from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ClaimSuspension, EndSuspension, NoteDrained
+from hookseal.domain.dead_letter import EXPIRED
 from hookseal.domain.event import event_id_if_any
-from hookseal.domain.replay import event_of, is_deferred, original_of
-from hookseal.domain.verdict import Blame, Verdict, blame
+from hookseal.domain.replay import attempts_of, event_of, is_deferred, original_of
+from hookseal.domain.verdict import Blame, Verdict
 from hookseal.errors import BrokerError, InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hookseal.delivery.attempt import AttemptResult
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ports import Ports
+    from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.endpoint import Endpoint, Suspension
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
@@ -44,25 +44,9 @@ _REMEMBERED = 10_000
 _NEARLY_DONE_LETTERS = 1
 _NEARLY_DONE_S = 1.0
 
+_NO_PAGE = DeferredPage((), 0)
+
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class SuspensionRules:
-    """The operator's settings for suspensions.
-
-    Attributes:
-        after: Exhausted events in a row that suspend an endpoint; 0 = never suspend.
-        probe: Delays between probes. Their number is not limited.
-        note_every_s: Seconds between two writes of the position: a crash repeats the events that
-            were delivered since.
-        event_max_bytes: Limit of an event's value.
-    """
-
-    after: int = 10
-    probe: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=3600.0))
-    note_every_s: float = 0.5
-    event_max_bytes: int = 32_768
 
 
 class _EndedError(Exception):
@@ -83,8 +67,9 @@ async def until_answered(
 class BacklogDelivery:
     """Delivers the deferred events of one endpoint, one at a time, in their order.
 
-    Each is attempted until it is accepted. Only an event that the receiver refuses for its content
-    uses up its attempts and is dead-lettered.
+    Each is attempted until it is accepted or expires. An event that the receiver refuses for its
+    content uses up its attempts and is dead-lettered. So is an event that fails again and again,
+    while the receiver accepts a newer one.
 
     Attributes:
         closing: The backlog is about to end: defer no more events.
@@ -118,8 +103,11 @@ class BacklogDelivery:
         self._saved_at = ports.clock.now()
         self._delivered: list[Record] = []
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._tries = 0
-        self._first_attempt_at: float | None = None
+        self._attempted: dict[int, AttemptsSoFar] = {}
+        self._oldest: AttemptsSoFar | None = None
+        self._newer = _NO_PAGE
+        self._noted_at: float | None = None
+        self._saved_attempted_at: float | None = None
         self._accepts = False
         self._failures = 0
         self._wait_s = 0.0
@@ -132,6 +120,7 @@ class BacklogDelivery:
             is_fresh = self._suspension().owner == self._owner
             suspension = await self._claim()
             self._position = self._saved_position = suspension.letters_from
+            self._noted_at = self._saved_attempted_at = suspension.attempted_at
             if is_fresh and suspension.why == "exhausted":
                 self._wait_s = self._probe_delay_s(1)
             while True:
@@ -168,6 +157,7 @@ class BacklogDelivery:
             endpoint.enabled,
             endpoint.url,
             endpoint.headers,
+            endpoint.paused_at,
             suspension.resume_asked_at,
         )
 
@@ -201,13 +191,18 @@ class BacklogDelivery:
             delivered += await self._deliver_page(end)
             if self._wait_s > 0:
                 return
-        if not self._accepts and self._suspension().resume_asked_at is None:
+        if not self._may_end():
             # Only a delivery can tell whether the endpoint accepts.
             end = self._position
-            while await self._end() <= end and self._suspension().resume_asked_at is None:
+            while await self._end() <= end and not self._may_end():
                 await self._changed()
         elif delivered <= _NEARLY_DONE_LETTERS or self._clock.now() - began <= _NEARLY_DONE_S:
             await self._close()
+
+    def _may_end(self) -> bool:
+        _, endpoint, suspension = self._look_up()
+        is_resumed = self._accepts or suspension.resume_asked_at is not None
+        return is_resumed and endpoint.paused_at is None
 
     async def _close(self) -> None:
         """Block newer events, deliver the rest, and end the suspension."""
@@ -261,101 +256,195 @@ class BacklogDelivery:
 
     async def _deliver_page(self, end: int) -> int:
         """Deliver one page of deferred events; return how many are done."""
-        page = await until_answered(
+        page, count = await self._read(self._position, end), 0
+        for number, letter in enumerate(page.letters, start=1):
+            if letter.offset < self._position:
+                # Done together with an older one.
+                continue
+            done = await self._deliver_oldest(
+                letter, DeferredPage(page.letters[number:], page.next)
+            )
+            if not done:
+                return count
+            count += len(done)
+            self._position = done[-1].offset + 1
+            self._delivered += done
+            await self._save_position()
+        self._position = max(self._position, page.next)
+        await self._save_position()
+        return count
+
+    async def _read(self, start: int, end: int) -> DeferredPage:
+        return await until_answered(
             lambda: self._ports.letters.read(
                 self._context.partition,
-                self._position,
+                start,
                 end,
                 lambda letter: is_deferred(letter, *self._endpoint_ref),
             ),
             self._context,
         )
-        for number, letter in enumerate(page.letters, start=1):
-            if not await self._is_done(letter):
-                return number - 1
-            self._position = letter.offset + 1
-            self._delivered.append(letter)
-            await self._save_position()
-            if self._wait_s > 0:
-                return number
-        self._position = max(self._position, page.next)
-        await self._save_position()
-        return len(page.letters)
 
-    async def _is_done(self, letter: Record) -> bool:
-        """Attempt one event. Return whether it is done; otherwise `_wait_s` is set."""
-        original = original_of(letter)
-        source = (original.partition, original.offset)
-        if source in self._seen:
-            return True
+    async def _deliver_oldest(self, letter: Record, rest: DeferredPage) -> Sequence[Record]:
+        """Attempt an event. Return the events that are done; if there are none, `_wait_s` is set.
+
+        `rest` is the page behind it.
+        """
+        if _source(letter) in self._seen:
+            return [letter]
+        event = await self._event_of(letter)
+        if event is None:
+            return [letter]
+        attempted = self._oldest = self._attempts_at(letter, self._noted_at)
+        result = await self._attempt(event, attempted)
+        is_skipped = result.judgement.verdict is Verdict.SKIPPED
+        if is_skipped and result.judgement.code != EXPIRED:
+            # Disabled, paused, or without a key: no attempt until a user changes that.
+            self._wait_s = math.inf
+            return []
+        outcome = (
+            attempted.expired() if is_skipped else self._after_attempt(event, attempted, result)
+        )
+        if outcome is not None:
+            await self._end_with(letter, event, outcome)
+            return [letter]
+        await self._save_position()
+        count = min(attempted.unclear - CLEAR_AFTER, NEWER_MAX)
+        if count <= 0:
+            return []
+        return await self._attempt_newer(await self._with_newer(letter, rest, count), count)
+
+    async def _with_newer(self, oldest: Record, rest: DeferredPage, count: int) -> list[Record]:
+        """Return the oldest event and at least `count` newer ones, if there are so many."""
+        if self._newer.next <= oldest.offset:
+            self._newer = rest
+        end = await self._end()
+        while len(self._newer.letters) < count and self._newer.next < end:
+            page = await self._read(self._newer.next, end)
+            self._newer = DeferredPage([*self._newer.letters, *page.letters], page.next)
+        return [oldest, *self._newer.letters]
+
+    async def _attempt_newer(self, letters: Sequence[Record], count: int) -> Sequence[Record]:
+        """Attempt up to `count` events behind the first one, until the receiver accepts one.
+
+        Then the receiver works, and the events before the accepted one, which just failed, are at
+        fault. They are dead-lettered: delivered later, they would break the order. Return the
+        events that are done.
+        """
+        tried = {_source(letters[0])}
+        for index, letter in enumerate(letters):
+            if (source := _source(letter)) in tried or source in self._seen:
+                continue
+            if len(tried) > count:
+                break
+            tried.add(source)
+            event = await self._event_of(letter)
+            if event is None:
+                continue
+            attempted = self._attempts_at(letter)
+            result = await self._attempt(event, attempted)
+            if result.judgement.verdict is Verdict.SKIPPED:
+                if result.judgement.code == EXPIRED:
+                    continue
+                break
+            fault = attempted.count(result)
+            if fault is None:
+                self._accepts, self._failures, self._wait_s = True, 0, 0.0
+                for failed in letters[:index]:
+                    await self._end_at_fault(failed)
+                await self._end_with(letter, event, attempted.outcome("accepted"))
+                return letters[: index + 1]
+            if fault is Blame.RECEIVER:
+                break
+        return []
+
+    async def _end_at_fault(self, letter: Record) -> None:
+        if _source(letter) in self._seen:
+            return
+        event = await self._event_of(letter)
+        if event is not None:
+            attempted = self._attempts_at(letter)
+            error = f"{attempted.made} attempts failed, and the endpoint accepted a newer event."
+            failed = attempted.outcome("attempts_exhausted", error)
+            await self._end_with(letter, event, failed if attempted.made else attempted.expired())
+
+    async def _event_of(self, letter: Record) -> Event | None:
+        """Return the event; None = it cannot be read any more, and is dead-lettered."""
         try:
-            event = event_of(letter, max_bytes=self._rules.event_max_bytes)
+            return event_of(letter, max_bytes=self._rules.event_max_bytes)
         except InvalidEventError as error:
-            invalid = Outcome(accepted=False, code=error.code, error=error.message)
-            await self._bury(original, invalid)
-        else:
-            outcome = await self._attempt(event)
-            if outcome is None:
-                return False
-            if not outcome.accepted:
-                await self._bury(original, outcome)
-            self._ports.observer.drained(event, *self._endpoint_ref, outcome)
-        self._tries, self._first_attempt_at = 0, None
-        self._seen[source] = None
+            await self._bury(letter, Outcome(False, error.code, error=error.message))  # noqa: FBT003
+            self._remember(letter)
+            return None
+
+    async def _end_with(self, letter: Record, event: Event, outcome: Outcome) -> None:
+        """Dead-letter the event unless it was accepted, and remember that it is done."""
+        if not outcome.accepted:
+            await self._bury(letter, outcome)
+        self._ports.observer.drained(event, *self._endpoint_ref, outcome)
+        self._remember(letter)
+
+    def _remember(self, letter: Record) -> None:
+        self._attempted.pop(letter.offset, None)
+        self._oldest = self._noted_at = None
+        self._newer = _NO_PAGE
+        self._seen[_source(letter)] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return True
 
-    async def _attempt(self, event: Event) -> Outcome | None:
-        """Make one attempt; return the outcome if that decides the delivery."""
+    def _attempts_at(self, letter: Record, noted_at: float | None = None) -> AttemptsSoFar:
+        attempted = self._attempted.get(letter.offset)
+        if attempted is None:
+            made, first_at = attempts_of(letter)
+            attempted = AttemptsSoFar(made, first_at or noted_at, is_noted=first_at is not None)
+            self._attempted[letter.offset] = attempted
+        return attempted
+
+    async def _attempt(self, event: Event, attempted: AttemptsSoFar) -> AttemptResult:
         result = await self._deliverer.attempt_deferred(
-            event, *self._endpoint_ref, self._context, self._tries + 1
+            event, *self._endpoint_ref, self._context, attempted.made + 1
         )
         self._probed_state = self._probe_state()
-        if result.judgement.verdict is Verdict.SKIPPED:
-            # Disabled, or without a key: no attempt until a user changes that.
-            self._wait_s = math.inf
-            return None
-        self._first_attempt_at = self._first_attempt_at or result.started
-        so_far = Outcome(
-            accepted=False,
-            code="",
-            attempts=self._tries + 1,
-            status=result.status,
-            first_attempt_at=self._first_attempt_at,
-        )
-        if result.judgement.verdict is Verdict.ACCEPTED:
-            self._accepts, self._failures = True, 0
-            return replace(so_far, accepted=True, code="accepted")
-        return exhausted(so_far, result.judgement) if self._is_exhausted(result) else None
+        return result
 
-    def _is_exhausted(self, result: AttemptResult) -> bool:
-        """Set the wait after a failed attempt; return whether the event is out of attempts."""
-        judgement = result.judgement
-        is_retry = judgement.verdict is Verdict.RETRY
-        fault = blame(result.status) if is_retry else Blame.RECEIVER
-        self._accepts = False
-        if fault is not Blame.RECEIVER:
-            self._tries += 1
-        is_exhausted = fault is not Blame.RECEIVER and self._tries >= result.schedule.attempts
+    def _after_attempt(
+        self, event: Event, attempted: AttemptsSoFar, result: AttemptResult
+    ) -> Outcome | None:
+        """Return the outcome if this was the event's last attempt; otherwise set `_wait_s`."""
+        judgement, outcome = result.judgement, None
+        fault = attempted.count(result)
+        self._accepts = fault is None
+        if fault is None:
+            self._failures = 0
+            return attempted.outcome("accepted")
         if fault is Blame.EVENT:
             # The receiver answers, and refuses this event: its endpoint needs no long wait.
             draw = self._clock.draw()
-            self._wait_s = 0.0
-            if not is_exhausted:
-                self._wait_s = result.schedule.delay_after(
-                    self._tries, draw=draw, at_least_s=judgement.wait_s
-                )
+            self._wait_s = result.schedule.delay_after(
+                attempted.refused, draw=draw, at_least_s=judgement.wait_s
+            )
+            if attempted.refused >= result.schedule.attempts:
+                outcome = exhausted(attempted.outcome(""), result)
         else:
             self._failures += 1
             self._wait_s = max(judgement.wait_s, self._probe_delay_s(self._failures))
+        now = self._clock.now()
+        left_s = (attempted.first_at or now) + self._rules.give_up_s - now
+        if outcome is None and left_s <= 0 and judgement.verdict is not Verdict.GONE:
+            outcome = attempted.expired()
+        if event.expires_at is not None:
+            left_s = min(left_s, event.expires_at - now)
+        self._wait_s = min(self._wait_s, max(0.0, left_s))
+        if outcome is not None:
+            self._wait_s = 0.0
         self._ports.observer.probed(*self._endpoint_ref, judgement.code, self._wait_s)
-        return is_exhausted
+        return outcome
 
     def _probe_delay_s(self, failures: int) -> float:
         return self._rules.probe.delay_after(failures, draw=self._clock.draw())
 
-    async def _bury(self, original: Record, outcome: Outcome) -> None:
+    async def _bury(self, letter: Record, outcome: Outcome) -> None:
+        original = original_of(letter)
         await self._context.wait_for_ownership()
         await self._ports.dead_letters.bury(
             letter_of(
@@ -373,7 +462,13 @@ class BacklogDelivery:
         if not now and self._clock.now() - self._saved_at < self._rules.note_every_s:
             return
         self._saved_at = self._clock.now()
-        if not self._delivered and self._position == self._saved_position:
+        oldest = self._oldest
+        attempted_at = None if oldest is None or oldest.is_noted else oldest.first_at
+        if (
+            not self._delivered
+            and self._position == self._saved_position
+            and attempted_at == self._saved_attempted_at
+        ):
             return
         if self._context.stopped and not self._context.is_ours():
             return
@@ -384,8 +479,10 @@ class BacklogDelivery:
         with suppress(_EndedError, RecordRefusedError):
             self._suspension()
             position = self._position
-            await self._submit(NoteDrained, owner=self._owner, letters_from=position)
-            self._saved_position = position
+            await self._submit(
+                NoteDrained, owner=self._owner, letters_from=position, attempted_at=attempted_at
+            )
+            self._saved_position, self._saved_attempted_at = position, attempted_at
 
     async def _end(self) -> int:
         return await until_answered(
@@ -395,3 +492,9 @@ class BacklogDelivery:
     async def _submit(self, kind: Callable[..., Any], **fields: Any) -> None:
         command = endpoint_command(kind, self._endpoint_ref, self._clock, **fields)
         await self._ports.commands.submit(command)
+
+
+def _source(letter: Record) -> tuple[int, int]:
+    """Return partition and offset of the original record."""
+    original = original_of(letter)
+    return original.partition, original.offset

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
     from hookseal.delivery.ports import Ports
-    from hookseal.delivery.suspension.backlog import SuspensionRules
+    from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.attempt import Outcome
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.domain.endpoint import Endpoint, Why
 
 _CRASH_PAUSE_S = 5.0
+_REFUSED_PAUSE_S = 10.0
 # A single failed attempt is normal: with a full window some delivery is always in backoff.
 _FAILED_ATTEMPTS_MIN = 2
 # A full queue moves at the pace of its receiver, and its partition with it.
@@ -51,7 +52,7 @@ class _PartitionState:
         self.owner = uuid4().hex
         self.context = context
         self.backlogs: dict[str, dict[str, BacklogDelivery]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
         self.count = 0
 
 
@@ -91,6 +92,7 @@ class SuspensionManager:
         self._in_progress: dict[EndpointRef, float] = {}
         self._given_up: Counter[EndpointRef] = Counter()
         self._suspending: set[EndpointRef] = set()
+        self._pausing: set[EndpointRef] = set()
         self._change: asyncio.Future[None] | None = None
 
     # -- assignment of partitions ------------------------------------------------
@@ -159,10 +161,14 @@ class SuspensionManager:
         tenant = self._tenants.get(customer_id)
         backlogs = state.backlogs.get(customer_id, {})
         for endpoint in () if tenant is None else tenant.endpoints:
-            if endpoint.suspension is None:
-                continue
             endpoint_ref = (customer_id, endpoint.id)
-            if endpoint.id not in backlogs:
+            if endpoint.suspension is None:
+                if endpoint.paused_at is None:
+                    continue
+                if endpoint_ref not in self._pausing:
+                    self._pausing.add(endpoint_ref)
+                    self._spawn(state, self._suspend_paused(endpoint_ref, state.context))
+            elif endpoint.id not in backlogs:
                 backlogs = state.backlogs.setdefault(customer_id, {})
                 backlogs[endpoint.id] = self._new_backlog(state, endpoint_ref)
                 self._count(state, 1)
@@ -211,8 +217,8 @@ class SuspensionManager:
         state.count += change
         self._ports.observer.suspensions(state.context.partition, state.count)
 
-    def _spawn(self, state: _PartitionState, work: Coroutine[Any, Any, None]) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
+    def _spawn(self, state: _PartitionState, work: Coroutine[Any, Any, object]) -> None:
+        def ended(task: asyncio.Task[object]) -> None:
             state.tasks.discard(task)
             error = None if task.cancelled() else task.exception()
             if isinstance(error, Exception) and not isinstance(error, PartitionStoppedError):
@@ -233,26 +239,46 @@ class SuspensionManager:
         self._in_progress.pop(endpoint_ref, None)
 
     def is_due(self, endpoint_ref: EndpointRef, outcome: Outcome) -> bool:
-        """Count exhausted events in a row; return whether to suspend the endpoint now."""
+        """Count exhausted events in a row; return whether to suspend the endpoint now.
+
+        An event that the endpoint refuses for its content does not count.
+        """
         if outcome.accepted:
             if self._given_up:
                 del self._given_up[endpoint_ref]
             return False
-        if outcome.code != "attempts_exhausted" or self._rules.after == 0:
+        if not outcome.suspends or self._rules.after == 0:
             return False
         self._given_up[endpoint_ref] += 1
         return self._given_up[endpoint_ref] >= self._rules.after
 
-    async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> None:
-        """Suspend the endpoint; return once its new events are deferred."""
-        if endpoint_ref in self._suspending:
-            return
+    async def suspend(self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext) -> bool:
+        """Suspend the endpoint; return once its new events are deferred.
+
+        Return False if Kafka refused the command, or the endpoint was removed.
+        """
+        while endpoint_ref in self._suspending:
+            await self._wait_for_change(context)
         self._suspending.add(endpoint_ref)
         try:
             await self._suspend(endpoint_ref, why, context)
         finally:
             self._suspending.discard(endpoint_ref)
             self._given_up.pop(endpoint_ref, None)
+            self._wake_waiters()
+        endpoint = self._endpoint(endpoint_ref)
+        return endpoint is not None and endpoint.suspension is not None
+
+    async def _suspend_paused(self, endpoint_ref: EndpointRef, context: PartitionContext) -> None:
+        try:
+            while not await self.suspend(endpoint_ref, "paused", context):
+                endpoint = self._endpoint(endpoint_ref)
+                if endpoint is None or endpoint.paused_at is None:
+                    return
+                # An operator has to act before Kafka accepts the command. Events wait until then.
+                await context.wait(_REFUSED_PAUSE_S)
+        finally:
+            self._pausing.discard(endpoint_ref)
 
     async def _suspend(
         self, endpoint_ref: EndpointRef, why: Why, context: PartitionContext
@@ -280,8 +306,9 @@ class SuspensionManager:
             # The endpoint stays as it is. Its next exhausted event suspends it.
             return
         while (tenant := self._tenants.get(endpoint_ref[0])) is not None:
-            if tenant.result_of(command.id) is not None:
-                self._ports.observer.suspended(*endpoint_ref, why)
+            if (result := tenant.result_of(command.id)) is not None:
+                if result == "ok":
+                    self._ports.observer.suspended(*endpoint_ref, why)
                 return
             await self._wait_for_change(context)
 
@@ -294,11 +321,12 @@ class SuspensionManager:
         """
         while True:
             endpoint = self._endpoint(endpoint_ref)
-            if endpoint is None or endpoint.suspension is None:
+            suspension = None if endpoint is None else endpoint.suspension
+            if endpoint is None or (suspension is None and endpoint.paused_at is None):
                 return False
             state = self._partitions.get(context.partition)
             backlog = None
-            if state is not None and endpoint.suspension.owner == state.owner:
+            if state is not None and suspension is not None and suspension.owner == state.owner:
                 backlog = state.backlogs.get(endpoint_ref[0], {}).get(endpoint_ref[1])
             if backlog is not None and not backlog.closing:
                 break

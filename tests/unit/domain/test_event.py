@@ -11,7 +11,7 @@ from hookseal.domain.event import (
     is_broadcast,
     parse_event,
 )
-from hookseal.domain.record import Headers, Record
+from hookseal.domain.record import Header, Headers, Record
 from hookseal.errors import InvalidEventError
 from tests.builders import MAX_BYTES, a_record
 
@@ -159,6 +159,8 @@ class TestRefusals:
             (b'{"type":"a","data":{},"timestamp":"yesterday"}', "timestamp_invalid"),
             (b'{"type":"a","data":{},"timestamp":"2026-13-01T00:00:00Z"}', "timestamp_invalid"),
             (b'{"type":"a","data":{},"timestamp":1700000000}', "timestamp_invalid"),
+            (b'{"type":"a","data":{},"expires_at":"tomorrow"}', "expires_at_invalid"),
+            (b'{"type":"a","data":{},"expires_at":1700000000}', "expires_at_invalid"),
         ],
     )
     def test_say_what_is_wrong_with_the_value(self, value: bytes, code: str) -> None:
@@ -193,3 +195,37 @@ class TestBroadcast:
 
         assert is_broadcast(record)
         assert parse(record).customer_id == ""
+
+
+class TestTheTimeOfExpiry:
+    @pytest.mark.parametrize(
+        ("value", "headers"),
+        [
+            (b'{"type":"a","data":1,"expires_at":"2023-11-14T23:13:20+01:00"}', ()),
+            (
+                b'{"specversion":"1.0","type":"a","data":1,"expirytime":"2023-11-14T22:13:20Z"}',
+                (("content-type", b"application/cloudevents+json"),),
+            ),
+            (
+                b"1",
+                (
+                    ("ce_specversion", b"1.0"),
+                    ("ce_id", b"e"),
+                    ("ce_type", b"a"),
+                    ("ce_expirytime", b"2023-11-14t22:13:20z"),
+                ),
+            ),
+            (
+                b'{"type":"a","expires_at":"2023-11-14T22:13:20Z","sealed":"1:x"}',
+                (("hookseal-sealed", b"1"),),
+            ),
+        ],
+        ids=["plain", "structured", "binary", "encrypted at rest"],
+    )
+    def test_is_read_in_every_form(self, value: bytes, headers: tuple[Header, ...]) -> None:
+        event = parse_event(a_record(value, *headers), max_bytes=MAX_BYTES)
+
+        assert event.expires_at == 1_700_000_000
+
+    def test_is_optional(self) -> None:
+        assert parse_event(a_record(), max_bytes=MAX_BYTES).expires_at is None

@@ -111,6 +111,10 @@ def test_a_document_far_over_the_limit_is_not_even_parsed() -> None:
             b'{"customer_id": "acme", "type": "a.b", "data": 1, "timestamp": "now"}',
             ("timestamp_invalid", "timestamp"),
         ),
+        (
+            b'{"customer_id": "acme", "type": "a.b", "data": 1, "expires_at": "later"}',
+            ("expires_at_invalid", "expires_at"),
+        ),
         (b'{"type": "a.b", "data": 1}', ("customer_id_missing", "customer_id")),
         (b'{"customer_id": " ", "type": "a.b", "data": 1}', ("customer_id_invalid", "customer_id")),
         (b'{"customer_id": 7, "type": "a.b", "data": 1}', ("customer_id_invalid", "customer_id")),

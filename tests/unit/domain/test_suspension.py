@@ -10,13 +10,14 @@ from hookseal.domain.command import (
     ClaimSuspension,
     EndSuspension,
     NoteDrained,
+    PauseEndpoint,
     ResumeEndpoint,
     SuspendEndpoint,
     apply,
 )
 from hookseal.domain.endpoint import Suspension
 from hookseal.domain.tenant import Tenant, decode, encode
-from hookseal.domain.verdict import Blame, blame
+from hookseal.domain.verdict import Blame, Judgement, Verdict, blame, suspends
 from tests.builders import a_tenant, an_endpoint
 
 
@@ -90,6 +91,41 @@ class TestAnEndpoint:
         assert suspension(asked) == Suspension(1000.0, "exhausted", "a", 7, 1001.0)
 
 
+class TestAPausedEndpoint:
+    def test_is_paused_before_a_worker_suspends_it(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+        suspended = do(paused, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+
+        assert (paused.endpoints[0].state, suspension(paused)) == ("paused", None)
+        assert suspended.endpoints[0].state == "paused"
+        assert decode(encode(suspended)) == suspended
+
+    def test_is_paused_once(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+
+        assert do(paused, PauseEndpoint).endpoints == paused.endpoints
+
+    def test_resumed_before_that_is_not_suspended_any_more(self) -> None:
+        resumed = do(do(a_tenant(), PauseEndpoint), ResumeEndpoint)
+        late = do(resumed, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+
+        assert refusal(late) == "endpoint_not_suspended"
+        assert late.endpoints[0].state == "active"
+
+    def test_resumed_has_a_backlog(self) -> None:
+        paused = do(a_tenant(), PauseEndpoint)
+        suspended = do(paused, SuspendEndpoint, why="paused", owner="a", letters_from=7)
+        resumed = do(suspended, ResumeEndpoint)
+
+        assert resumed.endpoints[0].state == "suspended"
+        assert suspension(resumed) == Suspension(1001.0, "behind", "a", 7, 1002.0)
+
+    def test_that_was_suspended_stays_suspended_when_resumed(self, suspended: Tenant) -> None:
+        resumed = do(do(suspended, PauseEndpoint), ResumeEndpoint)
+
+        assert suspension(resumed) == Suspension(1000.0, "exhausted", "a", 7, 1002.0)
+
+
 class TestAnOwner:
     def test_is_followed_by_the_next_one(self, suspended: Tenant) -> None:
         after = do(suspended, ClaimSuspension, owner="b")
@@ -112,6 +148,15 @@ class TestAnOwner:
         assert [held.letters_from for held in (suspension(noted), suspension(older)) if held] == [
             9,
             9,
+        ]
+
+    def test_s_notes_tell_the_first_attempt_at_the_oldest_event(self, suspended: Tenant) -> None:
+        noted = do(suspended, NoteDrained, owner="a", letters_from=9, attempted_at=50.0)
+        newer = do(noted, NoteDrained, owner="a", letters_from=10)
+
+        assert [held.attempted_at for held in (suspension(noted), suspension(newer)) if held] == [
+            50.0,
+            None,
         ]
 
     def test_s_notes_are_no_change_of_the_tenant_s(self, suspended: Tenant) -> None:
@@ -147,15 +192,29 @@ class TestAnOwner:
 
 
 class TestBlame:
-    @pytest.mark.parametrize(
-        "status", [None, 301, 401, 402, 403, 404, 405, 407, 408, 421, 423, 425, 429, 502, 503, 504]
-    )
+    @pytest.mark.parametrize("status", [None, 301, 307, 408, 410, 425, 429])
     def test_is_the_receiver_s(self, status: int | None) -> None:
         assert blame(status) is Blame.RECEIVER
 
-    @pytest.mark.parametrize("status", [400, 406, 409, 411, 413, 414, 415, 422, 451])
+    @pytest.mark.parametrize("status", [400, 406, 409, 411, 413, 414, 415, 422, 451, 501, 505])
     def test_is_the_event_s(self, status: int) -> None:
         assert blame(status) is Blame.EVENT
 
-    def test_is_unclear(self) -> None:
-        assert blame(500) is Blame.UNCLEAR
+    @pytest.mark.parametrize(
+        "status", [401, 402, 403, 404, 405, 407, 421, 423, 500, 502, 503, 504, 507, 599]
+    )
+    def test_is_unclear(self, status: int) -> None:
+        assert blame(status) is Blame.UNCLEAR
+
+
+class TestAnExhaustedEvent:
+    @pytest.mark.parametrize("status", [None, 408, 425, 429, 500, 502, 503, 504, 507])
+    def test_suspends_its_endpoint_by_the_endpoint_s_fault(self, status: int | None) -> None:
+        assert suspends(Judgement(Verdict.RETRY, "any"), status)
+
+    @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 422, 501, 505])
+    def test_suspends_nothing_by_its_own_fault(self, status: int) -> None:
+        assert not suspends(Judgement(Verdict.RETRY, "any"), status)
+
+    def test_suspends_nothing_by_a_fault_of_ours(self) -> None:
+        assert not suspends(Judgement(Verdict.RETRY, "internal_error"), None)
