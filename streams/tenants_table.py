@@ -105,6 +105,7 @@ class FaustTenants:
         self._wait_s = wait_s
         self._key_fit = key_fit
         self._forged = UnauthenticatedRecords(metrics.FORGED_RECORDS.inc)
+        self._is_key_checked = self._is_report_due = False
         self.on_change: Callable[[str, int], None] = lambda *_: None
         self._decoded: dict[str, tuple[bytes, Tenant]] = {}
         self._unstored: dict[bytes, _Unstored] = {}
@@ -143,6 +144,13 @@ class FaustTenants:
         """Wait until every command that the partition has now is applied."""
         # Commands are applied once the table is recovered, so the changelog is read by then.
         if await self._commands.catch_up(partition):
+            self._is_report_due = True
+            self._report_forged()
+
+    def _report_forged(self) -> None:
+        # Not while the master key is being checked: with a wrong key, no record is forged.
+        if self._is_report_due and self._is_key_checked:
+            self._is_report_due = False
             self._forged.report()
 
     def put(self, customer_id: str, tenant: Tenant | None, command: Command) -> asyncio.Future[str]:
@@ -248,6 +256,14 @@ class FaustTenants:
         self._table.keep_only(partitions, count)
 
     async def _why_unusable(self) -> HooksealError | None:
+        self._is_key_checked = False
+        error = await self._key_error()
+        if error is None:
+            self._is_key_checked = True
+            self._report_forged()
+        return error
+
+    async def _key_error(self) -> HooksealError | None:
         """Return an error if the master key is wrong.
 
         With a wrong key every tenant would be unknown, and all events would become dead letters.
