@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from hookseal.api import dead_letter_schemas as schemas
-from hookseal.api.operations import Access, Operation, Reply, Resource
+from hookseal.api.operations import Access, Operation, Reply, Resource, run_to_end
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import read_position, write_position
 from hookseal.domain.dead_letter import ADDED_PREFIX, added_headers, category_of
@@ -33,7 +32,7 @@ _ALL = "/v1/dead-letters"
 _OF_TENANT = "/v1/tenants/{customer_id}/dead-letters"
 _LIST_WITHIN_S = 5.0
 # Longer than another replay of the maximum takes.
-_REPLAY_BUSY_S = 10.0
+REPLAY_BUSY_S = 10.0
 _UNKNOWN = {HTTPStatus.NOT_FOUND: ("unknown_dead_letter",)}
 _REPLAY_PROBLEMS = {HTTPStatus.CONFLICT: ("replay_busy", "replay_refused")}
 _operation = partial(Operation, tag="Dead letters")
@@ -50,7 +49,6 @@ class DeadLetterOperations(Resource):
     letters: LetterPages
     records: LetterRecords
     replays: Replays
-    _running: set[asyncio.Task[int]] = field(default_factory=set, init=False)
 
     @_read("GET", _OF_TENANT, queries=schemas.DeadLetterPageQuery, returns=schemas.DeadLetters)
     async def list_dead_letters(self, call: Call) -> Reply:
@@ -187,14 +185,9 @@ class DeadLetterOperations(Resource):
         plan = await self.replays.plan(wanted)
         todo = min(asked.limit, plan.to_replay)
         if not asked.dry_run and todo:
-            # Shielded: a replay that is cancelled because the client disconnected would keep the
-            # partition from other replays until its lease expires.
-            task = asyncio.create_task(
-                self.replays.replay(wanted, limit=asked.limit, wait_s=_REPLAY_BUSY_S)
+            todo = await run_to_end(
+                self.replays.replay(wanted, limit=asked.limit, wait_s=REPLAY_BUSY_S)
             )
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            todo = await asyncio.shield(task)
         return schemas.ReplayResult(
             replayed=todo,
             remaining=max(0, plan.to_replay - todo),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
 from hookseal.api.dead_letter_schemas import REPLAY_MAX
-from hookseal.api.operations import Access, Operation, Reply, Resource
+from hookseal.api.dead_letters import REPLAY_BUSY_S
+from hookseal.api.operations import Access, Operation, Reply, Resource, run_to_end
 from hookseal.api.schemas import Input, Output, Text
 from hookseal.dead_letters.replay import EventsWanted
 from hookseal.domain.letter_filter import parse_moment
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import Replays
-
-_WAIT_S = 10.0
 
 
 class EventReplayRequest(Input, frozen=True):
@@ -61,7 +59,6 @@ class EventReplayOperations(Resource):
 
     changes: TenantChanges
     replays: Replays
-    _running: set[asyncio.Task[tuple[int, int | None]]] = field(default_factory=set, init=False)
 
     @Operation(
         "POST",
@@ -93,14 +90,9 @@ class EventReplayOperations(Resource):
         wanted = EventsWanted(
             asked.customer_id, endpoint.id, since_ms, endpoint.wants, until_ms, asked.again
         )
-        # Not cancelled if the client disconnects: the lease would block the partition until it
-        # ends.
-        task = asyncio.create_task(
+        replayed, next_offset = await run_to_end(
             self.replays.replay_events(
-                wanted, start=asked.start_offset, limit=asked.limit, wait_s=_WAIT_S
+                wanted, start=asked.start_offset, limit=asked.limit, wait_s=REPLAY_BUSY_S
             )
         )
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        replayed, next_offset = await asyncio.shield(task)
         return Reply(EventReplayResult(replayed=replayed, next_offset=next_offset))

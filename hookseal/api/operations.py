@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hookseal.api.request_body import BodyReader
 
 _Input = TypeVar("_Input")
+_Result = TypeVar("_Result")
 
 # Batches of events have a limit of their own. Of the other bodies, a public key is the largest.
 BODY_MAX_BYTES = 64 * 1024
@@ -121,6 +123,20 @@ class Operation:
     @property
     def path_parts(self) -> tuple[str, ...]:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+_running: set[asyncio.Task[Any]] = set()
+
+
+async def run_to_end(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Await a replay, which goes to its end although the client disconnects.
+
+    A replay that is cancelled would keep its partition from other replays until its lease expires.
+    """
+    task = asyncio.create_task(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return await asyncio.shield(task)
 
 
 class Resource:
