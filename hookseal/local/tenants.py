@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from hookseal.domain.command import CreateTenant, RewriteTenant, apply, command_result
+from hookseal.domain.command import CreateTenant, apply, command_result
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.new_event import key_changed
 from hookseal.errors import BrokerError, InvalidInputError
@@ -16,6 +16,7 @@ from hookseal.local.jobs import cancel
 from hookseal.local.store import Documents, retry_forever
 from hookseal.retry import RetryDelay
 from hookseal.telemetry.logs import logger
+from hookseal.tenants.commands import applied
 from hookseal.tenants.index import TenantIndex
 from hookseal.tenants.key_check import master_key_wrong
 
@@ -285,7 +286,8 @@ class LocalCommands:
             stored = await self._store.document(command.customer_id)
             before = self._read(key, stored)
             after = apply(before, command)
-            if after != before or (after is not None and isinstance(command, RewriteTenant)):
+            code, is_change = applied(command, before, after)
+            if is_change:
                 document = None if after is None else self._codec.document(after)
                 news = key_changed(command, before, after)
                 notice = None if news is None else notice_write(news, self._store.partitions)
@@ -294,9 +296,6 @@ class LocalCommands:
                     # Another process was faster; apply the command to its result.
                     continue
                 await self._model.changed(command.customer_id, document, version)
-            code = "ok" if after is None else after.result_of(command.id) or "ok"
-            if before is None and after is None:
-                code = "unknown_tenant"
             self._on_applied(type(command).__name__, code, command.customer_id)
             return before, after
 

@@ -115,6 +115,14 @@ class TenantsWatcher(Protocol):
         """A record is no command and was skipped."""
 
 
+def applied(command: Command, before: Tenant | None, after: Tenant | None) -> tuple[str, bool]:
+    """Return the code of a command, and whether the document is to be written."""
+    if after is None:
+        return ("unknown_tenant" if before is None else "ok"), before is not None
+    is_change = after != before or isinstance(command, RewriteTenant)
+    return after.result_of(command.id) or "ok", is_change
+
+
 class ApplyCommand:
     """Applies records of `tenant-commands`; the only writer of the tenants table."""
 
@@ -135,11 +143,8 @@ class ApplyCommand:
             return None
         before = self._table.get(command.customer_id)
         after = apply(before, command)
-        code = "ok" if after is None else after.result_of(command.id) or "ok"
-        if before is None and after is None:
-            code = "unknown_tenant"
+        code, is_change = applied(command, before, after)
         self._watcher.command_applied(type(command).__name__, code, command.customer_id)
-        is_change = after != before or (after is not None and isinstance(command, RewriteTenant))
         written = self._table.put(command.customer_id, after, command) if is_change else None
         # Also for a repeated command: its worker may have stopped before it wrote the notice. A
         # repeated notice has the same id, so a receiver drops it.
