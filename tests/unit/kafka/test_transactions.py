@@ -60,20 +60,7 @@ class Fetch:
 
     def read(self, at: int = 0, most: int | None = None) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the offsets of the records, and the gaps, as a consumer at `at` gets them."""
-        sent = [
-            raw for raw in self.batches if record_batches.Batch(memoryview(raw)).next_offset > at
-        ]
-        records = fetcher.PartitionRecords(
-            TP,
-            fetcher.MemoryRecords(b"".join(sent)),
-            # As the broker: without transactions that ended before the fetch.
-            [(producer_id, first) for producer_id, first, end in self.aborted if end >= at],
-            at,
-            None,
-            None,
-            True,  # noqa: FBT003
-            fetcher.READ_COMMITTED,
-        )
+        records = self._records(at)
         position = SimpleNamespace(paused=False, position=at)
         position.consumed_to = lambda offset: setattr(position, "position", offset)
         assignment = SimpleNamespace(active=True, state_value=lambda _: position)
@@ -89,17 +76,23 @@ class Fetch:
 
     def read_once(self) -> list[int]:
         """Return the offsets of one fetch's records, however far it gets."""
-        records = fetcher.PartitionRecords(
+        return [record.offset for record in self._records(0)]
+
+    def _records(self, at: int) -> Any:
+        sent = [
+            raw for raw in self.batches if record_batches.Batch(memoryview(raw)).next_offset > at
+        ]
+        return fetcher.PartitionRecords(
             TP,
-            fetcher.MemoryRecords(b"".join(self.batches)),
-            [(producer_id, first) for producer_id, first, _ in self.aborted],
-            0,
+            fetcher.MemoryRecords(b"".join(sent)),
+            # As the broker: without transactions that ended before the fetch.
+            [(producer_id, first) for producer_id, first, end in self.aborted if end >= at],
+            at,
             None,
             None,
             True,  # noqa: FBT003
             fetcher.READ_COMMITTED,
         )
-        return [record.offset for record in records]
 
     def _append(self, raw: bytes, count: int) -> None:
         self.batches.append(raw)
