@@ -308,7 +308,7 @@ class Producer:
             acknowledged = await enqueue(client, topic, alone=alone, **record)
         except Exception as error:
             # The broker has seen nothing, so the sequence has no gap: a client that refuses one
-            # record goes on with the others.
+            # record continues with the others.
             if not is_permanent(error):
                 await self._renew(client)
                 raise _publish_failed(topic, error) from error

@@ -320,7 +320,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             view = self._records.next_batch()
             try:
                 batch = Batch(view)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
+            except Exception as error:  # noqa: BLE001 - whatever it is, the partition continues
                 if not isinstance(error, _OldFormatError) and self._is_fetched_again():
                     return
                 yield from self._without_header(view, error)
@@ -349,7 +349,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                     yield self._consumer_record(self._tp, record)
                 else:
                     yield self._imperfect(record, fault)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the partition continues
             if self.next_fetch_offset >= batch.next_offset:
                 # Bytes behind the last record: no record is lost.
                 return
@@ -386,7 +386,7 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         if isinstance(error, _OldFormatError):
             try:
                 yield from self._old_records(view)
-            except Exception as fault:  # noqa: BLE001 - whatever it is, the partition goes on
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the partition continues
                 error = fault
             else:
                 return

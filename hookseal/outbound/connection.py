@@ -209,7 +209,7 @@ class Connector(aiohttp.TCPConnector):
         """
         while self._idle and self.open_count > self._sockets:
             self._close_oldest()
-        # The loop closes the descriptors of aborted connections before this task goes on.
+        # The loop closes the descriptors of aborted connections before this task continues.
         await asyncio.sleep(0)
         shortages = self._shortages
         try:

@@ -65,7 +65,7 @@ class EventSource(Protocol):
 class RunningPartition:
     """One assigned partition, as its agent sees it.
 
-    The agent's task may be cancelled at any time. What was submitted goes on until the partition
+    The agent's task may be cancelled at any time. Submitted records continue until the partition
     is stopped.
     """
 

@@ -1,6 +1,6 @@
 """Read the changelog of a table in batches, and stop the worker if a batch cannot be stored.
 
-Symptom: the recovery of a table logs an error of the store ("Error in recovery") and goes on: the
+Symptom: the recovery of a table logs an error of the store ("Error in recovery") and continues: the
 table stays incomplete. Records that were queued before a rebalance are applied after it, and their
 offsets count as read. Each record passes the conductor, an event and a queue with a timeout of 5 s:
 some 280 us each.

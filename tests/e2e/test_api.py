@@ -68,7 +68,9 @@ async def test_customers_onboard_themselves_from_nothing_to_the_first_opened_eve
 
 
 @pytest.mark.apache
-async def test_another_key_is_told_to_whoever_holds_the_one_before(provider: Provider) -> None:
+async def test_a_new_key_is_reported_to_the_holder_of_the_old_one(
+    provider: Provider,
+) -> None:
     worker, api = await provider.worker(), await provider.api()
     await worker.ready()
     async with Customer(api, "acme") as acme:

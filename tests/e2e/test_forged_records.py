@@ -48,7 +48,7 @@ def told(process: Process) -> int:
     return len(process.events("tenants.unauthenticated_record"))
 
 
-async def test_a_forged_record_changes_nothing_and_is_told_of(provider: Provider) -> None:
+async def test_a_forged_record_changes_nothing_and_is_reported(provider: Provider) -> None:
     receiver = await provider.receiver()
     victim, other = customers(2, partition=1)
     for customer in (victim, other):

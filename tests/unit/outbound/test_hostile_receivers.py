@@ -78,7 +78,7 @@ OUTCOMES: dict[str, tuple[Script, str]] = {
 
 class TestHostileReceivers:
     @pytest.mark.parametrize("name", CUT_OFF)
-    async def test_whoever_keeps_us_waiting_is_cut_off_at_the_timeout(self, name: str) -> None:
+    async def test_a_slow_receiver_is_cut_off_at_the_timeout(self, name: str) -> None:
         async with receiving(CUT_OFF[name]) as receiver, a_transport() as transport:
             attempt = transport.post(a_request(receiver.url(), timeout_s=TIMEOUT_S))
             with pytest.raises(AttemptError) as caught:

@@ -108,7 +108,7 @@ class TestFits:
         # The old pepper is given up, and with it what was stored under it.
         assert not keys(p2=NEW[2]).fits(_read(text), stored)
 
-    def test_whoever_writes_the_changelog_cannot_plant_a_key(self) -> None:
+    def test_a_writer_of_the_changelog_cannot_plant_a_key(self) -> None:
         text, _ = keys(p1=NEW[1]).new(SCOPES, now=0.0)
         _, planted = ApiKeys({}, master_keys=[b"x" * 32]).new(SCOPES, now=0.0)
 
