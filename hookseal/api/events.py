@@ -60,6 +60,8 @@ class EventCreate(Input, frozen=True):
         data: Any JSON value. Its bytes are delivered unchanged.
         id: Unique within the tenant: visible ASCII without a dot.
         timestamp: RFC 3339. Default: the time of publishing.
+        ordering_key: At most 256 bytes in UTF-8. In the ordering mode `key`, events with the same
+            one are delivered in order. Default: the customer id.
     """
 
     type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
@@ -67,6 +69,7 @@ class EventCreate(Input, frozen=True):
     customer_id: CustomerId | None = None
     id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     timestamp: str | None = None
+    ordering_key: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
 class EventPublished(Output, frozen=True):
