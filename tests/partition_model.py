@@ -21,7 +21,7 @@ from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
     from hookseal.delivery.ports import SealedRequest
-    from hookseal.domain.record import Record
+    from hookseal.domain.record import Headers, Record
 
 ENDPOINTS = {"a": ("a1", "a2"), "b": ("b1",), "c": ("c1",)}
 CUSTOMERS = tuple(ENDPOINTS)
@@ -184,7 +184,7 @@ class Partition:
 
     def publish(self, customer: str, ordering_key: str = "k") -> int:
         offset = len(self.log)
-        headers = ((ORDERING_KEY_HEADER, ordering_key.encode()),)
+        headers: Headers = ((ORDERING_KEY_HEADER, ordering_key.encode()),)
         if customer == EVERYBODY:
             headers = (*headers, (BROADCAST_HEADER, b"1"))
             self.log.append(a_record(None, *headers, key=None, offset=offset))

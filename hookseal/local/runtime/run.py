@@ -106,8 +106,8 @@ def _resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Or
             raise ConfigurationError(
                 "ordering_unsupported",
                 "The ordering mode `partition` needs Kafka. Without Kafka use `customer`, "
-                "`endpoint`, `key`, `unordered`, or the option `--ordering sequential`, which delivers one event "
-                "after the other.",
+                "`endpoint`, `key`, `unordered`, or the option `--ordering sequential`, which "
+                "delivers one event after the other.",
                 field="HOOKSEAL_ORDERING",
             )
         return settings.ordering
