@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = (Path(__file__).parents[3] / "docs" / "capacity.md").read_text()
-ORDERINGS = get_args(Ordering)
+# A customer of the model has one endpoint and one ordering key: `endpoint` and `key` are `customer`.
+ORDERINGS: tuple[Ordering, ...] = ("partition", "customer", "unordered")
 A_PARTITION = Load("partition", latency_s=0.05)
 BY_CUSTOMER = Load("customer", latency_s=0.05)
 UNORDERED = Load("unordered", latency_s=0.2)
