@@ -328,6 +328,8 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._check_crcs and not batch.has_valid_crc():
                 if self._is_fetched_again():
                     return
+                # A damaged marker still ends its transaction.
+                self._is_to_be_read(batch)
                 yield self._unreadable(
                     view, batch.next_offset, "wrong checksum", batch.max_timestamp
                 )
@@ -362,17 +364,12 @@ class CheckedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _is_to_be_read(self, batch: Batch) -> bool:
         if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id >= 0:
             self._consume_aborted_up_to(batch.next_offset - 1)
-            if batch.is_control_batch and self._is_abort(batch):
+            if batch.is_control_batch:
+                # It ends the transaction, whether its marker can be decoded or not.
                 self._aborted_producers.discard(batch.producer_id)
-            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+            elif batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return False
         return not batch.is_control_batch
-
-    def _is_abort(self, batch: Batch) -> bool:
-        try:
-            return bool(self._contains_abort_marker(iter(DefaultRecordBatch(batch.view))))
-        except Exception:  # noqa: BLE001 - a marker of a kind that this client does not know
-            return False
 
     def _is_fetched_again(self) -> bool:
         """Return whether to fetch the damaged batch once more."""

@@ -87,6 +87,20 @@ class Fetch:
         assert position.position == max(self.end, at)
         return [record.offset for record in found], [gap[1:] for gap in result.gaps]
 
+    def read_once(self) -> list[int]:
+        """Return the offsets of one fetch's records, however far it gets."""
+        records = fetcher.PartitionRecords(
+            TP,
+            fetcher.MemoryRecords(b"".join(self.batches)),
+            [(producer_id, first) for producer_id, first, _ in self.aborted],
+            0,
+            None,
+            None,
+            True,  # noqa: FBT003
+            fetcher.READ_COMMITTED,
+        )
+        return [record.offset for record in records]
+
     def _append(self, raw: bytes, count: int) -> None:
         self.batches.append(raw)
         self.end += count
@@ -123,6 +137,23 @@ def test_a_transaction_that_began_before_the_fetch_is_aborted() -> None:
 
     assert fetch.read(at=3) == ([5], [(3, 5), (6, 9)])
     assert fetch.read(at=7) == ([], [(7, 9)])
+
+
+def test_a_damaged_marker_ends_its_transaction() -> None:
+    fetch = Fetch()
+    fetch.write(1)
+    fetch.finish(1, commits=False)
+    damaged = bytearray(fetch.batches[1])
+    damaged[-1] ^= 0xFF
+    fetch.batches[1] = bytes(damaged)
+    fetch.write(1)
+    fetch.finish(1, commits=True)
+
+    # The damaged batch is fetched again before it is given up.
+    found = [fetch.read_once() for _ in range(record_batches._TRIES)]
+
+    # One record reports the damaged batch. The committed record is read.
+    assert found == [[]] * (record_batches._TRIES - 1) + [[1, 2]]
 
 
 def test_a_batch_whose_first_records_were_compacted_is_still_aborted() -> None:
