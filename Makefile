@@ -34,7 +34,7 @@ test-all: setup      ## test, and chaos, benchmarks, brokers, examples, browsers
 fast: $(VENV)/.dev   ## unit tests and properties only, a quarter of the examples each
 	$(BIN)/pytest -n 2 --hypothesis-profile quick tests/unit tests/properties
 
-lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
+lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling, pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,6 +43,7 @@ lint: $(VENV)/.dev   ## style, types, import contracts, dependencies, spelling
 	$(BIN)/deptry .
 	$(BIN)/deptry --config receiver/pyproject.toml receiver/hookseal_receiver
 	$(BIN)/codespell
+	$(BIN)/pymarkdown scan $$(git ls-files '*.md' ':!docs/cli.md')
 
 bench: $(VENV)/.dev  ## all that is measured, into build/bench.json and .svg; hostile receivers
 	$(BIN)/python -m benchmarks --all --json build/bench.json --svg build/bench.svg
