@@ -1,11 +1,14 @@
 """Commit before partitions are revoked, and never between two generations.
 
-Symptom: at each rebalance Faust drops what was acknowledged since the last commit, of all
-partitions, so the next owner delivers it again (upstream issue 502). A commit that crosses the
-change of the group's generation is refused, and aiokafka joins once more: each rebalance brings
-another. Actors go on until partitions are assigned, and begin events that another worker has.
+Symptom: a commit that finds another one running waits for that one and commits nothing itself, so
+the last commit before a stop or a revocation may lack the latest offsets. At each rebalance Faust
+drops what was acknowledged since the last commit, of all partitions, so the next owner delivers it
+again (upstream issue 502). A commit that crosses the change of the group's generation is refused,
+and aiokafka joins once more: each rebalance brings another. Actors go on until partitions are
+assigned, and begin events that another worker has.
 Patches: Consumer.commit, .on_partitions_revoked.
-Test: TestCommittable.test_waits_while_the_group_is_between_two_generations.
+Test: TestCommittable.test_waits_while_the_group_is_between_two_generations,
+TestTheLastCommit.
 Drop when: a Faust release commits in `on_partitions_revoked` and pauses its actors there.
 """
 
@@ -36,7 +39,12 @@ class RevocationCommit(KnownStart):
         """Commit the done offsets, unless the group is between two generations."""
         if self.app.rebalancing and not self._revoking:
             return False
-        return await super().commit(topics, start_new_transaction)
+        is_last, running = self._revoking or self.should_stop, self._commit_fut is not None
+        is_done = await super().commit(topics, start_new_transaction)
+        if is_last and running:
+            # Faust has waited for a commit of earlier offsets, and has committed nothing itself.
+            is_done = await super().commit(topics, start_new_transaction)
+        return is_done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let running requests end, start no others, and commit before the partitions go."""

@@ -48,7 +48,8 @@ def first(name: str, labels: str) -> Case:
     return Case({series: f"_x28 1x{_LONG}"}, {series: steady(1)})
 
 
-PLATFORM = ',reason="expired",category="platform"'
+PLATFORM = ',reason="internal_error",category="platform"'
+EXPIRED = ',reason="expired",category="receiver"'
 CASES = {
     "HooksealProcessDown": [Case({f"up{{{_W}}}": steady(0)}, {f"up{{{_W}}}": steady(1)})],
     "HooksealNoWorker": [
@@ -115,6 +116,10 @@ CASES = {
             {f'hookseal_suspended_endpoints{{{_W},partition="3"}}': steady(0)},
             at="90m",
         )
+    ],
+    "HooksealEventsExpired": [
+        counter("hookseal_dead_letters_total", EXPIRED)._replace(at="70m"),
+        first("hookseal_dead_letters_total", EXPIRED)._replace(at="70m"),
     ],
     "HooksealGaps": [counter("hookseal_gaps_total")],
     "HooksealMisrouted": [counter("hookseal_misrouted_total")],

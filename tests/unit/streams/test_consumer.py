@@ -20,6 +20,7 @@ from faust.types import TP, Message
 
 from hookseal.delivery.ordering import offset_metadata
 from streams.faust_patches import partition_errors
+from tests.conditions import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,32 @@ async def consumer(app: HooksealApp, monkeypatch: pytest.MonkeyPatch) -> OffsetT
     made = app.consumer
     monkeypatch.setattr(made, "assignment", lambda: {EVENTS})
     return made
+
+
+class TestTheLastCommit:
+    async def test_is_made_although_another_one_runs(
+        self, consumer: OffsetTrackingConsumer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker_answers = asyncio.Event()
+        committed: list[dict[TP, int]] = []
+
+        async def commit_tps(offsets: dict[TP, int], **_: Any) -> bool:
+            committed.append(dict(offsets))
+            await broker_answers.wait()
+            return True
+
+        monkeypatch.setattr(consumer, "_commit_offsets", commit_tps)
+        consumer.mark_done_through(EVENTS, 5)
+        periodic = asyncio.create_task(consumer.commit())
+        await until(lambda: committed != [])
+        consumer.mark_done_through(EVENTS, 6)
+        consumer._stopped.set()
+        last = asyncio.create_task(consumer.commit())
+        await asyncio.sleep(0)
+        broker_answers.set()
+        await asyncio.gather(periodic, last)
+
+        assert committed == [{EVENTS: 6}, {EVENTS: 7}]
 
 
 class TestCommittable:
