@@ -17,7 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from hookseal.delivery.ordering import Limits, OffsetTracker, PartitionScheduler
-from hookseal.delivery.ordering.keys import ordering_keys_for
+from hookseal.delivery.ordering.keys import OrderingKeyFinder
 from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.delivery.ports import Clock
 from hookseal.domain.record import Record
@@ -104,10 +104,8 @@ async def _deliver(
         process = processes[number % workers]
         published = [due_s for due_s, _ in feed]
 
-        async def deliver(
-            record: Record, context: PartitionContext, customer_id: str | None = None
-        ) -> None:
-            name = customer_id or str(record.key)
+        async def deliver(record: Record, context: PartitionContext, _: object = None) -> None:
+            name = str(record.key)
             await context.begin_attempt(name)
             await asyncio.sleep(process.attempt_s(loop.time()))
             context.end_attempt(name)
@@ -126,7 +124,7 @@ async def _deliver(
             context,
             tracker=OffsetTracker(),
             work=deliver,
-            ordering_keys=ordering_keys_for(load.ordering, lambda _: None),
+            ordering_keys=OrderingKeyFinder(load.ordering, lambda *_, **__: None),
             limits=Limits(1, 0) if strict else Limits(bounds.events, bounds.queued),
             now=loop.time,
         )

@@ -250,13 +250,14 @@ class Settings(BaseSettings):
 
     ordering: Ordering = "partition"
     """Ordering mode: which events must not overtake each other. `partition`: all events of a
-    partition. `customer`: the events of one customer. `unordered`: none."""
+    partition. `customer`: the events of one customer. `endpoint`: the events for one endpoint.
+    `key`: those of them with the same ordering key. `unordered`: none."""
     max_in_flight: int = Field(32, ge=1, le=10_000)
     """Concurrent attempts of one partition, unless the ordering mode is `partition`."""
     max_queued_per_key: int = Field(100, ge=1, le=100_000)
-    """Events queued behind the one being delivered, per ordering key, in the ordering mode
-    `customer`. When the queue is full, the endpoint is suspended and newer events are deferred.
-    Raise it to absorb longer bursts in memory."""
+    """Events queued behind the one being delivered, per ordering key, unless the ordering mode is
+    `partition`. When the queue is full, an endpoint that fails or is slow is suspended, and newer
+    events are deferred; with twice as many, any endpoint. Raise it to absorb longer bursts."""
     attempt_timeout_s: float = Field(15.0, gt=0, le=120)
     """Seconds an attempt may take, from connect to the last byte."""
     retry_base_s: float = Field(1.0, gt=0, le=3600)
@@ -387,9 +388,7 @@ class Settings(BaseSettings):
 
     @property
     def scheduler_limits(self) -> Limits:
-        """Events of one partition in progress and queued, for the ordering mode."""
-        if self.ordering == "partition":
-            return Limits(events=1, waiting=0)
+        """Events of one partition in progress and queued."""
         return Limits(events=self.max_in_progress, waiting=self.max_queued_per_key)
 
     @property

@@ -111,7 +111,7 @@ def create_app(settings: Settings) -> HooksealApp:
         clock=clock,
         ordering=settings.ordering,
         limits=settings.scheduler_limits,
-        pressure=suspensions if settings.ordering == "customer" else None,
+        pressure=suspensions,
         at_a_time=settings.attempts_at_a_time,
         each=settings.attempts_each,
         grace_s=settings.shutdown_grace_s,

@@ -173,11 +173,17 @@ class FakeTenants:
 class FakeDeadLetters:
     letters: list[DeadLetter] = field(default_factory=list)
     going_on: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    batches: list[int] = field(default_factory=list)
 
     async def bury(self, letter: DeadLetter) -> None:
         await asyncio.sleep(0)
         await self.going_on.wait()
         self.letters.append(letter)
+
+    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
+        self.batches.append(len(letters))
+        for letter in letters:
+            await self.bury(letter)
 
     @property
     def reasons(self) -> list[str]:

@@ -6,21 +6,22 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookseal.delivery.ordering import Limits, OffsetTracker, PartitionScheduler, offset_metadata
-from hookseal.delivery.ordering.keys import Ordering, ordering_keys_for
+from hookseal.delivery.ordering.keys import Ordering, OrderingKeyFinder
 from hookseal.delivery.ordering.partition import PartitionContext, PartitionStoppedError
 from hookseal.delivery.ports import Answer
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
 from hookseal.domain.command import ChangeEndpoint
 from hookseal.domain.dead_letter import SUSPENDED
-from hookseal.domain.event import BROADCAST_HEADER
+from hookseal.domain.event import BROADCAST_HEADER, ORDERING_KEY_HEADER
+from hookseal.domain.record import last_header
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
     from hookseal.delivery.ports import SealedRequest
-    from hookseal.domain.record import Record
+    from hookseal.domain.record import Headers, Record
 
 ENDPOINTS = {"a": ("a1", "a2"), "b": ("b1",), "c": ("c1",)}
 CUSTOMERS = tuple(ENDPOINTS)
@@ -77,10 +78,11 @@ class Owner:
             PartitionContext(0, clock=engine.clock, observer=engine.observer, at_a_time=at_a_time),
             tracker=self.tracker,
             work=engine.deliver,
-            ordering_keys=ordering_keys_for(partition.ordering, engine.deliver.customers),
+            ordering_keys=OrderingKeyFinder(partition.ordering, engine.deliver.split),
             limits=partition.limits,
             now=engine.clock.now,
-            pressure=self.suspensions if partition.ordering == "customer" else None,
+            pressure=self.suspensions,
+            defer=engine.deliver.defer,
         )
         self._partition = partition
         self._feed = asyncio.create_task(self._read())
@@ -127,11 +129,7 @@ class Partition:
     ) -> None:
         self.ordering = ordering
         self.at_a_time = at_a_time
-        self.limits = (
-            Limits(events=1, waiting=0)
-            if ordering == "partition"
-            else Limits(events=window, waiting=max_queued_per_key)
-        )
+        self.limits = Limits(events=window, waiting=max_queued_per_key)
         self.log: list[Record] = []
         self.violations: list[str] = []
         self.more = asyncio.Event()
@@ -172,22 +170,31 @@ class Partition:
             return
         decided, for_good = self.decided(), self.decided_for_good()
         for earlier in range(offset):
+            if self.ordering == "key" and self._key_of(earlier) != self._key_of(offset):
+                continue
             expected = set(self.deliveries(earlier))
             if (endpoint, earlier) in expected - for_good:
                 self.violations.append(f"{endpoint}: {offset} before its {earlier} was decided")
             if self.ordering == "customer":
                 expected = {(name, at) for name, at in expected if name[0] == endpoint[0]}
+            if self.ordering in ("endpoint", "key"):
+                expected &= {(endpoint, earlier)}
             if not expected <= decided:
                 self.violations.append(f"{endpoint}: {offset} before {earlier} was decided")
 
-    def publish(self, customer: str) -> int:
+    def publish(self, customer: str, ordering_key: str = "k") -> int:
         offset = len(self.log)
+        headers: Headers = ((ORDERING_KEY_HEADER, ordering_key.encode()),)
         if customer == EVERYBODY:
-            self.log.append(a_record(None, (BROADCAST_HEADER, b"1"), key=None, offset=offset))
+            headers = (*headers, (BROADCAST_HEADER, b"1"))
+            self.log.append(a_record(None, *headers, key=None, offset=offset))
         else:
-            self.log.append(a_record(key=customer.encode(), offset=offset))
+            self.log.append(a_record(None, *headers, key=customer.encode(), offset=offset))
         self.more.set()
         return offset
+
+    def _key_of(self, offset: int) -> bytes | None:
+        return last_header(self.log[offset].headers, ORDERING_KEY_HEADER)
 
     def deliveries(self, offset: int) -> list[tuple[str, int]]:
         """Return what must be decided for an event: endpoint and offset."""

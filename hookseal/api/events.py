@@ -64,6 +64,8 @@ class EventCreate(Input, frozen=True):
         timestamp: RFC 3339. Default: the time of publishing.
         expires_at: RFC 3339. From then on no attempt is made, and the event is dead-lettered with
             the reason `expired`. Default: the event does not expire.
+        ordering_key: At most 256 bytes in UTF-8. In the ordering mode `key`, events with the same
+            one are delivered in order. Default: the customer id.
     """
 
     type: Annotated[str, Meta(min_length=1, max_length=255, examples=["order.paid"])]
@@ -72,6 +74,7 @@ class EventCreate(Input, frozen=True):
     id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     timestamp: str | None = None
     expires_at: str | None = None
+    ordering_key: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
 class EventPublished(Output, frozen=True):

@@ -20,10 +20,10 @@ def local(
         ),
     ] = None,
     ordering: Annotated[
-        Literal["unordered", "customer", "sequential"] | None,
+        Literal["customer", "endpoint", "key", "unordered", "sequential"] | None,
         typer.Option(
-            help="Ordering mode: no order, per customer, or over all customers.",
-            show_default="unordered",
+            help="Ordering mode; `sequential` delivers one event after the other.",
+            show_default="customer",
         ),
     ] = None,
     host: Host = "127.0.0.1",

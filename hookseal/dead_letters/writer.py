@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hookseal.domain.dead_letter import LETTER_MIN_BYTES
-from hookseal.errors import RecordRefusedError
+from hookseal.errors import BrokerError, RecordRefusedError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES, is_too_large
 from hookseal.retry import RetryDelay
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hookseal.domain.dead_letter import DeadLetter
     from hookseal.kafka.producer import Producer
     from hookseal.kafka.topics import TopicNames
@@ -112,3 +114,25 @@ class KafkaDeadLetters:
                 self._held -= 1
                 self._observer.bury_ended()
         self._observer.buried(letter)
+
+    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
+        """Write the dead letters of one partition in their order, many in a batch.
+
+        Kafka writes a batch whole or not at all, and the next one follows its acknowledgement, so
+        no retry changes the order.
+        """
+        partition = letters[0].record.partition
+        written = 0
+        while written < len(letters):
+            fitted = [letter.fitted(self._max_bytes) for letter in letters[written:]]
+            try:
+                count = await self._producer.publish_batch(self._topic, partition, fitted)
+            except (RecordRefusedError, BrokerError):
+                count = 0
+            if not count:
+                break
+            for letter in letters[written : written + count]:
+                self._observer.buried(letter)
+            written += count
+        for letter in letters[written:]:
+            await self.bury(letter)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from hookseal.delivery.delivery import NO_ATTEMPTS, letter_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
+from hookseal.delivery.ordering.scheduler import Part
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
 from hookseal.domain.event import (
@@ -22,15 +23,26 @@ from hookseal.domain.record import last_header
 from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from hookseal.delivery.delivery import Deliverer
+    from hookseal.delivery.limits.backoff_waits import EndpointRef
     from hookseal.delivery.ordering.partition import PartitionContext
+    from hookseal.delivery.ordering.scheduler import OrderingKey
     from hookseal.delivery.ports import Ports
     from hookseal.delivery.suspension import SuspensionManager
+    from hookseal.domain.dead_letter import DeadLetter
+    from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
+
+
+def _deferred(outcome: Outcome) -> Outcome:
+    return replace(outcome, code=SUSPENDED, error=REASONS[SUSPENDED], suspends=False)
+
+
+_DEFERRED = _deferred(NO_ATTEMPTS)
 
 
 class EventHandler:
@@ -52,24 +64,48 @@ class EventHandler:
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
 
-    def customers(self, record: Record) -> list[str] | None:
-        """Return the customers of a broadcast as of now; None for an event of one customer."""
-        if not is_broadcast(record):
+    def split(self, record: Record, *, by_endpoint: bool) -> list[Part] | None:
+        """Divide the record as of now; None = it is handled as a whole.
+
+        With `by_endpoint`, each endpoint that wants the event has a part. Otherwise each tenant of
+        a broadcast has one.
+        """
+        broadcast = is_broadcast(record)
+        if not broadcast and not by_endpoint:
             return None
         try:
-            parse_event(record, max_bytes=self._event_max_bytes)
-            tenants = self._tenants.of_partition(record.partition)
+            event = parse_event(record, max_bytes=self._event_max_bytes)
+            if broadcast:
+                tenants = self._tenants.of_partition(record.partition)
+            elif self._ports.router.partition_of(event.customer_id) == record.partition:
+                tenants = list(filter(None, [self._tenants.get(event.customer_id)]))
+            else:
+                tenants = []
         except Exception:  # noqa: BLE001
-            # Handled as a whole, the record is dead-lettered once, not once for each customer.
+            # Handled as a whole, the record is dead-lettered once, not once for each part.
             return None
-        return [tenant.customer_id for tenant in tenants if tenant.enabled]
+        if not broadcast and not tenants:
+            return None
+        if not broadcast and not tenants[0].enabled:
+            return [Part(event, event.customer_id, ())]
+        enabled = [tenant for tenant in tenants if tenant.enabled]
+        if not by_endpoint:
+            return [Part(event, tenant.customer_id) for tenant in enabled]
+        parts = [
+            Part(event, tenant.customer_id, (endpoint_id,))
+            for tenant in enabled
+            for endpoint_id in _endpoint_ids(event, tenant)
+        ]
+        if not parts:
+            self._ports.observer.skipped(event)
+        return parts
 
     async def __call__(
-        self, record: Record, context: PartitionContext, customer_id: str | None = None
+        self, record: Record, context: PartitionContext, part: Part | None = None
     ) -> None:
         """Return once the event is delivered, dead-lettered or deferred.
 
-        With `customer_id`, only that customer's part of a broadcast is handled.
+        With `part`, only that part of it is handled.
 
         Raises:
             PartitionStoppedError: The partition stopped before that.
@@ -77,7 +113,10 @@ class EventHandler:
         if not context.is_ours():
             await context.wait_for_ownership()
         try:
-            await self._handle(record, context, customer_id)
+            if part is None:
+                await self._handle(record, context)
+            else:
+                await self._handle_part(part, context)
         except InvalidEventError as error:
             await self._bury(record, error.code, error.message)
         except PartitionStoppedError:
@@ -86,17 +125,80 @@ class EventHandler:
             # A bug of ours must not block the partition permanently: Faust restarts a crashed actor
             # on the same record.
             self._ports.observer.crashed(event_id_if_any(record), error)
+            customer_id = None if part is None else part.customer_id
             await self._bury(record, "internal_error", customer_id=customer_id)
 
-    async def _handle(
-        self, record: Record, context: PartitionContext, customer_id: str | None
-    ) -> None:
+    async def _handle_part(self, part: Part, context: PartitionContext) -> None:
+        tenant = self._tenants.get(part.customer_id)
+        if part.endpoint_ids:
+            await self._deliver_to_all(part.event, part.customer_id, part.endpoint_ids, context)
+        elif part.endpoint_ids is not None:
+            await self._bury(part.event.record, "tenant_disabled")
+        elif tenant is not None and tenant.enabled:
+            await self.fan_out(part.event, tenant, context)
+
+    async def defer(
+        self, parts: Sequence[tuple[Record, OrderingKey]], context: PartitionContext
+    ) -> int:
+        """Defer the first parts, as far as all their endpoints are suspended; return how many.
+
+        They are written together, in their order.
+        """
+        deferred: list[tuple[Event, EndpointRef]] = []
+        count = 0
+        for record, ordering_key in parts:
+            try:
+                found = self._to_defer(record, ordering_key)
+            except Exception:  # noqa: BLE001
+                # Handled alone, the record is dead-lettered.
+                break
+            if not found:
+                break
+            deferred += found
+            count += 1
+        if not deferred:
+            return 0
+        letters = [
+            self._letter(event, _DEFERRED, *endpoint_ref) for event, endpoint_ref in deferred
+        ]
+        endpoint_refs = {endpoint_ref for _, endpoint_ref in deferred}
+        if not await self._suspensions.defer_all(letters, endpoint_refs, context):
+            return 0
+        for event, endpoint_ref in deferred:
+            self._ports.observer.delivered(event, *endpoint_ref, _DEFERRED)
+        return count
+
+    def _to_defer(
+        self, record: Record, ordering_key: OrderingKey
+    ) -> list[tuple[Event, EndpointRef]] | None:
+        """Return the deliveries of a part, all to suspended endpoints; None = it is to be tried."""
+        part = ordering_key.part
+        customer_id = (record.key or b"").decode("utf-8", "replace")
+        if part is not None:
+            customer_id = part.customer_id
+        tenant = self._tenants.get(customer_id)
+        # Without this check each record of a healthy tenant would be parsed twice.
+        if tenant is None or not tenant.enabled or not any(map(_defers, tenant.endpoints)):
+            return None
+        if part is None:
+            if self._ports.router.partition_of(customer_id) != record.partition:
+                return None
+            event = parse_event(record, max_bytes=self._event_max_bytes)
+        else:
+            event = part.event
+        endpoint_ids = part.endpoint_ids if part is not None else None
+        if endpoint_ids is None:
+            endpoint_ids = tuple(_endpoint_ids(event, tenant))
+        if event.expires_at is not None and event.expires_at <= self._ports.clock.now():
+            return None
+        for endpoint_id in endpoint_ids:
+            endpoint = tenant.endpoint(endpoint_id)
+            if endpoint is None or not _defers(endpoint):
+                return None
+        return [(event, (customer_id, endpoint_id)) for endpoint_id in endpoint_ids]
+
+    async def _handle(self, record: Record, context: PartitionContext) -> None:
         event = parse_event(record, max_bytes=self._event_max_bytes)
-        if customer_id is not None:
-            tenant = self._tenants.get(customer_id)
-            if tenant is not None and tenant.enabled:
-                await self.fan_out(event, tenant, context)
-            return
         if is_broadcast(record):
             await self._broadcast(event, context)
             return
@@ -150,17 +252,14 @@ class EventHandler:
 
         Returns once each endpoint accepted the event or its dead letter is written.
         """
-        if event.only_endpoint is not None:
-            # A replay or a test goes to its endpoint, whatever that subscribes to. If the endpoint
-            # was removed meanwhile, the event becomes a dead letter.
-            endpoint_ids = [event.only_endpoint]
-        elif is_reserved(event.type):
-            endpoint_ids = [one.id for one in tenant.endpoints if one.enabled]
-        else:
-            endpoint_ids = [one.id for one in tenant.endpoints if one.wants(event.type)]
-        deliveries = [
-            self._deliver_to(event, tenant.customer_id, one, context) for one in endpoint_ids
-        ]
+        return self._deliver_to_all(
+            event, tenant.customer_id, _endpoint_ids(event, tenant), context
+        )
+
+    def _deliver_to_all(
+        self, event: Event, customer_id: str, endpoint_ids: Sequence[str], context: PartitionContext
+    ) -> Coroutine[Any, Any, None]:
+        deliveries = [self._deliver_to(event, customer_id, one, context) for one in endpoint_ids]
         if len(deliveries) == 1:
             # The common case needs no task.
             return deliveries[0]
@@ -172,43 +271,51 @@ class EventHandler:
         self, event: Event, customer_id: str, endpoint_id: str, context: PartitionContext
     ) -> None:
         endpoint_ref = (customer_id, endpoint_id)
-        self._suspensions.begin(endpoint_ref)
         outcome = NO_ATTEMPTS
-        try:
-            while True:
+        while True:
+            self._suspensions.begin(endpoint_ref)
+            try:
                 outcome = await self._deliverer.deliver(
                     event, customer_id, endpoint_id, context, outcome
                 )
-                is_due = self._suspensions.is_due(endpoint_ref, outcome)
-                if outcome.accepted:
-                    break
-                if is_due and await self._suspensions.suspend(endpoint_ref, "exhausted", context):
-                    # This event is the first one of the backlog.
-                    error = REASONS[SUSPENDED]
-                    outcome = replace(outcome, code=SUSPENDED, error=error, suspends=False)
-                letter = letter_of(
-                    event.record,
-                    outcome,
-                    event_id=event.id,
-                    failed_at=self._ports.clock.now(),
-                    key=customer_id.encode(),
-                    endpoint_id=endpoint_id,
-                )
-                if letter.reason == SUSPENDED:
-                    if await self._suspensions.defer(letter, endpoint_ref, context):
-                        break
-                    # The suspension ended meanwhile.
-                    continue
-                # A worker that was frozen during the attempt may have lost the partition. Then the
-                # new owner decides about the event.
-                await context.wait_for_ownership()
-                # The offset may only move once the dead letter is written, or a crash here loses
-                # the event.
-                await self._ports.dead_letters.bury(letter)
+            except asyncio.CancelledError:
+                if not self._suspensions.was_cut_off():
+                    raise
+                outcome = _deferred(outcome)
+            finally:
+                self._suspensions.end(endpoint_ref)
+            is_due = self._suspensions.is_due(endpoint_ref, outcome)
+            if outcome.accepted:
                 break
-        finally:
-            self._suspensions.end(endpoint_ref)
+            if is_due and await self._suspensions.suspend(endpoint_ref, "exhausted", context):
+                # This event is the first one of the backlog.
+                outcome = _deferred(outcome)
+            letter = self._letter(event, outcome, customer_id, endpoint_id)
+            if letter.reason == SUSPENDED:
+                if await self._suspensions.defer(letter, endpoint_ref, context):
+                    break
+                # The suspension ended meanwhile.
+                continue
+            # A worker that was frozen during the attempt may have lost the partition. Then the new
+            # owner decides about the event.
+            await context.wait_for_ownership()
+            # The offset may only move once the dead letter is written, or a crash here loses the
+            # event.
+            await self._ports.dead_letters.bury(letter)
+            break
         self._ports.observer.delivered(event, customer_id, endpoint_id, outcome)
+
+    def _letter(
+        self, event: Event, outcome: Outcome, customer_id: str, endpoint_id: str
+    ) -> DeadLetter:
+        return letter_of(
+            event.record,
+            outcome,
+            event_id=event.id,
+            failed_at=self._ports.clock.now(),
+            key=customer_id.encode(),
+            endpoint_id=endpoint_id,
+        )
 
     async def _bury(
         self, record: Record, reason: str, error: str | None = None, customer_id: str | None = None
@@ -234,3 +341,17 @@ async def _all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+def _endpoint_ids(event: Event, tenant: Tenant) -> list[str]:
+    if event.only_endpoint is not None:
+        # A replay or a test goes to its endpoint, whatever that subscribes to. If the endpoint was
+        # removed meanwhile, the event becomes a dead letter.
+        return [event.only_endpoint]
+    if is_reserved(event.type):
+        return [one.id for one in tenant.endpoints if one.enabled]
+    return [one.id for one in tenant.endpoints if one.wants(event.type)]
+
+
+def _defers(endpoint: Endpoint) -> bool:
+    return endpoint.enabled and endpoint.suspension is not None

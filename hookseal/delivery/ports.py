@@ -142,6 +142,12 @@ class DeadLetters(Protocol):
         Retries without a limit: to drop a dead letter would lose the event.
         """
 
+    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters of one partition, in this order; return once all are acknowledged.
+
+        Faster than one after the other. A failure may write some of them twice.
+        """
+
 
 class DeferredPage(NamedTuple):
     """Matching dead letters in the order of their offsets, and the offset to read next."""

@@ -54,6 +54,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "type_invalid": "The event's type is malformed.",
         "timestamp_invalid": "The event's time is not RFC 3339.",
         "expires_at_invalid": "The event's time of expiry is not RFC 3339.",
+        "ordering_key_invalid": "The event's ordering key is empty, too long or not a text.",
         "cloudevents_version": "The event has another CloudEvents version.",
         "sealed_invalid": "The event's encrypted data are malformed.",
     },

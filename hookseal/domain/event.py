@@ -29,6 +29,7 @@ BROADCAST_HEADER = "hookseal-broadcast"
 EVENT_ID_HEADER = "hookseal-event-id"
 ENDPOINT_ID_HEADER = "hookseal-endpoint-id"
 EVENT_TIMESTAMP_HEADER = "hookseal-event-timestamp"
+ORDERING_KEY_HEADER = "hookseal-ordering-key"
 REPLAY_HEADER = "hookseal-replay-of"
 REROUTED_HEADER = "hookseal-rerouted"
 SEALED_HEADER = "hookseal-sealed"
@@ -40,6 +41,7 @@ _ID_MAX = 128
 # Nonce, tag, version and the names around them, in base64.
 _SEALED_ROOM = 128
 _TYPE_MAX = 255
+ORDERING_KEY_MAX_BYTES = 256
 
 _EVENT_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]+")
 _EVENT_TYPE = re.compile(r"[\x21-\x29\x2b-\x7e]+")
@@ -50,6 +52,16 @@ _RFC3339 = re.compile(
 _STRUCTURED = "application/cloudevents"
 _RESERVED_PREFIX = "hookseal."
 _public_key_decoder = msgspec.json.Decoder(PublicKey)
+
+
+class _Names(NamedTuple):
+    timestamp: str
+    ordering_key: str
+    expiry: str
+
+
+_PLAIN_NAMES = _Names("timestamp", "ordering_key", "expires_at")
+_CLOUDEVENTS_NAMES = _Names("time", "partitionkey", "expirytime")
 
 
 class SealedData(NamedTuple):
@@ -75,6 +87,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         seal_to: The key to encrypt to instead of the active one.
         sealed: The data, if they are encrypted at rest.
         expires_at: Unix seconds from which on no attempt is made; None = never.
+        ordering_key: Events with the same one must not overtake each other in the ordering mode
+            `key`; None = the customer id.
     """
 
     id: str
@@ -87,6 +101,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     seal_to: PublicKey | None = None
     sealed: SealedData | None = None
     expires_at: float | None = None
+    ordering_key: str | None = None
 
     def __repr__(self) -> str:
         """Return the event's id only: the data never appear in logs."""
@@ -234,6 +249,21 @@ def check_expiry(text: object) -> str:
         ) from None
 
 
+def check_ordering_key(text: object) -> str:
+    """Return a valid ordering key, or raise InvalidEventError: `ordering_key_invalid`."""
+    if (
+        isinstance(text, str)
+        and text
+        and len(text.encode("utf-8", "replace")) <= ORDERING_KEY_MAX_BYTES
+    ):
+        return text
+    raise InvalidEventError(
+        "ordering_key_invalid",
+        f"An ordering key is a text of 1 to {ORDERING_KEY_MAX_BYTES} bytes in UTF-8.",
+        field="ordering_key",
+    )
+
+
 def derived_id(record: Record) -> str:
     """Return the id of an event without one, the same for every redelivery of the record.
 
@@ -266,8 +296,7 @@ def _binary(record: Record, value: bytes, customer_id: str, content_type: str) -
     _check_version(attributes.get("specversion"))
     _check_json_type(content_type)
     validate(value)
-    expiry = attributes.get("expirytime")
-    return _event(record, customer_id, attributes, attributes.get("time"), value, expiry=expiry)
+    return _event(record, customer_id, attributes, value, _CLOUDEVENTS_NAMES)
 
 
 def _structured(record: Record, value: bytes, customer_id: str) -> Event:
@@ -279,8 +308,7 @@ def _structured(record: Record, value: bytes, customer_id: str) -> Event:
             "data_not_json", "Send JSON in `data`; binary data cannot be delivered.", field="data"
         )
     data = data_member(value) or b"null"
-    expiry = document.get("expirytime")
-    return _event(record, customer_id, document, document.get("time"), data, expiry=expiry)
+    return _event(record, customer_id, document, data, _CLOUDEVENTS_NAMES)
 
 
 def _plain(record: Record, value: bytes, customer_id: str) -> Event:
@@ -288,8 +316,7 @@ def _plain(record: Record, value: bytes, customer_id: str) -> Event:
     data = data_member(value)
     if data is None:
         raise InvalidEventError("data_missing", "The event has no `data`.", field="data")
-    expiry = document.get("expires_at")
-    return _event(record, customer_id, document, document.get("timestamp"), data, expiry=expiry)
+    return _event(record, customer_id, document, data, _PLAIN_NAMES)
 
 
 def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
@@ -297,8 +324,7 @@ def _sealed(record: Record, value: bytes, customer_id: str) -> Event:
     text, event_id = document.get("sealed"), document.get("id")
     if not isinstance(text, str) or not isinstance(event_id, str | None):
         raise InvalidEventError("sealed_invalid", "The encrypted data are invalid.", field="sealed")
-    expiry = document.get("expires_at")
-    event = _event(record, customer_id, document, document.get("timestamp"), b"", expiry=expiry)
+    event = _event(record, customer_id, document, b"", _PLAIN_NAMES)
     return msgspec.structs.replace(event, sealed=SealedData(text, event_id or ""))
 
 
@@ -308,20 +334,19 @@ def _sealed_size(max_bytes: int) -> int:
 
 
 def _event(
-    record: Record,
-    customer_id: str,
-    members: Mapping[str, Any],
-    timestamp: object,
-    data: bytes,
-    *,
-    expiry: object,
+    record: Record, customer_id: str, members: Mapping[str, Any], data: bytes, names: _Names
 ) -> Event:
+    timestamp, ordering_key = members.get(names.timestamp), members.get(names.ordering_key)
+    expiry = members.get(names.expiry)
     event_id = members.get("id")
     # A rerouted or replayed record carries the id of its first position.
     kept = last_header(record.headers, EVENT_ID_HEADER)
     if kept is not None:
         event_id = kept.decode("utf-8", "replace")
     checked_type = check_event_type(members.get("type"))
+    header = last_header(record.headers, ORDERING_KEY_HEADER)
+    if header is not None:
+        ordering_key = header.decode("utf-8", "replace")
     reserved = is_reserved(checked_type)
     aimed_at: str | None = None
     is_copy = reserved or last_header(record.headers, REPLAY_HEADER) is not None
@@ -339,6 +364,7 @@ def _event(
         only_endpoint=aimed_at,
         seal_to=_seal_to(record) if reserved else None,
         expires_at=None if expiry is None else _unix_seconds(check_expiry(expiry)),
+        ordering_key=None if ordering_key is None else check_ordering_key(ordering_key),
     )
 
 

@@ -18,11 +18,13 @@ from hookseal.domain.event import (
     BROADCAST_HEADER,
     ENDPOINT_ID_HEADER,
     EVENT_ID_HEADER,
+    ORDERING_KEY_HEADER,
     SEAL_TO_HEADER,
     check_customer_id,
     check_event_id,
     check_event_type,
     check_expiry,
+    check_ordering_key,
     check_timestamp,
     is_reserved,
 )
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.tenant import PublicKey, Tenant
 
-MEMBERS = ("customer_id", "type", "id", "timestamp", "expires_at", "data")
+MEMBERS = ("customer_id", "type", "id", "timestamp", "expires_at", "ordering_key", "data")
 # A document may have more bytes than its event: other members, escapes, white space.
 SURPLUS_MAX_BYTES = 8 * 1024
 
@@ -98,7 +100,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
     def read(
         self, text: bytes, *, spare_id: str | None = None, spare_from: IdSource = "random"
     ) -> NewEvent:
-        """Read `{"customer_id"?, "type"?, "data", "id"?, "timestamp"?, "expires_at"?}`.
+        """Read a plain event: `data`, and any other of `MEMBERS`.
 
         `spare_id` is the id of an event without one, and `spare_from` its origin. Raises
         InvalidEventError: as `parse_event`, and `member_unknown`, `customer_id_missing`,
@@ -118,6 +120,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
             event_id=document.get("id"),
             timestamp=document.get("timestamp"),
             expires_at=document.get("expires_at"),
+            ordering_key=document.get("ordering_key"),
             spare_id=spare_id,
             spare_from=spare_from,
         )
@@ -131,6 +134,7 @@ class NewEventReader(msgspec.Struct, frozen=True):
         event_id: object = None,
         timestamp: object = None,
         expires_at: object = None,
+        ordering_key: object = None,
         spare_id: str | None = None,
         spare_from: IdSource = "random",
     ) -> NewEvent:
@@ -152,7 +156,11 @@ class NewEventReader(msgspec.Struct, frozen=True):
         value += b',"data":' + data + b"}"
         if len(value) > self.max_bytes:
             raise _too_large(len(value), self.max_bytes)
-        return NewEvent(whose, value, checked_id, id_from)
+        more: Headers = ()
+        if ordering_key is not None:
+            # A header: the value may be encrypted at rest.
+            more = ((ORDERING_KEY_HEADER, check_ordering_key(ordering_key).encode()),)
+        return NewEvent(whose, value, checked_id, id_from, more)
 
     def _customer(self, customer_id: object) -> str:
         if self.broadcast == "every":

@@ -26,7 +26,7 @@ from hookseal.kafka.topics import partitions_of
 from hookseal.retry import LogThrottle, RetryDelay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiokafka.structs import RecordMetadata
 
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 REQUEST_MAX_BYTES = 2 * 1024 * 1024
 """Largest record that hookseal sends, and `max.message.bytes` of `dead-letters`."""
 
+_BATCH_BYTES = 256 * 1024
 _PAUSE_S = 0.5
 _PAUSE_CAP_S = 10.0
 
@@ -299,6 +300,44 @@ class Producer:
             except BrokerError:
                 on_failure()
             await asyncio.sleep(delay.next_s())
+
+    async def publish_batch(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None, Headers]],
+    ) -> int:
+        """Write the first records, each a key, a value and headers, as one batch.
+
+        Returns how many fitted into the batch. Kafka writes all of them or none. 0 = the first one
+        fits into no batch of several; `publish` writes it.
+
+        Raises:
+            RecordRefusedError: As `publish`.
+            BrokerError: `publish_failed`: the records may still have been written.
+        """
+        client = self._client
+        if client is None:
+            client = await self._first()
+        batch = BatchBuilder(_BATCH_BYTES, 0, is_transactional=False)
+        count = 0
+        for key, value, headers in records:
+            if not all(is_utf8_name(name) for name, _ in headers):
+                break
+            if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+                break
+            count += 1
+        if not count:
+            return 0
+        try:
+            await (await client.send_batch(batch, topic, partition=partition))
+        except Exception as error:
+            await self._renew(client)
+            kind = _refused if is_permanent(error) else _publish_failed
+            failed = kind(topic, error)
+            self._on_failure(topic, failed.code)
+            raise failed from error
+        return count
 
     async def _write(self, topic: str, record: NewRecord, *, alone: bool) -> RecordMetadata:
         client = self._client

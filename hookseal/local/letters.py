@@ -70,6 +70,10 @@ class LocalDeadLetters:
                 self._observer.bury_ended()
         self._observer.buried(letter)
 
+    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            await self.bury(letter)
+
 
 class LocalDeferredEvents:
     """`DeferredEventStore` in a store."""

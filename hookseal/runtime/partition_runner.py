@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from hookseal.delivery.ordering import PartitionScheduler
-from hookseal.delivery.ordering.keys import ordering_keys_for
+from hookseal.delivery.ordering.keys import OrderingKeyFinder
 from hookseal.delivery.ordering.partition import (
     PartitionContext,
     PartitionStoppedError,
@@ -177,12 +177,12 @@ class PartitionRunner(Generic[_FeedT]):
         grace_s: float,
     ) -> None:
         self.catch_up = catch_up
-        self.is_sequential = limits.events == 1
+        self.is_sequential = ordering == "partition"
         self._source = source
         self._handler = handler
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = ordering_keys_for(ordering, handler.customers)
+        self._ordering_keys = OrderingKeyFinder(ordering, handler.split)
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time
@@ -270,6 +270,7 @@ class PartitionRunner(Generic[_FeedT]):
             limits=self._limits,
             now=self._clock.now,
             pressure=self._pressure,
+            defer=self._handler.defer,
         )
 
     def _scheduled(self) -> Iterable[tuple[int, PartitionScheduler]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
-from hookseal.delivery.ordering.keys import ordering_keys_for
+from hookseal.delivery.ordering.keys import OrderingKeyFinder
 from hookseal.delivery.ordering.offsets import OffsetTracker
 from hookseal.delivery.ordering.partition import PartitionContext
 from hookseal.delivery.ordering.scheduler import Limits, PartitionScheduler
@@ -115,7 +115,7 @@ async def test_one_event_takes_a_short_path() -> None:
             PartitionContext(0, clock=engine.clock, observer=engine.observer, gate=gate),
             tracker=tracker,
             work=engine.deliver,
-            ordering_keys=ordering_keys_for("customer", engine.deliver.customers),
+            ordering_keys=OrderingKeyFinder("customer", engine.deliver.split),
             limits=Limits(events=10, waiting=10),
             now=engine.clock.now,
         )

@@ -227,7 +227,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=defaults.every_s)
     parser.add_argument("--customers", type=int, default=defaults.customers)
     parser.add_argument("--events", type=int, default=defaults.events)
-    parser.add_argument("--ordering", choices=("partition", "customer"), default=defaults.ordering)
+    modes = ("partition", "customer", "endpoint", "key")
+    parser.add_argument("--ordering", choices=modes, default=defaults.ordering)
     parser.add_argument(
         "--only", choices=list(KINDS), nargs="*", default=[], help="kinds of faults"
     )

@@ -14,8 +14,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from hookseal.delivery.ordering import offset_metadata
+from hookseal.domain.event import ORDERING_KEY_HEADER
 from hookseal.kafka.partitioner import partition_of
-from tests.e2e.conftest import PARTITIONS, customers
+from tests.e2e.conftest import PARTITIONS, closed_port, customers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -395,3 +396,91 @@ async def test_a_table_is_recovered_though_a_fetch_of_before_is_still_under_way(
     assert await second.ended() == 0
     await asyncio.gather(*(provider.publish(tenant, 2) for tenant in tenants))
     await receiver.until(lambda: len(receiver.accepted()) == 36)
+
+
+@pytest.mark.parametrize("ordering", ["endpoint", "key"])
+async def test_an_endpoint_waits_for_no_other_endpoint_of_its_customer(
+    provider: Provider, ordering: str
+) -> None:
+    receiver = await provider.receiver()
+    (customer,) = customers(1)
+    hanging = await provider.receiver()
+    healed = asyncio.Event()
+
+    async def answer(*_: str) -> int:
+        await healed.wait()
+        return 200
+
+    hanging.answer = answer
+    failing = f"http://127.0.0.1:{closed_port()}/{customer}/ep_2"
+    await provider.tenant(customer, receiver.url(customer), failing, hanging.url(customer, "ep_3"))
+    for number in range(50):
+        await provider.publish(customer, number)
+
+    await provider.worker(HOOKSEAL_ORDERING=ordering, HOOKSEAL_RETRY_DELAYS_S="3600")
+    await receiver.until(lambda: len(receiver.accepted(customer)) == 50)
+
+    assert receiver.accepted(customer) == [f"{customer}-{number}" for number in range(50)]
+    assert hanging.arrivals == []
+    healed.set()
+    await hanging.until(lambda: len(set(hanging.accepted())) == 50)
+    assert list(dict.fromkeys(hanging.accepted())) == receiver.accepted(customer)
+
+
+async def test_a_blocked_ordering_key_holds_no_other_key(provider: Provider) -> None:
+    receiver = await provider.receiver()
+    (customer,) = customers(1)
+
+    async def answer(_: str, event_id: str) -> int:
+        return 503 if event_id == f"{customer}-0" else 200
+
+    receiver.answer = answer
+    await provider.tenant(customer, receiver.url(customer))
+    for number in range(200):
+        # Number 0 blocks the events 50, 100 and 150.
+        key = (ORDERING_KEY_HEADER, f"key-{number % 50}".encode())
+        await provider.publish(customer, number, key)
+
+    await provider.worker(HOOKSEAL_ORDERING="key", HOOKSEAL_RETRY_DELAYS_S="3600")
+    await receiver.until(lambda: len(receiver.accepted()) == 196)
+
+    accepted = [int(event_id.rpartition("-")[2]) for event_id in receiver.accepted()]
+    assert set(range(200)) - set(accepted) == {0, 50, 100, 150}
+    for first in range(1, 50):
+        of_key = [at for at in accepted if at % 50 == first]
+        assert of_key == [first, first + 50, first + 100, first + 150]
+
+
+@pytest.mark.parametrize("ordering", ["customer", "endpoint", "key"])
+async def test_a_customer_that_floods_itself_holds_nobody_and_gets_everything_in_order(
+    provider: Provider, ordering: str
+) -> None:
+    receiver = await provider.receiver()
+    flooding, neighbour = customers(2, partition=2)
+    healed = asyncio.Event()
+
+    async def answer(customer: str, _: str) -> int:
+        if customer == flooding and not healed.is_set():
+            await asyncio.sleep(0.5)
+        return 200
+
+    receiver.answer = answer
+    for customer in (flooding, neighbour):
+        await provider.tenant(customer, receiver.url(customer))
+    worker = await provider.worker(HOOKSEAL_ORDERING=ordering)
+    for number in range(20):
+        await asyncio.gather(
+            *(provider.publish(flooding, number * 100 + at) for at in range(100)),
+            provider.publish(neighbour, number),
+        )
+    await receiver.until(lambda: len(receiver.accepted(neighbour)) == 20)
+
+    waiting = 2000 - len(receiver.accepted(flooding))
+    healed.set()
+    await receiver.until(lambda: len(set(receiver.accepted(flooding))) == 2000, timeout_s=120)
+
+    assert waiting > 1000
+    assert [line["why"] for line in worker.events("endpoint.suspended")] == ["behind"]
+    assert receiver.accepted(neighbour) == [f"{neighbour}-{number}" for number in range(20)]
+    first_arrivals = list(dict.fromkeys(receiver.accepted(flooding)))
+    assert first_arrivals == [f"{flooding}-{number}" for number in range(2000)]

@@ -36,10 +36,13 @@ class Machine(RuleBasedStateMachine):
     async def begin(self) -> None:
         self.partition = Partition(self.ordering, attempts=2, suspend_after=self.suspend_after)
 
-    @rule(customer=st.sampled_from([*CUSTOMERS, *CUSTOMERS, EVERYBODY]), count=st.integers(1, 6))
-    def publish(self, customer: str, count: int) -> None:
-        for _ in range(count):
-            self.partition.publish(customer)
+    @rule(
+        customer=st.sampled_from([*CUSTOMERS, *CUSTOMERS, EVERYBODY]),
+        ordering_keys=st.lists(st.sampled_from("kl"), min_size=1, max_size=6),
+    )
+    def publish(self, customer: str, ordering_keys: list[str]) -> None:
+        for ordering_key in ordering_keys:
+            self.partition.publish(customer, ordering_key)
         self.run(steps())
 
     @rule(number=st.integers(0, 5), status=statuses)
@@ -95,6 +98,14 @@ class CustomerMachine(Machine):
     ordering = "customer"
 
 
+class EndpointMachine(Machine):
+    ordering = "endpoint"
+
+
+class KeyMachine(Machine):
+    ordering = "key"
+
+
 class UnorderedMachine(Machine):
     ordering = "unordered"
 
@@ -104,6 +115,14 @@ class SuspendingPartitionMachine(PartitionMachine):
 
 
 class SuspendingCustomerMachine(CustomerMachine):
+    suspend_after = 2
+
+
+class SuspendingEndpointMachine(EndpointMachine):
+    suspend_after = 2
+
+
+class SuspendingKeyMachine(KeyMachine):
     suspend_after = 2
 
 
@@ -119,16 +138,24 @@ _settings = settings(
 )
 TestPartition = PartitionMachine.TestCase
 TestCustomer = CustomerMachine.TestCase
+TestEndpoint = EndpointMachine.TestCase
+TestKey = KeyMachine.TestCase
 TestUnordered = UnorderedMachine.TestCase
 TestSuspendingPartition = SuspendingPartitionMachine.TestCase
 TestSuspendingCustomer = SuspendingCustomerMachine.TestCase
+TestSuspendingEndpoint = SuspendingEndpointMachine.TestCase
+TestSuspendingKey = SuspendingKeyMachine.TestCase
 TestSuspendingUnordered = SuspendingUnorderedMachine.TestCase
 for _case in (
     TestPartition,
     TestCustomer,
+    TestEndpoint,
+    TestKey,
     TestUnordered,
     TestSuspendingPartition,
     TestSuspendingCustomer,
+    TestSuspendingEndpoint,
+    TestSuspendingKey,
     TestSuspendingUnordered,
 ):
     _case.settings = _settings

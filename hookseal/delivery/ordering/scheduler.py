@@ -3,41 +3,86 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable
+    from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Sequence
 
     from hookseal.delivery.ordering.offsets import OffsetTracker
     from hookseal.delivery.ordering.partition import PartitionContext
+    from hookseal.domain.event import Event
     from hookseal.domain.record import Record
 
 # Larger records have a limit on their bytes. The others need no accounting.
 _LARGE_BYTES = 16 * 1024
 _LARGE_MAX_BYTES = 16 * 1024 * 1024
 _LOOK_AGAIN_S = 0.5
+# Of the window, the events of one customer fill at most this part.
+_SHARE = 4
+# Records beyond the limit of their queue or their customer: they wait only to be deferred.
+_EXCESS_MAX_BYTES = 64 * 1024 * 1024
+_EXCESS_EACH_MAX_BYTES = 16 * 1024 * 1024
+# The task, the queue and the objects of one such record.
+_EXCESS_OVERHEAD_BYTES = 2048
+# Events are deferred in one write if more than this wait behind a deferred one.
+_LONG_QUEUE = 8
+_DEFERRED_AT_ONCE = 500
+
+
+IN_SEQUENCE = "partition"
+"""The queue of a record that is done before the next one is submitted."""
+
+
+class Part(NamedTuple):
+    """The deliveries of an event that wait in one queue.
+
+    Attributes:
+        customer_id: Whose endpoints.
+        endpoint_ids: None = those that subscribe when the part starts; empty = the tenant was
+            disabled when the event was read.
+    """
+
+    event: Event
+    customer_id: str
+    endpoint_ids: tuple[str, ...] | None = None
 
 
 class OrderingKey(NamedTuple):
-    """A queue, and the customer whose part of the record it gets (None = all of it)."""
+    """A queue, and what of the record waits in it.
+
+    Attributes:
+        customer: The customer id, as the key of the record.
+        part: None = the whole record.
+    """
 
     queue: Hashable
-    customer_id: str | None = None
+    customer: bytes | None = None
+    part: Part | None = None
 
 
 class Pressure(Protocol):
-    """Called, repeatedly, while a record waits for capacity."""
+    """Called, repeatedly, while records wait for capacity."""
 
-    def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
-        """A queue reached its limit."""
+    def queue_full(
+        self, ordering_key: OrderingKey, context: PartitionContext, *, at_once: bool
+    ) -> None:
+        """A queue is over its limit; `at_once`: far over it."""
 
-    def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
-        """The partition reached its limit; `length` returns the length of a queue."""
+    def cut_off(self, context: PartitionContext) -> None:
+        """No memory is left for records that wait to be deferred."""
+
+    def window_full(self, length: Callable[[str], int], context: PartitionContext) -> None:
+        """The partition reached its limit; `length` counts the records of a customer."""
+
+
+if TYPE_CHECKING:
+    Defer = Callable[[Sequence[tuple[Record, OrderingKey]], PartitionContext], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +91,7 @@ class Limits:
 
     Attributes:
         events: Events in progress; 1 = the next record is submitted when the last one is done.
-        waiting: Events behind the one in progress, per queue.
+        waiting: Events behind the one in progress, per queue. Newer ones wait to be deferred.
     """
 
     events: int
@@ -56,8 +101,8 @@ class Limits:
 class PartitionScheduler:
     """Queues records in offset order; runs each when it is the first of its queues.
 
-    Done offsets go to the `OffsetTracker` in any order. A queue that is blocked takes at most
-    `Limits.waiting` events. The record after those waits, and the partition with it.
+    Done offsets go to the `OffsetTracker` in any order. No queue delays the others: records beyond
+    `Limits.waiting` are queued as excess until their endpoint is suspended, and deferred then.
     """
 
     def __init__(
@@ -65,27 +110,33 @@ class PartitionScheduler:
         context: PartitionContext,
         *,
         tracker: OffsetTracker,
-        work: Callable[[Record, PartitionContext, str | None], Awaitable[None]],
-        ordering_keys: Callable[[Record], Iterable[OrderingKey]],
+        work: Callable[[Record, PartitionContext, Part | None], Awaitable[None]],
+        ordering_keys: Callable[[Record, Container[Hashable]], Iterable[OrderingKey]],
         limits: Limits,
         now: Callable[[], float],
         pressure: Pressure | None = None,
+        defer: Defer | None = None,
     ) -> None:
         """Schedule on behalf of one partition.
 
         Args:
-            work: Called with the record, the context, and the customer whose part of the record is
-                handled (None = all of it). Returns once that part is done; raises
-                `PartitionStoppedError` if the partition stops first.
-            ordering_keys: Returns the keys of a record; none if there is nothing to do.
+            work: Called with the record, the context, and the part that is handled (None = all of
+                it). Returns once that part is done; raises `PartitionStoppedError` if the
+                partition stops first.
+            ordering_keys: Called with the record and the names of the queues in use. Returns the
+                keys of a record; none if there is nothing to do.
             now: Seconds of any monotonic clock.
+            defer: Called with records of one queue. Defers as many as possible of the first ones,
+                and returns their number.
         """
         self.context = context
         self.next_offset = tracker.low_watermark
         self._tracker = tracker
         self._work = work
+        self._defer = defer
         self._ordering_keys = ordering_keys
         self._limits = limits
+        self._share = max(1, limits.events // _SHARE)
         self._now = now
         self._pressure = pressure
         self._queues: dict[Hashable, deque[tuple[Record, OrderingKey]]] = {}
@@ -93,6 +144,11 @@ class PartitionScheduler:
         self._since: dict[int, float] = {}
         self._large: dict[int, int] = {}
         self._large_bytes = 0
+        # Records per customer in the window, and bytes per customer beyond it.
+        self._counts: Counter[bytes | None] = Counter()
+        self._excess: dict[int, int] = {}
+        self._excess_bytes: Counter[bytes | None] = Counter()
+        self._excess_total = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -120,21 +176,15 @@ class PartitionScheduler:
         if record.offset in self._tracker:
             return
         self._since[record.offset] = self._now()
-        if self._limits.events == 1:
-            await self._work(record, self.context, None)
-            self._finish(record.offset)
-            return
-        ordering_keys = list(self._ordering_keys(record))
+        ordering_keys = list(self._ordering_keys(record, self._queues))
         if not ordering_keys:
             self._finish(record.offset)
             return
-        await self._room_for(ordering_keys)
-        self._left[record.offset] = len(ordering_keys)
-        if (size := record.size) > _LARGE_BYTES:
-            self._large[record.offset] = size
-            self._large_bytes += size
-        for ordering_key in ordering_keys:
-            self._enqueue(record, ordering_key)
+        if ordering_keys[0].queue is IN_SEQUENCE:
+            await self._work(record, self.context, None)
+            self._finish(record.offset)
+        else:
+            await self._enqueue_all(record, ordering_keys)
 
     def stop(self) -> None:
         """Start no further event; running ones may end."""
@@ -151,13 +201,16 @@ class PartitionScheduler:
         for task in self._tasks:
             task.cancel()
 
-    async def _room_for(self, ordering_keys: list[OrderingKey]) -> None:
-        while not self._has_room(ordering_keys):
+    async def _enqueue_all(self, record: Record, ordering_keys: list[OrderingKey]) -> None:
+        while not self._has_room(record, ordering_keys):
             self._changed.clear()
             with suppress(TimeoutError):
                 # Checked again without a change, too: a slow delivery causes none.
                 await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
             self._check()
+        self._left[record.offset] = len(ordering_keys)
+        for ordering_key in ordering_keys:
+            self._enqueue(record, ordering_key)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -166,22 +219,48 @@ class PartitionScheduler:
         if self.context.stopped:
             raise PartitionStoppedError
 
-    def _has_room(self, ordering_keys: list[OrderingKey]) -> bool:
-        if len(self._left) >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
-            if self._pressure is not None:
-                self._pressure.window_full(self._length, self.context)
-            return False
+    def _has_room(self, record: Record, ordering_keys: list[OrderingKey]) -> bool:
+        """Account for the record if it fits: in the window, or as excess."""
+        key = record.key
         # The first event of a queue is in progress and does not wait.
-        full = [
-            key.queue for key in ordering_keys if self._length(key.queue) > self._limits.waiting
-        ]
-        if self._pressure is not None:
-            for queue in full:
-                self._pressure.queue_full(queue, self.context)
-        return not full
+        full = [one for one in ordering_keys if self._length(one) > self._limits.waiting]
+        if not full and self._counts[key] < self._share:
+            in_window = len(self._left) - len(self._excess)
+            if in_window >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
+                if self._pressure is not None:
+                    self._pressure.window_full(self._count_of, self.context)
+                return False
+            self._counts[key] += 1
+            if (size := record.size) > _LARGE_BYTES:
+                self._large[record.offset] = size
+                self._large_bytes += size
+            return True
+        excess = record.size + _EXCESS_OVERHEAD_BYTES
+        self._press(full or ordering_keys, is_full=bool(full), key=key)
+        if self._excess_total + excess > _EXCESS_MAX_BYTES:
+            if self._pressure is not None:
+                self._pressure.cut_off(self.context)
+            return False
+        self._excess[record.offset] = excess
+        self._excess_bytes[key] += excess
+        self._excess_total += excess
+        return True
 
-    def _length(self, queue: Hashable) -> int:
-        return len(self._queues.get(queue, ()))
+    def _press(self, ordering_keys: list[OrderingKey], *, is_full: bool, key: bytes | None) -> None:
+        """Report the queues that are over their limit, or a customer that is over its share."""
+        if self._pressure is None:
+            return
+        is_large = self._excess_bytes[key] > _EXCESS_EACH_MAX_BYTES
+        for one in ordering_keys:
+            at_once = is_large or (is_full and self._length(one) > 2 * self._limits.waiting)
+            if is_full or is_large:
+                self._pressure.queue_full(one, self.context, at_once=at_once)
+
+    def _length(self, ordering_key: OrderingKey) -> int:
+        return len(self._queues.get(ordering_key.queue, ()))
+
+    def _count_of(self, customer_id: str) -> int:
+        return self._counts[customer_id.encode()]
 
     def _enqueue(self, record: Record, ordering_key: OrderingKey) -> None:
         queue = self._queues.get(ordering_key.queue)
@@ -197,17 +276,34 @@ class PartitionScheduler:
         while queue and not self.context.stopped:
             record, ordering_key = queue[0]
             try:
-                await self._work(record, self.context, ordering_key.customer_id)
+                await self._work(record, self.context, ordering_key.part)
+                done = 1
+                if self._defer is not None and len(queue) > _LONG_QUEUE:
+                    following = list(islice(queue, 1, 1 + _DEFERRED_AT_ONCE))
+                    done += await self._defer(following, self.context)
+                    if done == 1 and len(queue) > self._limits.waiting:
+                        self._press([ordering_key], is_full=True, key=record.key)
             except PartitionStoppedError:
                 return
-            queue.popleft()
-            self._left[record.offset] -= 1
-            if self._left[record.offset] == 0:
-                del self._left[record.offset]
-                self._finish(record.offset)
+            for _ in range(done):
+                self._part_done(queue.popleft()[0])
             self._changed.set()
         if not queue:
             del self._queues[name]
+
+    def _part_done(self, record: Record) -> None:
+        offset = record.offset
+        self._left[offset] -= 1
+        if self._left[offset]:
+            return
+        del self._left[offset]
+        excess = self._excess.pop(offset, None)
+        if excess is None:
+            _subtract(self._counts, record.key, 1)
+        else:
+            self._excess_total -= excess
+            _subtract(self._excess_bytes, record.key, excess)
+        self._finish(offset)
 
     def _finish(self, offset: int) -> None:
         self._since.pop(offset, None)
@@ -219,3 +315,10 @@ class PartitionScheduler:
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failure = failure
         self._changed.set()
+
+
+def _subtract(counter: Counter[bytes | None], key: bytes | None, amount: int) -> None:
+    """Forget a key with nothing left: there may be many customers."""
+    counter[key] -= amount
+    if not counter[key]:
+        del counter[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,10 +20,11 @@ from hookseal.domain.command import SuspendEndpoint
 from hookseal.errors import RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import BackoffWaits, EndpointRef
+    from hookseal.delivery.ordering.scheduler import OrderingKey
     from hookseal.delivery.ports import Ports
     from hookseal.delivery.suspension.rules import SuspensionRules
     from hookseal.domain.attempt import Outcome
@@ -89,7 +91,9 @@ class SuspensionManager:
         self._contexts: dict[int, PartitionContext] = {}
         self._starting: set[asyncio.Task[None]] = set()
         self._partitions: dict[int, _PartitionState] = {}
-        self._in_progress: dict[EndpointRef, float] = {}
+        # When each delivery of an endpoint began, by its task.
+        self._in_progress: dict[EndpointRef, dict[asyncio.Task[Any], float]] = {}
+        self._cut_off: set[asyncio.Task[Any]] = set()
         self._given_up: Counter[EndpointRef] = Counter()
         self._suspending: set[EndpointRef] = set()
         self._pausing: set[EndpointRef] = set()
@@ -231,12 +235,24 @@ class SuspensionManager:
     # -- deliveries --------------------------------------------------------------
 
     def begin(self, endpoint_ref: EndpointRef) -> None:
-        """Record that a delivery to this endpoint is in progress."""
-        self._in_progress[endpoint_ref] = self._clock.now()
+        """Record that this task delivers to the endpoint."""
+        running = self._in_progress.setdefault(endpoint_ref, {})
+        running[_this_task()] = self._clock.now()
 
     def end(self, endpoint_ref: EndpointRef) -> None:
         """Record that it ended."""
-        self._in_progress.pop(endpoint_ref, None)
+        running = self._in_progress[endpoint_ref]
+        del running[_this_task()]
+        if not running:
+            del self._in_progress[endpoint_ref]
+
+    def was_cut_off(self) -> bool:
+        """Return whether `cut_off` cancelled this task's attempt; the task goes on then."""
+        task = _this_task()
+        if task not in self._cut_off:
+            return False
+        self._cut_off.discard(task)
+        return task.uncancel() == 0
 
     def is_due(self, endpoint_ref: EndpointRef, outcome: Outcome) -> bool:
         """Count exhausted events in a row; return whether to suspend the endpoint now.
@@ -319,17 +335,11 @@ class SuspensionManager:
 
         Return False, with nothing written, if the endpoint is not suspended any more.
         """
-        while True:
+        while (backlog := self._open_backlog(endpoint_ref, context)) is None:
             endpoint = self._endpoint(endpoint_ref)
             suspension = None if endpoint is None else endpoint.suspension
             if endpoint is None or (suspension is None and endpoint.paused_at is None):
                 return False
-            state = self._partitions.get(context.partition)
-            backlog = None
-            if state is not None and suspension is not None and suspension.owner == state.owner:
-                backlog = state.backlogs.get(endpoint_ref[0], {}).get(endpoint_ref[1])
-            if backlog is not None and not backlog.closing:
-                break
             await self._wait_for_change(context)
         # In the same step as the check: from here on the backlog waits for this event.
         backlog.pending += 1
@@ -341,31 +351,97 @@ class SuspensionManager:
             backlog.wake()
         return True
 
+    async def defer_all(
+        self,
+        letters: Sequence[DeadLetter],
+        endpoint_refs: Iterable[EndpointRef],
+        context: PartitionContext,
+    ) -> bool:
+        """Write the dead letters of deferred events together, in their order.
+
+        Return False, with nothing written, if one of the endpoints defers no events now.
+        """
+        backlogs = []
+        for endpoint_ref in endpoint_refs:
+            backlog = self._open_backlog(endpoint_ref, context)
+            if backlog is None:
+                return False
+            backlogs.append(backlog)
+        for backlog in backlogs:
+            backlog.pending += 1
+        try:
+            await context.wait_for_ownership()
+            await self._ports.dead_letters.bury_all(letters)
+        finally:
+            for backlog in backlogs:
+                backlog.pending -= 1
+                backlog.wake()
+        return True
+
+    def _open_backlog(
+        self, endpoint_ref: EndpointRef, context: PartitionContext
+    ) -> BacklogDelivery | None:
+        """Return the backlog if events may be added to it now."""
+        endpoint = self._endpoint(endpoint_ref)
+        state = self._partitions.get(context.partition)
+        if endpoint is None or endpoint.suspension is None or state is None:
+            return None
+        if endpoint.suspension.owner != state.owner:
+            return None
+        backlog = state.backlogs.get(endpoint_ref[0], {}).get(endpoint_ref[1])
+        return None if backlog is None or backlog.closing else backlog
+
     # -- full queues -------------------------------------------------------------
 
-    def queue_full(self, queue: Hashable, context: PartitionContext) -> None:
-        """Suspend the customer's endpoints that block its queue: in backoff, or slow.
+    def queue_full(
+        self, ordering_key: OrderingKey, context: PartitionContext, *, at_once: bool
+    ) -> None:
+        """Suspend the endpoints that block the queue: in backoff, or slow.
 
         An endpoint with a rate limit is slow on purpose; it gets its deferred events at that rate.
-        A queue is also full after a burst; that is over soon.
+        A queue is also full after a burst; that is over soon. `at_once`: it is far over its limit,
+        so the endpoints that work on its events are suspended.
         """
-        customer_id = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else ""
-        tenant = self._tenants.get(customer_id)
-        now = self._clock.now()
-        for endpoint in () if tenant is None else tenant.endpoints:
-            endpoint_ref = (customer_id, endpoint.id)
-            if (
-                self._backoff.is_waiting(endpoint_ref)
-                or now - self._in_progress.get(endpoint_ref, now) >= _SLOW_S
-            ):
-                self._relieve(endpoint_ref, context)
+        endpoint_refs = self._endpoint_refs(ordering_key)
+        blocking = [
+            one for one in endpoint_refs if self._backoff.is_waiting(one) or self._is_slow(one)
+        ]
+        if at_once and not blocking:
+            blocking = [one for one in endpoint_refs if one in self._in_progress] or endpoint_refs
+        for endpoint_ref in blocking:
+            self._relieve(endpoint_ref, context)
 
-    def window_full(self, length: Callable[[Hashable], int], context: PartitionContext) -> None:
-        """Suspend the endpoint in backoff that blocks the longest queue."""
-        in_backoff = self._backoff.waiting_endpoints(failed=_FAILED_ATTEMPTS_MIN)
-        if in_backoff:
-            longest = max(in_backoff, key=lambda endpoint_ref: length(endpoint_ref[0].encode()))
+    def cut_off(self, context: PartitionContext) -> None:
+        """Cancel the attempts to suspended endpoints: the events behind them are deferred then.
+
+        The receiver may have accepted them: it gets these events once more.
+        """
+        for endpoint_ref, running in self._in_progress.items():
+            if self._open_backlog(endpoint_ref, context) is not None:
+                for task in running:
+                    if task not in self._cut_off:
+                        self._cut_off.add(task)
+                        task.cancel()
+
+    def window_full(self, length: Callable[[str], int], context: PartitionContext) -> None:
+        """Suspend the endpoint that blocks most events: in backoff, or slow."""
+        blocking = self._backoff.waiting_endpoints(failed=_FAILED_ATTEMPTS_MIN)
+        blocking += filter(self._is_slow, self._in_progress)
+        if blocking:
+            longest = max(blocking, key=lambda endpoint_ref: length(endpoint_ref[0]))
             self._relieve(longest, context)
+
+    def _endpoint_refs(self, ordering_key: OrderingKey) -> list[EndpointRef]:
+        customer_id = (ordering_key.customer or b"").decode("utf-8", "replace")
+        if ordering_key.part is not None and ordering_key.part.endpoint_ids:
+            return [(customer_id, one) for one in ordering_key.part.endpoint_ids]
+        tenant = self._tenants.get(customer_id)
+        return [] if tenant is None else [(customer_id, one.id) for one in tenant.endpoints]
+
+    def _is_slow(self, endpoint_ref: EndpointRef) -> bool:
+        running = self._in_progress.get(endpoint_ref, {})
+        # The first one is the oldest.
+        return any(self._clock.now() - since >= _SLOW_S for since in islice(running.values(), 1))
 
     def _relieve(self, endpoint_ref: EndpointRef, context: PartitionContext) -> None:
         endpoint = self._endpoint(endpoint_ref)
@@ -392,3 +468,10 @@ class SuspensionManager:
     def _endpoint(self, endpoint_ref: EndpointRef) -> Endpoint | None:
         tenant = self._tenants.get(endpoint_ref[0])
         return None if tenant is None else tenant.endpoint(endpoint_ref[1])
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("no task runs")
+    return task

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hookseal.delivery.ordering.keys import Ordering
     from hookseal.local.store import Store
 
-LocalOrdering = Literal["unordered", "customer", "sequential"]
+LocalOrdering = Literal["customer", "endpoint", "key", "unordered", "sequential"]
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
 
     Args:
         port: 0 = any free port.
-        ordering: None = HOOKSEAL_ORDERING if set, else `unordered`.
+        ordering: None = HOOKSEAL_ORDERING if set, else `customer`.
         spool: File for the contents of the memory store between two runs.
         on_ready: Called with the URL of the API.
         note: Called with one line for the person at the terminal.
@@ -102,14 +102,14 @@ def _resolve_ordering(settings: Settings, requested: LocalOrdering | None) -> Or
             raise ConfigurationError(
                 "ordering_unsupported",
                 "The ordering mode `partition` needs Kafka. Without Kafka use `customer`, "
-                "`unordered`, or the option `--ordering sequential`, which delivers one event "
-                "after the other.",
+                "`endpoint`, `key`, `unordered`, or the option `--ordering sequential`, which "
+                "delivers one event after the other.",
                 field="HOOKSEAL_ORDERING",
             )
         return settings.ordering
     if requested == "sequential":
         return "partition"
-    return requested or "unordered"
+    return requested or "customer"
 
 
 def _open_store(settings: Settings) -> tuple[Store, Leases]:

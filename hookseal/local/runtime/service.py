@@ -166,7 +166,7 @@ class LocalService:
             clock=clock,
             ordering=settings.ordering,
             limits=settings.scheduler_limits,
-            pressure=None if settings.ordering == "partition" else suspensions,
+            pressure=suspensions,
             at_a_time=settings.attempts_at_a_time,
             each=settings.attempts_each,
             grace_s=settings.shutdown_grace_s,

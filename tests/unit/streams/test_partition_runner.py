@@ -29,12 +29,13 @@ class Delivery:
         self.answered = asyncio.Event()
         self.done: list[bytes | None] = []
 
-    def customers(self, _: Record) -> None:
-        return None
+    def split(self, _: Record, *, by_endpoint: bool) -> None:
+        assert not by_endpoint
 
-    async def __call__(
-        self, record: Record, context: PartitionContext, customer_id: str | None = None
-    ) -> None:
+    async def defer(self, *_: object) -> int:
+        return 0
+
+    async def __call__(self, record: Record, context: PartitionContext, _: object = None) -> None:
         self.running.add(record.key)
         try:
             if record.key == b"b":

@@ -1,4 +1,4 @@
-"""One suite of rules for the three orders, and what each of them adds."""
+"""One suite of rules for the five orders, and what each of them adds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
+from hookseal.delivery.ordering import scheduler
 from tests.partition_model import EVERYBODY, Partition, failed, steps
 
 if TYPE_CHECKING:
@@ -187,22 +189,6 @@ class TestCustomerOrder(BesideOneAnother):
         assert {offset for _, offset in partition.attempted} == {0}
         await partition.finish()
 
-    async def test_a_full_lane_holds_the_partition_until_it_moves(
-        self, partition: Partition
-    ) -> None:
-        # One in hand, three that wait, and the one that has no room.
-        for _ in range(5):
-            partition.publish("b")
-        partition.publish("c")
-        await steps()
-        assert partition.attempted == [("b1", 0)]
-
-        partition.answer_all()
-        await steps()
-
-        assert ("c1", 5) in partition.attempted
-        await partition.finish()
-
     async def test_a_broadcast_takes_its_turn_in_every_lane_it_touches(
         self, partition: Partition
     ) -> None:
@@ -224,6 +210,88 @@ class TestCustomerOrder(BesideOneAnother):
         await partition.finish()
 
 
+class TestEndpointOrder(BesideOneAnother):
+    ordering = "endpoint"
+
+    async def test_an_endpoint_waits_for_no_other_of_its_customer(
+        self, partition: Partition
+    ) -> None:
+        for _ in range(3):
+            partition.publish("a")
+        for _ in range(3):
+            await steps()
+            for request in list(partition.wire):
+                if request.endpoint == "a2":
+                    request.answer.set_result(200)
+        await steps()
+
+        assert [offset for name, offset in partition.attempted if name == "a2"] == [0, 1, 2]
+        assert [offset for name, offset in partition.attempted if name == "a1"] == [0]
+        await partition.finish()
+
+    async def test_events_behind_an_unknown_tenant_wait_for_it_together(
+        self, partition: Partition
+    ) -> None:
+        tenants = partition.engine.tenants
+        tenant = tenants.held.pop("b")
+        known = asyncio.Event()
+        tenants.settle = lambda _: known.wait()  # type: ignore[assignment, method-assign, return-value]
+        partition.publish("b")
+        await steps()
+        tenants.held["b"] = tenant
+        partition.publish("b")
+        await steps()
+        before = list(partition.attempted)
+
+        known.set()
+        await partition.finish()
+
+        assert before == []
+        assert partition.attempted == [("b1", 0), ("b1", 1)]
+
+    async def test_a_disabled_tenant_gets_one_dead_letter_for_each_event(
+        self, partition: Partition
+    ) -> None:
+        tenants = partition.engine.tenants
+        tenants.held["a"] = replace(tenants.held["a"], enabled=False)
+
+        partition.publish("a")
+        await steps()
+
+        assert partition.engine.dead_letters.reasons == ["tenant_disabled"]
+        assert partition.owner.tracker.low_watermark == 1
+
+
+class TestKeyOrder(BesideOneAnother):
+    ordering = "key"
+
+    async def test_events_with_other_keys_do_not_wait(self, partition: Partition) -> None:
+        for ordering_key in ("k", "l", "k"):
+            partition.publish("b", ordering_key)
+        await steps()
+
+        assert partition.attempted == [("b1", 0), ("b1", 1)]
+        await partition.finish()
+
+    async def test_many_keys_of_one_customer_are_delivered_beside_a_blocked_one(self) -> None:
+        partition = Partition("key", at_a_time=4, window=16)
+        partition.publish("b", "blocked")
+        await steps()
+        partition.answer_all(503)
+        await steps()
+        for number in range(100):
+            partition.publish("b", f"key-{number}")
+        for _ in range(60):
+            await steps()
+            partition.answer_all()
+        await steps()
+        partition.commit()
+
+        assert sum(partition.is_committed(offset) for offset in range(1, 101)) == 100
+        assert partition.committed == 0
+        await partition.finish()
+
+
 class TestUnordered(BesideOneAnother):
     ordering = "unordered"
 
@@ -237,6 +305,68 @@ class TestUnordered(BesideOneAnother):
         await steps()
 
         assert ("b1", 1) in partition.decided()
+        await partition.finish()
+
+
+@pytest.mark.parametrize("ordering", ["customer", "endpoint", "key", "unordered"])
+class TestFlood:
+    """More events of one customer than its queue and its share of the window hold."""
+
+    async def test_holds_nobody_else(self, ordering: Ordering) -> None:
+        partition = Partition(ordering)
+        for _ in range(100):
+            partition.publish("b")
+        partition.publish("c")
+        await steps()
+        # In the mode `unordered` all attempts that may run at a time are for the flood.
+        partition.answer_all()
+        await steps()
+
+        assert ("c1", 100) in partition.attempted
+        await partition.finish()
+
+    async def test_of_a_receiver_that_keeps_up_is_not_deferred(self, ordering: Ordering) -> None:
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(6):
+            partition.publish("b")
+        await partition.finish()
+
+        assert partition.engine.observer.suspended_because == {}
+
+
+@pytest.mark.parametrize("ordering", ["customer", "endpoint", "key"])
+class TestFloodOfOneKey:
+    async def test_is_deferred_in_order_and_delivered(self, ordering: Ordering) -> None:
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(100):
+            partition.publish("b")
+        await steps()
+        partition.answer_all()
+        await steps(300)
+
+        deferred = partition.engine.observer.suspended_because
+        letters = [int(letter.event_id[4:]) for letter in partition.engine.dead_letters.letters]
+        assert deferred == {"b1": "behind"}
+        assert letters == list(range(1, 100))
+        # In a few writes, not in one for each event.
+        assert sum(partition.engine.dead_letters.batches) > 90
+        await partition.finish()
+        assert [offset for _, offset in partition.attempted] == list(range(100))
+
+    async def test_cuts_the_attempt_off_when_memory_ends(
+        self, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scheduler, "_EXCESS_MAX_BYTES", 40_000)
+        monkeypatch.setattr(scheduler, "_LOOK_AGAIN_S", 0)
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(100):
+            partition.publish("b")
+        partition.publish("c")
+        await steps(600)
+
+        # Never answered. The receiver gets it again, from the backlog, before the others.
+        assert ("c1", 100) in partition.attempted
+        assert {letter.event_id for letter in partition.engine.dead_letters.letters} >= {"evt_0"}
         await partition.finish()
 
 
@@ -260,6 +390,7 @@ class TestFailure:
 
         partition.owner.scheduler._work = broken
         partition.publish("b")
+        await steps()
         partition.publish("b")
         await steps()
 

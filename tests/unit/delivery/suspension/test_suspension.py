@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from hookseal.delivery.ordering.scheduler import OrderingKey
 from hookseal.delivery.ports import Answer
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
@@ -848,13 +849,16 @@ class TestTakingOver:
         assert (before, case.reasons[2:]) == (2, ["endpoint_suspended"])
 
 
+ACME_QUEUE = OrderingKey(b"acme", b"acme")
+
+
 class TestPressure:
     async def test_a_full_line_in_backoff_is_set_aside(self, case: Case) -> None:
         case.answers(503, 503)
         event = case.begin(0)
         await steps()
 
-        case.engine.suspensions.queue_full(b"acme", case.context)
+        case.engine.suspensions.queue_full(ACME_QUEUE, case.context, at_once=False)
         await event
 
         assert case.engine.observer.suspended_because == {"ep_1": "behind"}
@@ -868,7 +872,7 @@ class TestPressure:
         event = case.begin(1)
         await steps()
 
-        case.engine.suspensions.queue_full(b"acme", case.context)
+        case.engine.suspensions.queue_full(ACME_QUEUE, case.context, at_once=False)
         await event
 
         assert (case.accepted, case.reasons) == (["evt_0"], ["endpoint_suspended"])
@@ -885,7 +889,7 @@ class TestPressure:
         event = case.begin(0)
         await answered.wait()
 
-        case.engine.suspensions.queue_full(b"acme", case.context)
+        case.engine.suspensions.queue_full(ACME_QUEUE, case.context, at_once=False)
         await event
 
         assert case.state == "active"
@@ -902,7 +906,7 @@ class TestPressure:
         await steps()
         case.clock.time += 2
 
-        case.engine.suspensions.queue_full(b"acme", case.context)
+        case.engine.suspensions.queue_full(ACME_QUEUE, case.context, at_once=False)
         await steps()
         state = case.state
         going_on.set()
@@ -923,9 +927,9 @@ class TestPressure:
             for key in (b"acme", b"other")
         ]
         await case.time_passes()
-        lengths = {b"acme": 5, b"other": 7}
+        lengths = {"acme": 5, "other": 7}
 
-        engine.suspensions.window_full(lambda line: lengths[line], case.context)  # type: ignore[index]
+        engine.suspensions.window_full(lengths.__getitem__, case.context)
         await steps()
 
         assert engine.observer.suspended_because == {"ep_9": "behind"}
