@@ -257,7 +257,7 @@ class Settings(BaseSettings):
     max_queued_per_key: int = Field(100, ge=1, le=100_000)
     """Events queued behind the one being delivered, per ordering key, unless the ordering mode is
     `partition`. When the queue is full, an endpoint that fails or is slow is suspended, and newer
-    events are deferred; with twice as many, any endpoint. Raise it to absorb longer bursts."""
+    events are deferred. Raise it to absorb longer bursts."""
     attempt_timeout_s: float = Field(15.0, gt=0, le=120)
     """Seconds an attempt may take, from connect to the last byte."""
     retry_base_s: float = Field(1.0, gt=0, le=3600)

@@ -635,6 +635,16 @@ class FakeBatch:
         return record
 
 
+class UndividedHandler:
+    """The part of an `EventHandler` that divides records and defers them; does neither."""
+
+    def split(self, _: object, *, by_endpoint: bool) -> None:
+        assert not by_endpoint
+
+    async def defer(self, *_: object) -> int:
+        return 0
+
+
 class RecordingObserver(Observer):
     """Keeps what it hears."""
 

@@ -474,6 +474,7 @@ async def test_a_customer_that_floods_itself_holds_nobody_and_gets_everything_in
             provider.publish(neighbour, number),
         )
     await receiver.until(lambda: len(receiver.accepted(neighbour)) == 20)
+    await worker.until(lambda: bool(worker.events("endpoint.suspended")))
 
     waiting = 2000 - len(receiver.accepted(flooding))
     healed.set()

@@ -30,6 +30,10 @@ _EXCESS_MAX_BYTES = 64 * 1024 * 1024
 _EXCESS_EACH_MAX_BYTES = 16 * 1024 * 1024
 # The task, the queue and the objects of one such record.
 _EXCESS_OVERHEAD_BYTES = 2048
+# A customer is behind if its event waits this long, its records are most of the excess, and a
+# record of another customer was read within the second time.
+_BEHIND_S = 5.0
+_NEIGHBOUR_S = 60.0
 # Events are deferred in one write if more than this wait behind a deferred one.
 _LONG_QUEUE = 8
 _DEFERRED_AT_ONCE = 500
@@ -72,7 +76,7 @@ class Pressure(Protocol):
     def queue_full(
         self, ordering_key: OrderingKey, context: PartitionContext, *, at_once: bool
     ) -> None:
-        """A queue is over its limit; `at_once`: far over it."""
+        """A queue is over its limit; `at_once`: its customer is behind, or uses much memory."""
 
     def cut_off(self, context: PartitionContext) -> None:
         """No memory is left for records that wait to be deferred."""
@@ -149,6 +153,9 @@ class PartitionScheduler:
         self._excess: dict[int, int] = {}
         self._excess_bytes: Counter[bytes | None] = Counter()
         self._excess_total = 0
+        self._last_key: bytes | None = None
+        self._neighbour_at = -_NEIGHBOUR_S
+        self._watch: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -175,7 +182,10 @@ class PartitionScheduler:
         self.next_offset = record.offset + 1
         if record.offset in self._tracker:
             return
-        self._since[record.offset] = self._now()
+        self._since[record.offset] = now = self._now()
+        if record.key != self._last_key:
+            self._last_key = record.key
+            self._neighbour_at = now
         ordering_keys = list(self._ordering_keys(record, self._queues))
         if not ordering_keys:
             self._finish(record.offset)
@@ -189,6 +199,8 @@ class PartitionScheduler:
     def stop(self) -> None:
         """Start no further event; running ones may end."""
         self.context.stop()
+        if self._watch is not None:
+            self._watch.cancel()
         self._changed.set()
 
     async def ended(self) -> None:
@@ -223,8 +235,8 @@ class PartitionScheduler:
         """Account for the record if it fits: in the window, or as excess."""
         key = record.key
         # The first event of a queue is in progress and does not wait.
-        full = [one for one in ordering_keys if self._length(one) > self._limits.waiting]
-        if not full and self._counts[key] < self._share:
+        is_full = any(self._length(one) > self._limits.waiting for one in ordering_keys)
+        if not is_full and self._counts[key] < self._share:
             in_window = len(self._left) - len(self._excess)
             if in_window >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
                 if self._pressure is not None:
@@ -236,7 +248,6 @@ class PartitionScheduler:
                 self._large_bytes += size
             return True
         excess = record.size + _EXCESS_OVERHEAD_BYTES
-        self._press(full or ordering_keys, is_full=bool(full), key=key)
         if self._excess_total + excess > _EXCESS_MAX_BYTES:
             if self._pressure is not None:
                 self._pressure.cut_off(self.context)
@@ -244,17 +255,36 @@ class PartitionScheduler:
         self._excess[record.offset] = excess
         self._excess_bytes[key] += excess
         self._excess_total += excess
+        if self._watch is None and self._pressure is not None:
+            self._watch_excess(self._pressure)
         return True
 
-    def _press(self, ordering_keys: list[OrderingKey], *, is_full: bool, key: bytes | None) -> None:
-        """Report the queues that are over their limit, or a customer that is over its share."""
-        if self._pressure is None:
+    def _watch_excess(self, pressure: Pressure) -> None:
+        """Report, until no excess is left, queues over their limit and customers that are behind.
+
+        The next failed attempt, or the time alone, can make an endpoint one that blocks.
+        """
+        if not self._excess:
+            self._watch = None
             return
-        is_large = self._excess_bytes[key] > _EXCESS_EACH_MAX_BYTES
-        for one in ordering_keys:
-            at_once = is_large or (is_full and self._length(one) > 2 * self._limits.waiting)
-            if is_full or is_large:
-                self._pressure.queue_full(one, self.context, at_once=at_once)
+        for queue in self._queues.values():
+            record, ordering_key = queue[0]
+            is_behind = self._is_behind(record)
+            if is_behind or len(queue) > self._limits.waiting:
+                pressure.queue_full(ordering_key, self.context, at_once=is_behind)
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(_LOOK_AGAIN_S, self._watch_excess, pressure)
+
+    def _is_behind(self, first: Record) -> bool:
+        excess = self._excess_bytes[first.key]
+        if excess > _EXCESS_EACH_MAX_BYTES:
+            return True
+        now = self._now()
+        return (
+            2 * excess > self._excess_total
+            and now - self._since[first.offset] >= _BEHIND_S
+            and now - self._neighbour_at < _NEIGHBOUR_S
+        )
 
     def _length(self, ordering_key: OrderingKey) -> int:
         return len(self._queues.get(ordering_key.queue, ()))
@@ -281,8 +311,6 @@ class PartitionScheduler:
                 if self._defer is not None and len(queue) > _LONG_QUEUE:
                     following = list(islice(queue, 1, 1 + _DEFERRED_AT_ONCE))
                     done += await self._defer(following, self.context)
-                    if done == 1 and len(queue) > self._limits.waiting:
-                        self._press([ordering_key], is_full=True, key=record.key)
             except PartitionStoppedError:
                 return
             for _ in range(done):

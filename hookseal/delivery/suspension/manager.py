@@ -399,8 +399,9 @@ class SuspensionManager:
         """Suspend the endpoints that block the queue: in backoff, or slow.
 
         An endpoint with a rate limit is slow on purpose; it gets its deferred events at that rate.
-        A queue is also full after a burst; that is over soon. `at_once`: it is far over its limit,
-        so the endpoints that work on its events are suspended.
+        A queue is also full after a burst, or after a time without workers; a healthy endpoint
+        works it off. `at_once`: its customer uses too much memory for that, so the endpoints that
+        work on its events are suspended.
         """
         endpoint_refs = self._endpoint_refs(ordering_key)
         blocking = [

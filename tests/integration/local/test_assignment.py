@@ -16,7 +16,7 @@ from hookseal.local.runtime.assignment import PartitionAssignment, StoreSource
 from hookseal.local.store import Write
 from hookseal.runtime.partition_runner import PartitionRunner
 from tests.conditions import until
-from tests.fakes import FakeClock, RecordingObserver
+from tests.fakes import FakeClock, RecordingObserver, UndividedHandler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.integration.local.conftest import OpenStore
 
 
-class Handler:
+class Handler(UndividedHandler):
     """Fails once if it is told to, and keeps each event until `may_end`."""
 
     def __init__(self) -> None:
@@ -36,12 +36,7 @@ class Handler:
         self.may_end = asyncio.Event()
         self.may_end.set()
 
-    def customers(self, _: Record) -> None:
-        return None
-
-    async def __call__(
-        self, record: Record, context: PartitionContext, customer_id: str | None = None
-    ) -> None:
+    async def __call__(self, record: Record, context: PartitionContext, _: object = None) -> None:
         if self.fails:
             self.fails = False
             raise RuntimeError("boom")

@@ -11,7 +11,7 @@ from hookseal.delivery.ordering import Limits
 from hookseal.runtime.partition_runner import PartitionRunner
 from streams.stream_source import StreamSource
 from tests.conditions import until
-from tests.fakes import FakeClock, RecordingObserver
+from tests.fakes import FakeClock, RecordingObserver, UndividedHandler
 from tests.unit.streams.fakes import PLACE, Consumer, Stream
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streams.consumer import OffsetTrackingConsumer
 
 
-class Delivery:
+class Delivery(UndividedHandler):
     """Fails for `b`, waits for an answer for `c`, and is done at once with all others."""
 
     def __init__(self) -> None:
@@ -28,12 +28,6 @@ class Delivery:
         self.begun = asyncio.Event()
         self.answered = asyncio.Event()
         self.done: list[bytes | None] = []
-
-    def split(self, _: Record, *, by_endpoint: bool) -> None:
-        assert not by_endpoint
-
-    async def defer(self, *_: object) -> int:
-        return 0
 
     async def __call__(self, record: Record, context: PartitionContext, _: object = None) -> None:
         self.running.add(record.key)

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from hookseal.delivery.ordering import scheduler
+from tests.conditions import until
 from tests.partition_model import EVERYBODY, Partition, failed, steps
 
 if TYPE_CHECKING:
@@ -336,7 +337,24 @@ class TestFlood:
 
 @pytest.mark.parametrize("ordering", ["customer", "endpoint", "key"])
 class TestFloodOfOneKey:
-    async def test_is_deferred_in_order_and_delivered(self, ordering: Ordering) -> None:
+    @pytest.fixture(autouse=True)
+    def look_at_each_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scheduler, "_LOOK_AGAIN_S", 0)
+
+    async def test_is_worked_off_by_an_endpoint_that_keeps_up(self, ordering: Ordering) -> None:
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(100):
+            partition.publish("b")
+        await steps()
+        await partition.finish()
+
+        assert partition.engine.observer.suspended_because == {}
+        assert [offset for _, offset in partition.attempted] == list(range(100))
+
+    async def test_is_deferred_in_order_and_delivered(
+        self, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scheduler, "_EXCESS_EACH_MAX_BYTES", 20_000)
         partition = Partition(ordering, suspend_after=2)
         for _ in range(100):
             partition.publish("b")
@@ -353,11 +371,25 @@ class TestFloodOfOneKey:
         await partition.finish()
         assert [offset for _, offset in partition.attempted] == list(range(100))
 
+    async def test_is_deferred_when_it_is_long_behind_beside_a_neighbour(
+        self, ordering: Ordering
+    ) -> None:
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(20):
+            partition.publish("b")
+        partition.publish("c")
+        await steps()
+        partition.engine.clock.time += 5
+        await until(lambda: bool(partition.engine.observer.suspended_because))
+
+        assert partition.engine.observer.suspended_because == {"b1": "behind"}
+        await partition.finish()
+
     async def test_cuts_the_attempt_off_when_memory_ends(
         self, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(scheduler, "_EXCESS_EACH_MAX_BYTES", 20_000)
         monkeypatch.setattr(scheduler, "_EXCESS_MAX_BYTES", 40_000)
-        monkeypatch.setattr(scheduler, "_LOOK_AGAIN_S", 0)
         partition = Partition(ordering, suspend_after=2)
         for _ in range(100):
             partition.publish("b")
