@@ -392,16 +392,6 @@ class Settings(BaseSettings):
         return Limits(events=self.max_in_progress, waiting=self.max_queued_per_key)
 
     @property
-    def attempts_at_a_time(self) -> int | None:
-        """Concurrent attempts of a partition; None = one at a time anyway."""
-        return None if self.ordering == "partition" else self.max_in_flight
-
-    @property
-    def attempts_each(self) -> int | None:
-        """Concurrent attempts of one customer in a partition; None = one at a time anyway."""
-        return None if self.ordering == "partition" else self.max_in_flight_per_customer
-
-    @property
     def suspension_rules(self) -> SuspensionRules:
         """When an endpoint is suspended, and how often it is probed."""
         return SuspensionRules(

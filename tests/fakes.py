@@ -638,8 +638,11 @@ class FakeBatch:
 class UndividedHandler:
     """The part of an `EventHandler` that divides records and defers them; does neither."""
 
-    def split(self, _: object, *, by_endpoint: bool) -> None:
-        assert not by_endpoint
+    def is_divided(self, *_: object) -> bool:
+        return False
+
+    def split(self, *_: object) -> None:
+        raise AssertionError("not asked")
 
     async def defer(self, *_: object) -> int:
         return 0

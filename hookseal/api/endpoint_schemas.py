@@ -9,7 +9,12 @@ from msgspec.structs import asdict
 
 from hookseal.api.schemas import Input, Output
 from hookseal.domain import endpoint as limits
-from hookseal.domain.endpoint import ENDPOINT_ID, RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
+from hookseal.domain.endpoint import (
+    ENDPOINT_ID,
+    RETRY_DELAY_MAX_S,
+    RETRY_DELAYS_MAX,
+    EndpointOrdering,
+)
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
 from hookseal.domain.utc_time import format_utc_seconds
@@ -60,6 +65,15 @@ Delays = Annotated[
     ),
 ]
 
+Ordering = Annotated[
+    EndpointOrdering,
+    Meta(
+        description=(
+            "The endpoint's own ordering mode, in effect where it is looser than the operator's."
+        ),
+    ),
+]
+
 
 class LimitsIn(Input, frozen=True):
     """Limits of an endpoint; null for the operator's limit.
@@ -87,6 +101,7 @@ class EndpointCreate(Input, frozen=True, kw_only=True):
     description: Description = ""
     retry_delays_s: Delays | None = None
     limits: LimitsIn = LimitsIn()
+    ordering: Ordering | None = None
 
 
 class EndpointUpdate(Input, frozen=True):
@@ -95,6 +110,7 @@ class EndpointUpdate(Input, frozen=True):
     Attributes:
         retry_delays_s: null restores the operator's retry policy.
         limits: Replaces all limits; `{}` removes them.
+        ordering: null restores the operator's ordering mode.
     """
 
     url: Url | UnsetType = UNSET
@@ -104,6 +120,7 @@ class EndpointUpdate(Input, frozen=True):
     enabled: bool | UnsetType = UNSET
     retry_delays_s: Delays | UnsetType | None = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    ordering: Ordering | UnsetType | None = UNSET
 
 
 class EndpointOut(Output, frozen=True):
@@ -134,6 +151,7 @@ class EndpointOut(Output, frozen=True):
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
     limits: LimitsIn
+    ordering: Ordering | None
 
 
 class EndpointCreated(EndpointOut, frozen=True):

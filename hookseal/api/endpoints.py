@@ -105,6 +105,8 @@ class EndpointOperations(Resource):
             raise InvalidInputError("nothing_to_change", "Send at least one member to change.")
         if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
             fields["operators_schedule"] = True
+        if "ordering" in fields and fields["ordering"] is None:
+            fields["operators_ordering"] = True
         return await self._changed(call, commands.ChangeEndpoint, **fields)
 
     @_change("DELETE", _ONE, status=HTTPStatus.NO_CONTENT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from hookseal.delivery.delivery import NO_ATTEMPTS, letter_of
+from hookseal.delivery.ordering.keys import ordering_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.delivery.ordering.scheduler import Part
 from hookseal.domain.attempt import Outcome
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
+    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ordering.scheduler import OrderingKey
     from hookseal.delivery.ports import Ports
@@ -64,18 +66,34 @@ class EventHandler:
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
 
-    def split(self, record: Record, *, by_endpoint: bool) -> list[Part] | None:
+    def is_divided(self, record: Record, ordering: Ordering) -> bool | None:
+        """Return whether the tenant has endpoints with a looser mode than `ordering`.
+
+        None = no tenant is known. A broadcast is divided.
+        """
+        if is_broadcast(record):
+            return True
+        try:
+            tenant = self._tenants.get((record.key or b"").decode("utf-8", "replace"))
+        except Exception:  # noqa: BLE001
+            # Handled as a whole, the record is dead-lettered.
+            return None
+        if tenant is None:
+            return None
+        for endpoint in tenant.endpoints:
+            if endpoint.ordering is not None and ordering_of(endpoint, ordering) != ordering:
+                return tenant.enabled
+        return False
+
+    def split(self, record: Record, ordering: Ordering) -> list[Part] | None:
         """Divide the record as of now; None = it is handled as a whole.
 
-        With `by_endpoint`, each endpoint that wants the event has a part. Otherwise each tenant of
-        a broadcast has one.
+        An endpoint that is in order with itself alone has a part of its own; the other endpoints of
+        a tenant have one together.
         """
-        broadcast = is_broadcast(record)
-        if not broadcast and not by_endpoint:
-            return None
         try:
             event = parse_event(record, max_bytes=self._event_max_bytes)
-            if broadcast:
+            if is_broadcast(record):
                 tenants = self._tenants.of_partition(record.partition)
             elif self._ports.router.partition_of(event.customer_id) == record.partition:
                 tenants = list(filter(None, [self._tenants.get(event.customer_id)]))
@@ -84,18 +102,17 @@ class EventHandler:
         except Exception:  # noqa: BLE001
             # Handled as a whole, the record is dead-lettered once, not once for each part.
             return None
-        if not broadcast and not tenants:
+        if is_broadcast(record):
+            tenants = [tenant for tenant in tenants if tenant.enabled]
+        elif not tenants:
             return None
-        if not broadcast and not tenants[0].enabled:
-            return [Part(event, event.customer_id, ())]
-        enabled = [tenant for tenant in tenants if tenant.enabled]
-        if not by_endpoint:
-            return [Part(event, tenant.customer_id) for tenant in enabled]
-        parts = [
-            Part(event, tenant.customer_id, (endpoint_id,))
-            for tenant in enabled
-            for endpoint_id in _endpoint_ids(event, tenant)
-        ]
+        elif not tenants[0].enabled:
+            return [Part(event, event.customer_id, ordering, ())]
+        parts = [part for tenant in tenants for part in _parts(event, tenant, ordering)]
+        if is_broadcast(record) and ordering == "partition":
+            parts = [part for part in parts if part.ordering != "partition"]
+            own = frozenset((part.customer_id, (part.endpoint_ids or ("",))[0]) for part in parts)
+            return [Part(event, "", ordering, without=own), *parts]
         if not parts:
             self._ports.observer.skipped(event)
         return parts
@@ -129,6 +146,9 @@ class EventHandler:
             await self._bury(record, "internal_error", customer_id=customer_id)
 
     async def _handle_part(self, part: Part, context: PartitionContext) -> None:
+        if not part.customer_id:
+            await self._broadcast(part.event, context, part.without)
+            return
         tenant = self._tenants.get(part.customer_id)
         if part.endpoint_ids:
             await self._deliver_to_all(part.event, part.customer_id, part.endpoint_ids, context)
@@ -232,12 +252,18 @@ class EventHandler:
         else:
             self._ports.observer.misrouted(event.customer_id)
 
-    async def _broadcast(self, event: Event, context: PartitionContext) -> None:
+    async def _broadcast(
+        self, event: Event, context: PartitionContext, without: frozenset[EndpointRef] = frozenset()
+    ) -> None:
         permits = asyncio.Semaphore(self._broadcast_concurrency)
 
         async def deliver(tenant: Tenant) -> None:
+            customer_id = tenant.customer_id
+            endpoint_ids = [
+                one for one in _endpoint_ids(event, tenant) if (customer_id, one) not in without
+            ]
             async with permits:
-                await self.fan_out(event, tenant, context)
+                await self._deliver_to_all(event, customer_id, endpoint_ids, context)
 
         await _all_done(
             deliver(tenant)
@@ -341,6 +367,26 @@ async def _all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+def _parts(event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
+    """Return the parts of one tenant; the one in the operator's mode is first."""
+    customer_id = tenant.customer_id
+    together: list[str] = []
+    parts = []
+    for endpoint_id in _endpoint_ids(event, tenant):
+        endpoint = tenant.endpoint(endpoint_id)
+        own = ordering if endpoint is None else ordering_of(endpoint, ordering)
+        if own in ("partition", "customer"):
+            together.append(endpoint_id)
+        else:
+            parts.append(Part(event, customer_id, own, (endpoint_id,)))
+    if ordering == "customer" and not parts:
+        # The endpoints of a broadcast are found when it is delivered.
+        return [Part(event, customer_id, ordering)]
+    if together:
+        parts.insert(0, Part(event, customer_id, ordering, tuple(together)))
+    return parts
 
 
 def _endpoint_ids(event: Event, tenant: Tenant) -> list[str]:

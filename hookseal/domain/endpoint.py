@@ -14,6 +14,9 @@ Why = Literal["exhausted", "behind", "paused"]
 """`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full.
 `paused`: a user paused the endpoint."""
 
+EndpointOrdering = Literal["endpoint", "key", "unordered"]
+"""Ordering modes that an endpoint may choose for itself."""
+
 ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
 RETRY_DELAYS_MAX = 50
 RETRY_DELAY_MAX_S = 3600.0
@@ -79,6 +82,8 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         suspension: None = its events are delivered, not deferred.
         paused_at: Unix seconds of the request to pause; None = not paused. A worker suspends a
             paused endpoint, and makes no attempt until it is resumed.
+        ordering: The endpoint's own ordering mode, if it is looser than the operator's; None = the
+            operator's.
     """
 
     id: str
@@ -94,6 +99,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     suspension: Suspension | None = None
     limits: EndpointLimits = EndpointLimits()
     paused_at: float | None = None
+    ordering: EndpointOrdering | None = None
 
     @property
     def state(self) -> Literal["active", "suspended", "paused", "disabled"]:

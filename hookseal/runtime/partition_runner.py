@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from hookseal.delivery.ordering import PartitionScheduler
@@ -182,7 +183,7 @@ class PartitionRunner(Generic[_FeedT]):
         self._handler = handler
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = OrderingKeyFinder(ordering, handler.split)
+        self._ordering_keys = OrderingKeyFinder(ordering, handler)
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time
@@ -235,7 +236,8 @@ class PartitionRunner(Generic[_FeedT]):
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until no request is on the wire, at most `timeout_s` seconds."""
-        await wait_idle((scheduler.context for _, scheduler in self._scheduled()), timeout_s)
+        contexts = [context for _, scheduler in self._scheduled() for context in scheduler.contexts]
+        await wait_idle(contexts, timeout_s)
 
     def reset(self, partition: int) -> None:
         """Start at offset 0: the topic was recreated."""
@@ -248,22 +250,24 @@ class PartitionRunner(Generic[_FeedT]):
         for partition, scheduler in self._scheduled():
             self._observer.in_progress(
                 partition,
-                attempts=scheduler.context.in_flight,
+                attempts=sum(context.in_flight for context in scheduler.contexts),
                 queues=scheduler.queues,
                 oldest_s=scheduler.oldest_s,
             )
 
     def new_scheduler(self, source: EventSource, partition: int) -> PartitionScheduler:
         """Return a scheduler that continues where the source's tracker is."""
+        context = partial(
+            PartitionContext,
+            partition,
+            clock=self._clock,
+            observer=self._observer,
+            gate=source.gate(partition),
+        )
+        limited = context(at_a_time=self._at_a_time, each=self._each)
         return PartitionScheduler(
-            PartitionContext(
-                partition,
-                clock=self._clock,
-                observer=self._observer,
-                gate=source.gate(partition),
-                at_a_time=self._at_a_time,
-                each=self._each,
-            ),
+            # What is in sequence must not wait for slots that other endpoints have.
+            context() if self.is_sequential else limited,
             tracker=source.tracker(partition),
             work=self._handler,
             ordering_keys=self._ordering_keys,
@@ -271,6 +275,7 @@ class PartitionRunner(Generic[_FeedT]):
             now=self._clock.now,
             pressure=self._pressure,
             defer=self._handler.defer,
+            beside=limited,
         )
 
     def _scheduled(self) -> Iterable[tuple[int, PartitionScheduler]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
+    from hookseal.domain.endpoint import EndpointOrdering
     from hookseal.domain.record import Header, Position, Record
     from hookseal.domain.tenant import PublicKey
 
@@ -104,6 +106,7 @@ class Provider:
         *urls: str,
         event_types: str = "*",
         key: PublicKey | None = None,
+        ordering: tuple[EndpointOrdering | None, ...] = (),
     ) -> None:
         """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
         key = key or public_key()
@@ -112,13 +115,14 @@ class Provider:
         await self.commands.submit(
             AddPublicKey(id=uuid4().hex, kid=key.kid, alg=key.alg, jwk=key.jwk, **at)
         )
-        for number, url in enumerate(urls, 1):
+        for number, (url, own) in enumerate(zip_longest(urls, ordering), 1):
             await self.commands.submit(
                 AddEndpoint(
                     id=uuid4().hex,
                     endpoint_id=f"ep_{number}",
                     url=url,
                     event_types=(event_types,),
+                    ordering=own,
                     **at,
                 )
             )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import EndpointOrdering
 
 statuses = st.sampled_from([200, 200, 200, 500, 503, 410])
 
@@ -24,6 +25,7 @@ class Machine(RuleBasedStateMachine):
 
     ordering: ClassVar[Ordering]
     suspend_after: ClassVar[int] = 0
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +36,12 @@ class Machine(RuleBasedStateMachine):
         self.loop.run_until_complete(doing)
 
     async def begin(self) -> None:
-        self.partition = Partition(self.ordering, attempts=2, suspend_after=self.suspend_after)
+        self.partition = Partition(
+            self.ordering,
+            attempts=2,
+            suspend_after=self.suspend_after,
+            relaxed=self.relaxed,
+        )
 
     @rule(
         customer=st.sampled_from([*CUSTOMERS, *CUSTOMERS, EVERYBODY]),
@@ -130,6 +137,21 @@ class SuspendingUnorderedMachine(UnorderedMachine):
     suspend_after = 2
 
 
+class RelaxedPartitionMachine(PartitionMachine):
+    suspend_after = 2
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "endpoint", "c1": "key"}
+
+
+class RelaxedCustomerMachine(CustomerMachine):
+    suspend_after = 2
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "key", "c1": "unordered"}
+
+
+class RelaxedEndpointMachine(EndpointMachine):
+    suspend_after = 2
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "key", "b1": "unordered"}
+
+
 _settings = settings(
     max_examples=40,
     stateful_step_count=30,
@@ -146,6 +168,9 @@ TestSuspendingCustomer = SuspendingCustomerMachine.TestCase
 TestSuspendingEndpoint = SuspendingEndpointMachine.TestCase
 TestSuspendingKey = SuspendingKeyMachine.TestCase
 TestSuspendingUnordered = SuspendingUnorderedMachine.TestCase
+TestRelaxedPartition = RelaxedPartitionMachine.TestCase
+TestRelaxedCustomer = RelaxedCustomerMachine.TestCase
+TestRelaxedEndpoint = RelaxedEndpointMachine.TestCase
 for _case in (
     TestPartition,
     TestCustomer,
@@ -157,6 +182,9 @@ for _case in (
     TestSuspendingEndpoint,
     TestSuspendingKey,
     TestSuspendingUnordered,
+    TestRelaxedPartition,
+    TestRelaxedCustomer,
+    TestRelaxedEndpoint,
 ):
     _case.settings = _settings
 # Otherwise it would be collected once more under this name.

@@ -14,6 +14,8 @@ from hookseal.delivery.ordering.partition import PartitionStoppedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Sequence
 
+    from hookseal.delivery.limits.backoff_waits import EndpointRef
+    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.offsets import OffsetTracker
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.domain.event import Event
@@ -47,14 +49,18 @@ class Part(NamedTuple):
     """The deliveries of an event that wait in one queue.
 
     Attributes:
-        customer_id: Whose endpoints.
+        customer_id: Whose endpoints; empty = those of all tenants of a broadcast.
+        ordering: The mode that decides which queue.
         endpoint_ids: None = those that subscribe when the part starts; empty = the tenant was
             disabled when the event was read.
+        without: Endpoints of a broadcast that have parts of their own.
     """
 
     event: Event
     customer_id: str
+    ordering: Ordering
     endpoint_ids: tuple[str, ...] | None = None
+    without: frozenset[EndpointRef] = frozenset()
 
 
 class OrderingKey(NamedTuple):
@@ -120,6 +126,7 @@ class PartitionScheduler:
         now: Callable[[], float],
         pressure: Pressure | None = None,
         defer: Defer | None = None,
+        beside: PartitionContext | None = None,
     ) -> None:
         """Schedule on behalf of one partition.
 
@@ -130,10 +137,12 @@ class PartitionScheduler:
             ordering_keys: Called with the record and the names of the queues in use. Returns the
                 keys of a record; none if there is nothing to do.
             now: Seconds of any monotonic clock.
+            beside: The context of what is not in sequence; None = `context`.
             defer: Called with records of one queue. Defers as many as possible of the first ones,
                 and returns their number.
         """
         self.context = context
+        self.beside = context if beside is None else beside
         self.next_offset = tracker.low_watermark
         self._tracker = tracker
         self._work = work
@@ -159,6 +168,11 @@ class PartitionScheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
+
+    @property
+    def contexts(self) -> set[PartitionContext]:
+        """The contexts of its attempts."""
+        return {self.context, self.beside}
 
     @property
     def queues(self) -> int:
@@ -190,15 +204,22 @@ class PartitionScheduler:
         if not ordering_keys:
             self._finish(record.offset)
             return
-        if ordering_keys[0].queue is IN_SEQUENCE:
-            await self._work(record, self.context, None)
-            self._finish(record.offset)
-        else:
+        first = ordering_keys[0]
+        if first.queue is not IN_SEQUENCE:
             await self._enqueue_all(record, ordering_keys)
+            return
+        if len(ordering_keys) > 1:
+            await self._enqueue_all(record, ordering_keys, in_queues=ordering_keys[1:])
+        await self._work(record, self.context, first.part)
+        if record.offset in self._left:
+            self._part_done(record)
+        else:
+            self._finish(record.offset)
 
     def stop(self) -> None:
         """Start no further event; running ones may end."""
         self.context.stop()
+        self.beside.stop()
         if self._watch is not None:
             self._watch.cancel()
         self._changed.set()
@@ -213,15 +234,21 @@ class PartitionScheduler:
         for task in self._tasks:
             task.cancel()
 
-    async def _enqueue_all(self, record: Record, ordering_keys: list[OrderingKey]) -> None:
-        while not self._has_room(record, ordering_keys):
+    async def _enqueue_all(
+        self,
+        record: Record,
+        ordering_keys: list[OrderingKey],
+        in_queues: list[OrderingKey] | None = None,
+    ) -> None:
+        in_queues = ordering_keys if in_queues is None else in_queues
+        while not self._has_room(record, in_queues):
             self._changed.clear()
             with suppress(TimeoutError):
                 # Checked again without a change, too: a slow delivery causes none.
                 await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
             self._check()
         self._left[record.offset] = len(ordering_keys)
-        for ordering_key in ordering_keys:
+        for ordering_key in in_queues:
             self._enqueue(record, ordering_key)
 
     def _check(self) -> None:
@@ -240,7 +267,7 @@ class PartitionScheduler:
             in_window = len(self._left) - len(self._excess)
             if in_window >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
                 if self._pressure is not None:
-                    self._pressure.window_full(self._count_of, self.context)
+                    self._pressure.window_full(self._count_of, self.beside)
                 return False
             self._counts[key] += 1
             if (size := record.size) > _LARGE_BYTES:
@@ -250,7 +277,7 @@ class PartitionScheduler:
         excess = record.size + _EXCESS_OVERHEAD_BYTES
         if self._excess_total + excess > _EXCESS_MAX_BYTES:
             if self._pressure is not None:
-                self._pressure.cut_off(self.context)
+                self._pressure.cut_off(self.beside)
             return False
         self._excess[record.offset] = excess
         self._excess_bytes[key] += excess
@@ -271,7 +298,7 @@ class PartitionScheduler:
             record, ordering_key = queue[0]
             is_behind = self._is_behind(record)
             if is_behind or len(queue) > self._limits.waiting:
-                pressure.queue_full(ordering_key, self.context, at_once=is_behind)
+                pressure.queue_full(ordering_key, self.beside, at_once=is_behind)
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_LOOK_AGAIN_S, self._watch_excess, pressure)
 
@@ -303,14 +330,14 @@ class PartitionScheduler:
         task.add_done_callback(self._ended)
 
     async def _run(self, name: Hashable, queue: deque[tuple[Record, OrderingKey]]) -> None:
-        while queue and not self.context.stopped:
+        while queue and not self.beside.stopped:
             record, ordering_key = queue[0]
             try:
-                await self._work(record, self.context, ordering_key.part)
+                await self._work(record, self.beside, ordering_key.part)
                 done = 1
                 if self._defer is not None and len(queue) > _LONG_QUEUE:
                     following = list(islice(queue, 1, 1 + _DEFERRED_AT_ONCE))
-                    done += await self._defer(following, self.context)
+                    done += await self._defer(following, self.beside)
             except PartitionStoppedError:
                 return
             for _ in range(done):

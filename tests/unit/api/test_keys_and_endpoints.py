@@ -162,6 +162,22 @@ class TestEndpoints:
         refused = await api.problem("PATCH", "/v1/tenants/acme/endpoints/ep_1", {}, key=key)
         assert refused == (422, "nothing_to_change")
 
+    async def test_relax_the_ordering_mode(self, api: Api) -> None:
+        key = api.tenant("acme")
+        one, more = "/v1/tenants/acme/endpoints/ep_1", {**ENDPOINT, "ordering": "key"}
+
+        added = await api.json("POST", "/v1/tenants/acme/endpoints", more, key=key)
+        changed = await api.json("PATCH", one, {"ordering": "unordered"}, key=key)
+        kept = await api.json("PATCH", one, {"description": "Shop"}, key=key)
+        restored = await api.json("PATCH", one, {"ordering": None}, key=key)
+
+        assert [shown["ordering"] for shown in (added, changed, kept, restored)] == [
+            "key",
+            "unordered",
+            "unordered",
+            None,
+        ]
+
     async def test_a_header_s_value_is_shown_to_whoever_may_set_it(self, api: Api) -> None:
         endpoint = an_endpoint(headers={"X-Token": "s3cret"})
         writer = api.tenant("acme", "endpoints:write", endpoints=(endpoint,))
@@ -386,6 +402,7 @@ class TestEndpoints:
             ({"description": "x" * 1001}, "field_invalid"),
             ({"url": 1}, "field_invalid"),
             ({"headers": {"X-A": 1}}, "field_invalid"),
+            ({"ordering": "customer"}, "field_invalid"),
             ({"colour": "red"}, "field_unknown"),
         ],
     )
