@@ -158,11 +158,7 @@ async def _run(
             accepted=receivers.accepted,
             ordering_keys=ORDERING_KEYS if scale.ordering == "key" else 1,
         )
-        by_partition: dict[int, list[float]] = defaultdict(list)
-        for receiver, books in receivers.accepted.items():
-            times = by_partition[partition_of(receiver.partition("/")[0], PARTITIONS)]
-            times += [one.at_s for one in books if one.at_s <= ended_s]
-        pauses(report, {place: sorted(times) for place, times in by_partition.items()}, done)
+        pauses(report, _by_partition(receivers, ended_s), done)
         everything = [one.at_s for books in receivers.accepted.values() for one in books]
         return report, everything, done
 
@@ -210,6 +206,15 @@ async def _log(cluster: Cluster, names: TopicNames) -> dict[str, list[str]]:
             event_id = orjson.loads(record.value or b"{}").get("id") or _header_id(record.headers)
             found[record.key.decode()][event_id] = None
     return {customer: list(ids) for customer, ids in found.items()}
+
+
+def _by_partition(receivers: Receivers, ended_s: float) -> dict[int, list[float]]:
+    """Return when each partition's events were accepted until then, in order."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for receiver, books in receivers.accepted.items():
+        times = found[partition_of(receiver.partition("/")[0], PARTITIONS)]
+        times += [one.at_s for one in books if one.at_s <= ended_s]
+    return {place: sorted(times) for place, times in found.items()}
 
 
 async def _dead_letters(cluster: Cluster, *, set_aside: bool = False) -> set[tuple[str, str]]:
