@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from benchmarks.capacity import CPU_S, UTILISATION, Load, bounds_of, deployment_per_s, plan
-from benchmarks.hostile_run import hostile_figures, hostile_line, run_hostile
+from benchmarks.deferred_run import deferred_line, run_deferred
+from benchmarks.hostile_run import Trouble, hostile_figures, hostile_line, run_hostile
 from benchmarks.letters_run import letters_line, run_letters
 from benchmarks.log_run import log_figures, log_line, run_log
 from benchmarks.model_run import model_line, run_model
@@ -97,6 +98,16 @@ def bench(
             "--hostile", help="Measure only what hostile receivers cost their neighbours."
         ),
     ] = False,
+    beside: Annotated[
+        Literal["flood", "siblings"] | None,
+        typer.Option(
+            help="Measure only what a flooded slow customer, or slow and failing endpoints of the "
+            "same customer, cost their neighbours; mode: HOOKSEAL_ORDERING."
+        ),
+    ] = None,
+    deferred: Annotated[
+        int, typer.Option(min=0, help="Measure only the deferral of so many events, and memory.")
+    ] = 0,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Measure the worker, --sizes to --recovery, and --publish."),
@@ -170,6 +181,11 @@ def bench(
             (letters, lambda: _measure_letters(setup, letters, json)),
             (log, lambda: _measure_log(setup, scenario, json)),
             (hostile, lambda: _measure_hostile(setup, clocked_s, turns, json)),
+            (
+                beside,
+                lambda: _measure_hostile(setup, clocked_s, turns, json, beside or "hostile"),
+            ),
+            (deferred, lambda: _measure_deferred(setup, deferred, json)),
             (publish, lambda: _measure_publishing(setup, clocked_s, turns, json)),
             (True, lambda: _measure_worker(setup, scenario, json, logs)),
         )
@@ -206,10 +222,19 @@ def _measure_log(setup: Setup, scenario: Scenario, json: Path | None) -> None:
     report(figures, [f"{log_line(figures)}; {kind} broker, medians of {rounds} rounds"], json)
 
 
-def _measure_hostile(setup: Setup, seconds: float, rounds: int, json: Path | None) -> None:
+def _measure_hostile(
+    setup: Setup, seconds: float, rounds: int, json: Path | None, trouble: Trouble = "hostile"
+) -> None:
     kind = setup.broker.kind
-    figures = hostile_figures(run_hostile(setup, seconds=seconds, rounds=rounds), kind)
+    ordering = load().ordering if trouble != "hostile" else "customer"
+    runs = run_hostile(setup, seconds=seconds, rounds=rounds, trouble=trouble, ordering=ordering)
+    figures = hostile_figures(runs, kind, trouble, ordering)
     report(figures, [f"{hostile_line(figures)}; {kind} broker, medians of {rounds} rounds"], json)
+
+
+def _measure_deferred(setup: Setup, events: int, json: Path | None) -> None:
+    run, kind = run_deferred(setup, events=events), setup.broker.kind
+    report({"broker": kind, **asdict(run)}, [f"{deferred_line(run)}; {kind} broker"], json)
 
 
 def _measure_publishing(setup: Setup, seconds: float, rounds: int, json: Path | None) -> None:

@@ -24,7 +24,7 @@ from hookseal.domain.record import last_header
 from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Container, Coroutine, Hashable, Iterable, Sequence
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
@@ -66,7 +66,9 @@ class EventHandler:
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
 
-    def is_divided(self, record: Record, ordering: Ordering) -> bool | None:
+    def is_divided(
+        self, record: Record, ordering: Ordering, queued: Container[Hashable]
+    ) -> bool | None:
         """Return whether the tenant has endpoints with a looser mode than `ordering`.
 
         None = no tenant is known. A broadcast is divided.
@@ -80,12 +82,14 @@ class EventHandler:
             return None
         if tenant is None:
             return None
-        for endpoint in tenant.endpoints:
-            if endpoint.ordering is not None and ordering_of(endpoint, ordering) != ordering:
-                return tenant.enabled
-        return False
+        return tenant.enabled and any(
+            ordering_of(endpoint, tenant.customer_id, ordering, queued) != ordering
+            for endpoint in tenant.endpoints
+        )
 
-    def split(self, record: Record, ordering: Ordering) -> list[Part] | None:
+    def split(
+        self, record: Record, ordering: Ordering, queued: Container[Hashable]
+    ) -> list[Part] | None:
         """Divide the record as of now; None = it is handled as a whole.
 
         An endpoint that is in order with itself alone has a part of its own; the other endpoints of
@@ -108,7 +112,7 @@ class EventHandler:
             return None
         elif not tenants[0].enabled:
             return [Part(event, event.customer_id, ordering, ())]
-        parts = [part for tenant in tenants for part in _parts(event, tenant, ordering)]
+        parts = [part for tenant in tenants for part in _parts(event, tenant, ordering, queued)]
         if is_broadcast(record) and ordering == "partition":
             parts = [part for part in parts if part.ordering != "partition"]
             own = frozenset((part.customer_id, (part.endpoint_ids or ("",))[0]) for part in parts)
@@ -369,14 +373,18 @@ async def _all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
             raise result
 
 
-def _parts(event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
+def _parts(
+    event: Event, tenant: Tenant, ordering: Ordering, queued: Container[Hashable]
+) -> list[Part]:
     """Return the parts of one tenant; the one in the operator's mode is first."""
     customer_id = tenant.customer_id
     together: list[str] = []
     parts = []
     for endpoint_id in _endpoint_ids(event, tenant):
         endpoint = tenant.endpoint(endpoint_id)
-        own = ordering if endpoint is None else ordering_of(endpoint, ordering)
+        own = ordering
+        if endpoint is not None:
+            own = ordering_of(endpoint, customer_id, ordering, queued)
         if own in ("partition", "customer"):
             together.append(endpoint_id)
         else:

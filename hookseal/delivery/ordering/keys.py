@@ -17,24 +17,38 @@ Ordering = Literal["partition", "customer", "endpoint", "key", "unordered"]
 _FROM_STRICT_TO_LOOSE: tuple[Ordering, ...] = get_args(Ordering)
 
 
-def ordering_of(endpoint: Endpoint, operators: Ordering) -> Ordering:
-    """Return the looser one of the endpoint's and the operator's ordering mode."""
-    if endpoint.ordering is None:
-        return operators
-    return max(endpoint.ordering, operators, key=_FROM_STRICT_TO_LOOSE.index)
+def ordering_of(
+    endpoint: Endpoint, customer_id: str, operators: Ordering, queued: Container[Hashable]
+) -> Ordering:
+    """Return the looser one of the endpoint's and the operator's ordering mode.
+
+    In the mode `partition`, events of a suspended endpoint are deferred in a queue of their own,
+    and those that are read before the queue is empty follow.
+    """
+    if endpoint.ordering is not None:
+        return max(endpoint.ordering, operators, key=_FROM_STRICT_TO_LOOSE.index)
+    if operators == "partition" and (
+        endpoint.suspension is not None or (customer_id.encode(), (endpoint.id,)) in queued
+    ):
+        return "endpoint"
+    return operators
 
 
 class Divider(Protocol):
     """Divides records into parts."""
 
-    def is_divided(self, record: Record, ordering: Ordering) -> bool | None:
+    def is_divided(
+        self, record: Record, ordering: Ordering, queued: Container[Hashable]
+    ) -> bool | None:
         """Return whether endpoints of the tenant have a looser mode; None = no known tenant.
 
-        A broadcast is divided.
+        A broadcast is divided. `queued`: the names of the queues in use.
         """
         ...
 
-    def split(self, record: Record, ordering: Ordering) -> Sequence[Part] | None:
+    def split(
+        self, record: Record, ordering: Ordering, queued: Container[Hashable]
+    ) -> Sequence[Part] | None:
         """Return the parts; None = handle the record as a whole."""
         ...
 
@@ -66,8 +80,8 @@ class OrderingKeyFinder:
             return (OrderingKey((record.key,), record.key),)
         is_divided: bool | None = True
         if ordering in ("partition", "customer"):
-            is_divided = self._divider.is_divided(record, ordering)
-        parts = self._divider.split(record, ordering) if is_divided else None
+            is_divided = self._divider.is_divided(record, ordering, queued)
+        parts = self._divider.split(record, ordering, queued) if is_divided else None
         if parts is None:
             return (self._whole(record, is_known=is_divided is not None),)
         return [
