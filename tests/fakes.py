@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from hookseal.delivery.ports import Answer, Clock, DeferredPage, NotSentError, S
 from hookseal.domain.command import apply
 from hookseal.domain.conflicts import conflict
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
+from hookseal.domain.progress import Progress
 from hookseal.domain.record import Position, Record, record_bytes
 from hookseal.errors import (
     BrokerError,
@@ -349,6 +350,9 @@ class FakeLetters:
                 return one.cursor
         raise InvalidInputError("unknown_dead_letter", "None.", field=f"{partition}/{offset}")
 
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        return dict(Counter(one.reason or "" for one in self._matching(wanted)))
+
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
         groups: dict[tuple[Any, ...], list[Letter]] = {}
         for one in self._matching(wanted):
@@ -417,6 +421,7 @@ class FakeLetters:
             and (wanted.reasons is None or one.reason in wanted.reasons)
             and (wanted.since_ms is None or one.at_ms >= wanted.since_ms)
             and (wanted.until_ms is None or one.at_ms < wanted.until_ms)
+            and wanted.replayed in (None, one.replayed_at_ms is not None or one in self.replayed)
             and (wanted.places is None or (one.partition, one.offset) in wanted.places)
         ]
 
@@ -455,6 +460,19 @@ class FakeAttempts:
     async def latest(self, since_ms: int, each: int) -> list[Attempted]:
         found = [one for one in self.held if one.at_ms >= since_ms]
         return sorted(found, key=lambda one: (one.partition, one.offset))
+
+
+class FakeProgress:
+    """The workers and offsets that a test sets."""
+
+    def __init__(self) -> None:
+        self.found = Progress("hookseal", "Empty", [], [])
+        self.error: HooksealError | None = None
+
+    async def progress(self) -> Progress:
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 class FakeModel:

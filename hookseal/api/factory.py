@@ -19,6 +19,7 @@ from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
 from hookseal.api.static_files import add_static_files
+from hookseal.api.status import StatusOperations
 from hookseal.api.tenants import TenantOperations
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ApiParts:
     records: ports.LetterRecords
     attempts: ports.AttemptPages
     replays: ports.Replays
+    progress: ports.ProgressSource
     clock: Clock
     tenant_max_events_per_s: float | None = None
     trace: Trace | None = None
@@ -95,6 +97,12 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         DeliveryOperations(changes=changes, index=parts.attempts),
         DeadLetterOperations(
             changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
+        ),
+        StatusOperations(
+            changes=changes,
+            progress=parts.progress,
+            attempts=parts.attempts,
+            letters=parts.letters,
         ),
         HealthOperations((parts.model, parts.events)),
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hookseal.domain.command import Command
     from hookseal.domain.letter_filter import LetterFilter, Order
     from hookseal.domain.new_event import NewEvent, Notice
+    from hookseal.domain.progress import Progress
     from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
@@ -129,6 +130,10 @@ class LetterPages(_Index, Protocol):
         """Return counts by customer, endpoint and reason, the largest first."""
         ...
 
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        """Return the number of letters of each reason."""
+        ...
+
 
 class LetterRecords(Protocol):
     """The records of dead letters, with headers and payload; raises `broker_unreachable`."""
@@ -190,5 +195,18 @@ class Replays(Protocol):
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: As `replay`; `replay_unsupported`, without a log of events.
+        """
+        ...
+
+
+class ProgressSource(Protocol):
+    """Workers, offsets and oldest events."""
+
+    async def progress(self) -> Progress:
+        """Return the present state.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`, `group_forbidden`;
+                `redis_unreachable`.
         """
         ...

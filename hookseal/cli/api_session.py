@@ -121,9 +121,14 @@ async def client(
             )
             if "tenants" in parts:
                 await running.model.first()
-            if "dead_letters" in parts:
-                with ui.progress() as bar:
-                    await running.letters.catch_up(on_progress=ReadingBar(bar))
+            indexes = {
+                "dead letters": running.letters if "dead_letters" in parts else None,
+                "delivery log": running.attempts if "attempts" in parts else None,
+            }
+            for name, index in indexes.items():
+                if index is not None:
+                    with ui.progress() as bar:
+                        await index.catch_up(on_progress=ReadingBar(bar, name))
             yield local
 
 
@@ -148,8 +153,9 @@ def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) 
 class ReadingBar:
     """Shows a progress bar once reading takes longer than two seconds."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, name: str) -> None:
         self._bar = bar
+        self._name = name
         self._began = time.monotonic()
         self._task: Any = None
 
@@ -158,7 +164,7 @@ class ReadingBar:
         if self._task is None:
             if time.monotonic() - self._began < _BAR_AFTER_S:
                 return
-            self._task = self._bar.add_task("Reading the dead letters", total=total)
+            self._task = self._bar.add_task(f"Reading the {self._name}", total=total)
         self._bar.update(self._task, completed=done, total=total)
 
 

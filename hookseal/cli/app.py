@@ -18,6 +18,7 @@ from hookseal.cli import (
     publish,
     receive,
     settings,
+    status,
     tenants,
     topics,
     ui,
@@ -57,6 +58,7 @@ app.command(context_settings={**_FORWARDED, "help_option_names": []})(receive.re
 app.command(context_settings=_FORWARDED)(worker.worker)
 app.command()(api.api)
 app.command()(local.local)
+app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 

@@ -88,6 +88,11 @@ class LetterQueries:
         statement = "SELECT l.partition, count(*) FROM letters l WHERE {where} GROUP BY 1"
         return dict(await self._select(wanted, statement))
 
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        """Return the number of letters of each reason."""
+        statement = f"SELECT {_REASON}, count(*) FROM letters l WHERE {{where}} GROUP BY l.reason"  # noqa: S608
+        return {reason or "": count for reason, count in await self._select(wanted, statement)}
+
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
         """Return the number of letters by customer, endpoint and reason, highest first."""
         rows = await self._select(

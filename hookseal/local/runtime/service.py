@@ -23,6 +23,7 @@ from hookseal.local.letters import (
     LocalLetterRecords,
     LocalReplays,
 )
+from hookseal.local.progress import LocalProgress
 from hookseal.local.runtime.assignment import PartitionAssignment, StoreSource
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.runtime.engine import build_engine, build_transport, warn_of_open_egress
@@ -196,6 +197,7 @@ class LocalService:
             attempts=attempts,
             records=LocalLetterRecords(store, attempts),
             replays=LocalReplays(store, letters),
+            progress=LocalProgress(store, self._leases),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,
         )

@@ -26,6 +26,7 @@ from tests.fakes import (
     FakeEvents,
     FakeLetters,
     FakeModel,
+    FakeProgress,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Api:
         self.events = FakeEvents()
         self.letters = FakeLetters()
         self.attempts = FakeAttempts()
+        self.progress = FakeProgress()
         self.api_keys = ApiKeys({}, master_keys=[MASTER_KEY])
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
@@ -76,6 +78,7 @@ class Api:
             attempts=self.attempts,
             records=self.letters,
             replays=self.letters,
+            progress=self.progress,
             clock=self.clock,
         )
 
