@@ -14,6 +14,7 @@ from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
 from hookseal.api.event_rates import EventRates
 from hookseal.api.event_replay import EventReplayOperations
+from hookseal.api.event_trace import EventTraceOperations
 from hookseal.api.events import BATCH_EVENTS_MAX, EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
@@ -59,6 +60,7 @@ class ApiParts:
     attempts: ports.AttemptPages
     replays: ports.Replays
     progress: ports.ProgressSource
+    search: ports.EventSearch
     clock: Clock
     tenant_max_events_per_s: float | None = None
     trace: Trace | None = None
@@ -94,6 +96,13 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             trace=parts.trace,
         ),
         EventReplayOperations(changes=changes, replays=parts.replays),
+        EventTraceOperations(
+            changes=changes,
+            search=parts.search,
+            progress=parts.progress,
+            attempts=parts.attempts,
+            letters=parts.letters,
+        ),
         DeliveryOperations(changes=changes, index=parts.attempts),
         DeadLetterOperations(
             changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from hookseal.domain import letter
     from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.command import Command
-    from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.domain.event_trace import Search
+    from hookseal.domain.letter_filter import AttemptFilter, LetterFilter, Order
     from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.progress import Progress
     from hookseal.domain.record import Position, Record
@@ -134,6 +135,10 @@ class LetterPages(_Index, Protocol):
         """Return the number of letters of each reason."""
         ...
 
+    async def customers_of(self, event_id: str) -> Sequence[str]:
+        """Return the customers who have a dead letter of an event of this id."""
+        ...
+
 
 class LetterRecords(Protocol):
     """The records of dead letters, with headers and payload; raises `broker_unreachable`."""
@@ -150,14 +155,16 @@ class AttemptPages(_Index, Protocol):
 
     async def page(
         self,
-        customer_id: str,
+        wanted: AttemptFilter,
         *,
-        event_id: str | None = None,
-        endpoint_id: str | None = None,
         limit: int,
         cursor: letter.LogCursor | None = None,
     ) -> letter.AttemptsListed:
-        """Return attempts of a tenant, newest first."""
+        """Return attempts, newest first."""
+        ...
+
+    async def customers_of(self, event_id: str) -> Sequence[str]:
+        """Return the customers to whose endpoints an event of this id was sent."""
         ...
 
     async def latest(self, since_ms: int, each: int) -> Sequence[letter.Attempted]:
@@ -208,5 +215,20 @@ class ProgressSource(Protocol):
         Raises:
             BrokerError: `broker_unreachable`, `topic_missing`, `group_forbidden`;
                 `redis_unreachable`.
+        """
+        ...
+
+
+class EventSearch(Protocol):
+    """Finds an event on `events`."""
+
+    async def find(self, event_id: str, customer_id: str | None, *, since_ms: int) -> Search:
+        """Search a limited number of records, of one customer or of all.
+
+        Args:
+            since_ms: Written at this time or later; milliseconds since the Unix epoch.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`; `redis_unreachable`.
         """
         ...

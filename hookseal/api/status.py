@@ -5,27 +5,36 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from hookseal.api.deliveries import CustomerDeliveryOut
+from hookseal.api.deliveries import customer_delivery_out
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.problems import problem_of
-from hookseal.api.schemas import Output
+from hookseal.api.status_schemas import (
+    DeadLetterTotals,
+    GroupOut,
+    OldestEventOut,
+    PartitionStatusOut,
+    StatusOut,
+    StatusProblem,
+    StoppedEndpointOut,
+    WorkerOut,
+)
 from hookseal.domain.dead_letter import CATEGORIES, SUSPENDED, category_of
-from hookseal.domain.letter_filter import LetterFilter
-from hookseal.domain.progress import PartitionStateName, Progress, state_of
+from hookseal.domain.letter_filter import AttemptFilter, LetterFilter
+from hookseal.domain.progress import Progress, state_of
 from hookseal.domain.utc_time import rfc3339
 from hookseal.errors import HooksealError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages, LetterPages, ProgressSource
     from hookseal.domain.endpoint import Endpoint
     from hookseal.domain.letter import Attempted
-    from hookseal.domain.progress import PartitionProgress
+    from hookseal.domain.progress import OldestEvent, PartitionProgress, PartitionState
 
 _INDEX_WITHIN_S = 2.0
 _HOUR_S = 3600
@@ -33,141 +42,6 @@ _HOUR_S = 3600
 _ENDPOINTS_MAX = 500
 _TENANTS_AT_A_TIME = 500
 _ATTEMPTS_MAX = 200
-
-
-class WorkerOut(Output, frozen=True):
-    """A worker of the consumer group.
-
-    Kafka removes a worker that crashed after its session timeout; until then it is listed.
-
-    Attributes:
-        id: The member id in the group; without Kafka `host:pid`.
-        host: Its IP address, as the broker sees it; without Kafka its host name.
-        partitions: Partitions of `events` that it is assigned.
-    """
-
-    id: str
-    client_id: str
-    host: str
-    partitions: list[int]
-
-
-class GroupOut(Output, frozen=True):
-    """The consumer group of the workers, with its state as Kafka names it.
-
-    Attributes:
-        state: `Stable`, `Empty` (no worker), `PreparingRebalance`, `CompletingRebalance`, `Dead`.
-    """
-
-    id: str
-    state: str
-
-
-class OldestEventOut(Output, frozen=True):
-    """The oldest event of a partition that is not done.
-
-    Attributes:
-        at: Timestamp of its record, RFC 3339.
-        customer_id: null for a broadcast.
-    """
-
-    event_id: str
-    customer_id: str | None
-    offset: int
-    at: str
-
-
-class PartitionStatusOut(Output, frozen=True):
-    """A partition of `events`.
-
-    Attributes:
-        worker: The `id` of its worker; null without one.
-        committed_offset: All offsets below it are done; null before the first commit, and
-            without Kafka.
-        end_offset: The last stable offset; null without Kafka.
-        lag: Events up to the end that are not accepted, dead-lettered or deferred. Events above
-            the committed offset that are done do not count.
-        oldest: The oldest event that is not done; null if none waits, or if it cannot be read.
-        state: `idle` (nothing waits), `delivering`, `backoff` (the oldest event waits for its next
-            attempt), `not_attempted` (the worker has made no attempt at the oldest event for 30 s:
-            it starts, or the receiver or the worker is slow), `open_transaction` (a producer has
-            not ended its transaction), `rebalancing`, or `no_worker`.
-        since: RFC 3339: since when the oldest event, or the transaction, waits.
-        held_by: With `backoff`: the latest attempt at the oldest event.
-    """
-
-    partition: int
-    worker: str | None
-    committed_offset: int | None
-    end_offset: int | None
-    lag: int
-    oldest: OldestEventOut | None
-    state: PartitionStateName
-    since: str | None
-    held_by: CustomerDeliveryOut | None
-
-
-class StoppedEndpointOut(Output, frozen=True):
-    """An endpoint that gets no events at the moment.
-
-    Attributes:
-        because: `exhausted` (too many deliveries in a row failed), `behind` (too many events were
-            queued) or `paused`.
-        since: RFC 3339.
-        deferred: Its events that wait on `dead-letters`; null if the list cannot be read.
-    """
-
-    customer_id: str
-    endpoint_id: str
-    state: Literal["suspended", "paused"]
-    because: Literal["exhausted", "behind", "paused"]
-    since: str
-    deferred: int | None
-
-
-class DeadLetterTotals(Output, frozen=True):
-    """Dead letters of the last hour, by who can fix the cause. Deferred events do not count."""
-
-    receiver: int
-    configuration: int
-    event: int
-    platform: int
-
-
-class StatusProblem(Output, frozen=True):
-    """Something that needs attention, or that could not be read.
-
-    Attributes:
-        code: `no_worker`, `partitions_unassigned`, or the code of the error.
-        detail: For people: what is wrong and what to do.
-    """
-
-    code: str
-    detail: str
-
-
-class StatusOut(Output, frozen=True):
-    """The state of the deployment.
-
-    Attributes:
-        at: When it was read, RFC 3339.
-        group: null without Kafka.
-        lag: Sum of the lags of all partitions.
-        endpoints: Suspended and paused endpoints, at most 500, ordered by customer id.
-        endpoint_count: The number of all of them; null if the tenants cannot be read.
-        dead_letters: null if the list cannot be read.
-        problems: Empty if all is well.
-    """
-
-    at: str
-    group: GroupOut | None
-    workers: list[WorkerOut]
-    partitions: list[PartitionStatusOut]
-    lag: int
-    endpoints: list[StoppedEndpointOut]
-    endpoint_count: int | None
-    dead_letters: DeadLetterTotals | None
-    problems: list[StatusProblem]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,21 +118,13 @@ class StatusOperations(Resource):
     async def _partition(
         self, found: PartitionProgress, progress: Progress, *, has_attempts: bool
     ) -> PartitionStatusOut:
-        worker = progress.worker_of(found.partition)
-        oldest = found.oldest
-        attempts: list[Attempted] = []
-        if has_attempts and oldest is not None and oldest.customer_id is not None:
-            page = await self.attempts.page(
-                oldest.customer_id, event_id=oldest.event_id, limit=_ATTEMPTS_MAX
-            )
-            attempts = page.attempts
-        state = state_of(
+        state = await partition_state(
             found,
-            worker=worker,
-            is_rebalancing=progress.is_rebalancing,
-            attempts=attempts,
-            now_ms=round(self.changes.clock.now() * 1000),
+            progress,
+            self.attempts if has_attempts else None,
+            self.changes.clock.now(),
         )
+        worker = progress.worker_of(found.partition)
         held = state.held_by
         return PartitionStatusOut(
             partition=found.partition,
@@ -266,19 +132,10 @@ class StatusOperations(Resource):
             committed_offset=found.committed,
             end_offset=found.end,
             lag=found.lag,
-            oldest=None
-            if oldest is None
-            else OldestEventOut(
-                event_id=oldest.event_id,
-                customer_id=oldest.customer_id,
-                offset=oldest.offset,
-                at=rfc3339(oldest.at_ms / 1000),
-            ),
+            oldest=oldest_event_out(found.oldest),
             state=state.name,
             since=None if state.since_ms is None else rfc3339(state.since_ms / 1000),
-            held_by=None
-            if held is None
-            else CustomerDeliveryOut(customer_id=held.customer_id, **held.document()),
+            held_by=None if held is None else customer_delivery_out(held),
         )
 
     async def _dead_letters(self, now: float) -> DeadLetterTotals:
@@ -313,6 +170,36 @@ class StatusOperations(Resource):
             # Yield to other requests.
             await asyncio.sleep(0)
         return shown, count
+
+
+async def partition_state(
+    found: PartitionProgress, progress: Progress, attempts: AttemptPages | None, now: float
+) -> PartitionState:
+    """Return the state of a partition, from the attempts at its oldest event."""
+    oldest = found.oldest
+    made: Sequence[Attempted] = ()
+    if attempts is not None and oldest is not None and oldest.customer_id is not None:
+        wanted = AttemptFilter(oldest.customer_id, event_id=oldest.event_id)
+        made = (await attempts.page(wanted, limit=_ATTEMPTS_MAX)).attempts
+    return state_of(
+        found,
+        worker=progress.worker_of(found.partition),
+        is_rebalancing=progress.is_rebalancing,
+        attempts=made,
+        now_ms=round(now * 1000),
+    )
+
+
+def oldest_event_out(oldest: OldestEvent | None) -> OldestEventOut | None:
+    """Return the oldest event, if there is one."""
+    if oldest is None:
+        return None
+    return OldestEventOut(
+        event_id=oldest.event_id,
+        customer_id=oldest.customer_id,
+        offset=oldest.offset,
+        at=rfc3339(oldest.at_ms / 1000),
+    )
 
 
 def _endpoint_out(

@@ -16,6 +16,7 @@ from hookseal.kafka import record_batches
 from hookseal.kafka.consumer_group import ConsumerGroup
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
+from hookseal.publishing.event_search import EventSearch
 from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
@@ -108,6 +109,7 @@ async def serve_api(
         records=DeadLetterLookup(cluster),
         replays=Replayer(cluster, letters, event_max_bytes=settings.event_max_bytes),
         progress=ConsumerGroup(cluster),
+        search=EventSearch(cluster, event_max_bytes=settings.event_max_bytes),
         clock=clock,
         trace=None if tracing is None else tracing.published,
     )

@@ -132,6 +132,36 @@ async def client(
             yield local
 
 
+@asynccontextmanager
+async def operator_or_tenant(
+    customer_id: str | None, *, parts: frozenset[Part], timeout_s: float
+) -> AsyncIterator[tuple[ApiClient, str]]:
+    """Yield a client as `client`, and the path of the routes that the key may use.
+
+    The path is `/v1` for the operator, and with a tenant's API key that of `customer_id`.
+
+    Raises:
+        ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
+        HooksealError: As `client`.
+    """
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
+
+    settings = load()
+    path = "/v1"
+    if is_tenant_key(settings):
+        if customer_id is None:
+            raise ConfigurationError(
+                "admin_only",
+                "A tenant's API key gives access to the tenant's own objects only. Name the tenant "
+                "with --customer, or use the operator's admin key.",
+                field="HOOKSEAL_API_KEY",
+            )
+        path = tenant_path(customer_id)
+    async with client(settings, parts=parts, timeout_s=timeout_s) as api:
+        yield api, path
+
+
 def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) -> Settings:
     from pydantic import SecretStr
 

@@ -10,8 +10,10 @@ from typer.core import TyperGroup
 from hookseal.cli import (
     api,
     dead_letters,
+    deliveries,
     demo,
     doctor,
+    events,
     keys,
     local,
     master_key,
@@ -50,6 +52,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(master_key.app, name="master-key")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(events.app, name="events")
 app.command()(demo.demo)
 app.command()(publish.publish)
 _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True}

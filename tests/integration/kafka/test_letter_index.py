@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.domain.attempt import AttemptRecord, encode
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.domain.letter_filter import LetterFilter
+from hookseal.domain.letter_filter import AttemptFilter, LetterFilter
 from hookseal.errors import BrokerError
 from hookseal.kafka import topics
 from hookseal.kafka.producer import Producer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 PARTITIONS = 2
+ACME = AttemptFilter("acme")
 
 
 class Letters:
@@ -232,21 +233,22 @@ async def test_the_delivery_log_s_index_holds_the_latest_and_no_more(
         await write_attempt(settings, letters, number)
 
     async with an_attempt_index(settings, tmp_path / "cold", rows_max=20) as index:
-        page = await index.page("acme", limit=100)
+        page = await index.page(ACME, limit=100)
         assert [one.event_id for one in page.attempts] == [f"evt_{n}" for n in range(39, 19, -1)]
-        first = await index.page("acme", limit=15)
-        rest = await index.page("acme", limit=15, cursor=first.next_cursor)
+        first = await index.page(ACME, limit=15)
+        rest = await index.page(ACME, limit=15, cursor=first.next_cursor)
         assert [*first.attempts, *rest.attempts] == page.attempts
         assert [
-            one.attempt for one in (await index.page("acme", event_id="evt_30", limit=9))[0]
+            one.attempt
+            for one in (await index.page(AttemptFilter("acme", event_id="evt_30"), limit=9))[0]
         ] == [1]
-        assert (await index.page("acme", endpoint_id="ep_2", limit=9)).attempts == []
-        assert (await index.page("other", limit=9)).attempts == []
+        assert (await index.page(AttemptFilter("acme", endpoint_id="ep_2"), limit=9)).attempts == []
+        assert (await index.page(AttemptFilter("other"), limit=9)).attempts == []
 
     async with an_attempt_index(settings, tmp_path / "warm", rows_max=1000) as index:
-        assert len((await index.page("acme", limit=100)).attempts) == 40
+        assert len((await index.page(ACME, limit=100)).attempts) == 40
     async with an_attempt_index(settings, tmp_path / "warm", rows_max=20) as index:
-        assert len((await index.page("acme", limit=100)).attempts) == 20
+        assert len((await index.page(ACME, limit=100)).attempts) == 20
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from tests.fakes import (
     FakeChanges,
     FakeClock,
     FakeEvents,
+    FakeEventSearch,
     FakeLetters,
     FakeModel,
     FakeProgress,
@@ -63,6 +64,7 @@ class Api:
         self.letters = FakeLetters()
         self.attempts = FakeAttempts()
         self.progress = FakeProgress()
+        self.search = FakeEventSearch()
         self.api_keys = ApiKeys({}, master_keys=[MASTER_KEY])
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
@@ -79,6 +81,7 @@ class Api:
             records=self.letters,
             replays=self.letters,
             progress=self.progress,
+            search=self.search,
             clock=self.clock,
         )
 
