@@ -49,6 +49,13 @@ _RFC3339 = re.compile(
 )
 _STRUCTURED = "application/cloudevents"
 _RESERVED_PREFIX = "hookseal."
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+_id_decoder = msgspec.json.Decoder(_Identified)
 _public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
@@ -248,13 +255,21 @@ def derived_id(record: Record) -> str:
 def event_id_if_any(record: Record) -> str:
     """Return the event id of a record that may not be a valid event."""
     header = last_header(record.headers, EVENT_ID_HEADER)
-    for candidate in (header, last_header(record.headers, "ce_id")):
+    for candidate in (header, last_header(record.headers, "ce_id"), _id_member(record.value)):
         if candidate is not None:
             try:
                 return check_event_id(candidate.decode())
             except (UnicodeDecodeError, InvalidEventError):
                 continue
     return derived_id(record)
+
+
+def _id_member(value: bytes | None) -> bytes | None:
+    try:
+        found = _id_decoder.decode(value or b"").id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if found is None else found.encode("utf-8", "replace")
 
 
 def _binary(record: Record, value: bytes, customer_id: str, content_type: str) -> Event:

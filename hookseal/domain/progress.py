@@ -40,16 +40,18 @@ class PartitionProgress(NamedTuple):
     """The offsets of one partition of `events`.
 
     Attributes:
-        committed: All offsets below it are done. None without Kafka, and before the first commit.
+        committed: The committed offset; None without Kafka, and before the first commit.
+        start: Offsets below it are done, or retention removed them.
         end: The last stable offset; None without Kafka.
         lag: Offsets up to `end` that are not done.
-        done: Ranges of offsets above `committed` that are done.
+        done: Ranges of offsets above `start` that are done.
         open_since_ms: Time of the first record of an open transaction, in Unix milliseconds.
     """
 
     partition: int
     lag: int
     committed: int | None = None
+    start: int = 0
     end: int | None = None
     done: tuple[tuple[int, int], ...] = ()
     oldest: OldestEvent | None = None
@@ -57,16 +59,12 @@ class PartitionProgress(NamedTuple):
 
     def is_done(self, offset: int) -> bool:
         """Return whether the event at this offset is accepted, dead-lettered or deferred."""
-        if self.committed is not None and offset < self.committed:
-            return True
-        return any(start <= offset < end for start, end in self.done)
+        return offset < self.start or any(start <= offset < end for start, end in self.done)
 
     def waiting_before(self, offset: int) -> int:
         """Return the number of offsets below this one that are not done."""
-        if self.committed is None:
-            return 0
         done = sum(min(end, offset) - start for start, end in self.done if start < offset)
-        return max(0, offset - self.committed - done)
+        return max(0, offset - self.start - done)
 
 
 class Progress(NamedTuple):

@@ -112,7 +112,8 @@ class ConsumerGroup:
                 PartitionProgress(
                     partition=tp.partition,
                     lag=lags[tp],
-                    committed=None if _offset(committed.get(tp)) is None else positions[tp],
+                    committed=_offset(committed.get(tp)),
+                    start=positions[tp],
                     end=ends[tp],
                     done=done[tp],
                     oldest=oldest_event(oldest[tp]) if tp in oldest else None,

@@ -21,7 +21,7 @@ def progress(*, committed: int = 3, workers: int = 1, customer: str = "acme") ->
         "hookseal",
         "Stable" if workers else "Empty",
         [Worker("w", "faust", "10.0.0.1", (0,))] * workers,
-        [PartitionProgress(0, 6, committed=committed, end=9, oldest=oldest)],
+        [PartitionProgress(0, 6, committed=committed, start=committed, end=9, oldest=oldest)],
     )
 
 

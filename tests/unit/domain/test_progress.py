@@ -96,7 +96,7 @@ def test_offsets_are_done_and_counted_as_the_worker_stored_them(
         else:
             ranges.append((one, one + 1))
     stored = offset_metadata.decode(offset_metadata.encode(committed, ranges), committed)
-    progress = PartitionProgress(0, 1, committed=committed, end=200, done=tuple(stored))
+    progress = PartitionProgress(0, 1, start=committed, end=200, done=tuple(stored))
 
     assert progress.is_done(offset) == (offset < committed or offset in above)
     assert progress.waiting_before(offset) == sum(
