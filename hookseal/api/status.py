@@ -225,7 +225,7 @@ def _worker_problems(progress: Progress) -> Iterator[StatusProblem]:
     if not progress.workers:
         yield StatusProblem(
             code="no_worker",
-            detail=f"No worker runs, and {waiting:,} events wait. Start `hookseal worker`.",
+            detail=f"No worker runs. Waiting events: {waiting:,}. Start `hookseal worker`.",
         )
         return
     unassigned = [

@@ -77,16 +77,10 @@ class ConsumerGroup:
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._cluster.unreachable() from error
 
-    async def members(self) -> tuple[str, Sequence[Worker]]:
-        """Return the state of the group and its members; raise `KafkaError`."""
-        async with admin_client(self._cluster) as admin:
-            state, workers, _ = await self._group(admin)
-            return state, workers
-
     async def _progress(self) -> Progress:
         tps = await topic_partitions(self._cluster, self._topic)
         async with admin_client(self._cluster) as admin:
-            state, workers, committed = await self._group(admin)
+            state, workers, committed = await self._group(admin, tps)
         async with (
             consume(self._cluster, from_earliest=True, **_SMALL) as stable,
             consume(self._cluster, committed=False, from_earliest=True, **_SMALL) as unstable,
@@ -124,14 +118,14 @@ class ConsumerGroup:
         )
 
     async def _group(
-        self, admin: AIOKafkaAdminClient
+        self, admin: AIOKafkaAdminClient, tps: list[TopicPartition]
     ) -> tuple[str, Sequence[Worker], Mapping[TopicPartition, OffsetAndMetadata]]:
         group = self._cluster.app_id
         while True:
             try:
                 coordinator = await admin.find_coordinator(group)
                 answers = await admin.describe_consumer_groups([group], coordinator)
-                committed = await admin.list_consumer_group_offsets(group, coordinator)
+                committed = await admin.list_consumer_group_offsets(group, coordinator, tps)
                 error_code, _, state, _, _, members, *_ = answers[0].groups[0]
                 if error_code:
                     raise for_code(error_code)

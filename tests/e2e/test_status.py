@@ -69,6 +69,10 @@ async def test_without_a_worker_the_status_and_the_doctor_say_so(provider: Provi
     assert [one["code"] for one in found["problems"]] == ["no_worker"]
     assert found["workers"] == []
     assert found["lag"] == 1
+    code, out, _ = await hookseal(provider, "doctor", "--json")
+    (workers,) = [one for one in json.loads(out) if one["name"] == "workers"]
+    assert (code, workers["status"]) == (1, "fail")
+    assert "Waiting events: 1." in workers["message"]
     partition = found["partitions"][2]
     assert (partition["state"], partition["lag"]) == ("no_worker", 1)
     assert partition["oldest"]["event_id"] == f"{customer}-0"
@@ -90,6 +94,9 @@ async def test_two_workers_share_the_partitions(provider: Provider) -> None:
     code, out, err = await hookseal(provider, "status", **over(api))
     assert code == 0, err
     assert "2 worker(s), lag 0" in out
+    _, checks, _ = await hookseal(provider, "doctor")
+    (line,) = [line for line in checks.splitlines() if line.startswith("workers ")]
+    assert line.split() == ["workers", "ok", "2,", "lag", "0"]
 
 
 async def test_a_held_partition_names_its_customer_and_endpoint(provider: Provider) -> None:

@@ -63,7 +63,7 @@ async def test_says_that_no_worker_runs_and_how_many_events_wait(api: Api) -> No
 
     (problem,) = shown["problems"]
     assert problem["code"] == "no_worker"
-    assert "2 events wait" in problem["detail"]
+    assert "Waiting events: 2." in problem["detail"]
     assert {one["state"] for one in shown["partitions"]} == {"no_worker"}
 
 

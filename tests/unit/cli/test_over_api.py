@@ -568,7 +568,7 @@ class TestStatus:
         said = await shell.run("status", code=1)
         found = json.loads((await shell.run("status", "--json", code=1)).stdout)
 
-        assert said.stdout.startswith("no_worker: No worker runs, and 2 events wait.")
+        assert said.stdout.startswith("no_worker: No worker runs. Waiting events: 2.")
         assert found["problems"][0]["code"] == "no_worker"
 
     async def test_is_the_operator_s(self, shell: Shell) -> None:
