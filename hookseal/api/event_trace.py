@@ -110,7 +110,8 @@ class EventTraceOperations(Resource):
             state = "waiting" if not deliveries and is_done is False else state_of_all(deliveries)
         waiting = None
         if position is not None and is_done is False:
-            waiting = await self._waiting(position, progress, own)
+            before = None if search is None else search.waiting_before
+            waiting = await self._waiting(position, progress, own, before)
         return Reply(
             EventTraceOut(
                 event_id=event_id,
@@ -157,13 +158,17 @@ class EventTraceOperations(Resource):
         )
         return attempts.attempts, letters.letters
 
-    async def _waiting(self, position: Position, progress: Progress, own: str | None) -> WaitingOut:
+    async def _waiting(
+        self, position: Position, progress: Progress, own: str | None, before: int | None
+    ) -> WaitingOut:
         partition = progress.partitions[position.partition]
+        if before is None:
+            before = partition.waiting_before(position.offset)
         state = await partition_state(partition, progress, self.attempts, self.changes.clock.now())
         oldest, held = partition.oldest, state.held_by
         is_visible = own is None or (oldest is not None and oldest.customer_id == own)
         return WaitingOut(
-            events_before=partition.waiting_before(position.offset),
+            events_before=before,
             state=state.name,
             since=None if state.since_ms is None else rfc3339(state.since_ms / 1000),
             oldest=oldest_event_out(oldest) if is_visible else None,
@@ -275,7 +280,7 @@ def _never_seen(search: Search | None) -> str:
     assert search is not None  # noqa: S101 - an event without an attempt is searched for
     listed = ", ".join(map(str, search.partitions))
     where = f"None of {search.records:,} records of `events` (partition {listed}) has this id"
-    if not search.has_delivered:
+    if search.waiting_before is not None:
         return (
             f"{where}, and the delivery log and the dead letters have no such event. Without Kafka "
             "an event is deleted once it is delivered or skipped."

@@ -52,14 +52,15 @@ class Search(NamedTuple):
         partitions: Those that were searched.
         records: Number of offsets that were searched.
         is_complete: Whether these are all records since the time that was asked for.
-        has_delivered: Whether events stay there after their delivery.
+        waiting_before: Without Kafka: the number of events before it that are not done. Events
+            are deleted there when they are done. None with Kafka, where they stay.
     """
 
     found: FoundEvent | None
     partitions: tuple[int, ...]
     records: int
     is_complete: bool = True
-    has_delivered: bool = True
+    waiting_before: int | None = None
 
 
 class DeliveryTrace(NamedTuple):

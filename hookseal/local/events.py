@@ -133,7 +133,7 @@ class LocalEventSearch:
         matcher = EventMatcher(event_id, customer_id, max_bytes=self._event_max_bytes)
         count = 0
         for partition in partitions:
-            after = -1
+            before, after = 0, -1
             while count < _SEARCHED_MAX:
                 found = await self._store.events(partition, after, _SEARCHED_AT_ONCE, wait_s=0)
                 if not found:
@@ -141,8 +141,8 @@ class LocalEventSearch:
                 for record in found:
                     match = matcher.match(record)
                     if match is not None and record.timestamp_ms >= since_ms:
-                        return Search(match, partitions, count, has_delivered=False)
-                count += len(found)
+                        return Search(match, partitions, count, waiting_before=before)
+                    before += 1
+                    count += 1
                 after = found[-1].offset
-        is_complete = count < _SEARCHED_MAX
-        return Search(None, partitions, count, is_complete, has_delivered=False)
+        return Search(None, partitions, count, count < _SEARCHED_MAX, waiting_before=0)
