@@ -255,7 +255,7 @@ def _detail(
 
 def _wait_text(waiting: WaitingOut) -> str:
     before = (
-        f"{waiting.events_before:,} events before it in its partition are not done."
+        f"Events before it in its partition that are not done: {waiting.events_before:,}."
         if waiting.events_before
         else "It is the oldest event of its partition that is not done."
     )
@@ -292,6 +292,6 @@ def _never_seen(search: Search | None) -> str:
         )
     return (
         f"{where}, and the delivery log and the dead letters have no such event. It was not "
-        "published for this customer, or before the time that was searched. Search from an earlier "
-        "time with `since`."
+        "published, was published for another customer, or before the time that was searched. "
+        "Search from an earlier time with `since`."
     )

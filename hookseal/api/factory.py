@@ -104,14 +104,14 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             letters=parts.letters,
         ),
         DeliveryOperations(changes=changes, index=parts.attempts),
-        DeadLetterOperations(
-            changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
-        ),
         StatusOperations(
             changes=changes,
             progress=parts.progress,
             attempts=parts.attempts,
             letters=parts.letters,
+        ),
+        DeadLetterOperations(
+            changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
         ),
         HealthOperations((parts.model, parts.events)),
     )

@@ -142,7 +142,7 @@ def _delivery(name: str, endpoint: Endpoint | None, known: Traced) -> DeliveryTr
 
 
 def _is_unresolved(letter: Letter, last: Attempted | None) -> bool:
-    """Return whether the letter was neither published again nor redelivered."""
+    """Return whether the dead letter was neither published again nor redelivered."""
     if letter.replayed_at_ms is not None:
         return False
     # A probe of a suspended endpoint is an attempt after the event was deferred.

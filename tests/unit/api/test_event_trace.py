@@ -45,7 +45,7 @@ async def test_an_event_waits_behind_the_oldest_one_of_its_partition(api: Api) -
     waiting = found["waiting"]
     assert (waiting["events_before"], waiting["state"]) == (4, "backoff")
     assert waiting["held_by"]["event_id"] == waiting["oldest"]["event_id"] == "evt_old"
-    assert "4 events before it" in found["detail"]
+    assert "that are not done: 4." in found["detail"]
     assert "acme ep_1, http_503, attempt 1 of 3" in found["detail"]
 
 
@@ -175,7 +175,7 @@ async def test_an_event_that_was_never_seen_says_where_it_was_searched_for(api: 
         "records": 1,
         "is_complete": True,
     }
-    assert "It was not published for this customer" in found["detail"]
+    assert "It was not published, was published for another customer" in found["detail"]
     assert earlier["searched"]["since"] == "2023-11-01T00:00:00.000Z"
     api.search.is_complete = False
     assert "The search reached its limit" in (await trace(api))["detail"]
