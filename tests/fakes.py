@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from aiokafka.structs import RecordMetadata
 from hookseal.delivery.ports import Answer, Clock, DeferredPage, NotSentError, SealedRequest
 from hookseal.domain.command import apply
 from hookseal.domain.conflicts import conflict
+from hookseal.domain.event_trace import FoundEvent, Search
 from hookseal.domain.letter import AttemptsListed, LettersListed, ReplayPlan
+from hookseal.domain.progress import Progress
 from hookseal.domain.record import Position, Record, record_bytes
 from hookseal.errors import (
     BrokerError,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from hookseal.domain.endpoint import Why
     from hookseal.domain.event import Event
     from hookseal.domain.letter import Attempted, Letter, LogCursor
-    from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.domain.letter_filter import AttemptFilter, LetterFilter, Order
     from hookseal.domain.new_event import NewEvent, Notice
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
@@ -355,6 +357,13 @@ class FakeLetters:
                 return one.cursor
         raise InvalidInputError("unknown_dead_letter", "None.", field=f"{partition}/{offset}")
 
+    async def customers_of(self, event_id: str) -> list[str]:
+        found = {one.customer_id for one in self.held if one.event_id == event_id}
+        return sorted(one for one in found if one is not None)
+
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        return dict(Counter(one.reason or "" for one in self._matching(wanted)))
+
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
         groups: dict[tuple[Any, ...], list[Letter]] = {}
         for one in self._matching(wanted):
@@ -418,11 +427,13 @@ class FakeLetters:
             for one in self.held
             if wanted.customer_id in (None, one.customer_id)
             and wanted.endpoint_id in (None, one.endpoint_id)
+            and wanted.event_id in (None, one.event_id)
             and wanted.event_type in (None, one.event_type)
             and wanted.status in (None, one.status)
             and (wanted.reasons is None or one.reason in wanted.reasons)
             and (wanted.since_ms is None or one.at_ms >= wanted.since_ms)
             and (wanted.until_ms is None or one.at_ms < wanted.until_ms)
+            and wanted.replayed in (None, one.replayed_at_ms is not None or one in self.replayed)
             and (wanted.places is None or (one.partition, one.offset) in wanted.places)
         ]
 
@@ -440,27 +451,62 @@ class FakeAttempts:
 
     async def page(
         self,
-        customer_id: str,
+        wanted: AttemptFilter,
         *,
-        event_id: str | None = None,
-        endpoint_id: str | None = None,
         limit: int,
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
         found = [
             one
             for one in reversed(self.held)
-            if one.customer_id == customer_id
-            and event_id in (None, one.event_id)
-            and endpoint_id in (None, one.endpoint_id)
+            if wanted.customer_id in (None, one.customer_id)
+            and wanted.event_id in (None, one.event_id)
+            and wanted.endpoint_id in (None, one.endpoint_id)
+            and wanted.event_type in (None, one.event_type)
+            and wanted.code in (None, one.code)
+            and wanted.status in (None, one.status)
+            and (wanted.since_ms is None or one.at_ms >= wanted.since_ms)
+            and (wanted.until_ms is None or one.at_ms < wanted.until_ms)
             and (cursor is None or one.cursor < cursor)
         ]
         page = found[:limit]
         return AttemptsListed(page, page[-1].cursor if len(found) > limit else None)
 
+    async def customers_of(self, event_id: str) -> list[str]:
+        return sorted({one.customer_id for one in self.held if one.event_id == event_id})
+
     async def latest(self, since_ms: int, each: int) -> list[Attempted]:
         found = [one for one in self.held if one.at_ms >= since_ms]
         return sorted(found, key=lambda one: (one.partition, one.offset))
+
+
+class FakeEventSearch:
+    """Has the events that a test sets."""
+
+    def __init__(self) -> None:
+        self.held: list[Event] = []
+        self.is_complete = True
+        self.since_ms = 0
+
+    async def find(self, event_id: str, customer_id: str | None, *, since_ms: int) -> Search:
+        self.since_ms = since_ms
+        for event in self.held:
+            if event.id == event_id and customer_id in (None, event.customer_id):
+                return Search(FoundEvent(event.record, event), (0,), len(self.held))
+        return Search(None, (0,), len(self.held), self.is_complete)
+
+
+class FakeProgress:
+    """The workers and offsets that a test sets."""
+
+    def __init__(self) -> None:
+        self.found = Progress("hookseal", "Empty", [], [])
+        self.error: HooksealError | None = None
+
+    async def progress(self) -> Progress:
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 class FakeModel:

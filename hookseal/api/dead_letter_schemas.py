@@ -29,6 +29,7 @@ class DeadLetterQuery(DeadLetterStatsQuery, frozen=True):
     """
 
     endpoint_id: Text | None = None
+    event_id: Text | None = None
     reason: Text | None = None
     category: Literal["receiver", "configuration", "event", "platform"] | None = None
     set_aside: bool = False
@@ -206,7 +207,8 @@ class DeadLetterRecordOut(Output, frozen=True):
 
     Attributes:
         customer_id: The key of the record; null without one.
-        headers: In the order of the record.
+        headers: In the order of the record. Those of hookseal (`hookseal-…`) appear once, with the
+            last value.
         history: The attempts that the delivery log still has.
         event: The event as text; null unless `reveal=true`.
         size: Bytes of the event.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookseal.api.ports import LetterPages, LetterRecords, Replays
     from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.letter import LettersListed
-    from hookseal.domain.record import Record
+    from hookseal.domain.record import Header, Headers, Record
 
 _ALL = "/v1/dead-letters"
 _OF_TENANT = "/v1/tenants/{customer_id}/dead-letters"
@@ -216,7 +216,8 @@ def _filter_of(customer_id: str | None, asked: schemas.DeadLetterStatsQuery) -> 
         if text is not None
     }
     if isinstance(asked, schemas.DeadLetterQuery):
-        fields |= {name: getattr(asked, name) for name in ("endpoint_id", "event_type", "status")}
+        names = ("endpoint_id", "event_id", "event_type", "status")
+        fields |= {name: getattr(asked, name) for name in names}
         fields["reasons"] = reasons_of(asked.reason, asked.category, set_aside=asked.set_aside)
     if isinstance(asked, schemas.DeadLetterPageQuery):
         fields["replayed"] = asked.replayed
@@ -255,12 +256,25 @@ def _record_out(
                 value=_text(value) if reveal or name.startswith(ADDED_PREFIX) else None,
                 size=len(value or b""),
             )
-            for name, value in letter.headers
+            for name, value in _shown(letter.headers)
         ],
         history=[schemas.AttemptOut(**{**asdict(one), "at": rfc3339(one.at)}) for one in attempts],
         event=_text(letter.value) if reveal else None,
         size=len(letter.value or b""),
     )
+
+
+def _shown(headers: Headers) -> list[Header]:
+    """Return the headers; of those of hookseal with one name, the last, which counts.
+
+    A replayed event that failed again has those of its earlier dead letter, too.
+    """
+    last = {name: index for index, (name, _) in enumerate(headers)}
+    return [
+        (name, value)
+        for index, (name, value) in enumerate(headers)
+        if not name.startswith(ADDED_PREFIX) or last[name] == index
+    ]
 
 
 def _text(content: bytes | None) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
 
 from hookseal.api.operations import Access, Operation, Reply, Resource
 from hookseal.api.schemas import Output, Page, Text, read_position, write_position
 from hookseal.domain.letter import overview_of
+from hookseal.domain.letter_filter import AttemptFilter, parse_moment
 from hookseal.domain.utc_time import rfc3339
 
 if TYPE_CHECKING:
     from hookseal.api.commands import TenantChanges
     from hookseal.api.operations import Call
     from hookseal.api.ports import AttemptPages
+    from hookseal.domain.letter import Attempted
 
 _LIST_WITHIN_S = 5.0
 _OVERVIEW_WITHIN_S = 2.0
@@ -25,10 +29,28 @@ _overview_operation = partial(Operation, tag="Overview")
 
 
 class DeliveryQuery(Page, frozen=True):
-    """Filters attempts by event and by endpoint."""
+    """Filters attempts; without a filter, all match.
+
+    Attributes:
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status of the response.
+        since: RFC 3339 or a day: ended at this time or later.
+        until: RFC 3339 or a day: ended before this time.
+    """
 
     event_id: Text | None = None
     endpoint_id: Text | None = None
+    event_type: Text | None = None
+    code: Text | None = None
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    since: Text | None = None
+    until: Text | None = None
+
+
+class AnyDeliveryQuery(DeliveryQuery, frozen=True):
+    """Filters the attempts of all tenants."""
+
+    customer_id: Text | None = None
 
 
 class DeliveryOut(Output, frozen=True):
@@ -83,6 +105,13 @@ class CustomerDeliveryOut(DeliveryOut, frozen=True):
     customer_id: str
 
 
+class AnyDeliveries(Output, frozen=True):
+    """A page of attempts of all tenants, newest first."""
+
+    items: list[CustomerDeliveryOut]
+    next_cursor: str | None = None
+
+
 class PartitionOut(Output, frozen=True):
     """A partition with attempts within the window.
 
@@ -114,7 +143,7 @@ class OverviewOut(Output, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryOperations(Resource):
-    """`/v1/tenants/{c}/deliveries`, `/v1/whoami`, `/v1/overview`."""
+    """`/v1/tenants/{c}/deliveries`, `/v1/deliveries`, `/v1/whoami`, `/v1/overview`."""
 
     changes: TenantChanges
     index: AttemptPages
@@ -128,24 +157,41 @@ class DeliveryOperations(Resource):
         returns=Deliveries,
     )
     async def list_deliveries(self, call: Call) -> Reply:
-        """List attempts, newest first, by event or by endpoint."""
+        """List the attempts of a tenant, newest first, filtered."""
         asked = call.input_as(DeliveryQuery)
+        wanted = _filter_of(call.customer_id, asked)
         cursor = read_position(asked.cursor)
         await self.changes.tenant(call.customer_id)
         await self.index.catch_up(timeout_s=_LIST_WITHIN_S)
-        found = await self.index.page(
-            call.customer_id,
-            event_id=asked.event_id,
-            endpoint_id=asked.endpoint_id,
-            limit=asked.limit,
-            cursor=cursor,
-        )
+        found = await self.index.page(wanted, limit=asked.limit, cursor=cursor)
         if asked.endpoint_id is not None and not found.attempts:
             # Only now: a removed endpoint still has its history.
             await self.changes.endpoint(call.customer_id, asked.endpoint_id, field="endpoint_id")
         return Reply(
             Deliveries(
                 items=[DeliveryOut(**attempt.document()) for attempt in found.attempts],
+                next_cursor=write_position(found.next_cursor),
+            )
+        )
+
+    @Operation(
+        "GET",
+        "/v1/deliveries",
+        "Deliveries",
+        access=Access.ADMIN,
+        queries=AnyDeliveryQuery,
+        returns=AnyDeliveries,
+    )
+    async def list_all_deliveries(self, call: Call) -> Reply:
+        """List the attempts of all tenants, newest first, filtered."""
+        asked = call.input_as(AnyDeliveryQuery)
+        wanted = _filter_of(asked.customer_id, asked)
+        cursor = read_position(asked.cursor)
+        await self.index.catch_up(timeout_s=_LIST_WITHIN_S)
+        found = await self.index.page(wanted, limit=asked.limit, cursor=cursor)
+        return Reply(
+            AnyDeliveries(
+                items=[customer_delivery_out(attempt) for attempt in found.attempts],
                 next_cursor=write_position(found.next_cursor),
             )
         )
@@ -172,10 +218,7 @@ class DeliveryOperations(Resource):
                 partition=one.partition,
                 attempts=one.attempts,
                 accepted=one.accepted,
-                held=[
-                    CustomerDeliveryOut(customer_id=held.customer_id, **held.document())
-                    for held in one.held
-                ],
+                held=[customer_delivery_out(held) for held in one.held],
             )
             for one in found.partitions
         ]
@@ -188,3 +231,24 @@ class DeliveryOperations(Resource):
                 partitions=partitions,
             )
         )
+
+
+def customer_delivery_out(attempt: Attempted) -> CustomerDeliveryOut:
+    """Return an attempt with its customer."""
+    return CustomerDeliveryOut(customer_id=attempt.customer_id, **attempt.document())
+
+
+def _filter_of(customer_id: str | None, asked: DeliveryQuery) -> AttemptFilter:
+    moments = {
+        f"{name}_ms": None if text is None else parse_moment(text, field=name)
+        for name, text in (("since", asked.since), ("until", asked.until))
+    }
+    return AttemptFilter(
+        customer_id=customer_id,
+        endpoint_id=asked.endpoint_id,
+        event_id=asked.event_id,
+        event_type=asked.event_type,
+        code=asked.code,
+        status=asked.status,
+        **moments,
+    )

@@ -14,11 +14,13 @@ from hookseal.api.deliveries import DeliveryOperations
 from hookseal.api.endpoints import EndpointOperations
 from hookseal.api.event_rates import EventRates
 from hookseal.api.event_replay import EventReplayOperations
+from hookseal.api.event_trace import EventTraceOperations
 from hookseal.api.events import BATCH_EVENTS_MAX, EventOperations
 from hookseal.api.health import HealthOperations
 from hookseal.api.keys import KeyOperations
 from hookseal.api.openapi import document_of
 from hookseal.api.static_files import add_static_files
+from hookseal.api.status import StatusOperations
 from hookseal.api.tenants import TenantOperations
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class ApiParts:
     records: ports.LetterRecords
     attempts: ports.AttemptPages
     replays: ports.Replays
+    progress: ports.ProgressSource
+    search: ports.EventSearch
     clock: Clock
     tenant_max_events_per_s: float | None = None
     trace: Trace | None = None
@@ -92,7 +96,20 @@ def operations_of(parts: ApiParts) -> list[Operation]:
             trace=parts.trace,
         ),
         EventReplayOperations(changes=changes, replays=parts.replays),
+        EventTraceOperations(
+            changes=changes,
+            search=parts.search,
+            progress=parts.progress,
+            attempts=parts.attempts,
+            letters=parts.letters,
+        ),
         DeliveryOperations(changes=changes, index=parts.attempts),
+        StatusOperations(
+            changes=changes,
+            progress=parts.progress,
+            attempts=parts.attempts,
+            letters=parts.letters,
+        ),
         DeadLetterOperations(
             changes=changes, letters=parts.letters, records=parts.records, replays=parts.replays
         ),

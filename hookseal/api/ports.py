@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from hookseal.domain import letter
     from hookseal.domain.attempt import AttemptRecord
     from hookseal.domain.command import Command
-    from hookseal.domain.letter_filter import LetterFilter, Order
+    from hookseal.domain.event_trace import Search
+    from hookseal.domain.letter_filter import AttemptFilter, LetterFilter, Order
     from hookseal.domain.new_event import NewEvent, Notice
+    from hookseal.domain.progress import Progress
     from hookseal.domain.record import Position, Record
     from hookseal.domain.tenant import Tenant
     from hookseal.errors import HooksealError
@@ -129,6 +131,14 @@ class LetterPages(_Index, Protocol):
         """Return counts by customer, endpoint and reason, the largest first."""
         ...
 
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        """Return the number of letters of each reason."""
+        ...
+
+    async def customers_of(self, event_id: str) -> Sequence[str]:
+        """Return the customers who have a dead letter of an event of this id."""
+        ...
+
 
 class LetterRecords(Protocol):
     """The records of dead letters, with headers and payload; raises `broker_unreachable`."""
@@ -145,14 +155,16 @@ class AttemptPages(_Index, Protocol):
 
     async def page(
         self,
-        customer_id: str,
+        wanted: AttemptFilter,
         *,
-        event_id: str | None = None,
-        endpoint_id: str | None = None,
         limit: int,
         cursor: letter.LogCursor | None = None,
     ) -> letter.AttemptsListed:
-        """Return attempts of a tenant, newest first."""
+        """Return attempts, newest first."""
+        ...
+
+    async def customers_of(self, event_id: str) -> Sequence[str]:
+        """Return the customers to whose endpoints an event of this id was sent."""
         ...
 
     async def latest(self, since_ms: int, each: int) -> Sequence[letter.Attempted]:
@@ -190,5 +202,33 @@ class Replays(Protocol):
         Raises:
             BrokerError: `broker_unreachable`, `publish_failed`.
             ConflictError: As `replay`; `replay_unsupported`, without a log of events.
+        """
+        ...
+
+
+class ProgressSource(Protocol):
+    """Workers, offsets and oldest events."""
+
+    async def progress(self) -> Progress:
+        """Return the present state.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`, `group_forbidden`;
+                `redis_unreachable`.
+        """
+        ...
+
+
+class EventSearch(Protocol):
+    """Finds an event on `events`."""
+
+    async def find(self, event_id: str, customer_id: str | None, *, since_ms: int) -> Search:
+        """Search a limited number of records, of one customer or of all.
+
+        Args:
+            since_ms: Written at this time or later; milliseconds since the Unix epoch.
+
+        Raises:
+            BrokerError: `broker_unreachable`, `topic_missing`; `redis_unreachable`.
         """
         ...

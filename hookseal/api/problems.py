@@ -37,6 +37,9 @@ _DETAILS = {
     ),
     "overloaded": "Too many events wait to be written. Nothing was published. Retry.",
     "event_ids_recovering": "The API is still reading the latest event ids. Retry.",
+    "group_forbidden": (
+        "Kafka does not allow the API to describe the consumer group. Grant DESCRIBE on the group."
+    ),
     "index_behind": "The API is still reading the list. Retry.",
     "index_unusable": "The list is unavailable. The operator's log has the reason.",
     "master_key_wrong": "The master key is not that of the tenants. See the operator's log.",

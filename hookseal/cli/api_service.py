@@ -13,8 +13,10 @@ from hookseal.dead_letters.lookup import DeadLetterLookup
 from hookseal.dead_letters.replay import Replayer
 from hookseal.delivery.ports import Clock
 from hookseal.kafka import record_batches
+from hookseal.kafka.consumer_group import ConsumerGroup
 from hookseal.kafka.producer import Producer
 from hookseal.publishing.event_log import EventLog
+from hookseal.publishing.event_search import EventSearch
 from hookseal.runtime.process import tracing_to, url_check, warn_of_admin_key
 from hookseal.seal.api_keys import ApiKeys
 from hookseal.seal.sign import SigningSecrets
@@ -36,11 +38,12 @@ Part = Literal["tenants", "events", "dead_letters", "attempts"]
 
 
 class RunningApi(NamedTuple):
-    """An API that listens, with its tenants and its index of dead letters."""
+    """An API that listens, with its tenants and its indexes."""
 
     url: str
     model: TenantsModel
     letters: LetterIndex
+    attempts: AttemptIndex
 
 
 @asynccontextmanager
@@ -105,6 +108,8 @@ async def serve_api(
         attempts=attempts,
         records=DeadLetterLookup(cluster),
         replays=Replayer(cluster, letters, event_max_bytes=settings.event_max_bytes),
+        progress=ConsumerGroup(cluster),
+        search=EventSearch(cluster, event_max_bytes=settings.event_max_bytes),
         clock=clock,
         trace=None if tracing is None else tracing.published,
     )
@@ -125,12 +130,12 @@ async def serve_api(
             # A command fails at once instead of waiting for the index.
             await letters.start(patient=socket is None)
         if "attempts" in parts:
-            await attempts.start(patient=True)
             stack.push_async_callback(attempts.close)
+            await attempts.start(patient=socket is None)
         sockets = listen_tcp(host, port) if socket is None else listen_unix(socket)
         server = await stack.enter_async_context(HttpServer(build(api), sockets, name="api"))
         url = ""
         if socket is None:
             _log.info("api.listening", host=host, port=server.port)
             url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
-        yield RunningApi(url, model, letters)
+        yield RunningApi(url, model, letters, attempts)

@@ -121,10 +121,45 @@ async def client(
             )
             if "tenants" in parts:
                 await running.model.first()
-            if "dead_letters" in parts:
-                with ui.progress() as bar:
-                    await running.letters.catch_up(on_progress=ReadingBar(bar))
+            indexes = {
+                "dead letters": running.letters if "dead_letters" in parts else None,
+                "delivery log": running.attempts if "attempts" in parts else None,
+            }
+            for name, index in indexes.items():
+                if index is not None:
+                    with ui.progress() as bar:
+                        await index.catch_up(on_progress=ReadingBar(bar, name))
             yield local
+
+
+@asynccontextmanager
+async def operator_or_tenant(
+    customer_id: str | None, *, parts: frozenset[Part], timeout_s: float
+) -> AsyncIterator[tuple[ApiClient, str]]:
+    """Yield a client as `client`, and the path of the routes that the key may use.
+
+    The path is `/v1` for the operator, and with a tenant's API key that of `customer_id`.
+
+    Raises:
+        ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
+        HooksealError: As `client`.
+    """
+    from hookseal.api.client import tenant_path
+    from hookseal.config import load
+
+    settings = load()
+    path = "/v1"
+    if is_tenant_key(settings):
+        if customer_id is None:
+            raise ConfigurationError(
+                "admin_only",
+                "A tenant's API key gives access to the tenant's own objects only. Name the tenant "
+                "with --customer, or use the operator's admin key.",
+                field="HOOKSEAL_API_KEY",
+            )
+        path = tenant_path(customer_id)
+    async with client(settings, parts=parts, timeout_s=timeout_s) as api:
+        yield api, path
 
 
 def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) -> Settings:
@@ -148,8 +183,9 @@ def _own_settings(settings: Settings, parts: frozenset[Part], timeout_s: float) 
 class ReadingBar:
     """Shows a progress bar once reading takes longer than two seconds."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, name: str) -> None:
         self._bar = bar
+        self._name = name
         self._began = time.monotonic()
         self._task: Any = None
 
@@ -158,7 +194,7 @@ class ReadingBar:
         if self._task is None:
             if time.monotonic() - self._began < _BAR_AFTER_S:
                 return
-            self._task = self._bar.add_task("Reading the dead letters", total=total)
+            self._task = self._bar.add_task(f"Reading the {self._name}", total=total)
         self._bar.update(self._task, completed=done, total=total)
 
 

@@ -10,14 +10,17 @@ from typer.core import TyperGroup
 from hookseal.cli import (
     api,
     dead_letters,
+    deliveries,
     demo,
     doctor,
+    events,
     keys,
     local,
     master_key,
     publish,
     receive,
     settings,
+    status,
     tenants,
     topics,
     ui,
@@ -49,6 +52,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(master_key.app, name="master-key")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(events.app, name="events")
 app.command()(demo.demo)
 app.command()(publish.publish)
 _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -57,6 +62,7 @@ app.command(context_settings={**_FORWARDED, "help_option_names": []})(receive.re
 app.command(context_settings=_FORWARDED)(worker.worker)
 app.command()(api.api)
 app.command()(local.local)
+app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 

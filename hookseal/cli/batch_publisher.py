@@ -40,11 +40,15 @@ class BatchPublisher:
         acknowledged: Events that the API wrote, by partition. A duplicate counts where its
             first copy is.
         last: Position of the last event; None after a broadcast.
+        events: Number of acknowledged events; a broadcast is one.
+        last_id: Id of the last event, which the API made if the event had none.
     """
 
     def __init__(self, api: ApiClient) -> None:
         self.acknowledged: Counter[int] = Counter()
         self.last: Position | None = None
+        self.last_id = ""
+        self.events = 0
         self._api = api
         self._waiting: list[_Line] = []
         self._waiting_bytes = 0
@@ -157,14 +161,16 @@ class BatchPublisher:
 
     def _count(self, item: Any) -> None:
         match item:
-            case {"partition": int(partition), "offset": int(offset)}:
+            case {"id": str(event_id), "partition": int(partition), "offset": int(offset)}:
                 self.acknowledged[partition] += 1
                 self.last = Position(partition, offset)
-            case {"partition": None, "partitions": int(partitions)}:
+            case {"id": str(event_id), "partition": None, "partitions": int(partitions)}:
                 self.acknowledged.update(range(partitions))
                 self.last = None
             case _:
                 raise _unexpected()
+        self.last_id = event_id
+        self.events += 1
 
 
 def _text(event: NewEvent) -> bytes:

@@ -46,6 +46,7 @@ class _Filter:
         bool,
         typer.Option("--set-aside", help="Only events deferred for a disabled endpoint or tenant."),
     ] = False
+    event_id: Annotated[str | None, typer.Option(help="Only letters of this event.")] = None
     event_type: Annotated[str | None, typer.Option(help="Only events of this exact type.")] = None
     status: Annotated[
         int | None, typer.Option(min=100, max=599, help="Only letters with this last HTTP status.")
@@ -69,6 +70,7 @@ class _Filter:
             customer_id=self.customer,
             endpoint_id=self.endpoint,
             reasons=letters.reasons_of(self.reason, self.category, set_aside=self.set_aside),
+            event_id=self.event_id,
             event_type=self.event_type,
             status=self.status,
             since_ms=moment("since", self.since),
@@ -160,7 +162,10 @@ def _check_accepted(wanted: "LetterFilter", *, dry_run: bool) -> None:
     ):
         if value is None:
             raise InvalidInputError("option_missing", f"--accepted needs --{name}.", field=name)
-    others = (wanted.reasons, wanted.event_type, wanted.status, wanted.places, dry_run or None)
+    others = (
+        *(wanted.reasons, wanted.event_id, wanted.event_type, wanted.status, wanted.places),
+        dry_run or None,
+    )
     if any(other is not None for other in others):
         raise InvalidInputError(
             "options_conflict",

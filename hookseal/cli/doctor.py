@@ -195,7 +195,31 @@ async def _cluster_checks(settings: "Settings") -> list[Check]:
     except ConfigurationError as error:
         return [broker, Check("topics", "fail", error.message)]
     checks = [broker, Check("topics", "ok", f"partitions: {listing}")]
-    return [*checks, await _clock(settings.cluster), *await _master_key(settings)]
+    return [
+        *checks,
+        await _workers(settings.cluster),
+        await _clock(settings.cluster),
+        *await _master_key(settings),
+    ]
+
+
+async def _workers(cluster: "Cluster") -> Check:
+    from hookseal.kafka.consumer_group import ConsumerGroup
+
+    try:
+        found = await ConsumerGroup(cluster).progress()
+    except BrokerError as error:
+        return Check("workers", "warn", f"{error.code}: {error.message}")
+    waiting = sum(one.lag for one in found.partitions)
+    if found.workers:
+        return Check("workers", "ok", f"{len(found.workers)}, lag {waiting:,}")
+    if waiting:
+        return Check(
+            "workers",
+            "fail",
+            f"No worker runs. Waiting events: {waiting:,}. Start `hookseal worker`.",
+        )
+    return Check("workers", "warn", "No worker runs. Start `hookseal worker`.")
 
 
 async def _master_key(settings: "Settings") -> list[Check]:

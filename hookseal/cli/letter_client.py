@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from hookseal.cli import ui
-from hookseal.cli.api_session import client, is_tenant_key
-from hookseal.errors import ConfigurationError, ConflictError, InvalidInputError
+from hookseal.cli.api_session import client, operator_or_tenant
+from hookseal.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,23 +40,15 @@ async def letter_client(
         ConfigurationError: `admin_only`: a tenant's key needs the tenant's id.
         HooksealError: As `api_session.client`.
     """
-    from hookseal.api.client import tenant_path
     from hookseal.config import load
 
-    settings = load()
-    path, of_tenant = "/v1", None
-    if is_tenant_key(settings) and indexed:
-        if customer_id is None:
-            raise ConfigurationError(
-                "admin_only",
-                "A tenant's API key gives access to its own dead letters only. Name the tenant "
-                "with --customer, or use the operator's admin key.",
-                field="HOOKSEAL_API_KEY",
-            )
-        path, of_tenant = tenant_path(customer_id), customer_id
-    parts: frozenset[Part] = frozenset({"dead_letters"} if indexed else ())
-    async with client(settings, parts=parts, timeout_s=_TIMEOUT_S) as api:
-        yield LetterClient(api, f"{path}/dead-letters", of_tenant)
+    if not indexed:
+        async with client(load(), parts=frozenset(), timeout_s=_TIMEOUT_S) as api:
+            yield LetterClient(api, "/v1/dead-letters", None)
+        return
+    parts: frozenset[Part] = frozenset({"dead_letters"})
+    async with operator_or_tenant(customer_id, parts=parts, timeout_s=_TIMEOUT_S) as (api, path):
+        yield LetterClient(api, f"{path}/dead-letters", None if path == "/v1" else customer_id)
 
 
 class LetterClient:

@@ -123,12 +123,16 @@ def _report(events: "BatchPublisher", *, as_json: bool) -> None:
             "records": records,
             "partitions": {str(partition): count for partition, count in partitions.items()},
         }
+        if events.events == 1:
+            report["id"] = events.last_id
         if records == 1 and events.last is not None:
             report["position"] = events.last._asdict()
         ui.json(report)
         return
     listing = ", ".join(f"partition {number}: {count}" for number, count in partitions.items())
     ui.print_line(f"Published {records} record(s){f' ({listing})' if listing else ''}")
+    if events.events == 1:
+        ui.print_line(f"Event id: {events.last_id}")
 
 
 async def read_lines(path: Path) -> "AsyncIterator[bytes]":

@@ -133,10 +133,10 @@ def show(
 
 
 def _state(item: dict[str, Any]) -> str:
-    state = "enabled" if item["enabled"] else "disabled"
-    if item.get("state") == "suspended":
-        state = "suspended"
-    reason = item.get("suspended_because") or item.get("disabled_reason")
+    """Return the state of an endpoint with its reason, or of a tenant."""
+    state: str = item.get("state") or ("enabled" if item["enabled"] else "disabled")
+    reasons = {"suspended": "suspended_because", "disabled": "disabled_reason"}
+    reason = item.get(reasons.get(state, ""))
     return f"{state} ({reason})" if reason else state
 
 

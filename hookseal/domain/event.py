@@ -51,6 +51,13 @@ _RFC3339 = re.compile(
 )
 _STRUCTURED = "application/cloudevents"
 _RESERVED_PREFIX = "hookseal."
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+_id_decoder = msgspec.json.Decoder(_Identified)
 _public_key_decoder = msgspec.json.Decoder(PublicKey)
 
 
@@ -276,15 +283,36 @@ def derived_id(record: Record) -> str:
 
 
 def event_id_if_any(record: Record) -> str:
-    """Return the event id of a record that may not be a valid event."""
+    """Return the event id of a record that may not be a valid event.
+
+    For a valid event it is the id that `parse_event` returns.
+    """
     header = last_header(record.headers, EVENT_ID_HEADER)
-    for candidate in (header, last_header(record.headers, "ce_id")):
+    own = last_header(record.headers, "ce_id") if _is_binary(record) else _id_member(record.value)
+    for candidate in (header, own):
         if candidate is not None:
             try:
                 return check_event_id(candidate.decode())
             except (UnicodeDecodeError, InvalidEventError):
                 continue
     return derived_id(record)
+
+
+def _is_binary(record: Record) -> bool:
+    """Return whether the event's attributes are headers, and its value is its data."""
+    if last_header(record.headers, SEALED_HEADER) is not None:
+        return False
+    content_type = last_header(record.headers, "content-type") or b""
+    is_structured = content_type.decode("latin-1").lower().startswith(_STRUCTURED)
+    return not is_structured and last_header(record.headers, "ce_specversion") is not None
+
+
+def _id_member(value: bytes | None) -> bytes | None:
+    try:
+        found = _id_decoder.decode(value or b"").id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if found is None else found.encode("utf-8", "replace")
 
 
 def _binary(record: Record, value: bytes, customer_id: str, content_type: str) -> Event:

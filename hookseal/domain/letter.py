@@ -77,7 +77,10 @@ class LettersListed(NamedTuple):
 
 
 class Attempted(NamedTuple):
-    """An attempt in the index; see `AttemptRecord`. `at_ms` is when it ended, in Unix ms."""
+    """An attempt in the index; see `AttemptRecord`. `at_ms` is when it ended, in Unix ms.
+
+    `event_offset` is the offset of its event on `events`, in the same partition.
+    """
 
     partition: int
     offset: int
@@ -93,6 +96,7 @@ class Attempted(NamedTuple):
     duration_us: int
     kid: str
     worker: str
+    event_offset: int
 
     @property
     def cursor(self) -> LogCursor:

@@ -1,4 +1,4 @@
-"""A filter of dead letters."""
+"""Filters of dead letters and of attempts."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class LetterFilter:
     customer_id: str | None = None
     endpoint_id: str | None = None
     reasons: frozenset[str] | None = None
+    event_id: str | None = None
     event_type: str | None = None
     status: int | None = None
     since_ms: int | None = None
@@ -37,6 +38,26 @@ class LetterFilter:
     replayed: bool | None = None
     places: tuple[tuple[int, int], ...] | None = None
     has_customer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFilter:
+    """Conditions that an attempt meets; None = any.
+
+    Attributes:
+        code: `accepted`, `http_503`, `timeout`, …
+        status: HTTP status of the response.
+        since_ms: Ended at this time or later; milliseconds since the Unix epoch.
+    """
+
+    customer_id: str | None = None
+    endpoint_id: str | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    code: str | None = None
+    status: int | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
 
 
 def reasons_of(

@@ -65,7 +65,7 @@ async def states(cluster: Cluster) -> dict[str, int | None]:
 
 async def partitions_of(cluster: Cluster, names: list[str]) -> dict[str, int]:
     """Return the number of partitions of each of these topics that exists."""
-    async with _admin(cluster) as admin:
+    async with admin_client(cluster) as admin:
         # A broker may create the topics that it is asked about: ask only about those it lists.
         known = set(await admin.list_topics())
         asked = [name for name in names if name in known]
@@ -87,7 +87,7 @@ async def create(cluster: Cluster, *, partitions: int, replication: int = 1) -> 
         for name in missing
     ]
     if wanted:
-        async with _admin(cluster) as admin:
+        async with admin_client(cluster) as admin:
             answer = await admin.create_topics(wanted)
         for name, code, *_ in answer.topic_errors:
             # Another process may have created it meanwhile.
@@ -139,7 +139,8 @@ async def partition_count(cluster: Cluster) -> int:
 
 
 @asynccontextmanager
-async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield a started admin client; raise `broker_unreachable`."""
     client = AIOKafkaAdminClient(**cluster.arguments())
     await cluster.connect(client.start, client.close)
     try:

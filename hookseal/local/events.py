@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookseal.domain.event import EVENT_ID_HEADER, REROUTED_HEADER
+from hookseal.domain.event_trace import Search
 from hookseal.errors import EventIdReusedError, InvalidInputError
 from hookseal.kafka.partitioner import partition_of
 from hookseal.local.store import Write, retry_forever
 from hookseal.publishing.deduplication import identity_of
+from hookseal.publishing.event_search import EventMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from hookseal.local.store import Store
 
 _WRITES_MAX = 20_000
+_SEARCHED_MAX = 200_000
+_SEARCHED_AT_ONCE = 500
 
 
 class LocalEvents:
@@ -112,3 +116,33 @@ def notice_write(notice: Notice, partitions: int) -> Write:
     """Return the record of a notice."""
     partition = partition_of(notice.customer_id, partitions)
     return Write(partition, notice.customer_id.encode(), notice.value, notice.headers)
+
+
+class LocalEventSearch:
+    """`EventSearch` of the API, over the unfinished events of a store."""
+
+    def __init__(self, store: Store, *, event_max_bytes: int) -> None:
+        self._store = store
+        self._event_max_bytes = event_max_bytes
+
+    async def find(self, event_id: str, customer_id: str | None, *, since_ms: int) -> Search:
+        """Return the event if it is not delivered yet; raise `redis_unreachable`."""
+        partitions = tuple(range(self._store.partitions))
+        if customer_id is not None:
+            partitions = (partition_of(customer_id, len(partitions)),)
+        matcher = EventMatcher(event_id, customer_id, max_bytes=self._event_max_bytes)
+        count = 0
+        for partition in partitions:
+            before, after = 0, -1
+            while count < _SEARCHED_MAX:
+                found = await self._store.events(partition, after, _SEARCHED_AT_ONCE, wait_s=0)
+                if not found:
+                    break
+                for record in found:
+                    match = matcher.match(record)
+                    if match is not None and record.timestamp_ms >= since_ms:
+                        return Search(match, partitions, count, waiting_before=before)
+                    before += 1
+                    count += 1
+                after = found[-1].offset
+        return Search(None, partitions, count, count < _SEARCHED_MAX, waiting_before=0)

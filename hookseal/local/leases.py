@@ -50,6 +50,10 @@ class Leases:
     async def release(self, partitions: Collection[int]) -> None:
         """Release those of these idle partitions that another process should have."""
 
+    async def holders(self) -> dict[str, list[int]]:
+        """Return the partitions of each process that runs, by its name."""
+        return {_process_name(): list(self.held)}
+
     async def close(self) -> None:
         """Release all partitions."""
 
@@ -97,7 +101,8 @@ class RedisLeases(Leases):
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._is_named = bool(name)
-        self._name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._name = name or f"{_process_name()}:{uuid4().hex[:8]}"
+        self._link = link
         self._keys = [link.key("processes"), link.key("holders")]
         self._heartbeat = link.script("heartbeat")
         self._release = link.script("release")
@@ -133,6 +138,19 @@ class RedisLeases(Leases):
         going = [one for one in partitions if one in self._tokens and one not in self.held]
         if going:
             await self._leave(going, is_last=False)
+
+    async def holders(self) -> dict[str, list[int]]:
+        processes, holders = self._keys
+        client = self._link.client
+        now_s, _ = await self._link.ask(client.time())
+        names = await self._link.ask(client.zrangebyscore(processes, now_s * 1000, "+inf"))
+        found: dict[str, list[int]] = {name.decode(): [] for name in names}
+        # A holder is the name of the process and the token of its lease.
+        for partition, holder in (await self._link.ask(client.hgetall(holders))).items():
+            name = holder.decode().rpartition(" ")[0]
+            if name in found:
+                found[name].append(int(partition))
+        return found
 
     async def close(self) -> None:
         await cancel(self._task)
@@ -180,3 +198,7 @@ class RedisLeases(Leases):
             waiting.set_result(None)
         if has_changed:
             self._changed()
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -10,6 +10,7 @@ from hookseal.dead_letters.replay.items import batches, letter_items, plan_of, t
 from hookseal.delivery.ports import DeferredPage
 from hookseal.domain.attempt import decode
 from hookseal.domain.dead_letter import added_headers
+from hookseal.domain.letter_filter import AttemptFilter
 from hookseal.domain.replay import DrainedEntry, ReplayEntry, encode
 from hookseal.errors import BrokerError, ConflictError
 from hookseal.kafka.producer import REQUEST_MAX_BYTES
@@ -130,9 +131,11 @@ class LocalLetterRecords:
             return []
         await self._attempts.catch_up()
         page = await self._attempts.page(
-            letter.key.decode("utf-8", "replace"),
-            event_id=added["event-id"],
-            endpoint_id=added["endpoint-id"],
+            AttemptFilter(
+                customer_id=letter.key.decode("utf-8", "replace"),
+                event_id=added["event-id"],
+                endpoint_id=added["endpoint-id"],
+            ),
             limit=_ATTEMPTS_MAX,
         )
         found: list[AttemptRecord] = []

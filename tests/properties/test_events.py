@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from hypothesis import assume, given
@@ -8,13 +9,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hookseal.domain.dead_letter import REASONS, DeadLetter
-from hookseal.domain.event import event_id_if_any, parse_event
+from hookseal.domain.event import (
+    EVENT_ID_HEADER,
+    SEALED_HEADER,
+    event_id_if_any,
+    parse_event,
+)
 from hookseal.domain.json_text import data_member
 from hookseal.errors import InvalidEventError
+from hookseal.publishing.event_search import EventMatcher
 from tests.builders import MAX_BYTES, a_record
 from tests.strategies import hostile_records, json_values, mutations
 
 if TYPE_CHECKING:
+    from hookseal.domain.event_trace import FoundEvent
     from hookseal.domain.record import Record
 
 
@@ -52,6 +60,64 @@ def test_any_mutation_of_an_event_is_one_or_refused_with_a_known_reason(
         assert error.code in REASONS  # noqa: PT017 - either way is right
     else:
         orjson.loads(event.data)
+
+
+ANY_ID = st.none() | st.sampled_from(["evt_1", 'e"1', "e\\1", "\x7e!", "e/1"])
+
+
+@st.composite
+def records_in_every_form(draw: st.DrawFn) -> Record:
+    """Draw an event in every form, with ids in every place, also where they do not count."""
+    event_id, other, escaped = draw(ANY_ID), draw(ANY_ID), draw(st.booleans())
+    members: dict[str, Any] = {"type": "a.b", "data": {"id": other}, "x": draw(json_values)}
+    headers = [("id", b"evt_1")]
+    match draw(st.sampled_from(["plain", "structured", "binary", "sealed"])):
+        case "binary":
+            headers += [("ce_specversion", b"1.0"), ("ce_type", b"a.b")]
+            members["id"] = other
+            if event_id is not None:
+                headers.append(("ce_id", event_id.encode()))
+        case form:
+            members["id"] = event_id
+            if draw(st.booleans()):
+                headers.append(("ce_id", b"evt_1"))
+            if form == "structured":
+                headers.append(("content-type", b"application/cloudevents+json"))
+                headers.append(("ce_specversion", b"1.0"))
+                members["specversion"] = "1.0"
+            elif form == "sealed":
+                headers.append((SEALED_HEADER, b"1"))
+                members["sealed"] = "1:x"
+    if draw(st.booleans()):
+        headers.append((EVENT_ID_HEADER, b"kept_1"))
+    text = json.dumps(members)
+    if escaped:
+        text = text.replace("evt_1", "\\u0065vt_1")
+    return a_record(text.encode(), *headers)
+
+
+@given(hostile_records | records_in_every_form())
+def test_the_dead_letter_of_an_event_has_the_id_of_the_event(record: Record) -> None:
+    try:
+        event = parse_event(record, max_bytes=MAX_BYTES)
+    except InvalidEventError:
+        return
+
+    assert event_id_if_any(record) == event.id
+
+
+@given(hostile_records | records_in_every_form())
+def test_the_search_finds_every_event_by_its_id_and_no_other(record: Record) -> None:
+    def found(event_id: str) -> FoundEvent | None:
+        return EventMatcher(event_id, None, max_bytes=MAX_BYTES).match(record)
+
+    try:
+        event_id = parse_event(record, max_bytes=MAX_BYTES).id
+    except InvalidEventError:
+        event_id = event_id_if_any(record)
+
+    assert found(event_id) is not None
+    assert found("evt_other") is None or event_id == "evt_other"
 
 
 @given(hostile_records)

@@ -180,6 +180,7 @@ def json_cases() -> Iterator[Case]:
         yield Case(f"lines: {name}", lambda text: events._split(text, events._LINES), made)
         yield Case(f"new event: {name}", DRAFTS.read, at_event(made))
         yield Case(f"event: {name}", a_plain_event, at_event(made))
+        yield Case(f"id of an event: {name}", an_id, at_event(made))
         yield Case(f"received event: {name}", ReceivedEvent.parse, in_data(made))
         yield Case(f"sealed body: {name}", OPENER.open, made)
         yield Case(
@@ -195,6 +196,10 @@ def json_cases() -> Iterator[Case]:
 
 def a_plain_event(value: bytes) -> object:
     return parse_event(Record("events", 0, 0, b"acme", value), max_bytes=2**30)
+
+
+def an_id(value: bytes) -> object:
+    return event_id_if_any(Record("events", 0, 0, b"acme", value))
 
 
 def number_cases() -> Iterator[Case]:

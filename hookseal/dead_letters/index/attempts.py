@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from hookseal.domain.letter import LogCursor
+    from hookseal.domain.letter_filter import AttemptFilter
     from hookseal.kafka.cluster import Cluster
 
 _SELECT = """
@@ -31,7 +32,7 @@ SELECT
     (SELECT text FROM texts WHERE id = a.code),
     a.status, a.duration_us,
     (SELECT text FROM texts WHERE id = a.kid),
-    (SELECT text FROM texts WHERE id = a.worker)
+    (SELECT text FROM texts WHERE id = a.worker), a.event_offset
 FROM attempts a WHERE
 """
 
@@ -46,12 +47,14 @@ CREATE TABLE IF NOT EXISTS attempts (
     customer INTEGER NOT NULL, event_id TEXT NOT NULL, type INTEGER NOT NULL,
     endpoint INTEGER NOT NULL, attempt INTEGER NOT NULL, attempt_max INTEGER NOT NULL,
     code INTEGER NOT NULL, status INTEGER, duration_us INTEGER NOT NULL,
-    kid INTEGER NOT NULL, worker INTEGER NOT NULL,
+    kid INTEGER NOT NULL, worker INTEGER NOT NULL, event_offset INTEGER NOT NULL,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS attempts_by_event ON attempts (customer, event_id);
+CREATE INDEX IF NOT EXISTS attempts_by_event ON attempts (event_id, customer);
+CREATE INDEX IF NOT EXISTS attempts_by_customer ON attempts
+    (customer, at, partition, offset, endpoint, type, code, status);
 CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
-    (customer, at, partition, offset, endpoint);
+    (at, partition, offset, endpoint, type, code, status);
 """
 
     def __init__(self, topic: str, rows_max: int) -> None:
@@ -61,7 +64,7 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
     def insert(self, connection: sqlite3.Connection, records: Iterable[ConsumerRecord]) -> None:
         """Insert the attempts."""
         connection.executemany(
-            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self._row(connection, record, attempt)
                 for record in records
@@ -88,6 +91,7 @@ CREATE INDEX IF NOT EXISTS attempts_by_time ON attempts
             round(attempt.duration_s * 1_000_000),
             text_id(attempt.kid),
             text_id(attempt.worker),
+            attempt.offset,
         )
 
 
@@ -98,21 +102,28 @@ class AttemptQueries:
 
     async def page(
         self,
-        customer_id: str,
+        wanted: AttemptFilter,
         *,
-        event_id: str | None = None,
-        endpoint_id: str | None = None,
         limit: int,
         cursor: LogCursor | None = None,
     ) -> AttemptsListed:
-        """Return a page of a tenant's attempts, newest first, and the cursor of the next page."""
-        conditions, values = [f"a.customer = {ID_OF}"], [customer_id]
-        if endpoint_id is not None:
-            conditions.append(f"a.endpoint = {ID_OF}")
-            values.append(endpoint_id)
-        if event_id is not None:
-            conditions.append("a.event_id = ?")
-            values.append(event_id)
+        """Return a page of attempts, newest first, and the cursor of the next page."""
+        given = [
+            (condition, value)
+            for condition, value in (
+                (f"a.customer = {ID_OF}", wanted.customer_id),
+                (f"a.endpoint = {ID_OF}", wanted.endpoint_id),
+                (f"a.type = {ID_OF}", wanted.event_type),
+                (f"a.code = {ID_OF}", wanted.code),
+                ("a.event_id = ?", wanted.event_id),
+                ("a.status = ?", wanted.status),
+                ("a.at >= ?", wanted.since_ms),
+                ("a.at < ?", wanted.until_ms),
+            )
+            if value is not None
+        ]
+        conditions = ["1", *(condition for condition, _ in given)]
+        values: list[object] = [value for _, value in given]
         if cursor is not None:
             conditions.append("(a.at, a.partition, a.offset) < (?, ?, ?)")
         rows = await self.file.fetch(
@@ -122,6 +133,15 @@ class AttemptQueries:
         )
         attempts = [Attempted(*row) for row in rows[:limit]]
         return AttemptsListed(attempts, attempts[-1].cursor if len(rows) > limit else None)
+
+    async def customers_of(self, event_id: str) -> list[str]:
+        """Return the customers to whose endpoints an event of this id was sent."""
+        rows = await self.file.fetch(
+            "SELECT DISTINCT (SELECT text FROM texts WHERE id = a.customer) "
+            "FROM attempts a WHERE a.event_id = ?",
+            (event_id,),
+        )
+        return [customer_id for (customer_id,) in rows]
 
     async def latest(self, since_ms: int, each: int) -> list[Attempted]:
         """Return attempts since a Unix time (ms), in order: the latest `each` per partition."""

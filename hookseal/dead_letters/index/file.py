@@ -43,7 +43,7 @@ _CACHE_KIB = 16 * 1024
 _FINGERPRINT_BYTES = 256
 _CACHED_TEXTS = 50_000
 # Of the schema. A file of another version is deleted and built again.
-_VERSION = 1001
+_VERSION = 1002
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (

@@ -45,6 +45,7 @@ CREATE INDEX IF NOT EXISTS letters_by_customer ON letters
     (customer, at, partition, offset, endpoint, reason, type, status, ts);
 CREATE INDEX IF NOT EXISTS letters_by_time ON letters
     (at, partition, offset, endpoint, reason, type, status, ts, customer);
+CREATE INDEX IF NOT EXISTS letters_by_event ON letters (event_id, customer);
 """
 
     def insert(self, connection: sqlite3.Connection, records: Iterable[ConsumerRecord]) -> None:

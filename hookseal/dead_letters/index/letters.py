@@ -88,6 +88,20 @@ class LetterQueries:
         statement = "SELECT l.partition, count(*) FROM letters l WHERE {where} GROUP BY 1"
         return dict(await self._select(wanted, statement))
 
+    async def reasons(self, wanted: LetterFilter) -> dict[str, int]:
+        """Return the number of letters of each reason."""
+        statement = f"SELECT {_REASON}, count(*) FROM letters l WHERE {{where}} GROUP BY l.reason"  # noqa: S608
+        return {reason or "": count for reason, count in await self._select(wanted, statement)}
+
+    async def customers_of(self, event_id: str) -> list[str]:
+        """Return the customers who have a dead letter of an event of this id."""
+        rows = await self.file.fetch(
+            f"SELECT DISTINCT {_CUSTOMER} FROM letters l "  # noqa: S608 - a constant
+            "WHERE l.event_id = ? AND l.customer IS NOT NULL",
+            (event_id,),
+        )
+        return [customer_id for (customer_id,) in rows]
+
     async def stats(self, wanted: LetterFilter) -> list[dict[str, Any]]:
         """Return the number of letters by customer, endpoint and reason, highest first."""
         rows = await self._select(
@@ -160,6 +174,7 @@ def _condition(wanted: LetterFilter) -> tuple[str, list[object]]:
         (f"l.customer = {ID_OF}", wanted.customer_id),
         (f"l.endpoint = {ID_OF}", wanted.endpoint_id),
         (f"l.type = {ID_OF}", wanted.event_type),
+        ("l.event_id = ?", wanted.event_id),
         ("l.status = ?", wanted.status),
         ("l.at >= ?", wanted.since_ms),
         ("l.at < ?", wanted.until_ms),

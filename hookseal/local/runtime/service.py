@@ -14,7 +14,7 @@ from hookseal.api.server import HttpServer, listen_tcp
 from hookseal.delivery.ports import Clock, Ports
 from hookseal.errors import BrokerError
 from hookseal.local.attempts import LocalAttemptLog
-from hookseal.local.events import LocalEvents, LocalRouter
+from hookseal.local.events import LocalEvents, LocalEventSearch, LocalRouter
 from hookseal.local.index import LocalAttempts, LocalLetters
 from hookseal.local.jobs import cancel, keep_deleting_expired, keep_rotating_keys
 from hookseal.local.letters import (
@@ -23,6 +23,7 @@ from hookseal.local.letters import (
     LocalLetterRecords,
     LocalReplays,
 )
+from hookseal.local.progress import LocalProgress
 from hookseal.local.runtime.assignment import PartitionAssignment, StoreSource
 from hookseal.local.tenants import EngineTenants, LocalChanges, LocalCommands, LocalTenants
 from hookseal.runtime.engine import build_engine, build_transport, warn_of_open_egress
@@ -196,6 +197,8 @@ class LocalService:
             attempts=attempts,
             records=LocalLetterRecords(store, attempts),
             replays=LocalReplays(store, letters),
+            progress=LocalProgress(store, self._leases),
+            search=LocalEventSearch(store, event_max_bytes=settings.event_max_bytes),
             clock=self._clock,
             trace=None if self._tracing is None else self._tracing.published,
         )

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from hookseal.dead_letters.index import AttemptIndex, LetterIndex
 from hookseal.domain.attempt import AttemptRecord, encode
 from hookseal.domain.dead_letter import DeadLetter
-from hookseal.domain.letter_filter import LetterFilter
+from hookseal.domain.letter_filter import AttemptFilter, LetterFilter
 from hookseal.errors import BrokerError
 from hookseal.kafka import topics
 from hookseal.kafka.producer import Producer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 PARTITIONS = 2
+ACME = AttemptFilter("acme")
 
 
 class Letters:
@@ -115,6 +116,14 @@ async def test_it_finds_what_is_asked_for(
         assert await ids(index, endpoint_id="ep_2") == ["evt_3"]
         assert await ids(index, event_type="order.void") == ["evt_4"]
         assert await ids(index, status=404) == ["evt_5"]
+        assert await ids(index, event_id="evt_3", customer_id="acme") == ["evt_3"]
+        assert await ids(index, event_id="evt_3", customer_id="other") == []
+        assert await index.customers_of("evt_1") == ["other"]
+        assert await index.customers_of("evt_9") == []
+        assert await index.reasons(LetterFilter(customer_id="acme")) == {
+            "attempts_exhausted": 4,
+            "endpoint_disabled": 1,
+        }
         moments = {"since_ms": 1_700_000_002_000, "until_ms": 1_700_000_004_000}
         assert await ids(index, **moments) == ["evt_2", "evt_3"]
         assert await ids(index, places=((1, 0), (0, 99))) == ["evt_1"]
@@ -232,21 +241,64 @@ async def test_the_delivery_log_s_index_holds_the_latest_and_no_more(
         await write_attempt(settings, letters, number)
 
     async with an_attempt_index(settings, tmp_path / "cold", rows_max=20) as index:
-        page = await index.page("acme", limit=100)
+        page = await index.page(ACME, limit=100)
         assert [one.event_id for one in page.attempts] == [f"evt_{n}" for n in range(39, 19, -1)]
-        first = await index.page("acme", limit=15)
-        rest = await index.page("acme", limit=15, cursor=first.next_cursor)
+        first = await index.page(ACME, limit=15)
+        rest = await index.page(ACME, limit=15, cursor=first.next_cursor)
         assert [*first.attempts, *rest.attempts] == page.attempts
         assert [
-            one.attempt for one in (await index.page("acme", event_id="evt_30", limit=9))[0]
+            one.attempt
+            for one in (await index.page(AttemptFilter("acme", event_id="evt_30"), limit=9))[0]
         ] == [1]
-        assert (await index.page("acme", endpoint_id="ep_2", limit=9)).attempts == []
-        assert (await index.page("other", limit=9)).attempts == []
+        assert (await index.page(AttemptFilter("acme", endpoint_id="ep_2"), limit=9)).attempts == []
+        assert (await index.page(AttemptFilter("other"), limit=9)).attempts == []
+        (one,) = (await index.page(AttemptFilter(event_id="evt_30"), limit=9)).attempts
+        assert (one.partition, one.event_offset) == (0, 30)
+        assert await index.customers_of("evt_30") == ["acme"]
+        assert await index.customers_of("evt_19") == []
 
     async with an_attempt_index(settings, tmp_path / "warm", rows_max=1000) as index:
-        assert len((await index.page("acme", limit=100)).attempts) == 40
+        assert len((await index.page(ACME, limit=100)).attempts) == 40
     async with an_attempt_index(settings, tmp_path / "warm", rows_max=20) as index:
-        assert len((await index.page("acme", limit=100)).attempts) == 20
+        assert len((await index.page(ACME, limit=100)).attempts) == 20
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, [3, 2, 1, 0]),
+        ({"customer_id": "other"}, [3]),
+        ({"event_type": "order.made"}, [1]),
+        ({"code": "timeout"}, [2, 1]),
+        ({"status": 200}, [3, 0]),
+        ({"since_ms": 1_700_000_001_000}, [3, 2, 1]),
+        ({"until_ms": 1_700_000_001_000}, [0]),
+        ({"code": "timeout", "event_type": "order.paid"}, [2]),
+        ({"code": "of nobody"}, []),
+    ],
+)
+async def test_attempts_are_filtered_and_paged(
+    settings: Settings,
+    letters: Letters,
+    tmp_path: Path,
+    wanted: dict[str, Any],
+    found: list[int],
+) -> None:
+    failed = {"code": "timeout", "status": None}
+    await write_attempt(settings, letters, 0)
+    await write_attempt(settings, letters, 1, event_type="order.made", **failed)
+    await write_attempt(settings, letters, 2, **failed)
+    await write_attempt(settings, letters, 3, customer_id="other")
+
+    async with an_attempt_index(settings, tmp_path, rows_max=20) as index:
+        read, cursor = [], None
+        while True:
+            page = await index.page(AttemptFilter(**wanted), limit=1, cursor=cursor)
+            read += [one.event_id for one in page.attempts]
+            if (cursor := page.next_cursor) is None:
+                break
+
+    assert read == [f"evt_{number}" for number in found]
 
 
 @asynccontextmanager
@@ -262,23 +314,24 @@ async def an_attempt_index(
         await index.close()
 
 
-async def write_attempt(settings: Settings, letters: Letters, number: int) -> None:
-    record = AttemptRecord(
-        at=1_700_000_000.0 + number,
-        customer_id="acme",
-        event_id=f"evt_{number}",
-        event_type="order.paid",
-        endpoint_id="ep_1",
-        attempt=1,
-        attempt_max=5,
-        code="accepted",
-        status=200,
-        duration_s=0.01,
-        kid="key-1",
-        partition=number % PARTITIONS,
-        offset=number,
-        worker="host:1",
-    )
+async def write_attempt(settings: Settings, letters: Letters, number: int, **changes: Any) -> None:
+    fields: dict[str, Any] = {
+        "at": 1_700_000_000.0 + number,
+        "customer_id": "acme",
+        "event_id": f"evt_{number}",
+        "event_type": "order.paid",
+        "endpoint_id": "ep_1",
+        "attempt": 1,
+        "attempt_max": 5,
+        "code": "accepted",
+        "status": 200,
+        "duration_s": 0.01,
+        "kid": "key-1",
+        "partition": number % PARTITIONS,
+        "offset": number,
+        "worker": "host:1",
+    }
+    record = AttemptRecord(**(fields | changes))
     await letters.producer.publish(
         settings.names.deliveries,
         key=b"acme",

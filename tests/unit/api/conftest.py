@@ -24,8 +24,10 @@ from tests.fakes import (
     FakeChanges,
     FakeClock,
     FakeEvents,
+    FakeEventSearch,
     FakeLetters,
     FakeModel,
+    FakeProgress,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class Api:
         self.events = FakeEvents()
         self.letters = FakeLetters()
         self.attempts = FakeAttempts()
+        self.progress = FakeProgress()
+        self.search = FakeEventSearch()
         self.api_keys = ApiKeys({}, master_keys=[MASTER_KEY])
         self.secrets = SigningSecrets(MASTER_KEY)
         self.parts = ApiParts(
@@ -76,6 +80,8 @@ class Api:
             attempts=self.attempts,
             records=self.letters,
             replays=self.letters,
+            progress=self.progress,
+            search=self.search,
             clock=self.clock,
         )
 

@@ -53,6 +53,7 @@ def an_attempt(number: int, **changes: Any) -> Attempted:
         duration_us=1500,
         kid="key-1",
         worker="internal-host:7",
+        event_offset=number,
     )
     return attempt._replace(**changes)
 
@@ -283,6 +284,46 @@ class TestDeliveries:
 
         assert [item["attempt"] for item in by_event["items"]] == [2, 1]
         assert [item["event_id"] for item in by_endpoint["items"]] == ["evt_3"]
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("event_type=order.paid", [3, 1]),
+            ("code=timeout", [2]),
+            ("status=503", [3, 1]),
+            ("since=2023-11-14T22:13:20.002Z", [3, 2]),
+            ("until=2023-11-14T22:13:20.002Z", [1]),
+            ("code=timeout&status=503", []),
+        ],
+    )
+    async def test_are_filtered(self, api: Api, query: str, found: list[int]) -> None:
+        api.tenant()
+        api.attempts.held = [
+            an_attempt(1),
+            an_attempt(2, event_type="order.made", code="timeout", status=None),
+            an_attempt(3),
+        ]
+
+        for path in (LOG, "/v1/deliveries"):
+            items = (await api.json("GET", f"{path}?{query}"))["items"]
+            assert [item["event_id"] for item in items] == [f"evt_{number}" for number in found]
+
+    @pytest.mark.parametrize("query", ["since=soon", "until=soon", "status=99", "state=x"])
+    async def test_refuse_a_filter_that_cannot_match(self, api: Api, query: str) -> None:
+        api.tenant()
+
+        assert (await api.problem("GET", f"{LOG}?{query}"))[0] == 422
+
+    async def test_of_all_tenants_are_the_operator_s(self, api: Api) -> None:
+        key = api.tenant()
+        api.attempts.held = [an_attempt(1), an_attempt(2, customer_id="other")]
+
+        every = await api.json("GET", "/v1/deliveries")
+        one = await api.json("GET", "/v1/deliveries?customer_id=other")
+
+        assert [item["customer_id"] for item in every["items"]] == ["other", "acme"]
+        assert [item["event_id"] for item in one["items"]] == ["evt_2"]
+        assert await api.problem("GET", "/v1/deliveries", key=key) == (403, "admin_only")
 
     async def test_say_nothing_of_the_platform(self, api: Api) -> None:
         api.tenant()

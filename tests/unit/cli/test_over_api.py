@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from hookseal.cli.doctor import api_ready
 from hookseal.domain.endpoint import Suspension
@@ -15,8 +16,10 @@ from tests.builders import an_endpoint
 from tests.fakes import NOW
 from tests.hostile import a_closed_port
 from tests.unit.api.conftest import ADMIN_KEY, Api
-from tests.unit.api.test_dead_letters import a_letter, a_stored_letter
+from tests.unit.api.test_dead_letters import a_letter, a_stored_letter, an_attempt
+from tests.unit.api.test_status import NOW_MS, two_workers
 from tests.unit.cli.asking import asking
+from tests.unit.domain.test_overview import attempt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,6 +144,28 @@ class TestTenants:
         assert "suspended (exhausted)" in table.stdout
         assert said.stdout.strip() == "Probing ep_1"
 
+    async def test_the_state_of_an_endpoint_is_the_same_as_text_and_as_json(
+        self, shell: Shell
+    ) -> None:
+        suspension = Suspension(1_700_000_000.0, "behind", "w", 7)
+        endpoints = (
+            an_endpoint("ep_1", suspension=suspension, paused_at=NOW),
+            an_endpoint("ep_2", suspension=suspension),
+            an_endpoint("ep_3", enabled=False, disabled_reason="gone", suspension=suspension),
+            an_endpoint("ep_4"),
+        )
+        shell.api.tenant("acme", endpoints=endpoints)
+
+        shown = await shell.json("tenants", "show", "acme")
+        table = (await shell.run("tenants", "show", "acme")).stdout
+
+        states = [one["state"] for one in shown["endpoints"]]
+        assert states == ["paused", "suspended", "disabled", "active"]
+        printed = ("paused", "suspended (behind)", "disabled (gone)", "active")
+        for number, state in enumerate(printed, 1):
+            (line,) = [line for line in table.splitlines() if line.startswith(f"ep_{number} ")]
+            assert f"  {state}" in line
+
     async def test_the_id_and_the_overlap_are_taken_along(self, shell: Shell) -> None:
         shell.api.tenant("acme", endpoints=())
         command = ("tenants", "endpoints")
@@ -174,8 +199,18 @@ class TestPublish:
         assert report == {
             "records": 1,
             "partitions": {"1": 1},
+            "id": "evt_1",
             "position": {"partition": 1, "offset": 0},
         }
+
+    async def test_an_event_without_an_id_is_told_the_one_it_got(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+
+        said = await shell.run(*PUBLISH, "1")
+
+        (draft,) = shell.api.events.published
+        assert draft.event_id
+        assert said.stdout.splitlines()[1] == f"Event id: {draft.event_id}"
 
     async def test_it_stops_at_the_first_line_that_is_refused(self, shell: Shell) -> None:
         shell.api.tenant("acme")
@@ -207,6 +242,7 @@ class TestPublish:
         report = await shell.json(*command)
 
         assert refused.stderr.startswith("admin_only (HOOKSEAL_API_KEY): ")
+        assert report.pop("id").startswith("evt_")
         assert report == {"records": 3, "partitions": {"0": 1, "1": 1, "2": 1}}
 
     async def test_how_large_an_event_may_be_the_api_knows(self, shell: Shell) -> None:
@@ -288,6 +324,36 @@ class TestDeadLetters:
         assert "canary-7" in revealed.stdout
         assert "x-producer: canary-8" in revealed.stdout
         assert missing.stderr.startswith("unknown_dead_letter (3/8): ")
+
+    async def test_each_header_is_shown_once_with_the_value_that_counts(self, shell: Shell) -> None:
+        a_stored_letter(shell.api)
+        letter = shell.api.letters.records[3, 7]
+        first = (("hookseal-event-id", b"evt_1"), ("x-producer", b"canary-9"))
+        shell.api.letters.records[3, 7] = replace(letter, headers=(*first, *letter.headers))
+
+        shown = await shell.json("dead-letters", "show", "3/7", "--reveal")
+
+        assert [tuple(header) for header in shown["headers"]] == [
+            ("x-producer", "canary-9"),
+            ("x-producer", "canary-8"),
+            ("hookseal-reason", "attempts_exhausted"),
+            ("hookseal-endpoint-id", "ep_1"),
+            ("hookseal-event-id", "evt_7"),
+        ]
+
+    async def test_those_of_one_event_are_listed_and_replayed(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+        shell.api.letters.held = [a_letter(1), a_letter(2), a_letter(3, event_id="evt_1")]
+        chosen = ("--event-id", "evt_1")
+
+        every = await shell.json("dead-letters", "list", *chosen)
+        own = await shell.json(
+            *("dead-letters", "list", *chosen, "--customer", "acme"), HOOKSEAL_API_KEY=key
+        )
+        done = await shell.json("dead-letters", "replay", *chosen, "--rate", "0")
+
+        assert [one["id"] for one in every] == [one["id"] for one in own] == ["3/3", "3/1"]
+        assert done["replayed"] == 2
 
     async def test_all_are_replayed_once(self, shell: Shell) -> None:
         shell.api.letters.held = [a_letter(number) for number in range(1500)]
@@ -484,3 +550,115 @@ def test_keys_in_the_clear_are_warned_of() -> None:
         ("http://10.0.0.1:8000", "warn"),
     ):
         assert api_ready(url).status == status, url
+
+
+class TestStatus:
+    async def test_prints_workers_partitions_endpoints_and_dead_letters(self, shell: Shell) -> None:
+        shell.api.progress.found = two_workers()
+        shell.api.attempts.held = [attempt("evt_1", "http_503", at_ms=NOW_MS - 4_000)]
+        shell.api.tenant("acme", endpoints=(an_endpoint("ep_1", paused_at=NOW),))
+
+        lines = (await shell.run("status")).stdout.splitlines()
+
+        assert lines[0] == "group hookseal (Stable), 2 worker(s), lag 2"
+        assert [line.split() for line in lines if line.startswith("w1")] == [
+            ["w1", "10.0.0.1", "0"]
+        ]
+        (held,) = [line for line in lines if "backoff" in line]
+        assert "5 s" in held
+        assert held.endswith("acme ep_1: http_503, attempt 1 of 3, event evt_1")
+        (paused,) = [line for line in lines if "paused" in line]
+        assert paused.startswith("acme")
+        assert lines[-1] == (
+            "Dead letters in the last hour: receiver 0, configuration 0, event 0, platform 0"
+        )
+
+    async def test_fails_if_no_worker_runs(self, shell: Shell) -> None:
+        shell.api.progress.found = two_workers()._replace(workers=[], state="Empty")
+
+        said = await shell.run("status", code=1)
+        found = json.loads((await shell.run("status", "--json", code=1)).stdout)
+
+        assert said.stdout.startswith("no_worker: No worker runs. Waiting events: 2.")
+        assert found["problems"][0]["code"] == "no_worker"
+
+    async def test_is_the_operator_s(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+
+        refused = await shell.run("status", code=2, HOOKSEAL_API_KEY=key)
+
+        assert refused.stderr.startswith("admin_only: ")
+
+
+class TestTrace:
+    async def test_prints_where_an_event_is_and_what_to_do(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+        shell.api.progress.found = two_workers()
+        shell.api.attempts.held = [attempt("evt_7", "http_503", attempt=3)]
+        shell.api.letters.held = [a_letter(7)]
+
+        lines = (await shell.run("events", "trace", "evt_7")).stdout.splitlines()
+
+        assert lines[0].startswith("dead_lettered: ep_1: attempts_exhausted: ")
+        assert "customer id: acme" in lines
+        assert any(" http_503 " in line for line in lines)
+        assert lines[-1] == "hookseal dead-letters replay 3/7"
+
+    async def test_an_event_that_was_never_seen_is_a_failure(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+        shell.api.progress.found = two_workers()
+
+        said = await shell.run("events", "trace", "evt_7", code=1, HOOKSEAL_API_KEY=key)
+
+        assert said.stdout.startswith("never_seen: None of 0 records of `events` (partition 0)")
+        assert "searched: 0 records of partition 0 since 20" in said.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [(("evt.7",), "id_invalid"), (("evt_7", "--since", "soon"), "time_invalid")],
+    )
+    async def test_refuses_what_cannot_be_searched_for(
+        self, shell: Shell, arguments: tuple[str, ...], code: str
+    ) -> None:
+        refused = await shell.run("events", "trace", *arguments, code=2)
+
+        assert refused.stderr.startswith(code)
+
+
+class TestDeliveries:
+    async def test_are_listed_page_by_page(self, shell: Shell) -> None:
+        shell.api.attempts.held = [an_attempt(number) for number in range(2500)]
+
+        first = await shell.json("deliveries", "list", "--limit", "1500")
+        rest = await shell.json(
+            "deliveries", "list", "--limit", "1500", "--cursor", first["next_cursor"]
+        )
+
+        ids = [one["event_id"] for one in (*first["items"], *rest["items"])]
+        assert ids == [f"evt_{number}" for number in range(2499, -1, -1)]
+        assert rest["next_cursor"] is None
+
+    async def test_are_filtered_and_of_a_tenant_with_its_key(self, shell: Shell) -> None:
+        key = shell.api.tenant("acme")
+        shell.api.attempts.held = [
+            an_attempt(1),
+            an_attempt(2, code="timeout", status=None),
+            an_attempt(3, code="timeout", status=None, customer_id="other"),
+        ]
+        filters = ("deliveries", "list", "--code", "timeout", "--since", "2023-11-14")
+
+        every = await shell.run(*filters)
+        own = await shell.json(*filters, "--customer", "acme", HOOKSEAL_API_KEY=key)
+        nameless = await shell.run(*filters, code=2, HOOKSEAL_API_KEY=key)
+
+        assert every.stdout.splitlines()[0].split()[:4] == ["at", "customer", "id", "endpoint"]
+        assert len(every.stdout.splitlines()) == 3
+        assert [(one["customer_id"], one["event_id"]) for one in own["items"]] == [
+            ("acme", "evt_2")
+        ]
+        assert nameless.stderr.startswith("admin_only (HOOKSEAL_API_KEY): ")
+
+    async def test_refuse_a_time_before_they_ask(self, shell: Shell) -> None:
+        refused = await shell.run("deliveries", "list", "--since", "soon", code=2)
+
+        assert refused.stderr.startswith("time_invalid (since): ")

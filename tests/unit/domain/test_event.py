@@ -8,12 +8,13 @@ from hookseal.domain.event import (
     EVENT_ID_HEADER,
     Event,
     derived_id,
+    event_id_if_any,
     is_broadcast,
     parse_event,
 )
 from hookseal.domain.record import Header, Headers, Record
 from hookseal.errors import InvalidEventError
-from tests.builders import MAX_BYTES, a_record
+from tests.builders import MAX_BYTES, a_record, an_event
 
 
 def parse(record: Record) -> Event:
@@ -229,3 +230,40 @@ class TestTheTimeOfExpiry:
 
     def test_is_optional(self) -> None:
         assert parse_event(a_record(), max_bytes=MAX_BYTES).expires_at is None
+
+
+class TestIdsOfInvalidEvents:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            b'{"id":"order-1","data":1}',
+            b'{"type":7,"id":"order-1"}',
+            b'{"id":"order\\u002d1","type":"a.b"}',
+        ],
+    )
+    def test_a_dead_letter_has_the_id_of_the_event(self, value: bytes) -> None:
+        assert event_id_if_any(a_record(value)) == "order-1"
+
+    def test_an_event_keeps_its_id_when_its_dead_letter_is_replayed(self) -> None:
+        record = a_record({"id": "order-1", "type": "a.b", "data": 1})
+
+        assert event_id_if_any(record) == an_event(record).id == "order-1"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            b"",
+            b"no JSON",
+            b"[1]",
+            b'{"id":7}',
+            b'{"id":"a.b"}',
+            b'{"id":"\xff"}',
+            b'{"id":"\\ud83d"}',
+            b'{"id":"order-1"',
+            b"[" * 100_000,
+        ],
+    )
+    def test_a_record_without_a_valid_id_gets_one_of_its_own(self, value: bytes) -> None:
+        record = a_record(value)
+
+        assert event_id_if_any(record) == derived_id(record)

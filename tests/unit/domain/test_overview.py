@@ -21,6 +21,7 @@ def attempt(event: str, code: str = "accepted", **more: Any) -> Attempted:
         "duration_us": 1000,
         "kid": "k",
         "worker": "w",
+        "event_offset": 0,
     }
     return Attempted(**(fields | more))
 
