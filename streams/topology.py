@@ -112,8 +112,8 @@ def create_app(settings: Settings) -> HooksealApp:
         ordering=settings.ordering,
         limits=settings.scheduler_limits,
         pressure=suspensions,
-        at_a_time=settings.attempts_at_a_time,
-        each=settings.attempts_each,
+        at_a_time=settings.max_in_flight,
+        each=settings.max_in_flight_per_customer,
         grace_s=settings.shutdown_grace_s,
     )
     commands = TenantCommandProcessor(

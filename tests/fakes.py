@@ -150,7 +150,10 @@ class FakeTenants:
     def of_partition(self, partition: int) -> list[Tenant]:
         return list(self.held.values())
 
-    suspended_of = of_partition
+    suspended_of = relaxed_of = of_partition
+
+    def is_shared(self, partition: int) -> bool:
+        return len(self.held) > 1
 
     async def catch_up(self, partition: int) -> None:
         pass

@@ -9,7 +9,12 @@ from msgspec.structs import asdict
 
 from hookseal.api.schemas import Input, Output
 from hookseal.domain import endpoint as limits
-from hookseal.domain.endpoint import ENDPOINT_ID, RETRY_DELAY_MAX_S, RETRY_DELAYS_MAX
+from hookseal.domain.endpoint import (
+    ENDPOINT_ID,
+    RETRY_DELAY_MAX_S,
+    RETRY_DELAYS_MAX,
+    EndpointOrdering,
+)
 from hookseal.domain.endpoint_headers import HEADERS_MAX, NAME_MAX, VALUE_MAX
 from hookseal.domain.endpoint_url import URL_MAX
 from hookseal.domain.utc_time import format_utc_seconds
@@ -61,6 +66,17 @@ Delays = Annotated[
 ]
 
 
+OwnOrdering = Annotated[
+    EndpointOrdering,
+    Meta(
+        description=(
+            "Ordering mode of this endpoint, instead of the operator's. It never makes events wait "
+            "that the operator's mode delivers side by side: the looser of both modes counts."
+        )
+    ),
+]
+
+
 class LimitsIn(Input, frozen=True):
     """Limits of an endpoint; null for the operator's limit.
 
@@ -87,6 +103,7 @@ class EndpointCreate(Input, frozen=True, kw_only=True):
     description: Description = ""
     retry_delays_s: Delays | None = None
     limits: LimitsIn = LimitsIn()
+    ordering: OwnOrdering | None = None
 
 
 class EndpointUpdate(Input, frozen=True):
@@ -95,6 +112,7 @@ class EndpointUpdate(Input, frozen=True):
     Attributes:
         retry_delays_s: null restores the operator's retry policy.
         limits: Replaces all limits; `{}` removes them.
+        ordering: null restores the operator's ordering mode.
     """
 
     url: Url | UnsetType = UNSET
@@ -104,6 +122,7 @@ class EndpointUpdate(Input, frozen=True):
     enabled: bool | UnsetType = UNSET
     retry_delays_s: Delays | UnsetType | None = UNSET
     limits: LimitsIn | UnsetType = UNSET
+    ordering: OwnOrdering | UnsetType | None = UNSET
 
 
 class EndpointOut(Output, frozen=True):
@@ -115,9 +134,11 @@ class EndpointOut(Output, frozen=True):
         state: Events of a `suspended` endpoint are deferred, and delivered in order after it
             accepts events again. Those of a `paused` endpoint wait until it is resumed.
         suspended_because: `exhausted` (too many deliveries in a row failed), `behind` (more
-            events were queued than the limit of one customer, or wait after a pause) or `paused`.
+            events were queued than the limit of one customer, it held its partition for too long,
+            or events wait after a pause) or `paused`.
         secret_version: Version of the current signing secret, from 1.
         previous_secret_until: Requests are signed with the previous secret, too, until then.
+        ordering: The endpoint's own ordering mode; null for the operator's.
     """
 
     id: str
@@ -134,6 +155,7 @@ class EndpointOut(Output, frozen=True):
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
     limits: LimitsIn
+    ordering: EndpointOrdering | None
 
 
 class EndpointCreated(EndpointOut, frozen=True):

@@ -50,6 +50,7 @@ class EndpointOperations(Resource):
     events: Events
     secrets: SigningSecrets
     check_url: Callable[[str], str]
+    retry_max_s: float
 
     @_change(
         "POST",
@@ -105,6 +106,8 @@ class EndpointOperations(Resource):
             raise InvalidInputError("nothing_to_change", "Send at least one member to change.")
         if "retry_delays_s" in fields and fields["retry_delays_s"] is None:
             fields["operators_schedule"] = True
+        if "ordering" in fields and fields["ordering"] is None:
+            fields["operators_ordering"] = True
         return await self._changed(call, commands.ChangeEndpoint, **fields)
 
     @_change("DELETE", _ONE, status=HTTPStatus.NO_CONTENT)
@@ -192,7 +195,7 @@ class EndpointOperations(Resource):
             "url": self.check_url,
             "event_types": check_event_types,
             "headers": check_headers,
-            "retry_delays_s": check_retry_delays,
+            "retry_delays_s": lambda asked: check_retry_delays(asked, total_s=self.retry_max_s),
             "limits": lambda asked: check_limits(EndpointLimits(**asdict(asked))),
         }
         return {

@@ -10,6 +10,7 @@ from hookseal.cli.api_session import ask_tenant
 from hookseal.cli.options import AsJson, Customer, Timeout
 from hookseal.domain.endpoint import (
     EndpointLimits,
+    EndpointOrdering,
     check_endpoint_id,
     check_event_types,
     check_limits,
@@ -34,6 +35,11 @@ Concurrency = Annotated[int | None, typer.Option(help="Maximum number of concurr
 Rate = Annotated[float | None, typer.Option(help="Maximum number of attempts per second.")]
 AttemptTimeout = Annotated[float | None, typer.Option(help="Timeout of an attempt in seconds.")]
 
+Ordering = Annotated[
+    EndpointOrdering | None,
+    typer.Option(help="Ordering mode, if looser than the operator's; default: the operator's."),
+]
+
 
 @app.command()
 def add(
@@ -47,6 +53,7 @@ def add(
     concurrency: Concurrency = None,
     rate: Rate = None,
     attempt_timeout: AttemptTimeout = None,
+    ordering: Ordering = None,
     endpoint_id: Annotated[str | None, typer.Option("--id", help="Id; default: random.")] = None,
     as_json: AsJson = False,
     timeout: Timeout = 10.0,
@@ -60,6 +67,7 @@ def add(
         "description": description,
         "retry_delays_s": _retry_delays(retry_delays),
         "limits": _limits(concurrency, rate, attempt_timeout),
+        "ordering": ordering,
     }
     created = _ask(timeout, "POST", customer, "", _given(body))
     _print_secret(created["id"], created, as_json=as_json)
@@ -82,6 +90,10 @@ def change(
     concurrency: Concurrency = None,
     rate: Rate = None,
     attempt_timeout: AttemptTimeout = None,
+    ordering: Ordering = None,
+    operators_ordering: Annotated[
+        bool, typer.Option("--operators-ordering", help="Use the operator's ordering mode again.")
+    ] = False,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="Remove all limits.")] = False,
     enabled: Annotated[
         bool | None,
@@ -98,10 +110,13 @@ def change(
         "retry_delays_s": _retry_delays(retry_delays),
         "limits": {} if no_limits else _limits(concurrency, rate, attempt_timeout) or None,
         "enabled": enabled,
+        "ordering": ordering,
     }
     given = _given(body)
     if operators_schedule:
         given["retry_delays_s"] = None
+    if operators_ordering:
+        given["ordering"] = None
     _ask(timeout, "PATCH", customer, _one(endpoint_id), given)
     ui.print_line(f"Changed {endpoint_id}")
 

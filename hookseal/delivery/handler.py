@@ -12,6 +12,7 @@ from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.delivery.ordering.scheduler import Part
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
+from hookseal.domain.endpoint import looser
 from hookseal.domain.event import (
     REROUTED_HEADER,
     event_id_if_any,
@@ -23,7 +24,7 @@ from hookseal.domain.record import last_header
 from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Collection, Coroutine, Iterable, Sequence
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Ports
     from hookseal.delivery.suspension import SuspensionManager
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.endpoint import Endpoint, Ordering
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
+
+    Beside = Collection[EndpointRef]
+
+_NONE: Beside = frozenset()
 
 
 def _deferred(outcome: Outcome) -> Outcome:
@@ -63,19 +68,24 @@ class EventHandler:
         self._suspensions = suspensions
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
+        self._relaxed: set[bytes] = set()
 
-    def split(self, record: Record, *, by_endpoint: bool) -> list[Part] | None:
+    def split(self, record: Record, ordering: Ordering) -> list[Part] | None:
         """Divide the record as of now; None = it is handled as a whole.
 
-        With `by_endpoint`, each endpoint that wants the event has a part. Otherwise each tenant of
-        a broadcast has one.
+        Each endpoint that wants the event has a part, with its ordering mode. In the mode
+        `customer` a tenant of a broadcast has one part if its endpoints have no modes of their own.
+        In the mode `partition` the parts of a broadcast are those of endpoints with one.
         """
         broadcast = is_broadcast(record)
-        if not broadcast and not by_endpoint:
-            return None
+        by_endpoint = ordering in ("endpoint", "key")
         try:
+            if not broadcast and not by_endpoint and not self._is_relaxed(record.key):
+                return None
             event = parse_event(record, max_bytes=self._event_max_bytes)
-            if broadcast:
+            if broadcast and ordering == "partition":
+                tenants = self._tenants.relaxed_of(record.partition)
+            elif broadcast:
                 tenants = self._tenants.of_partition(record.partition)
             elif self._ports.router.partition_of(event.customer_id) == record.partition:
                 tenants = list(filter(None, [self._tenants.get(event.customer_id)]))
@@ -84,21 +94,40 @@ class EventHandler:
         except Exception:  # noqa: BLE001
             # Handled as a whole, the record is dead-lettered once, not once for each part.
             return None
-        if not broadcast and not tenants:
-            return None
-        if not broadcast and not tenants[0].enabled:
-            return [Part(event, event.customer_id, ())]
         enabled = [tenant for tenant in tenants if tenant.enabled]
-        if not by_endpoint:
-            return [Part(event, tenant.customer_id) for tenant in enabled]
-        parts = [
-            Part(event, tenant.customer_id, (endpoint_id,))
-            for tenant in enabled
-            for endpoint_id in _endpoint_ids(event, tenant)
-        ]
+        if not broadcast and not enabled:
+            return [Part(event, event.customer_id, ())] if tenants and by_endpoint else None
+        parts = [part for tenant in enabled for part in self._parts_of(event, tenant, ordering)]
+        if broadcast and ordering == "partition":
+            # With a part for all others, as long as one endpoint does not wait for them.
+            return [*parts, Part(event, "", None, "partition")] if parts else None
         if not parts:
             self._ports.observer.skipped(event)
         return parts
+
+    def _parts_of(self, event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
+        own = {one.id: one.ordering for one in tenant.endpoints if one.ordering is not None}
+        if ordering == "customer" and not self._is_relaxed(tenant.customer_id.encode()):
+            return [Part(event, tenant.customer_id, None, ordering)]
+        return [
+            Part(event, tenant.customer_id, (one,), looser(ordering, own.get(one)))
+            for one in _endpoint_ids(event, tenant)
+        ]
+
+    def _is_relaxed(self, key: bytes | None) -> bool:
+        """Whether an endpoint of the tenant has, or had, an ordering mode of its own.
+
+        Events that were read when it had one may still wait in a queue of its own.
+        """
+        if key is None or key in self._relaxed:
+            return key is not None
+        tenant = self._tenants.get(key.decode())
+        # A loop takes half the time of a generator, and each event asks.
+        for endpoint in () if tenant is None else tenant.endpoints:
+            if endpoint.ordering is not None:
+                self._relaxed.add(key)
+                return True
+        return False
 
     async def __call__(
         self, record: Record, context: PartitionContext, part: Part | None = None
@@ -114,7 +143,8 @@ class EventHandler:
             await context.wait_for_ownership()
         try:
             if part is None:
-                await self._handle(record, context)
+                event = parse_event(record, max_bytes=self._event_max_bytes)
+                await self._handle(event, context)
             else:
                 await self._handle_part(part, context)
         except InvalidEventError as error:
@@ -126,16 +156,18 @@ class EventHandler:
             # on the same record.
             self._ports.observer.crashed(event_id_if_any(record), error)
             customer_id = None if part is None else part.customer_id
-            await self._bury(record, "internal_error", customer_id=customer_id)
+            await self._bury(record, "internal_error", customer_id=customer_id or None)
 
     async def _handle_part(self, part: Part, context: PartitionContext) -> None:
         tenant = self._tenants.get(part.customer_id)
-        if part.endpoint_ids:
+        if not part.customer_id:
+            await self._handle(part.event, context, part.beside)
+        elif part.endpoint_ids:
             await self._deliver_to_all(part.event, part.customer_id, part.endpoint_ids, context)
         elif part.endpoint_ids is not None:
             await self._bury(part.event.record, "tenant_disabled")
         elif tenant is not None and tenant.enabled:
-            await self.fan_out(part.event, tenant, context)
+            await self.fan_out(part.event, tenant, context, part.beside)
 
     async def defer(
         self, parts: Sequence[tuple[Record, OrderingKey]], context: PartitionContext
@@ -174,7 +206,7 @@ class EventHandler:
         """Return the deliveries of a part, all to suspended endpoints; None = it is to be tried."""
         part = ordering_key.part
         customer_id = (record.key or b"").decode("utf-8", "replace")
-        if part is not None:
+        if part is not None and part.customer_id:
             customer_id = part.customer_id
         tenant = self._tenants.get(customer_id)
         # Without this check each record of a healthy tenant would be parsed twice.
@@ -188,7 +220,8 @@ class EventHandler:
             event = part.event
         endpoint_ids = part.endpoint_ids if part is not None else None
         if endpoint_ids is None:
-            endpoint_ids = tuple(_endpoint_ids(event, tenant))
+            beside = () if part is None else part.beside
+            endpoint_ids = tuple(_endpoint_ids(event, tenant, beside))
         if event.expires_at is not None and event.expires_at <= self._ports.clock.now():
             return None
         for endpoint_id in endpoint_ids:
@@ -197,10 +230,12 @@ class EventHandler:
                 return None
         return [(event, (customer_id, endpoint_id)) for endpoint_id in endpoint_ids]
 
-    async def _handle(self, record: Record, context: PartitionContext) -> None:
-        event = parse_event(record, max_bytes=self._event_max_bytes)
+    async def _handle(
+        self, event: Event, context: PartitionContext, beside: Beside = _NONE
+    ) -> None:
+        record = event.record
         if is_broadcast(record):
-            await self._broadcast(event, context)
+            await self._broadcast(event, context, beside)
             return
         partition = self._ports.router.partition_of(event.customer_id)
         if partition != record.partition:
@@ -216,7 +251,7 @@ class EventHandler:
         elif not tenant.enabled:
             await self._bury(record, "tenant_disabled")
         else:
-            await self.fan_out(event, tenant, context)
+            await self.fan_out(event, tenant, context, beside)
 
     async def _reroute(self, event: Event, partition: int) -> None:
         if last_header(event.record.headers, REROUTED_HEADER) is not None:
@@ -232,12 +267,12 @@ class EventHandler:
         else:
             self._ports.observer.misrouted(event.customer_id)
 
-    async def _broadcast(self, event: Event, context: PartitionContext) -> None:
+    async def _broadcast(self, event: Event, context: PartitionContext, beside: Beside) -> None:
         permits = asyncio.Semaphore(self._broadcast_concurrency)
 
         async def deliver(tenant: Tenant) -> None:
             async with permits:
-                await self.fan_out(event, tenant, context)
+                await self.fan_out(event, tenant, context, beside)
 
         await _all_done(
             deliver(tenant)
@@ -246,14 +281,14 @@ class EventHandler:
         )
 
     def fan_out(
-        self, event: Event, tenant: Tenant, context: PartitionContext
+        self, event: Event, tenant: Tenant, context: PartitionContext, beside: Beside = _NONE
     ) -> Coroutine[Any, Any, None]:
-        """Deliver to the tenant's subscribed endpoints in parallel.
+        """Deliver to the tenant's subscribed endpoints in parallel, but not to those `beside`.
 
         Returns once each endpoint accepted the event or its dead letter is written.
         """
         return self._deliver_to_all(
-            event, tenant.customer_id, _endpoint_ids(event, tenant), context
+            event, tenant.customer_id, _endpoint_ids(event, tenant, beside), context
         )
 
     def _deliver_to_all(
@@ -343,7 +378,10 @@ async def _all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
             raise result
 
 
-def _endpoint_ids(event: Event, tenant: Tenant) -> list[str]:
+def _endpoint_ids(event: Event, tenant: Tenant, beside: Beside = _NONE) -> list[str]:
+    if beside:
+        wanted = _endpoint_ids(event, tenant)
+        return [one for one in wanted if (tenant.customer_id, one) not in beside]
     if event.only_endpoint is not None:
         # A replay or a test goes to its endpoint, whatever that subscribes to. If the endpoint was
         # removed meanwhile, the event becomes a dead letter.

@@ -21,6 +21,7 @@ from hookseal.domain.conflicts import (
 from hookseal.domain.endpoint import (
     Endpoint,
     EndpointLimits,
+    EndpointOrdering,
     Suspension,
     Why,
     check_event_types,
@@ -174,6 +175,7 @@ class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
     description: str = ""
     retry_delays_s: tuple[float, ...] | None = None
     limits: EndpointLimits = EndpointLimits()
+    ordering: EndpointOrdering | None = None
 
     def change(self, tenant: Tenant) -> Tenant:
         if tenant.endpoint(self.endpoint_id) is not None:
@@ -189,6 +191,7 @@ class AddEndpoint(_Command, frozen=True, tag="endpoint.add"):
             description=self.description,
             retry_delays_s=None if delays_s is None else check_retry_delays(delays_s),
             limits=check_limits(self.limits),
+            ordering=self.ordering,
         )
         return replace(tenant, endpoints=(*tenant.endpoints, added))
 
@@ -211,7 +214,11 @@ class _EndpointCommand(_Command, frozen=True):
 
 
 class ChangeEndpoint(_EndpointCommand, frozen=True, tag="endpoint.change"):
-    """Change the given members; `operators_schedule` restores the operator's retry policy."""
+    """Change the given members.
+
+    `operators_schedule` restores the operator's retry policy, `operators_ordering` its ordering
+    mode.
+    """
 
     url: str | None = None
     event_types: tuple[str, ...] | None = None
@@ -222,14 +229,18 @@ class ChangeEndpoint(_EndpointCommand, frozen=True, tag="endpoint.change"):
     retry_delays_s: tuple[float, ...] | None = None
     operators_schedule: bool = False
     limits: EndpointLimits | None = None
+    ordering: EndpointOrdering | None = None
+    operators_ordering: bool = False
 
     def change_endpoint(self, endpoint: Endpoint) -> Endpoint:
-        names = ("url", "headers", "description", "enabled")
+        names = ("url", "headers", "description", "enabled", "ordering")
         changes: dict[str, Any] = {
             name: value for name in names if (value := getattr(self, name)) is not None
         }
         if self.event_types is not None:
             changes["event_types"] = check_event_types(self.event_types)
+        if self.operators_ordering:
+            changes["ordering"] = None
         if self.operators_schedule:
             changes["retry_delays_s"] = None
         if self.retry_delays_s is not None:

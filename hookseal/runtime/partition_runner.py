@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.handler import EventHandler
     from hookseal.delivery.ordering import Limits, OffsetTracker, Pressure
-    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import Gate
     from hookseal.delivery.ports import Clock
+    from hookseal.domain.endpoint import Ordering
     from hookseal.domain.record import Record
     from hookseal.telemetry.observer import Observer
 
@@ -156,7 +156,8 @@ class PartitionRunner(Generic[_FeedT]):
     Args:
         source: Makes the source of what an agent gets: a Faust stream, or a partition of a store.
         catch_up: Waits until all tenant changes so far are visible on the partition.
-        at_a_time: Concurrent attempts per partition; None = no limit.
+        at_a_time: Concurrent attempts per partition, beside the sequence of the mode `partition`;
+            None = no limit.
         each: Of these, attempts of one customer; None = no limit.
         grace_s: Seconds for running attempts to end after a stop.
     """
@@ -235,7 +236,9 @@ class PartitionRunner(Generic[_FeedT]):
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until no request is on the wire, at most `timeout_s` seconds."""
-        await wait_idle((scheduler.context for _, scheduler in self._scheduled()), timeout_s)
+        await wait_idle(
+            (context for _, one in self._scheduled() for context in one.contexts), timeout_s
+        )
 
     def reset(self, partition: int) -> None:
         """Start at offset 0: the topic was recreated."""
@@ -248,22 +251,26 @@ class PartitionRunner(Generic[_FeedT]):
         for partition, scheduler in self._scheduled():
             self._observer.in_progress(
                 partition,
-                attempts=scheduler.context.in_flight,
+                attempts=sum(context.in_flight for context in scheduler.contexts),
                 queues=scheduler.queues,
                 oldest_s=scheduler.oldest_s,
             )
 
     def new_scheduler(self, source: EventSource, partition: int) -> PartitionScheduler:
         """Return a scheduler that continues where the source's tracker is."""
-        return PartitionScheduler(
-            PartitionContext(
+
+        def context(**limits: int | None) -> PartitionContext:
+            return PartitionContext(
                 partition,
                 clock=self._clock,
                 observer=self._observer,
                 gate=source.gate(partition),
-                at_a_time=self._at_a_time,
-                each=self._each,
-            ),
+                **limits,
+            )
+
+        many = context(at_a_time=self._at_a_time, each=self._each)
+        return PartitionScheduler(
+            context() if self.is_sequential else many,
             tracker=source.tracker(partition),
             work=self._handler,
             ordering_keys=self._ordering_keys,
@@ -271,6 +278,7 @@ class PartitionRunner(Generic[_FeedT]):
             now=self._clock.now,
             pressure=self._pressure,
             defer=self._handler.defer,
+            beside=many,
         )
 
     def _scheduled(self) -> Iterable[tuple[int, PartitionScheduler]]:

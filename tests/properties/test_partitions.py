@@ -14,7 +14,7 @@ from tests.partition_model import CUSTOMERS, EVERYBODY, Partition, steps
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import EndpointOrdering, Ordering
 
 statuses = st.sampled_from([200, 200, 200, 500, 503, 410])
 
@@ -24,6 +24,7 @@ class Machine(RuleBasedStateMachine):
 
     ordering: ClassVar[Ordering]
     suspend_after: ClassVar[int] = 0
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +35,9 @@ class Machine(RuleBasedStateMachine):
         self.loop.run_until_complete(doing)
 
     async def begin(self) -> None:
-        self.partition = Partition(self.ordering, attempts=2, suspend_after=self.suspend_after)
+        self.partition = Partition(
+            self.ordering, attempts=2, suspend_after=self.suspend_after, relaxed=self.relaxed
+        )
 
     @rule(
         customer=st.sampled_from([*CUSTOMERS, *CUSTOMERS, EVERYBODY]),
@@ -130,6 +133,41 @@ class SuspendingUnorderedMachine(UnorderedMachine):
     suspend_after = 2
 
 
+class Relaxing(Machine):
+    """Endpoints with looser modes of their own, which also change."""
+
+    suspend_after = 2
+    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "endpoint", "c1": "key"}
+
+    @rule(
+        endpoint=st.sampled_from(["a1", "a2", "b1"]),
+        own=st.sampled_from(["endpoint", "endpoint", "key", "unordered", None]),
+    )
+    def relax(self, endpoint: str, own: EndpointOrdering | None) -> None:
+        self.run(self.partition.relax(endpoint, own))
+        self.run(steps())
+
+
+class RelaxingPartitionMachine(Relaxing):
+    ordering = "partition"
+
+
+class RelaxingCustomerMachine(Relaxing):
+    ordering = "customer"
+
+
+class RelaxingEndpointMachine(Relaxing):
+    ordering = "endpoint"
+
+
+class RelaxingKeyMachine(Relaxing):
+    ordering = "key"
+
+
+class RelaxingUnorderedMachine(Relaxing):
+    ordering = "unordered"
+
+
 _settings = settings(
     max_examples=40,
     stateful_step_count=30,
@@ -146,6 +184,11 @@ TestSuspendingCustomer = SuspendingCustomerMachine.TestCase
 TestSuspendingEndpoint = SuspendingEndpointMachine.TestCase
 TestSuspendingKey = SuspendingKeyMachine.TestCase
 TestSuspendingUnordered = SuspendingUnorderedMachine.TestCase
+TestRelaxingPartition = RelaxingPartitionMachine.TestCase
+TestRelaxingCustomer = RelaxingCustomerMachine.TestCase
+TestRelaxingEndpoint = RelaxingEndpointMachine.TestCase
+TestRelaxingKey = RelaxingKeyMachine.TestCase
+TestRelaxingUnordered = RelaxingUnorderedMachine.TestCase
 for _case in (
     TestPartition,
     TestCustomer,
@@ -157,6 +200,11 @@ for _case in (
     TestSuspendingEndpoint,
     TestSuspendingKey,
     TestSuspendingUnordered,
+    TestRelaxingPartition,
+    TestRelaxingCustomer,
+    TestRelaxingEndpoint,
+    TestRelaxingKey,
+    TestRelaxingUnordered,
 ):
     _case.settings = _settings
 # Otherwise it would be collected once more under this name.

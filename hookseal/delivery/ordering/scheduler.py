@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 
     from hookseal.delivery.ordering.offsets import OffsetTracker
     from hookseal.delivery.ordering.partition import PartitionContext
+    from hookseal.domain.endpoint import Ordering
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
 
@@ -34,6 +35,7 @@ _EXCESS_OVERHEAD_BYTES = 2048
 # record of another customer was read within the second time.
 _BEHIND_S = 5.0
 _NEIGHBOUR_S = 60.0
+_HOLDS_S = 60.0
 # Events are deferred in one write if more than this wait behind a deferred one.
 _LONG_QUEUE = 8
 _DEFERRED_AT_ONCE = 500
@@ -47,14 +49,18 @@ class Part(NamedTuple):
     """The deliveries of an event that wait in one queue.
 
     Attributes:
-        customer_id: Whose endpoints.
+        customer_id: Whose endpoints; empty = the whole record.
         endpoint_ids: None = those that subscribe when the part starts; empty = the tenant was
             disabled when the event was read.
+        ordering: The mode of these endpoints; None = the operator's.
+        beside: Endpoints that have parts of their own.
     """
 
     event: Event
     customer_id: str
     endpoint_ids: tuple[str, ...] | None = None
+    ordering: Ordering | None = None
+    beside: frozenset[tuple[str, str]] = frozenset()
 
 
 class OrderingKey(NamedTuple):
@@ -81,11 +87,15 @@ class Pressure(Protocol):
     def cut_off(self, context: PartitionContext) -> None:
         """No memory is left for records that wait to be deferred."""
 
+    def held(self, customer: bytes, context: PartitionContext) -> None:
+        """A customer held the sequence of a partition for too long, while events waited."""
+
     def window_full(self, length: Callable[[str], int], context: PartitionContext) -> None:
         """The partition reached its limit; `length` counts the records of a customer."""
 
 
 if TYPE_CHECKING:
+    Queues = Mapping[Hashable, deque[tuple[Record, OrderingKey]]]
     Defer = Callable[[Sequence[tuple[Record, OrderingKey]], PartitionContext], Awaitable[int]]
 
 
@@ -96,10 +106,13 @@ class Limits:
     Attributes:
         events: Events in progress; 1 = the next record is submitted when the last one is done.
         waiting: Events behind the one in progress, per queue. Newer ones wait to be deferred.
+        hold_s: Seconds of a minute that one customer may hold the sequence while events wait; 0 =
+            no limit.
     """
 
     events: int
     waiting: int
+    hold_s: float = 0.0
 
 
 class PartitionScheduler:
@@ -115,11 +128,12 @@ class PartitionScheduler:
         *,
         tracker: OffsetTracker,
         work: Callable[[Record, PartitionContext, Part | None], Awaitable[None]],
-        ordering_keys: Callable[[Record, Container[Hashable]], Iterable[OrderingKey]],
+        ordering_keys: Callable[[Record, Queues], Iterable[OrderingKey]],
         limits: Limits,
         now: Callable[[], float],
         pressure: Pressure | None = None,
         defer: Defer | None = None,
+        beside: PartitionContext | None = None,
     ) -> None:
         """Schedule on behalf of one partition.
 
@@ -127,13 +141,16 @@ class PartitionScheduler:
             work: Called with the record, the context, and the part that is handled (None = all of
                 it). Returns once that part is done; raises `PartitionStoppedError` if the
                 partition stops first.
-            ordering_keys: Called with the record and the names of the queues in use. Returns the
-                keys of a record; none if there is nothing to do.
+            ordering_keys: Called with the record and the queues in use. Returns the keys of a
+                record, `IN_SEQUENCE` first; none if there is nothing to do.
             now: Seconds of any monotonic clock.
             defer: Called with records of one queue. Defers as many as possible of the first ones,
                 and returns their number.
+            beside: The context of what runs beside the sequence, so that neither takes the permits
+                of the other; None = the same.
         """
         self.context = context
+        self.beside = beside or context
         self.next_offset = tracker.low_watermark
         self._tracker = tracker
         self._work = work
@@ -153,12 +170,20 @@ class PartitionScheduler:
         self._excess: dict[int, int] = {}
         self._excess_bytes: Counter[bytes | None] = Counter()
         self._excess_total = 0
+        # Seconds of this minute in which the events of each customer held the sequence.
+        self._holds: dict[bytes, float] = {}
+        self._holds_until = 0.0
         self._last_key: bytes | None = None
         self._neighbour_at = -_NEIGHBOUR_S
         self._watch: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
+
+    @property
+    def contexts(self) -> set[PartitionContext]:
+        """The contexts of the running events."""
+        return {self.context, self.beside}
 
     @property
     def queues(self) -> int:
@@ -190,15 +215,25 @@ class PartitionScheduler:
         if not ordering_keys:
             self._finish(record.offset)
             return
-        if ordering_keys[0].queue is IN_SEQUENCE:
-            await self._work(record, self.context, None)
-            self._finish(record.offset)
-        else:
+        first = ordering_keys[0]
+        if first.queue is not IN_SEQUENCE:
             await self._enqueue_all(record, ordering_keys)
+            return
+        is_divided = len(ordering_keys) > 1
+        if is_divided:
+            await self._enqueue_all(record, ordering_keys)
+        began = self._now()
+        await self._work(record, self.context, first.part)
+        if is_divided:
+            self._part_done(record)
+        else:
+            self._finish(record.offset)
+        self._count_hold(record, began)
 
     def stop(self) -> None:
         """Start no further event; running ones may end."""
         self.context.stop()
+        self.beside.stop()
         if self._watch is not None:
             self._watch.cancel()
         self._changed.set()
@@ -222,7 +257,28 @@ class PartitionScheduler:
             self._check()
         self._left[record.offset] = len(ordering_keys)
         for ordering_key in ordering_keys:
-            self._enqueue(record, ordering_key)
+            if ordering_key.queue is not IN_SEQUENCE:
+                self._enqueue(record, ordering_key)
+
+    def _count_hold(self, record: Record, began: float) -> None:
+        """Report a customer that held the sequence for too long while events waited.
+
+        Events wait if this one did: from its timestamp until it began. A timestamp far in the
+        future tells nothing.
+        """
+        ended = self._now()
+        if ended >= self._holds_until:
+            self._holds.clear()
+            self._holds_until = ended + _HOLDS_S
+        if record.key is None:
+            return
+        held = self._holds[record.key] = self._holds.get(record.key, 0.0) + ended - began
+        if held <= self._limits.hold_s or not self._limits.hold_s or self._pressure is None:
+            return
+        waited = began - record.timestamp_ms / 1000
+        if not -_HOLDS_S < waited < _BEHIND_S:
+            del self._holds[record.key]
+            self._pressure.held(record.key, self.context)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -306,11 +362,11 @@ class PartitionScheduler:
         while queue and not self.context.stopped:
             record, ordering_key = queue[0]
             try:
-                await self._work(record, self.context, ordering_key.part)
+                await self._work(record, self.beside, ordering_key.part)
                 done = 1
                 if self._defer is not None and len(queue) > _LONG_QUEUE:
                     following = list(islice(queue, 1, 1 + _DEFERRED_AT_ONCE))
-                    done += await self._defer(following, self.context)
+                    done += await self._defer(following, self.beside)
             except PartitionStoppedError:
                 return
             for _ in range(done):

@@ -167,8 +167,8 @@ class LocalService:
             ordering=settings.ordering,
             limits=settings.scheduler_limits,
             pressure=suspensions,
-            at_a_time=settings.attempts_at_a_time,
-            each=settings.attempts_each,
+            at_a_time=settings.max_in_flight,
+            each=settings.max_in_flight_per_customer,
             grace_s=settings.shutdown_grace_s,
         )
         return PartitionAssignment(
@@ -192,6 +192,7 @@ class LocalService:
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),
             check_url=url_check(settings),
+            retry_max_s=settings.endpoint_retry_max_s,
             letters=letters,
             attempts=attempts,
             records=LocalLetterRecords(store, attempts),

@@ -13,7 +13,7 @@ from tests.conditions import until
 from tests.partition_model import EVERYBODY, Partition, failed, steps
 
 if TYPE_CHECKING:
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import Ordering
 
 
 class OrderingContract:
