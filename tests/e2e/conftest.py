@@ -13,7 +13,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
+from hookseal.domain.command import (
+    AddEndpoint,
+    AddPublicKey,
+    ChangeEndpoint,
+    CreateTenant,
+    DisableTenant,
+)
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
@@ -104,8 +110,12 @@ class Provider:
         *urls: str,
         event_types: str = "*",
         key: PublicKey | None = None,
+        **endpoints: Any,
     ) -> None:
-        """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
+        """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL.
+
+        `endpoints` are further members of its endpoints.
+        """
         key = key or public_key()
         at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
         await self.commands.submit(CreateTenant(id=uuid4().hex, **at))
@@ -120,8 +130,16 @@ class Provider:
                     url=url,
                     event_types=(event_types,),
                     **at,
+                    **endpoints,
                 )
             )
+
+    async def change(self, customer_id: str, endpoint_id: str, **changes: Any) -> None:
+        """Change an endpoint."""
+        at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
+        await self.commands.submit(
+            ChangeEndpoint(id=uuid4().hex, endpoint_id=endpoint_id, **at, **changes)
+        )
 
     async def disabled_tenant(self, customer_id: str) -> None:
         await self.tenant(customer_id)
