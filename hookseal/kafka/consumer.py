@@ -107,7 +107,7 @@ async def read_ranges(
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the records from the first offset of each range to before the second.
 
-    With `give_way`, end early where everything that is left stands behind an open transaction.
+    With `give_way`, end early where an open transaction precedes all records that are left.
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
     behind = {tp: end for tp, (start, end) in ranges.items() if start < end}
