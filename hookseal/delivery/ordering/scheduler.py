@@ -220,9 +220,10 @@ class PartitionScheduler:
             await self._enqueue_all(record, ordering_keys)
             return
         is_divided = len(ordering_keys) > 1
+        began = now
         if is_divided:
             await self._enqueue_all(record, ordering_keys)
-        began = self._now()
+            began = self._now()
         await self._work(record, self.context, first.part)
         if is_divided:
             self._part_done(record)
