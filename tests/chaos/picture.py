@@ -20,6 +20,8 @@ _COLOURS = {
     "remove_worker": "#16a085",
     "kill_broker": "#8e44ad",
     "kill_api": "#f39c12",
+    "pause_endpoint": "#7f8c8d",
+    "open_transaction": "#d35400",
 }
 
 

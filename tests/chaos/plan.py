@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Fault", "FaultKind", "Mood", "Stretch", "faults", "moods"]
 
 FaultKind = Literal[
-    "kill_worker", "freeze_worker", "add_worker", "remove_worker", "kill_broker", "kill_api"
+    "kill_worker",
+    "freeze_worker",
+    "add_worker",
+    "remove_worker",
+    "kill_broker",
+    "kill_api",
+    "pause_endpoint",
+    "open_transaction",
 ]
-Mood = Literal["fail", "hang", "reset", "late"]
+Mood = Literal["fail", "hang", "reset", "late", "slow"]
 
 KINDS: dict[FaultKind, int] = {
     "kill_worker": 10,
@@ -23,8 +30,18 @@ KINDS: dict[FaultKind, int] = {
     "remove_worker": 2,
     "kill_broker": 2,
     "kill_api": 2,
+    "pause_endpoint": 3,
+    "open_transaction": 2,
 }
-_MOODS: tuple[Mood, ...] = ("fail", "hang", "reset", "late")
+# Seconds that a mood lasts. A receiver that fails for longer than all attempts take is suspended,
+# and so is one that is too slow for what it gets.
+_MOODS: dict[Mood, tuple[float, float]] = {
+    "fail": (2, 40),
+    "hang": (2, 20),
+    "reset": (2, 40),
+    "late": (2, 8),
+    "slow": (10, 40),
+}
 _TROUBLED = 0.25
 
 
@@ -36,7 +53,7 @@ class Fault:
         at_s: Seconds from the beginning.
         kind: What is done.
         pick: To which of those there are, modulo their number.
-        for_s: Seconds until it is undone: thawed, or started again.
+        for_s: Seconds until it is undone: thawed, started again, resumed or aborted.
     """
 
     at_s: float
@@ -91,15 +108,16 @@ def faults(
     ]
 
 
-def moods(seed: int, customers: list[str], seconds: float) -> dict[str, list[Stretch]]:
+def moods(seed: int, receivers: list[str], seconds: float) -> dict[str, list[Stretch]]:
     """Return the bad stretches of those receivers that have some."""
     chance = random.Random(seed + 1)  # noqa: S311 - the same
     found = {}
-    for customer in customers:
+    for receiver in receivers:
         if chance.random() < _TROUBLED:
             starts = sorted(chance.uniform(0, seconds) for _ in range(chance.randint(1, 3)))
-            found[customer] = [
-                Stretch(start, start + chance.uniform(2, 8), chance.choice(_MOODS))
-                for start in starts
+            chosen = [(start, chance.choice(list(_MOODS))) for start in starts]
+            found[receiver] = [
+                Stretch(start, start + chance.uniform(*_MOODS[mood]), mood)
+                for start, mood in chosen
             ]
     return found

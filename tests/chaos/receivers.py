@@ -1,4 +1,4 @@
-"""The customers' receivers: all in one server, each with its moods, and the books."""
+"""The receivers of all endpoints: in one server, each with its moods, and the books."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ __all__ = ["Accepted", "Receivers"]
 
 _HANG_S = 30.0
 _LATE_S = 1.0
+_SLOW_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ class Accepted:
 
 @dataclass
 class Receivers:
-    """Serves `/<customer>`; a context manager.
+    """Serves `/<customer>/<endpoint>`; a context manager.
 
     Attributes:
-        moods: The bad stretches, by customer.
-        accepted: By customer, in the order of their answers, repeats too.
+        moods: The bad stretches, by receiver: `<customer>/<endpoint>`.
+        accepted: By receiver, in the order of their answers, repeats too.
         refused: Requests that were not accepted.
     """
 
@@ -52,7 +53,7 @@ class Receivers:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_post("/{customer}", self._receive)
+        app.router.add_post("/{customer}/{endpoint}", self._receive)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -72,11 +73,11 @@ class Receivers:
         """Seconds from the beginning."""
         return time.monotonic() - self.started
 
-    def url(self, customer: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{customer}"
+    def url(self, receiver: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{receiver}"
 
     def distinct(self) -> int:
-        """Return how many events were accepted, each counted once."""
+        """Return how many deliveries were accepted, each counted once."""
         return sum(len({one.event_id for one in books}) for books in self.accepted.values())
 
     async def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -89,12 +90,12 @@ class Receivers:
         return True
 
     async def _receive(self, request: web.Request) -> web.Response:
-        customer, event_id = request.match_info["customer"], request.headers["webhook-id"]
+        receiver, event_id = request.path.removeprefix("/"), request.headers["webhook-id"]
         await request.read()
-        status = await self._answer(self._mood_of(customer), request)
+        status = await self._answer(self._mood_of(receiver), request)
         if status == web.HTTPOk.status_code:
             self.count += 1
-            self.accepted[customer].append(Accepted(self.now_s, event_id))
+            self.accepted[receiver].append(Accepted(self.now_s, event_id))
         else:
             self.refused += 1
         return web.Response(status=status)
@@ -106,11 +107,13 @@ class Receivers:
             request.transport.abort()
         elif mood == "late":
             await asyncio.sleep(_LATE_S)
-        return 200 if mood in (None, "late") else 503
+        elif mood == "slow":
+            await asyncio.sleep(_SLOW_S)
+        return 200 if mood in (None, "late", "slow") else 503
 
-    def _mood_of(self, customer: str) -> Mood | None:
+    def _mood_of(self, receiver: str) -> Mood | None:
         now = self.now_s
-        for stretch in self.moods.get(customer, ()):
+        for stretch in self.moods.get(receiver, ()):
             if stretch.start_s <= now < stretch.end_s:
                 return stretch.mood
         return None

@@ -32,9 +32,9 @@ class Report:
     Attributes:
         dead_lettered: Events that were given up.
         set_aside: Events that waited on `dead-letters` for a suspended endpoint.
-        lost: Events on the log that were neither accepted nor given up.
-        out_of_order: Events whose first acceptance came after that of a later one of the
-            same customer.
+        lost: Deliveries of events on the log that were neither accepted nor given up.
+        out_of_order: Deliveries whose first acceptance came after that of a later one of the same
+            endpoint, and of the same ordering key in the mode `key`.
         repeats: Acceptances of an event that was accepted before.
         unknown_ids: Acceptances of ids that were never published.
         longest_pause_s: The longest time in which a partition with events delivered none.
@@ -94,24 +94,26 @@ def judge(
     report: Report,
     *,
     log: Mapping[str, Sequence[str]],
-    dead: Iterable[str],
+    dead: Iterable[tuple[str, str]],
     accepted: Mapping[str, Sequence[Accepted]],
+    ordering_keys: int,
 ) -> None:
     """Fill in what was lost, in disorder and repeated.
 
     Args:
         report: To fill.
-        log: By customer, the ids of its events in the order of the log, each once.
-        dead: The ids of dead letters.
-        accepted: By customer, what its receiver accepted, in order.
+        log: By receiver, the ids of its events in the order of the log, each once.
+        dead: Dead letters: receiver and event id.
+        accepted: By receiver, what it accepted, in order.
+        ordering_keys: An event waits for those whose number is the same modulo this.
     """
     buried = set(dead)
     report.published = sum(len(ids) for ids in log.values())
     report.dead_lettered = len(buried)
-    for customer, ids in log.items():
+    for receiver, ids in log.items():
         place = {event_id: number for number, event_id in enumerate(ids)}
         first: dict[str, None] = {}
-        for one in accepted.get(customer, ()):
+        for one in accepted.get(receiver, ()):
             if one.event_id not in place:
                 report.unknown_ids += 1
                 report.examples.append(f"unknown: {one.event_id} at {one.at_s:.1f} s")
@@ -120,13 +122,23 @@ def judge(
             else:
                 first[one.event_id] = None
         report.accepted += len(first)
-        missing = [event_id for event_id in ids if event_id not in first.keys() | buried]
+        missing = [
+            event_id
+            for event_id in ids
+            if event_id not in first and (receiver, event_id) not in buried
+        ]
         report.lost += len(missing)
-        report.examples += [f"lost: {event_id}" for event_id in missing]
-        for one_id, next_id in pairwise(first):
-            if place[next_id] < place[one_id]:
-                report.out_of_order += 1
-                report.examples.append(f"out of order: {next_id} after {one_id}")
+        report.examples += [f"lost: {receiver} {event_id}" for event_id in missing]
+        for ordering_key in range(ordering_keys):
+            of_key = [one for one in first if _number(one) % ordering_keys == ordering_key]
+            for one_id, next_id in pairwise(of_key):
+                if place[next_id] < place[one_id]:
+                    report.out_of_order += 1
+                    report.examples.append(f"out of order: {receiver} {next_id} after {one_id}")
+
+
+def _number(event_id: str) -> int:
+    return int(event_id.rpartition("-")[2])
 
 
 def pauses(report: Report, by_partition: Mapping[int, Sequence[float]], done: list[Done]) -> None:

@@ -1,8 +1,10 @@
 """Everything goes wrong, by a seed, and the books are compared at the end.
 
 `make chaos`, or `python -m tests.chaos.run --help`. Apache Kafka with three nodes, three
-workers, an API, receivers with moods; meanwhile workers are killed, frozen, added and
-taken away, nodes of Kafka and the API are killed and started again.
+workers, an API, receivers with moods: they fail, hang and are slow, also for longer than all
+attempts take. Meanwhile workers are killed, frozen, added and taken away, nodes of Kafka and the
+API are killed and started again, endpoints are paused, and producers abort transactions or leave
+them open.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ from tests.brokers import start_broker
 from tests.brokers.reading import read_all
 from tests.builders import MASTER_KEY
 from tests.chaos.crew import Crew
-from tests.chaos.load import Load
+from tests.chaos.load import ORDERING_KEYS, Endpoint, Load
 from tests.chaos.picture import picture
 from tests.chaos.plan import KINDS, faults, moods
 from tests.chaos.receivers import Receivers
 from tests.chaos.report import Done, Report, as_json, judge, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from hookseal.domain.record import Headers
     from tests.brokers import ApacheBroker
@@ -50,6 +52,9 @@ PARTITIONS = 6
 WORKERS = 3
 SESSION_TIMEOUT_S = 6.0
 _API_EVERY = 10
+# Every so-manieth customer has a second endpoint, and every second one of these has a mode of its
+# own.
+_TWO_ENDPOINTS_EVERY = 4
 _DRAIN_S = 240.0
 
 
@@ -61,7 +66,7 @@ class Scale:
         seed: What goes wrong follows from it.
         seconds: In which events are published and things go wrong.
         every_s: Seconds between two faults, about.
-        customers: Each with one endpoint.
+        customers: Each with one endpoint or two.
         events: Of all customers together.
         ordering: `HOOKSEAL_ORDERING`.
         only: Kinds of faults; all if empty.
@@ -94,22 +99,34 @@ async def _run(
     names = TopicNames(cluster.topic_prefix)
     await topics.create(cluster, partitions=PARTITIONS, replication=3)
     customers = [f"c{number}" for number in range(scale.customers)]
+    endpoints = _endpoints(customers)
+    names_of = [endpoint.receiver for endpoint in endpoints]
     report = Report(scale.seed, scale.ordering, scale.seconds, len(customers))
     done: list[Done] = []
     key = f"wha_{secrets.token_urlsafe(24)}"
     async with (
-        Receivers(moods(scale.seed, customers, scale.seconds)) as receivers,
+        Receivers(moods(scale.seed, names_of, scale.seconds)) as receivers,
         Producer(cluster) as producer,
     ):
         crew = Crew(broker, _environment(scale, broker, key), folder, WORKERS)
-        load = Load(producer, names, api_url=f"http://127.0.0.1:{crew.api_port}", key=key)
+        load = Load(producer, cluster, api_url=f"http://127.0.0.1:{crew.api_port}", key=key)
+
+        async def apply(fault: Fault) -> None:
+            endpoint = endpoints[fault.pick % len(endpoints)]
+            if fault.kind == "pause_endpoint":
+                await load.pause(endpoint, fault.for_s)
+            elif fault.kind == "open_transaction":
+                await load.open_transaction(endpoint.customer, fault.for_s)
+            else:
+                await crew.suffer(fault)
+
         crew.start()
         keeping = asyncio.create_task(crew.keep_up())
         try:
-            await load.register(customers, receivers.url)
-            await load.ready(customers)
+            await load.register(endpoints, receivers.url)
+            await load.ready(endpoints)
             receivers.begin()
-            suffering = asyncio.create_task(_suffer(scale, crew, receivers, done))
+            suffering = asyncio.create_task(_suffer(scale, apply, receivers, done))
             await load.publish(
                 customers,
                 each=scale.events // len(customers),
@@ -119,36 +136,29 @@ async def _run(
             await suffering
             ended_s = receivers.now_s
             log = await _log(cluster, names)
-            total = sum(len(ids) for ids in log.values())
-
-            async def dead(*, set_aside: bool = False) -> set[str]:
-                """Return the ids of what was given up, or of what was only set aside."""
-                letters = [
-                    added_headers(one.headers)
-                    async for one in read_all(cluster, names.dead_letters)
-                ]
-                return {
-                    one["event-id"] for one in letters if (one["reason"] == SUSPENDED) is set_aside
-                }
+            expected = {one.receiver: log[one.customer] for one in endpoints}
+            total = sum(len(ids) for ids in expected.values())
 
             await receivers.until(lambda: receivers.distinct() >= total, _drain_s(receivers, total))
-            buried = await dead()
+            buried = await _dead_letters(cluster)
             if receivers.distinct() + len(buried) < total:
                 await receivers.until(lambda: receivers.distinct() >= total, _DRAIN_S)
-                buried = await dead()
+                buried = await _dead_letters(cluster)
             report.drained_s = receivers.now_s - ended_s
-            report.set_aside = len(await dead(set_aside=True))
+            report.set_aside = len(await _dead_letters(cluster, set_aside=True))
         finally:
             keeping.cancel()
             await crew.stop()
         report.kills, report.died_by_themselves = crew.killed, crew.deaths
         report.refused = receivers.refused
-        judge(report, log=log, dead=buried, accepted=receivers.accepted)
-        by_partition: dict[int, list[float]] = defaultdict(list)
-        for customer, books in receivers.accepted.items():
-            times = by_partition[partition_of(customer, PARTITIONS)]
-            times += [one.at_s for one in books if one.at_s <= ended_s]
-        pauses(report, {place: sorted(times) for place, times in by_partition.items()}, done)
+        judge(
+            report,
+            log=expected,
+            dead=buried,
+            accepted=receivers.accepted,
+            ordering_keys=ORDERING_KEYS if scale.ordering == "key" else 1,
+        )
+        pauses(report, _by_partition(receivers, ended_s), done)
         everything = [one.at_s for books in receivers.accepted.values() for one in books]
         return report, everything, done
 
@@ -158,12 +168,24 @@ def _drain_s(receivers: Receivers, total: int) -> float:
     return 30.0 + (total - receivers.distinct()) / 20
 
 
-async def _suffer(scale: Scale, crew: Crew, receivers: Receivers, done: list[Done]) -> None:
+def _endpoints(customers: list[str]) -> list[Endpoint]:
+    found = [Endpoint(customer, "ep_1") for customer in customers]
+    second = customers[::_TWO_ENDPOINTS_EVERY]
+    found += [Endpoint(customer, "ep_2", "endpoint") for customer in second[::2]]
+    return found + [Endpoint(customer, "ep_2") for customer in second[1::2]]
+
+
+async def _suffer(
+    scale: Scale,
+    apply: Callable[[Fault], Awaitable[None]],
+    receivers: Receivers,
+    done: list[Done],
+) -> None:
     async def one(fault: Fault) -> None:
         await asyncio.sleep(max(0.0, fault.at_s - receivers.now_s))
         start_s = receivers.now_s
         _say(f"{start_s:6.1f} s  {fault.kind}  ({receivers.count} accepted)")
-        await crew.suffer(fault)
+        await apply(fault)
         done.append(Done(fault.kind, start_s, receivers.now_s))
 
     plan = faults(
@@ -184,6 +206,26 @@ async def _log(cluster: Cluster, names: TopicNames) -> dict[str, list[str]]:
             event_id = orjson.loads(record.value or b"{}").get("id") or _header_id(record.headers)
             found[record.key.decode()][event_id] = None
     return {customer: list(ids) for customer, ids in found.items()}
+
+
+def _by_partition(receivers: Receivers, ended_s: float) -> dict[int, list[float]]:
+    """Return when each partition's events were accepted until then, in order."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for receiver, books in receivers.accepted.items():
+        times = found[partition_of(receiver.partition("/")[0], PARTITIONS)]
+        times += [one.at_s for one in books if one.at_s <= ended_s]
+    return {place: sorted(times) for place, times in found.items()}
+
+
+async def _dead_letters(cluster: Cluster, *, set_aside: bool = False) -> set[tuple[str, str]]:
+    """Return what was given up, or only set aside: receiver and event id."""
+    found = set()
+    async for record in read_all(cluster, TopicNames(cluster.topic_prefix).dead_letters):
+        letter = added_headers(record.headers)
+        if (letter["reason"] == SUSPENDED) is set_aside:
+            customer = (record.key or b"").decode()
+            found.add((f"{customer}/{letter.get('endpoint-id')}", letter["event-id"]))
+    return found
 
 
 def _header_id(headers: Headers) -> str:

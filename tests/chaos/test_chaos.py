@@ -29,5 +29,12 @@ def test_nothing_is_lost_and_order_is_kept_whatever_goes_wrong(tmp_path: Path) -
         print(line)  # noqa: T201 - the report is what a run is for
     assert (report.lost, report.out_of_order, report.unknown_ids) == (0, 0, 0)
     assert report.published >= SHORT.events
-    assert set(report.faults) >= {"kill_worker", "freeze_worker", "kill_broker", "kill_api"}
+    assert set(report.faults) >= {
+        "kill_worker",
+        "freeze_worker",
+        "kill_broker",
+        "kill_api",
+        "pause_endpoint",
+        "open_transaction",
+    }
     assert report.died_by_themselves == []

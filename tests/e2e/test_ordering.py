@@ -427,6 +427,39 @@ async def test_an_endpoint_waits_for_no_other_endpoint_of_its_customer(
     assert list(dict.fromkeys(hanging.accepted())) == receiver.accepted(customer)
 
 
+async def test_an_endpoint_that_relaxes_the_mode_neither_waits_nor_holds(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    customer, neighbour = customers(2, partition=1)
+    hanging = await provider.receiver()
+    healed = asyncio.Event()
+
+    async def answer(*_: str) -> int:
+        await healed.wait()
+        return 200
+
+    hanging.answer = answer
+    urls = receiver.url(customer), hanging.url(customer, "ep_2")
+    await provider.tenant(customer, *urls)
+    await provider.change(customer, "ep_2", ordering="endpoint")
+    await provider.tenant(neighbour, receiver.url(neighbour))
+    for number in range(20):
+        await provider.publish(customer, number)
+        await provider.publish(neighbour, number)
+
+    await provider.worker(HOOKSEAL_ORDERING="partition")
+    await receiver.until(lambda: len(receiver.accepted()) == 40)
+
+    assert receiver.accepted() == [
+        f"{name}-{number}" for number in range(20) for name in (customer, neighbour)
+    ]
+    assert hanging.arrivals == []
+    healed.set()
+    await hanging.until(lambda: len(set(hanging.accepted())) == 20)
+    assert list(dict.fromkeys(hanging.accepted())) == receiver.accepted(customer)
+
+
 async def test_a_blocked_ordering_key_holds_no_other_key(provider: Provider) -> None:
     receiver = await provider.receiver()
     (customer,) = customers(1)

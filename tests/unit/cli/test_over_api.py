@@ -108,6 +108,17 @@ class TestTenants:
         assert printed[0].startswith("Id: ")
         assert printed[1].startswith("API key: whk_live_")
 
+    async def test_an_endpoint_relaxes_the_ordering_mode(self, shell: Shell) -> None:
+        shell.api.tenant("acme")
+        change = ("tenants", "endpoints", "change", "acme", "ep_1")
+
+        await shell.run(*change, "--ordering", "key")
+        relaxed = shell.api.model.held["acme"].endpoints[0].ordering
+        await shell.run(*change, "--operators-ordering")
+
+        assert relaxed == "key"
+        assert shell.api.model.held["acme"].endpoints[0].ordering is None
+
     async def test_a_test_event_goes_to_one_endpoint(self, shell: Shell) -> None:
         shell.api.tenant("acme")
 

@@ -310,6 +310,79 @@ class TestUnordered(BesideOneAnother):
         await partition.finish()
 
 
+class TestRelaxedEndpoints:
+    """Endpoints whose own mode is looser than the operator's."""
+
+    @pytest.mark.parametrize("ordering", ["partition", "customer"])
+    async def test_are_held_by_no_other_endpoint_and_hold_none(self, ordering: Ordering) -> None:
+        partition = Partition(ordering, relaxed={"a2": "endpoint"})
+        for customer in ("a", "a", "b"):
+            partition.publish(customer)
+        await steps()
+        partition.answer(0, 500)
+        await steps()
+        while on_wire := [one for one in partition.wire if one.endpoint == "a2"]:
+            on_wire[0].answer.set_result(200)
+            await steps()
+
+        of_relaxed = [offset for name, offset in partition.attempted if name == "a2"]
+        others = {pair for pair in partition.attempted if pair[0] != "a2"}
+        # In `partition` the next record is read when the endpoints in sequence are done.
+        assert of_relaxed == ([0] if ordering == "partition" else [0, 1])
+        assert others == ({("a1", 0)} if ordering == "partition" else {("a1", 0), ("b1", 2)})
+        assert partition.owner.tracker.low_watermark == 0
+        await partition.finish()
+
+    @pytest.mark.parametrize("ordering", ["partition", "customer"])
+    async def test_that_hang_do_not_hold_the_sequence(self, ordering: Ordering) -> None:
+        partition = Partition(ordering, at_a_time=3, relaxed={"a2": "endpoint"})
+        for customer in ("a", "b", "a", EVERYBODY, "c"):
+            partition.publish(customer)
+        for _ in range(6):
+            await steps()
+            for request in list(partition.wire):
+                if request.endpoint != "a2" and not request.answer.done():
+                    request.answer.set_result(200)
+        await steps()
+        partition.commit()
+
+        assert [offset for name, offset in partition.attempted if name == "a2"] == [0]
+        assert {offset for name, offset in partition.decided() if name == "c1"} == {3, 4}
+        # The offsets whose parts are all done.
+        assert partition.committed == 0
+        assert [at for at in range(5) if partition.is_committed(at)] == [1, 4]
+        await partition.crash()
+        await partition.finish()
+
+    async def test_choose_a_mode_by_event(self) -> None:
+        partition = Partition("partition", at_a_time=4, relaxed={"a2": "unordered", "b1": "key"})
+        for customer, key in (("a", "k"), ("b", "k"), ("b", "l"), ("b", "k")):
+            partition.publish(customer, key)
+        await steps()
+        partition.answer(0, 200)
+        await steps()
+
+        assert {pair for pair in partition.attempted if pair[0] in ("a2", "b1")} == {
+            ("a2", 0),
+            ("b1", 1),
+            ("b1", 2),
+        }
+        await partition.finish()
+
+    async def test_never_tighten(self) -> None:
+        partition = Partition("key")
+        tenants = partition.engine.tenants
+        (endpoint,) = tenants.held["b"].endpoints
+        strict = replace(endpoint, ordering="endpoint")
+        tenants.held["b"] = replace(tenants.held["b"], endpoints=(strict,))
+        for key in ("k", "l"):
+            partition.publish("b", key)
+        await steps()
+
+        assert partition.attempted == [("b1", 0), ("b1", 1)]
+        await partition.finish()
+
+
 @pytest.mark.parametrize("ordering", ["customer", "endpoint", "key", "unordered"])
 class TestFlood:
     """More events of one customer than its queue and its share of the window hold."""
