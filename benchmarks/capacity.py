@@ -16,7 +16,7 @@ from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.client import CONNECTIONS
 
 if TYPE_CHECKING:
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import Ordering
 
 # CPU seconds of one webhook; `python -m benchmarks` measures yours.
 CPU_S: Final = 300e-6

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchmarks.deployment import Deployment
     from benchmarks.load import Customer
     from benchmarks.scenario import Setup
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import Ordering
 
 _DRIP_S = 0.05
 _SLOW_S = 0.5

@@ -92,16 +92,6 @@ def simulate(
     )
 
 
-class _Undivided:
-    """Every customer has one endpoint, in the operator's ordering mode."""
-
-    def is_divided(self, *_: object) -> bool:
-        return False
-
-    def split(self, *_: object) -> None:
-        return None
-
-
 async def _deliver(
     load: Load, feeds: Sequence[Sequence[tuple[float, Record]]], workers: int
 ) -> list[tuple[float, float]]:
@@ -134,7 +124,7 @@ async def _deliver(
             context,
             tracker=OffsetTracker(),
             work=deliver,
-            ordering_keys=OrderingKeyFinder(load.ordering, _Undivided()),
+            ordering_keys=OrderingKeyFinder(load.ordering, lambda *_, **__: None),
             limits=Limits(1, 0) if strict else Limits(bounds.events, bounds.queued),
             now=loop.time,
         )

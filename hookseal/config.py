@@ -26,10 +26,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookseal.delivery.ordering import Limits
-from hookseal.delivery.ordering.keys import Ordering
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
-from hookseal.domain.endpoint import RETRY_DELAY_MAX_S
+from hookseal.domain.endpoint import RETRY_DELAY_MAX_S, Ordering
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
@@ -274,6 +273,12 @@ class Settings(BaseSettings):
     """Backoff after each failed attempt, instead of the formula: `1,2,4,8` is five attempts."""
     retry_after_cap_s: float = Field(60.0, ge=0, le=3600)
     """Longest `Retry-After` of a receiver that is honoured."""
+    endpoint_retry_max_s: float = Field(300.0, ge=0, le=3600)
+    """Longest sum of an endpoint's own `retry_delays_s`. The API refuses longer ones. Raise it if
+    no event waits for another customer's endpoint, so not in the mode `partition`."""
+    partition_hold_max_s: float = Field(30.0, ge=0, le=60)
+    """Mode `partition`: seconds of a minute that the events of one customer may hold their
+    partition while events wait. Beyond it, its endpoints are suspended. 0 = no limit."""
     suspend_after: int = Field(1, ge=0, le=100_000)
     """Consecutive events that exhaust their attempts by the endpoint's fault before their endpoint
     is suspended. The last of them is the first deferred event; those before it are dead-lettered.
@@ -389,7 +394,11 @@ class Settings(BaseSettings):
     @property
     def scheduler_limits(self) -> Limits:
         """Events of one partition in progress and queued."""
-        return Limits(events=self.max_in_progress, waiting=self.max_queued_per_key)
+        return Limits(
+            events=self.max_in_progress,
+            waiting=self.max_queued_per_key,
+            hold_s=self.partition_hold_max_s,
+        )
 
     @property
     def suspension_rules(self) -> SuspensionRules:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Decoded, a tenant takes several times the memory of its document.
 _DECODED_MAX = 65_536
 # As written in a document. Inside a JSON string its quotes would be escaped.
-_SUSPENDED, _PAUSED = b'"suspension":', b'"paused_at":'
+_SUSPENDED, _PAUSED, _ORDERING = b'"suspension":', b'"paused_at":', b'"ordering":'
 _NOT_STORED = "change_not_stored"
 
 _log = structlog.stdlib.get_logger("hookseal.worker")
@@ -125,12 +125,23 @@ class FaustTenants:
 
     def suspended_of(self, partition: int) -> Sequence[Tenant]:
         """Return the tenants of this partition that may have a suspended endpoint."""
+        return self._with(partition, _SUSPENDED, _PAUSED)
+
+    def relaxed_of(self, partition: int) -> Sequence[Tenant]:
+        """Return those that may have a suspended endpoint, or one with an ordering mode."""
+        return self._with(partition, _ORDERING, _SUSPENDED)
+
+    def _with(self, partition: int, *members: bytes) -> list[Tenant]:
         # Decodes only these: to decode a million tenants would block the loop for a minute.
         return [
             self._decode(key.decode(), document)
             for key, document in self._table.items_of(partition, self._partitions())
-            if _SUSPENDED in document or _PAUSED in document
+            if any(member in document for member in members)
         ]
+
+    def is_shared(self, partition: int) -> bool:
+        """Return whether the partition has several tenants."""
+        return len(self._table.items_of(partition, self._partitions())) > 1
 
     async def settle(self, partition: int) -> None:
         """Do as `catch_up`, for at most HOOKSEAL_UNKNOWN_TENANT_WAIT_S."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.record import MemoryRecords
 from aiokafka.structs import RecordMetadata
 
 from hookseal.delivery.ports import Answer, Clock, DeferredPage, NotSentError, SealedRequest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hookseal.domain.attempt import Attempt, AttemptRecord, Outcome
     from hookseal.domain.command import Command
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.endpoint import Why
+    from hookseal.domain.endpoint import Ordering, Why
     from hookseal.domain.event import Event
     from hookseal.domain.letter import Attempted, Letter, LogCursor
     from hookseal.domain.letter_filter import AttemptFilter, LetterFilter, Order
@@ -152,7 +153,10 @@ class FakeTenants:
     def of_partition(self, partition: int) -> list[Tenant]:
         return list(self.held.values())
 
-    suspended_of = of_partition
+    suspended_of = relaxed_of = of_partition
+
+    def is_shared(self, partition: int) -> bool:
+        return len(self.held) > 1
 
     async def catch_up(self, partition: int) -> None:
         pass
@@ -662,9 +666,16 @@ class FakeKafkaClient:
     ) -> asyncio.Future[RecordMetadata]:
         if isinstance(batch, FakeBatch):
             return self._kafka.answer(batch.records)
-        # A batch that is encoded already, of one record.
         encoded = bytes(batch._build())
-        return self._kafka.answer([{"key": None, "value": encoded, "headers": ()}])
+        try:
+            records = [
+                {"key": one.key, "value": one.value, "headers": one.headers}
+                for one in MemoryRecords(encoded).next_batch()
+            ]
+        except UnicodeDecodeError:
+            # One record with a name of a header that aiokafka cannot read.
+            records = [{"key": None, "value": encoded, "headers": ()}]
+        return self._kafka.answer(records)
 
 
 class FakeBatch:
@@ -684,11 +695,8 @@ class FakeBatch:
 class UndividedHandler:
     """The part of an `EventHandler` that divides records and defers them; does neither."""
 
-    def is_divided(self, *_: object) -> bool:
-        return False
-
-    def split(self, *_: object) -> None:
-        raise AssertionError("not asked")
+    def split(self, _: object, ordering: Ordering) -> None:
+        assert ordering in ("partition", "customer")
 
     async def defer(self, *_: object) -> int:
         return 0
@@ -704,6 +712,7 @@ class RecordingObserver(Observer):
         self.first_outcome = asyncio.Event()
         self.in_backoff: set[int] = set()
         self.skips: list[str] = []
+        self.buried_ids: list[str] = []
         self.crashes: list[Exception] = []
         self.shortages: list[str] = []
         self.commands: list[tuple[str, str]] = []
@@ -758,7 +767,7 @@ class RecordingObserver(Observer):
         pass
 
     def buried(self, letter: DeadLetter) -> None:
-        pass
+        self.buried_ids.append(letter.event_id)
 
     def suspended(self, customer_id: str, endpoint_id: str, why: Why) -> None:
         self.suspended_because[endpoint_id] = why

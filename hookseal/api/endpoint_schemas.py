@@ -65,12 +65,14 @@ Delays = Annotated[
     ),
 ]
 
-Ordering = Annotated[
+
+OwnOrdering = Annotated[
     EndpointOrdering,
     Meta(
         description=(
-            "The endpoint's own ordering mode, in effect where it is looser than the operator's."
-        ),
+            "Ordering mode of this endpoint, instead of the operator's. It never makes events wait "
+            "that the operator's mode delivers side by side: the looser of both modes counts."
+        )
     ),
 ]
 
@@ -101,7 +103,7 @@ class EndpointCreate(Input, frozen=True, kw_only=True):
     description: Description = ""
     retry_delays_s: Delays | None = None
     limits: LimitsIn = LimitsIn()
-    ordering: Ordering | None = None
+    ordering: OwnOrdering | None = None
 
 
 class EndpointUpdate(Input, frozen=True):
@@ -120,7 +122,7 @@ class EndpointUpdate(Input, frozen=True):
     enabled: bool | UnsetType = UNSET
     retry_delays_s: Delays | UnsetType | None = UNSET
     limits: LimitsIn | UnsetType = UNSET
-    ordering: Ordering | UnsetType | None = UNSET
+    ordering: OwnOrdering | UnsetType | None = UNSET
 
 
 class EndpointOut(Output, frozen=True):
@@ -132,9 +134,11 @@ class EndpointOut(Output, frozen=True):
         state: Events of a `suspended` endpoint are deferred, and delivered in order after it
             accepts events again. Those of a `paused` endpoint wait until it is resumed.
         suspended_because: `exhausted` (too many deliveries in a row failed), `behind` (more
-            events were queued than the limit of one customer, or wait after a pause) or `paused`.
+            events were queued than the limit of one customer, it held its partition for too long,
+            or events wait after a pause) or `paused`.
         secret_version: Version of the current signing secret, from 1.
         previous_secret_until: Requests are signed with the previous secret, too, until then.
+        ordering: The endpoint's own ordering mode; null for the operator's.
     """
 
     id: str
@@ -151,7 +155,7 @@ class EndpointOut(Output, frozen=True):
     previous_secret_until: str | None
     retry_delays_s: list[float] | None
     limits: LimitsIn
-    ordering: Ordering | None
+    ordering: EndpointOrdering | None
 
 
 class EndpointCreated(EndpointOut, frozen=True):

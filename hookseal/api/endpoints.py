@@ -50,6 +50,7 @@ class EndpointOperations(Resource):
     events: Events
     secrets: SigningSecrets
     check_url: Callable[[str], str]
+    retry_max_s: float
 
     @_change(
         "POST",
@@ -194,7 +195,7 @@ class EndpointOperations(Resource):
             "url": self.check_url,
             "event_types": check_event_types,
             "headers": check_headers,
-            "retry_delays_s": check_retry_delays,
+            "retry_delays_s": lambda asked: check_retry_delays(asked, total_s=self.retry_max_s),
             "limits": lambda asked: check_limits(EndpointLimits(**asdict(asked))),
         }
         return {

@@ -45,6 +45,7 @@ class ApiParts:
         tenant_max_events_per_s: Events per second of each tenant; None = no limit.
         admin_key: None disables admin access.
         check_url: Returns the canonical form of a URL that an endpoint may have.
+        retry_max_s: Longest sum of an endpoint's own retry delays in seconds.
     """
 
     model: ports.TenantsModel
@@ -55,6 +56,7 @@ class ApiParts:
     admin_key: str | None
     secrets: SigningSecrets
     check_url: Callable[[str], str]
+    retry_max_s: float
     letters: ports.LetterPages
     records: ports.LetterRecords
     attempts: ports.AttemptPages
@@ -84,7 +86,11 @@ def operations_of(parts: ApiParts) -> list[Operation]:
         TenantOperations(changes=changes, api_keys=parts.api_keys),
         KeyOperations(changes=changes, api_keys=parts.api_keys),
         EndpointOperations(
-            changes=changes, events=parts.events, secrets=parts.secrets, check_url=parts.check_url
+            changes=changes,
+            events=parts.events,
+            secrets=parts.secrets,
+            check_url=parts.check_url,
+            retry_max_s=parts.retry_max_s,
         ),
         EventOperations(
             events=parts.events,

@@ -104,6 +104,7 @@ async def serve_api(
         admin_key=settings.admin_key.get_secret_value() or None,
         secrets=SigningSecrets(*master_keys),
         check_url=url_check(settings),
+        retry_max_s=settings.endpoint_retry_max_s,
         letters=letters,
         attempts=attempts,
         records=DeadLetterLookup(cluster),

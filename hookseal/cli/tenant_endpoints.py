@@ -34,9 +34,10 @@ RetryDelays = Annotated[
 Concurrency = Annotated[int | None, typer.Option(help="Maximum number of concurrent attempts.")]
 Rate = Annotated[float | None, typer.Option(help="Maximum number of attempts per second.")]
 AttemptTimeout = Annotated[float | None, typer.Option(help="Timeout of an attempt in seconds.")]
+
 Ordering = Annotated[
     EndpointOrdering | None,
-    typer.Option(help="Own ordering mode, where it is looser than the operator's."),
+    typer.Option(help="Ordering mode, if looser than the operator's; default: the operator's."),
 ]
 
 
@@ -108,8 +109,8 @@ def change(
         "description": description,
         "retry_delays_s": _retry_delays(retry_delays),
         "limits": {} if no_limits else _limits(concurrency, rate, attempt_timeout) or None,
-        "ordering": ordering,
         "enabled": enabled,
+        "ordering": ordering,
     }
     given = _given(body)
     if operators_schedule:

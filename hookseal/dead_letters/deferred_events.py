@@ -33,6 +33,7 @@ _PAGE_MAX_BYTES = 1024 * 1024
 _PAGE_MAX_READ = 5_000
 # An entry has some 40 bytes for each letter: far below every limit of a topic.
 _ENTRY_MAX_LETTERS = 500
+_OPEN_TRANSACTION_PAUSE_S = 0.5
 
 
 class KafkaDeferredEvents:
@@ -73,15 +74,27 @@ class KafkaDeferredEvents:
     ) -> DeferredPage:
         """Return at most 100 wanted letters from offset `start` to before `end`.
 
+        A page ends before an open transaction. If it has nothing else, it comes a moment later, so
+        that the backlogs of other partitions are read meanwhile.
+
         Raises:
             BrokerError: `broker_unreachable`.
         """
-        tp = TopicPartition(self._topic, partition)
+        page = await self._read(TopicPartition(self._topic, partition), start, end, wanted)
+        if page.next <= start < end:
+            await asyncio.sleep(_OPEN_TRANSACTION_PAUSE_S)
+        return page
+
+    async def _read(
+        self, tp: TopicPartition, start: int, end: int, wanted: Callable[[Record], bool]
+    ) -> DeferredPage:
         letters: list[Record] = []
         size = 0
+        if start >= end:
+            return DeferredPage(letters, end)
         async with self._locked_client() as client:
             try:
-                async for found in read_ranges(client, {tp: (start, end)}):
+                async for found in read_ranges(client, {tp: (start, end)}, give_way=True):
                     record = record_from(found)
                     if wanted(record):
                         letters.append(record)
@@ -92,12 +105,13 @@ class KafkaDeferredEvents:
                         or record.offset - start >= _PAGE_MAX_READ
                     ):
                         return DeferredPage(letters, record.offset + 1)
+                end = min(end, await client.position(tp))
             except OffsetOutOfRangeError:
                 first = int((await client.beginning_offsets([tp]))[tp])
                 _log.error(
                     "Dead letters of partition %d from offset %d to %d are gone before they could "
                     "be delivered. Increase the retention of %s.",
-                    partition,
+                    tp.partition,
                     start,
                     first,
                     self._topic,

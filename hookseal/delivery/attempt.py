@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -57,11 +57,13 @@ class DeliveryRules:
         backoff: Retry policy of endpoints that have none of their own.
         attempt_timeout_s: Seconds an attempt may take, connect to last byte.
         retry_after_cap_s: Seconds up to which `Retry-After` is honoured.
+        endpoint_retry_max_s: Seconds that an endpoint's own delays may take in all.
     """
 
     backoff: Backoff
     attempt_timeout_s: float = 15.0
     retry_after_cap_s: float = 60.0
+    endpoint_retry_max_s: float = 300.0
 
 
 class Delivery(NamedTuple):
@@ -206,7 +208,9 @@ class Attempts:
             return "no_public_key"
         schedule = self._rules.backoff
         if endpoint.retry_delays_s is not None:
-            schedule = replace(schedule, delays_s=endpoint.retry_delays_s)
+            # The document may be older than the operator's limit.
+            total_s = self._rules.endpoint_retry_max_s
+            schedule = schedule.with_delays(endpoint.retry_delays_s, total_s=total_s)
         return _Target(endpoint, key, schedule)
 
     def _skip_reason(self, delivery: Delivery, endpoint: Endpoint) -> str | None:

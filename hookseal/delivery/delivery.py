@@ -149,4 +149,6 @@ def _decided(so_far: Outcome, result: AttemptResult) -> Outcome | None:
         case Verdict.PERMANENT | Verdict.SKIPPED:
             error = REASONS.get(judgement.code, judgement.code)
             return replace(so_far, code=judgement.code, error=error)
-    return exhausted(so_far, result) if so_far.attempts >= result.schedule.attempts else None
+    elapsed_s = result.started - (so_far.first_attempt_at or result.started)
+    is_last = result.schedule.is_last(so_far.attempts, elapsed_s)
+    return exhausted(so_far, result) if is_last else None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from hookseal.delivery.delivery import NO_ATTEMPTS, letter_of
-from hookseal.delivery.ordering.keys import ordering_of
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 from hookseal.delivery.ordering.scheduler import Part
 from hookseal.domain.attempt import Outcome
 from hookseal.domain.dead_letter import REASONS, SUSPENDED
+from hookseal.domain.endpoint import looser
 from hookseal.domain.event import (
     REROUTED_HEADER,
     event_id_if_any,
@@ -24,20 +24,23 @@ from hookseal.domain.record import last_header
 from hookseal.errors import InvalidEventError, RecordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine, Hashable, Iterable, Sequence
+    from collections.abc import Collection, Coroutine, Iterable, Sequence
 
     from hookseal.delivery.delivery import Deliverer
     from hookseal.delivery.limits.backoff_waits import EndpointRef
-    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import PartitionContext
     from hookseal.delivery.ordering.scheduler import OrderingKey
     from hookseal.delivery.ports import Ports
     from hookseal.delivery.suspension import SuspensionManager
     from hookseal.domain.dead_letter import DeadLetter
-    from hookseal.domain.endpoint import Endpoint
+    from hookseal.domain.endpoint import Endpoint, EndpointOrdering, Ordering
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
     from hookseal.domain.tenant import Tenant
+
+    Beside = Collection[EndpointRef]
+
+_NONE: Beside = frozenset()
 
 
 def _deferred(outcome: Outcome) -> Outcome:
@@ -65,61 +68,77 @@ class EventHandler:
         self._suspensions = suspensions
         self._event_max_bytes = event_max_bytes
         self._broadcast_concurrency = broadcast_concurrency
+        self._relaxed: set[bytes] = set()
 
-    def is_divided(
-        self, record: Record, ordering: Ordering, queued: Container[Hashable]
-    ) -> bool | None:
-        """Return whether the tenant has endpoints with a looser mode than `ordering`.
-
-        None = no tenant is known. A broadcast is divided.
-        """
-        if is_broadcast(record):
-            return True
-        try:
-            tenant = self._tenants.get((record.key or b"").decode("utf-8", "replace"))
-        except Exception:  # noqa: BLE001
-            # Handled as a whole, the record is dead-lettered.
-            return None
-        if tenant is None:
-            return None
-        return tenant.enabled and any(
-            ordering_of(endpoint, tenant.customer_id, ordering, queued) != ordering
-            for endpoint in tenant.endpoints
-        )
-
-    def split(
-        self, record: Record, ordering: Ordering, queued: Container[Hashable]
-    ) -> list[Part] | None:
+    def split(self, record: Record, ordering: Ordering) -> list[Part] | None:
         """Divide the record as of now; None = it is handled as a whole.
 
-        An endpoint that is in order with itself alone has a part of its own; the other endpoints of
-        a tenant have one together.
+        Each endpoint that wants the event has a part, with its ordering mode. In the mode
+        `customer` a tenant of a broadcast has one part if its endpoints have no modes of their own.
+        In the mode `partition` the parts of a broadcast are those of endpoints with one. There, a
+        suspended endpoint counts as one with the mode `endpoint`: its events are deferred in
+        batches, beside the sequence.
         """
+        broadcast = is_broadcast(record)
+        by_endpoint = ordering in ("endpoint", "key")
         try:
+            if not broadcast and not by_endpoint and not self._is_relaxed(record.key, ordering):
+                return None
             event = parse_event(record, max_bytes=self._event_max_bytes)
-            if is_broadcast(record):
+            tenants: Sequence[Tenant] = ()
+            if broadcast and ordering == "partition":
+                tenants = self._relaxed_of(record.partition)
+            elif broadcast:
                 tenants = self._tenants.of_partition(record.partition)
             elif self._ports.router.partition_of(event.customer_id) == record.partition:
                 tenants = list(filter(None, [self._tenants.get(event.customer_id)]))
-            else:
-                tenants = []
         except Exception:  # noqa: BLE001
             # Handled as a whole, the record is dead-lettered once, not once for each part.
             return None
-        if is_broadcast(record):
-            tenants = [tenant for tenant in tenants if tenant.enabled]
-        elif not tenants:
-            return None
-        elif not tenants[0].enabled:
-            return [Part(event, event.customer_id, ordering, ())]
-        parts = [part for tenant in tenants for part in _parts(event, tenant, ordering, queued)]
-        if is_broadcast(record) and ordering == "partition":
-            parts = [part for part in parts if part.ordering != "partition"]
-            own = frozenset((part.customer_id, (part.endpoint_ids or ("",))[0]) for part in parts)
-            return [Part(event, "", ordering, without=own), *parts]
+        enabled = [tenant for tenant in tenants if tenant.enabled]
+        if not broadcast and not enabled:
+            return [Part(event, event.customer_id, ())] if tenants and by_endpoint else None
+        parts = [part for tenant in enabled for part in self._parts_of(event, tenant, ordering)]
+        if broadcast and ordering == "partition":
+            # With a part for all others, as long as one endpoint does not wait for them.
+            return [*parts, Part(event, "", None, "partition")] if parts else None
         if not parts:
             self._ports.observer.skipped(event)
         return parts
+
+    def _parts_of(self, event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
+        own = {one.id: _own_mode(one, ordering) for one in tenant.endpoints}
+        if ordering == "customer" and not self._is_relaxed(tenant.customer_id.encode(), ordering):
+            return [Part(event, tenant.customer_id, None, ordering)]
+        return [
+            Part(event, tenant.customer_id, (one,), looser(ordering, own.get(one)))
+            for one in _endpoint_ids(event, tenant)
+        ]
+
+    def _is_relaxed(self, key: bytes | None, ordering: Ordering) -> bool:
+        """Whether an endpoint of the tenant has, or had, an ordering mode of its own.
+
+        Events that were read when it had one may still wait in a queue of its own.
+        """
+        if key is None or key in self._relaxed:
+            return key is not None
+        tenant = self._tenants.get(key.decode())
+        # A loop takes half the time of a generator, and each event asks.
+        for endpoint in () if tenant is None else tenant.endpoints:
+            if _own_mode(endpoint, ordering) is not None:
+                self._relaxed.add(key)
+                return True
+        return False
+
+    def _relaxed_of(self, partition: int) -> Sequence[Tenant]:
+        """Return the tenants with such endpoints, and those that had some."""
+        partition_of = self._ports.router.partition_of
+        found = {one.customer_id: one for one in self._tenants.relaxed_of(partition)}
+        for customer_id in map(bytes.decode, self._relaxed):
+            if customer_id not in found and partition_of(customer_id) == partition:
+                tenant = self._tenants.get(customer_id)
+                found |= {} if tenant is None else {customer_id: tenant}
+        return list(found.values())
 
     async def __call__(
         self, record: Record, context: PartitionContext, part: Part | None = None
@@ -135,7 +154,8 @@ class EventHandler:
             await context.wait_for_ownership()
         try:
             if part is None:
-                await self._handle(record, context)
+                event = parse_event(record, max_bytes=self._event_max_bytes)
+                await self._handle(event, context)
             else:
                 await self._handle_part(part, context)
         except InvalidEventError as error:
@@ -147,19 +167,18 @@ class EventHandler:
             # on the same record.
             self._ports.observer.crashed(event_id_if_any(record), error)
             customer_id = None if part is None else part.customer_id
-            await self._bury(record, "internal_error", customer_id=customer_id)
+            await self._bury(record, "internal_error", customer_id=customer_id or None)
 
     async def _handle_part(self, part: Part, context: PartitionContext) -> None:
-        if not part.customer_id:
-            await self._broadcast(part.event, context, part.without)
-            return
         tenant = self._tenants.get(part.customer_id)
-        if part.endpoint_ids:
+        if not part.customer_id:
+            await self._handle(part.event, context, part.beside)
+        elif part.endpoint_ids:
             await self._deliver_to_all(part.event, part.customer_id, part.endpoint_ids, context)
         elif part.endpoint_ids is not None:
             await self._bury(part.event.record, "tenant_disabled")
         elif tenant is not None and tenant.enabled:
-            await self.fan_out(part.event, tenant, context)
+            await self.fan_out(part.event, tenant, context, part.beside)
 
     async def defer(
         self, parts: Sequence[tuple[Record, OrderingKey]], context: PartitionContext
@@ -198,7 +217,7 @@ class EventHandler:
         """Return the deliveries of a part, all to suspended endpoints; None = it is to be tried."""
         part = ordering_key.part
         customer_id = (record.key or b"").decode("utf-8", "replace")
-        if part is not None:
+        if part is not None and part.customer_id:
             customer_id = part.customer_id
         tenant = self._tenants.get(customer_id)
         # Without this check each record of a healthy tenant would be parsed twice.
@@ -212,7 +231,8 @@ class EventHandler:
             event = part.event
         endpoint_ids = part.endpoint_ids if part is not None else None
         if endpoint_ids is None:
-            endpoint_ids = tuple(_endpoint_ids(event, tenant))
+            beside = () if part is None else part.beside
+            endpoint_ids = tuple(_endpoint_ids(event, tenant, beside))
         if event.expires_at is not None and event.expires_at <= self._ports.clock.now():
             return None
         for endpoint_id in endpoint_ids:
@@ -221,10 +241,12 @@ class EventHandler:
                 return None
         return [(event, (customer_id, endpoint_id)) for endpoint_id in endpoint_ids]
 
-    async def _handle(self, record: Record, context: PartitionContext) -> None:
-        event = parse_event(record, max_bytes=self._event_max_bytes)
+    async def _handle(
+        self, event: Event, context: PartitionContext, beside: Beside = _NONE
+    ) -> None:
+        record = event.record
         if is_broadcast(record):
-            await self._broadcast(event, context)
+            await self._broadcast(event, context, beside)
             return
         partition = self._ports.router.partition_of(event.customer_id)
         if partition != record.partition:
@@ -240,7 +262,7 @@ class EventHandler:
         elif not tenant.enabled:
             await self._bury(record, "tenant_disabled")
         else:
-            await self.fan_out(event, tenant, context)
+            await self.fan_out(event, tenant, context, beside)
 
     async def _reroute(self, event: Event, partition: int) -> None:
         if last_header(event.record.headers, REROUTED_HEADER) is not None:
@@ -256,18 +278,12 @@ class EventHandler:
         else:
             self._ports.observer.misrouted(event.customer_id)
 
-    async def _broadcast(
-        self, event: Event, context: PartitionContext, without: frozenset[EndpointRef] = frozenset()
-    ) -> None:
+    async def _broadcast(self, event: Event, context: PartitionContext, beside: Beside) -> None:
         permits = asyncio.Semaphore(self._broadcast_concurrency)
 
         async def deliver(tenant: Tenant) -> None:
-            customer_id = tenant.customer_id
-            endpoint_ids = [
-                one for one in _endpoint_ids(event, tenant) if (customer_id, one) not in without
-            ]
             async with permits:
-                await self._deliver_to_all(event, customer_id, endpoint_ids, context)
+                await self.fan_out(event, tenant, context, beside)
 
         await _all_done(
             deliver(tenant)
@@ -276,14 +292,14 @@ class EventHandler:
         )
 
     def fan_out(
-        self, event: Event, tenant: Tenant, context: PartitionContext
+        self, event: Event, tenant: Tenant, context: PartitionContext, beside: Beside = _NONE
     ) -> Coroutine[Any, Any, None]:
-        """Deliver to the tenant's subscribed endpoints in parallel.
+        """Deliver to the tenant's subscribed endpoints in parallel, but not to those `beside`.
 
         Returns once each endpoint accepted the event or its dead letter is written.
         """
         return self._deliver_to_all(
-            event, tenant.customer_id, _endpoint_ids(event, tenant), context
+            event, tenant.customer_id, _endpoint_ids(event, tenant, beside), context
         )
 
     def _deliver_to_all(
@@ -373,31 +389,10 @@ async def _all_done(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:
             raise result
 
 
-def _parts(
-    event: Event, tenant: Tenant, ordering: Ordering, queued: Container[Hashable]
-) -> list[Part]:
-    """Return the parts of one tenant; the one in the operator's mode is first."""
-    customer_id = tenant.customer_id
-    together: list[str] = []
-    parts = []
-    for endpoint_id in _endpoint_ids(event, tenant):
-        endpoint = tenant.endpoint(endpoint_id)
-        own = ordering
-        if endpoint is not None:
-            own = ordering_of(endpoint, customer_id, ordering, queued)
-        if own in ("partition", "customer"):
-            together.append(endpoint_id)
-        else:
-            parts.append(Part(event, customer_id, own, (endpoint_id,)))
-    if ordering == "customer" and not parts:
-        # The endpoints of a broadcast are found when it is delivered.
-        return [Part(event, customer_id, ordering)]
-    if together:
-        parts.insert(0, Part(event, customer_id, ordering, tuple(together)))
-    return parts
-
-
-def _endpoint_ids(event: Event, tenant: Tenant) -> list[str]:
+def _endpoint_ids(event: Event, tenant: Tenant, beside: Beside = _NONE) -> list[str]:
+    if beside:
+        wanted = _endpoint_ids(event, tenant)
+        return [one for one in wanted if (tenant.customer_id, one) not in beside]
     if event.only_endpoint is not None:
         # A replay or a test goes to its endpoint, whatever that subscribes to. If the endpoint was
         # removed meanwhile, the event becomes a dead letter.
@@ -405,6 +400,12 @@ def _endpoint_ids(event: Event, tenant: Tenant) -> list[str]:
     if is_reserved(event.type):
         return [one.id for one in tenant.endpoints if one.enabled]
     return [one.id for one in tenant.endpoints if one.wants(event.type)]
+
+
+def _own_mode(endpoint: Endpoint, ordering: Ordering) -> EndpointOrdering | None:
+    if endpoint.ordering is None and ordering == "partition" and endpoint.suspension is not None:
+        return "endpoint"
+    return endpoint.ordering
 
 
 def _defers(endpoint: Endpoint) -> bool:

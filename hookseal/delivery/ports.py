@@ -109,6 +109,14 @@ class Tenants(Protocol):
         """Return at least those of them that have a suspended or paused endpoint."""
         ...
 
+    def relaxed_of(self, partition: int) -> Sequence[Tenant]:
+        """Return at least those with a suspended endpoint, or one with an ordering mode."""
+        ...
+
+    def is_shared(self, partition: int) -> bool:
+        """Return whether the partition has several tenants."""
+        ...
+
     async def catch_up(self, partition: int) -> None:
         """Wait until all commands now on the partition are applied."""
 

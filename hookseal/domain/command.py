@@ -216,7 +216,8 @@ class _EndpointCommand(_Command, frozen=True):
 class ChangeEndpoint(_EndpointCommand, frozen=True, tag="endpoint.change"):
     """Change the given members.
 
-    `operators_schedule` and `operators_ordering` restore what the operator has set.
+    `operators_schedule` restores the operator's retry policy, `operators_ordering` its ordering
+    mode.
     """
 
     url: str | None = None

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from hookseal.errors import InvalidCommandError
 
 Why = Literal["exhausted", "behind", "paused"]
-"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full.
+"""`exhausted`: consecutive events used up their attempts. `behind`: a queue for it was full,
+or its customer held its partition for too long.
 `paused`: a user paused the endpoint."""
 
+Ordering = Literal["partition", "customer", "endpoint", "key", "unordered"]
+"""Ordering modes, from strict to loose: with each, fewer events wait for each other."""
+
 EndpointOrdering = Literal["endpoint", "key", "unordered"]
-"""Ordering modes that an endpoint may choose for itself."""
+"""Ordering modes that an endpoint may have of its own."""
 
 ENDPOINT_ID = "[A-Za-z0-9_-]{1,64}"
 RETRY_DELAYS_MAX = 50
@@ -26,6 +30,7 @@ RATE_MAX = 10_000.0
 TIMEOUT_MIN_S = 0.1
 TIMEOUT_MAX_S = 120.0
 
+_ORDERINGS: tuple[Ordering, ...] = get_args(Ordering)
 _ENDPOINT_ID = re.compile(ENDPOINT_ID)
 _PATTERNS_MAX = 100
 _PATTERN_MAX = 255
@@ -82,8 +87,7 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         suspension: None = its events are delivered, not deferred.
         paused_at: Unix seconds of the request to pause; None = not paused. A worker suspends a
             paused endpoint, and makes no attempt until it is resumed.
-        ordering: The endpoint's own ordering mode, if it is looser than the operator's; None = the
-            operator's.
+        ordering: The endpoint's own ordering mode; None = the operator's. See `looser`.
     """
 
     id: str
@@ -120,6 +124,13 @@ class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         if until is not None and now < until and self.secret_version > 1:
             return self.secret_version, self.secret_version - 1
         return (self.secret_version,)
+
+
+def looser(operators: Ordering, endpoints: EndpointOrdering | None) -> Ordering:
+    """Return an endpoint's ordering mode: its own one relaxes the operator's, or has no effect."""
+    if endpoints is None:
+        return operators
+    return max(operators, endpoints, key=_ORDERINGS.index)
 
 
 def subscribes(patterns: tuple[str, ...], event_type: str) -> bool:
@@ -160,14 +171,27 @@ def check_event_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
-def check_retry_delays(delays_s: tuple[float, ...]) -> tuple[float, ...]:
-    """Return an endpoint's own backoff, or raise InvalidCommandError: `retry_delays_invalid`."""
+def check_retry_delays(
+    delays_s: tuple[float, ...], *, total_s: float | None = None
+) -> tuple[float, ...]:
+    """Return an endpoint's own backoff, or raise InvalidCommandError.
+
+    Codes: `retry_delays_invalid`, and `retry_delays_too_long` if they exceed `total_s` in all.
+    """
     if len(delays_s) > RETRY_DELAYS_MAX or not all(
         0 <= delay <= RETRY_DELAY_MAX_S for delay in delays_s
     ):
         raise InvalidCommandError(
             "retry_delays_invalid",
             f"Give at most {RETRY_DELAYS_MAX} waits from 0 to {RETRY_DELAY_MAX_S:.0f} seconds.",
+            field="retry_delays_s",
+        )
+    if total_s is not None and sum(delays_s) > total_s:
+        raise InvalidCommandError(
+            "retry_delays_too_long",
+            f"The waits take {sum(delays_s):,.0f} s in all; this operator allows {total_s:,.0f} s "
+            "(HOOKSEAL_ENDPOINT_RETRY_MAX_S). Give fewer or shorter ones: events of an endpoint "
+            "that stays away longer are deferred.",
             field="retry_delays_s",
         )
     return delays_s

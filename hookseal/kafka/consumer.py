@@ -100,10 +100,14 @@ def topic_missing(topic: str) -> BrokerError:
 
 
 async def read_ranges(
-    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, tuple[int, int]]
+    consumer: AIOKafkaConsumer,
+    ranges: Mapping[TopicPartition, tuple[int, int]],
+    *,
+    give_way: bool = False,
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the records from the first offset of each range to before the second.
 
+    With `give_way`, end early where an open transaction precedes all records that are left.
     Assigns the consumer. Raises `KafkaError` as the consumer does.
     """
     behind = {tp: end for tp, (start, end) in ranges.items() if start < end}
@@ -115,12 +119,25 @@ async def read_ranges(
         consumer.seek(tp, ranges[tp][0])
     while behind:
         # All partitions at once: the client stops to fetch while records of one are not consumed.
-        for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+        batches = await consumer.getmany(timeout_ms=_POLL_MS)
+        for tp, records in batches.items():
             for record in records:
                 if record.offset < behind.get(tp, 0):
                     yield record
         # Positions move past transaction markers, which are no records.
-        behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
+        positions = {tp: await consumer.position(tp) for tp in behind}
+        behind = {tp: end for tp, end in behind.items() if positions[tp] < end}
+        if give_way and not batches and all(_is_held(consumer, tp, positions) for tp in behind):
+            return
+
+
+def _is_held(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, positions: Mapping[TopicPartition, int]
+) -> bool:
+    """Return whether an open transaction ends what can be read at the position."""
+    # None before the first answer. It is no time-out: a slow broker must not look like this.
+    stable = consumer.last_stable_offset(tp)
+    return stable is not None and 0 <= stable <= positions[tp]
 
 
 async def records_at(

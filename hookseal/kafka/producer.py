@@ -310,7 +310,7 @@ class Producer:
         """Write the first records, each a key, a value and headers, as one batch.
 
         Returns how many fitted into the batch. Kafka writes all of them or none. 0 = the first one
-        fits into no batch of several; `publish` writes it.
+        has a header name that is not UTF-8; `publish` writes it.
 
         Raises:
             RecordRefusedError: As `publish`.

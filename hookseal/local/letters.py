@@ -48,19 +48,24 @@ class LocalDeadLetters:
         self._clock = clock
 
     async def bury(self, letter: DeadLetter) -> None:
+        await self.bury_all([letter])
+
+    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
         failures = 0
 
         def failed(error: Exception) -> None:
             nonlocal failures
             failures += 1
             if failures == 1 and not isinstance(error, BrokerError):
-                self._observer.crashed(letter.event_id, error)
+                self._observer.crashed(letters[0].event_id, error)
             self._observer.bury_failed(failures)
 
         async def append() -> None:
-            key, value, headers = letter.fitted(REQUEST_MAX_BYTES)
-            write = Write(letter.record.partition, key, value, headers)
-            await self._store.append("dead-letters", [write])
+            writes = [
+                Write(letter.record.partition, *letter.fitted(REQUEST_MAX_BYTES))
+                for letter in letters
+            ]
+            await self._store.append("dead-letters", writes)
 
         try:
             # Retry unexpected errors, too: they must neither lose the dead letter nor stop the
@@ -69,11 +74,8 @@ class LocalDeadLetters:
         finally:
             if failures:
                 self._observer.bury_ended()
-        self._observer.buried(letter)
-
-    async def bury_all(self, letters: Sequence[DeadLetter]) -> None:
         for letter in letters:
-            await self.bury(letter)
+            self._observer.buried(letter)
 
 
 class LocalDeferredEvents:

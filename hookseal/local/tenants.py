@@ -245,7 +245,10 @@ class EngineTenants:
         self.get = model.get
         self.of_partition = model.of_partition
         # All tenants are decoded already.
-        self.suspended_of = model.of_partition
+        self.suspended_of = self.relaxed_of = model.of_partition
+
+    def is_shared(self, partition: int) -> bool:
+        return len(self.of_partition(partition)) > 1
 
     async def settle(self, partition: int) -> None:  # noqa: ARG002
         await self._model.settle(self._wait_s)

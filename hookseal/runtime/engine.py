@@ -44,7 +44,10 @@ def build_engine(settings: Settings, ports: Ports) -> Engine:
         secrets=SigningSecrets(*settings.master_keys()),
         vault=settings.event_vault(),
         rules=DeliveryRules(
-            settings.backoff, settings.attempt_timeout_s, settings.retry_after_cap_s
+            settings.backoff,
+            settings.attempt_timeout_s,
+            settings.retry_after_cap_s,
+            settings.endpoint_retry_max_s,
         ),
     )
     deliverer = Deliverer(ports, attempts, backoff)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from hookseal.delivery.ordering import PartitionScheduler
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
     from hookseal.delivery.handler import EventHandler
     from hookseal.delivery.ordering import Limits, OffsetTracker, Pressure
-    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.partition import Gate
     from hookseal.delivery.ports import Clock
+    from hookseal.domain.endpoint import Ordering
     from hookseal.domain.record import Record
     from hookseal.telemetry.observer import Observer
 
@@ -157,7 +156,8 @@ class PartitionRunner(Generic[_FeedT]):
     Args:
         source: Makes the source of what an agent gets: a Faust stream, or a partition of a store.
         catch_up: Waits until all tenant changes so far are visible on the partition.
-        at_a_time: Concurrent attempts per partition; None = no limit.
+        at_a_time: Concurrent attempts per partition, beside the sequence of the mode `partition`;
+            None = no limit.
         each: Of these, attempts of one customer; None = no limit.
         grace_s: Seconds for running attempts to end after a stop.
     """
@@ -183,7 +183,7 @@ class PartitionRunner(Generic[_FeedT]):
         self._handler = handler
         self._observer = observer
         self._clock = clock
-        self._ordering_keys = OrderingKeyFinder(ordering, handler)
+        self._ordering_keys = OrderingKeyFinder(ordering, handler.split)
         self._limits = limits
         self._pressure = pressure
         self._at_a_time = at_a_time
@@ -236,8 +236,9 @@ class PartitionRunner(Generic[_FeedT]):
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until no request is on the wire, at most `timeout_s` seconds."""
-        contexts = [context for _, scheduler in self._scheduled() for context in scheduler.contexts]
-        await wait_idle(contexts, timeout_s)
+        await wait_idle(
+            (context for _, one in self._scheduled() for context in one.contexts), timeout_s
+        )
 
     def reset(self, partition: int) -> None:
         """Start at offset 0: the topic was recreated."""
@@ -257,17 +258,19 @@ class PartitionRunner(Generic[_FeedT]):
 
     def new_scheduler(self, source: EventSource, partition: int) -> PartitionScheduler:
         """Return a scheduler that continues where the source's tracker is."""
-        context = partial(
-            PartitionContext,
-            partition,
-            clock=self._clock,
-            observer=self._observer,
-            gate=source.gate(partition),
-        )
-        limited = context(at_a_time=self._at_a_time, each=self._each)
+
+        def context(**limits: int | None) -> PartitionContext:
+            return PartitionContext(
+                partition,
+                clock=self._clock,
+                observer=self._observer,
+                gate=source.gate(partition),
+                **limits,
+            )
+
+        many = context(at_a_time=self._at_a_time, each=self._each)
         return PartitionScheduler(
-            # What is in sequence must not wait for slots that other endpoints have.
-            context() if self.is_sequential else limited,
+            context() if self.is_sequential else many,
             tracker=source.tracker(partition),
             work=self._handler,
             ordering_keys=self._ordering_keys,
@@ -275,7 +278,7 @@ class PartitionRunner(Generic[_FeedT]):
             now=self._clock.now,
             pressure=self._pressure,
             defer=self._handler.defer,
-            beside=limited,
+            beside=many,
         )
 
     def _scheduled(self) -> Iterable[tuple[int, PartitionScheduler]]:

@@ -44,7 +44,7 @@ FILES_MAX = 25
 NOT_COUNTED = {"hookseal/telemetry/logs.py", "hookseal/domain/utc_time.py"}
 # By the handler, before the permit, and right before the first byte.
 OWNERSHIP_CHECKS_MAX = 3
-# Before it is queued, by the handler, and by the attempt: under a microsecond each in memory.
+# For the ordering mode, by the handler, and by the attempt.
 TENANT_LOOKUPS_MAX = 3
 
 
@@ -115,7 +115,7 @@ async def test_one_event_takes_a_short_path() -> None:
             PartitionContext(0, clock=engine.clock, observer=engine.observer, gate=gate),
             tracker=tracker,
             work=engine.deliver,
-            ordering_keys=OrderingKeyFinder("customer", engine.deliver),
+            ordering_keys=OrderingKeyFinder("customer", engine.deliver.split),
             limits=Limits(events=10, waiting=10),
             now=engine.clock.now,
         )

@@ -74,6 +74,7 @@ def test_record_bytes() -> None:
                 retry_delays_s=(1.0, 2.0),
                 limits=EndpointLimits(2, 3.0, 4.0),
                 suspension=Suspension(5.0, "exhausted", "owner", 9),
+                ordering="key",
             ),
         ),
         recent=(CommandResult("cmd_1", "ok", "f"),),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,7 +13,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from hookseal.domain.command import AddEndpoint, AddPublicKey, CreateTenant, DisableTenant
+from hookseal.domain.command import (
+    AddEndpoint,
+    AddPublicKey,
+    ChangeEndpoint,
+    CreateTenant,
+    DisableTenant,
+)
 from hookseal.domain.dead_letter import added_headers
 from hookseal.kafka import topics
 from hookseal.kafka.partitioner import partition_of
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
-    from hookseal.domain.endpoint import EndpointOrdering
     from hookseal.domain.record import Header, Position, Record
     from hookseal.domain.tenant import PublicKey
 
@@ -106,26 +110,36 @@ class Provider:
         *urls: str,
         event_types: str = "*",
         key: PublicKey | None = None,
-        ordering: tuple[EndpointOrdering | None, ...] = (),
+        **endpoints: Any,
     ) -> None:
-        """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL."""
+        """Create a tenant with a key and an endpoint `ep_1`, `ep_2`, … for each URL.
+
+        `endpoints` are further members of its endpoints.
+        """
         key = key or public_key()
         at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
         await self.commands.submit(CreateTenant(id=uuid4().hex, **at))
         await self.commands.submit(
             AddPublicKey(id=uuid4().hex, kid=key.kid, alg=key.alg, jwk=key.jwk, **at)
         )
-        for number, (url, own) in enumerate(zip_longest(urls, ordering), 1):
+        for number, url in enumerate(urls, 1):
             await self.commands.submit(
                 AddEndpoint(
                     id=uuid4().hex,
                     endpoint_id=f"ep_{number}",
                     url=url,
                     event_types=(event_types,),
-                    ordering=own,
                     **at,
+                    **endpoints,
                 )
             )
+
+    async def change(self, customer_id: str, endpoint_id: str, **changes: Any) -> None:
+        """Change an endpoint."""
+        at: dict[str, Any] = {"customer_id": customer_id, "at": 0.0}
+        await self.commands.submit(
+            ChangeEndpoint(id=uuid4().hex, endpoint_id=endpoint_id, **at, **changes)
+        )
 
     async def disabled_tenant(self, customer_id: str) -> None:
         await self.tenant(customer_id)

@@ -199,6 +199,22 @@ class TestMemory:
         assert other.events == []
         assert "2 events" in local.tail()
 
+    async def test_a_relaxed_endpoint_holds_nobody(self, place: Place) -> None:
+        place.env = local_env(MEMORY)
+        local = await place.local("a", "--ordering", "sequential", HOOKSEAL_RETRY_DELAYS_S="1")
+        acme, other = [await place.customer(local, name) for name in ("acme", "other")]
+        (endpoint,) = (await acme.do("GET", "/endpoints"))["items"]
+        await acme.do("PATCH", f"/endpoints/{endpoint['id']}", {"ordering": "endpoint"})
+        acme.status = 503
+        await publish(local, "acme", *range(20))
+        await publish(local, "other", *range(20))
+        await other.until(lambda: len(other.events) == 20)
+        await acme.until(lambda: acme.refused > 0)
+        acme.status = 200
+        await acme.until(lambda: len(acme.events) == 20)
+
+        assert first_of_each(numbers(acme)) == numbers(other) == list(range(20))
+
     async def test_nobody_waits_for_a_customer_that_fails(self, place: Place) -> None:
         place.env = local_env(MEMORY)
         local = await place.local("a", HOOKSEAL_RETRY_DELAYS_S="3600")

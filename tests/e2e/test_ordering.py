@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -441,7 +441,8 @@ async def test_an_endpoint_that_relaxes_the_mode_neither_waits_nor_holds(
 
     hanging.answer = answer
     urls = receiver.url(customer), hanging.url(customer, "ep_2")
-    await provider.tenant(customer, *urls, ordering=(None, "endpoint"))
+    await provider.tenant(customer, *urls)
+    await provider.change(customer, "ep_2", ordering="endpoint")
     await provider.tenant(neighbour, receiver.url(neighbour))
     for number in range(20):
         await provider.publish(customer, number)
@@ -517,3 +518,96 @@ async def test_a_customer_that_floods_itself_holds_nobody_and_gets_everything_in
     assert receiver.accepted(neighbour) == [f"{neighbour}-{number}" for number in range(20)]
     first_arrivals = list(dict.fromkeys(receiver.accepted(flooding)))
     assert first_arrivals == [f"{flooding}-{number}" for number in range(2000)]
+
+
+@pytest.mark.parametrize("ordering", ["partition", "customer"])
+async def test_a_relaxed_endpoint_holds_nobody_in_the_strict_modes(
+    provider: Provider, ordering: str
+) -> None:
+    receiver, hanging = await provider.receiver(), await provider.receiver()
+    relaxed, neighbour = customers(2, partition=2)
+    healed = asyncio.Event()
+
+    async def answer(*_: str) -> int:
+        await healed.wait()
+        return 200
+
+    hanging.answer = answer
+    await provider.tenant(relaxed, receiver.url(relaxed), hanging.url(relaxed, "ep_2"))
+    await provider.change(relaxed, "ep_2", ordering="endpoint")
+    await provider.tenant(neighbour, receiver.url(neighbour))
+    for number in range(50):
+        await provider.publish(relaxed, number)
+        await provider.publish(neighbour, number)
+
+    worker = await provider.worker(HOOKSEAL_ORDERING=ordering, HOOKSEAL_RETRY_DELAYS_S="3600")
+    await receiver.until(lambda: len(receiver.accepted()) == 100)
+    accepted = [receiver.accepted(customer) for customer in (relaxed, neighbour)]
+    were_accepted = hanging.accepted()
+    # A successor delivers again what was not accepted, and nothing else.
+    async with committed_of(provider) as committed:
+        while not (await committed())[2].metadata:
+            pass
+    worker.kill()
+    await worker.ended()
+    healed.set()
+    await provider.worker("b", HOOKSEAL_ORDERING=ordering)
+    await hanging.until(lambda: len(set(hanging.accepted())) == 50)
+
+    assert were_accepted == []
+    assert accepted == [
+        [f"{customer}-{number}" for number in range(50)] for customer in (relaxed, neighbour)
+    ]
+    assert list(dict.fromkeys(hanging.accepted())) == accepted[0]
+
+
+@pytest.mark.parametrize("answer_s", [0.5, 4.0])
+async def test_a_customer_that_holds_its_partition_is_deferred(
+    provider: Provider, answer_s: float
+) -> None:
+    receiver = await provider.receiver()
+    holding, neighbour = customers(2, partition=2)
+    healed = asyncio.Event()
+
+    async def answer(customer: str, _: str) -> int:
+        if customer == holding and not healed.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(healed.wait(), answer_s)
+        return 204
+
+    receiver.answer = answer
+    for customer in (holding, neighbour):
+        await provider.tenant(customer, receiver.url(customer))
+    for number in range(60):
+        await provider.publish(holding, number)
+    await provider.publish(neighbour, 0)
+
+    worker = await provider.worker(HOOKSEAL_PARTITION_HOLD_MAX_S="2")
+    await receiver.until(lambda: len(receiver.accepted(neighbour)) == 1)
+    delivered = len(receiver.accepted(holding))
+    healed.set()
+    await receiver.until(lambda: len(set(receiver.accepted(holding))) == 60)
+
+    assert delivered < 60
+    assert [line["why"] for line in worker.events("endpoint.suspended")] == ["behind"]
+    assert receiver.accepted(holding) == [f"{holding}-{number}" for number in range(60)]
+
+
+async def test_an_endpoint_s_own_schedule_holds_its_partition_no_longer_than_allowed(
+    provider: Provider,
+) -> None:
+    receiver = await provider.receiver()
+    failing, neighbour = customers(2, partition=2)
+    # As stored before the operator set the limit.
+    await provider.tenant(
+        failing, f"http://127.0.0.1:{closed_port()}/", retry_delays_s=(3600.0,) * 50
+    )
+    await provider.tenant(neighbour, receiver.url(neighbour))
+    await provider.publish(failing, 0)
+    await provider.publish(neighbour, 0)
+
+    worker = await provider.worker(HOOKSEAL_ENDPOINT_RETRY_MAX_S="1")
+    await receiver.until(lambda: len(receiver.accepted(neighbour)) == 1)
+
+    assert [line["why"] for line in worker.events("endpoint.suspended")] == ["exhausted"]
+    assert [line["attempt"] for line in worker.events("delivery.attempted")][:2] == [1, 2]

@@ -292,6 +292,7 @@ class TestEndpoints:
         added = deployed.json(
             *("tenants", "endpoints", "add", customer_id, URL, "--event-types", "order.*,a.b"),
             *("--header", "X-Token: secret", "--description", "Mine", "--retry-delays", "1,2.5"),
+            *("--ordering", "key"),
         )
 
         (endpoint,) = deployed.json("tenants", "show", customer_id)["endpoints"]
@@ -303,6 +304,11 @@ class TestEndpoints:
         assert endpoint["headers"] == {"X-Token": "***"}
         assert endpoint["description"] == "Mine"
         assert endpoint["retry_delays_s"] == [1, 2.5]
+        assert endpoint["ordering"] == "key"
+        change = ("tenants", "endpoints", "change", customer_id, added["id"])
+        deployed.run(*change, "--operators-ordering")
+        (endpoint,) = deployed.json("tenants", "show", customer_id)["endpoints"]
+        assert endpoint["ordering"] is None
 
     def test_values_of_headers_are_shown_when_asked_for(self, deployed: Deployment) -> None:
         customer_id = deployed.tenant()

@@ -27,6 +27,19 @@ def test_a_delay_stays_within_its_bounds(
     assert at_least_s <= delay <= max(at_least_s, longest * (1 + backoff.jitter) * 1.0001)
 
 
+@given(backoffs, st.lists(st.floats(0, 3600), max_size=50), st.floats(0, 3600))
+def test_other_delays_are_cut_where_their_sum_exceeds_the_limit(
+    backoff: Backoff, delays_s: list[float], total_s: float
+) -> None:
+    cut = backoff.with_delays(tuple(delays_s), total_s=total_s).delays_s
+
+    assert cut is not None
+    assert sum(cut) <= total_s * 1.0001
+    assert all(kept <= given for kept, given in zip(cut, delays_s, strict=False))
+    if sum(delays_s) < total_s:
+        assert list(cut) == delays_s
+
+
 @given(backoffs, st.integers(1, 100))
 def test_without_jitter_delays_never_shrink(backoff: Backoff, attempt: int) -> None:
     plain = Backoff(backoff.base_s, backoff.factor, backoff.cap_s, 0, backoff.max_attempts)

@@ -14,8 +14,7 @@ from tests.partition_model import CUSTOMERS, EVERYBODY, Partition, steps
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from hookseal.delivery.ordering.keys import Ordering
-    from hookseal.domain.endpoint import EndpointOrdering
+    from hookseal.domain.endpoint import EndpointOrdering, Ordering
 
 statuses = st.sampled_from([200, 200, 200, 500, 503, 410])
 
@@ -37,10 +36,7 @@ class Machine(RuleBasedStateMachine):
 
     async def begin(self) -> None:
         self.partition = Partition(
-            self.ordering,
-            attempts=2,
-            suspend_after=self.suspend_after,
-            relaxed=self.relaxed,
+            self.ordering, attempts=2, suspend_after=self.suspend_after, relaxed=self.relaxed
         )
 
     @rule(
@@ -137,19 +133,39 @@ class SuspendingUnorderedMachine(UnorderedMachine):
     suspend_after = 2
 
 
-class RelaxedPartitionMachine(PartitionMachine):
+class Relaxing(Machine):
+    """Endpoints with looser modes of their own, which also change."""
+
     suspend_after = 2
     relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "endpoint", "c1": "key"}
 
+    @rule(
+        endpoint=st.sampled_from(["a1", "a2", "b1"]),
+        own=st.sampled_from(["endpoint", "endpoint", "key", "unordered", None]),
+    )
+    def relax(self, endpoint: str, own: EndpointOrdering | None) -> None:
+        self.run(self.partition.relax(endpoint, own))
+        self.run(steps())
 
-class RelaxedCustomerMachine(CustomerMachine):
-    suspend_after = 2
-    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "key", "c1": "unordered"}
+
+class RelaxingPartitionMachine(Relaxing):
+    ordering = "partition"
 
 
-class RelaxedEndpointMachine(EndpointMachine):
-    suspend_after = 2
-    relaxed: ClassVar[dict[str, EndpointOrdering]] = {"a2": "key", "b1": "unordered"}
+class RelaxingCustomerMachine(Relaxing):
+    ordering = "customer"
+
+
+class RelaxingEndpointMachine(Relaxing):
+    ordering = "endpoint"
+
+
+class RelaxingKeyMachine(Relaxing):
+    ordering = "key"
+
+
+class RelaxingUnorderedMachine(Relaxing):
+    ordering = "unordered"
 
 
 _settings = settings(
@@ -168,9 +184,11 @@ TestSuspendingCustomer = SuspendingCustomerMachine.TestCase
 TestSuspendingEndpoint = SuspendingEndpointMachine.TestCase
 TestSuspendingKey = SuspendingKeyMachine.TestCase
 TestSuspendingUnordered = SuspendingUnorderedMachine.TestCase
-TestRelaxedPartition = RelaxedPartitionMachine.TestCase
-TestRelaxedCustomer = RelaxedCustomerMachine.TestCase
-TestRelaxedEndpoint = RelaxedEndpointMachine.TestCase
+TestRelaxingPartition = RelaxingPartitionMachine.TestCase
+TestRelaxingCustomer = RelaxingCustomerMachine.TestCase
+TestRelaxingEndpoint = RelaxingEndpointMachine.TestCase
+TestRelaxingKey = RelaxingKeyMachine.TestCase
+TestRelaxingUnordered = RelaxingUnorderedMachine.TestCase
 for _case in (
     TestPartition,
     TestCustomer,
@@ -182,9 +200,11 @@ for _case in (
     TestSuspendingEndpoint,
     TestSuspendingKey,
     TestSuspendingUnordered,
-    TestRelaxedPartition,
-    TestRelaxedCustomer,
-    TestRelaxedEndpoint,
+    TestRelaxingPartition,
+    TestRelaxingCustomer,
+    TestRelaxingEndpoint,
+    TestRelaxingKey,
+    TestRelaxingUnordered,
 ):
     _case.settings = _settings
 # Otherwise it would be collected once more under this name.

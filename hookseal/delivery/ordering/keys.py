@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol
 
-from hookseal.delivery.ordering.scheduler import IN_SEQUENCE, OrderingKey
+from hookseal.delivery.ordering.scheduler import IN_SEQUENCE, OrderingKey, Part
+from hookseal.domain.event import is_broadcast
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
-    from hookseal.delivery.ordering.scheduler import Part
-    from hookseal.domain.endpoint import Endpoint
+    from hookseal.delivery.ordering.scheduler import Queues
+    from hookseal.domain.endpoint import Ordering
     from hookseal.domain.record import Record
 
-Ordering = Literal["partition", "customer", "endpoint", "key", "unordered"]
-_FROM_STRICT_TO_LOOSE: tuple[Ordering, ...] = get_args(Ordering)
 
-
-def ordering_of(
-    endpoint: Endpoint, customer_id: str, operators: Ordering, queued: Container[Hashable]
-) -> Ordering:
-    """Return the looser one of the endpoint's and the operator's ordering mode.
-
-    In the mode `partition`, events of a suspended endpoint are deferred in a queue of their own,
-    and those that are read before the queue is empty follow.
-    """
-    if endpoint.ordering is not None:
-        return max(endpoint.ordering, operators, key=_FROM_STRICT_TO_LOOSE.index)
-    if operators == "partition" and (
-        endpoint.suspension is not None or (customer_id.encode(), (endpoint.id,)) in queued
-    ):
-        return "endpoint"
-    return operators
-
-
-class Divider(Protocol):
+class Split(Protocol):
     """Divides records into parts."""
 
-    def is_divided(
-        self, record: Record, ordering: Ordering, queued: Container[Hashable]
-    ) -> bool | None:
-        """Return whether endpoints of the tenant have a looser mode; None = no known tenant.
-
-        A broadcast is divided. `queued`: the names of the queues in use.
-        """
-        ...
-
-    def split(
-        self, record: Record, ordering: Ordering, queued: Container[Hashable]
-    ) -> Sequence[Part] | None:
-        """Return the parts; None = handle the record as a whole."""
+    def __call__(self, record: Record, ordering: Ordering) -> Sequence[Part] | None:
+        """Return the parts of a record in the operator's mode; None = handle it as a whole."""
         ...
 
 
@@ -58,60 +28,109 @@ class OrderingKeyFinder:
 
     - `partition`: one queue for all records.
     - `customer`: one queue per customer. A broadcast has a part for each of its tenants, so that no
-      tenant waits for another.
+      tenant waits for another. Records without a key share a queue; they are dead-lettered at once.
     - `endpoint`: one queue per endpoint.
     - `key`: one queue per endpoint and ordering key of the events.
     - `unordered`: a queue per record.
 
-    An endpoint with a looser mode of its own has a part of its own, in a queue of that mode.
+    An endpoint with a looser mode of its own has its own queues. In `partition` and `customer` the
+    rest of the record, for the other endpoints, waits where all of it would.
     """
 
-    def __init__(self, ordering: Ordering, divider: Divider) -> None:
+    def __init__(self, ordering: Ordering, split: Split) -> None:
         self._ordering = ordering
-        self._divider = divider
+        self._split = split
+        self._by_endpoint = ordering in ("endpoint", "key")
 
-    def __call__(self, record: Record, queued: Container[Hashable]) -> Iterable[OrderingKey]:
-        """Return none if there is nothing to do; `queued`: the names of the queues in use."""
-        ordering = self._ordering
-        if ordering == "unordered":
-            return (OrderingKey(record.offset, record.key),)
-        if (record.key,) in queued:
-            # An earlier record of the customer waits for its tenant.
-            return (OrderingKey((record.key,), record.key),)
-        is_divided: bool | None = True
-        if ordering in ("partition", "customer"):
-            is_divided = self._divider.is_divided(record, ordering, queued)
-        parts = self._divider.split(record, ordering, queued) if is_divided else None
+    def __call__(self, record: Record, queued: Queues) -> Iterable[OrderingKey]:
+        """Return none if there is nothing to do; `queued`: the queues in use, by name."""
+        if self._ordering == "unordered" or (
+            record.key is not None and self._waits_whole(record.key, queued)
+        ):
+            return (self._whole(record),)
+        parts = self._split(record, self._ordering)
         if parts is None:
-            return (self._whole(record, is_known=is_divided is not None),)
-        return [
-            OrderingKey(self._queue_of(part, queued), part.customer_id.encode(), part)
-            for part in parts
-        ]
+            return (self._whole(record),)
+        queues = [(self._queue_of(part, record.offset, queued), part) for part in parts]
+        if self._by_endpoint:
+            return [OrderingKey(queue, part.customer_id.encode(), part) for queue, part in queues]
+        return self._with_rest(record, queues)
 
-    def _whole(self, record: Record, *, is_known: bool) -> OrderingKey:
-        if self._ordering == "partition":
-            return OrderingKey(IN_SEQUENCE)
-        if record.key is None:
-            return OrderingKey(record.offset)
-        if self._ordering == "customer" and is_known:
-            return OrderingKey(record.key, record.key)
+    def _waits_whole(self, key: bytes, queued: Queues) -> bool:
+        """Whether an earlier record of the customer waits as a whole, for example for its tenant.
+
+        Nothing of a later record may overtake it then.
+        """
+        if self._ordering == "customer":
+            return (queue := queued.get(key)) is not None and queue[-1][1].part is None
+        return self._by_endpoint and (key,) in queued
+
+    def _whole(self, record: Record) -> OrderingKey:
+        match self._ordering:
+            case "partition":
+                return OrderingKey(IN_SEQUENCE)
+            case "customer":
+                return OrderingKey(record.key, record.key)
+            case "unordered":
+                return OrderingKey(record.offset, record.key)
         # No endpoint can be found yet: behind others of its customer.
-        return OrderingKey((record.key,), record.key)
+        return OrderingKey(record.offset if record.key is None else (record.key,), record.key)
 
-    def _queue_of(self, part: Part, queued: Container[Hashable]) -> Hashable:
+    def _queue_of(self, part: Part, offset: int, queued: Queues) -> Hashable:
+        """Return the name of the part's queue.
+
+        After a change of the endpoint's mode, its earlier events may still wait in a queue of the
+        mode before. Their order counts until that queue is empty.
+        """
         customer = part.customer_id.encode()
-        if part.ordering == "partition":
-            return IN_SEQUENCE
-        # Then an earlier record of the customer waits for its tenant.
-        if (customer,) not in queued:
-            match part.ordering:
-                case "customer":
-                    return customer
-                case "endpoint" if part.endpoint_ids:
-                    return customer, part.endpoint_ids
-                case "key" if part.endpoint_ids:
-                    return customer, part.endpoint_ids, part.event.ordering_key or part.customer_id
-                case "unordered":
-                    return part.event.record.offset, customer, part.endpoint_ids
+        if not part.endpoint_ids or self._waits_whole(customer, queued):
+            return self._common_queue(customer)
+        own = (customer, part.endpoint_ids)
+        if part.ordering == "unordered":
+            return (*own, offset)
+        keyed = (*own, part.event.ordering_key or part.customer_id)
+        if part.ordering != "key" and keyed in queued:
+            return keyed
+        if part.ordering != "endpoint" and own in queued:
+            return own
+        if part.ordering == "key":
+            return keyed
+        return own if part.ordering == "endpoint" else self._common_queue(customer)
+
+    def _common_queue(self, customer: bytes) -> Hashable:
+        """Return the name of the queue for what does not wait for one endpoint only."""
+        match self._ordering:
+            case "partition":
+                return IN_SEQUENCE
+            case "customer":
+                return customer
         return (customer,)
+
+    def _with_rest(
+        self, record: Record, queues: Sequence[tuple[Hashable, Part]]
+    ) -> list[OrderingKey]:
+        """Join the parts that wait in a common queue: what is left without the others."""
+        beside = [
+            OrderingKey(queue, part.customer_id.encode(), part)
+            for queue, part in queues
+            if queue != self._common_queue(part.customer_id.encode())
+        ]
+        refs = frozenset(
+            (part.customer_id, endpoint_id)
+            for _, _, part in beside
+            if part is not None
+            for endpoint_id in part.endpoint_ids or ()
+        )
+        broadcast = is_broadcast(record)
+        rest: dict[Hashable, OrderingKey] = {}
+        for queue, part in queues:
+            key = part.customer_id.encode()
+            if queue == self._common_queue(key):
+                # As a whole, a broadcast is for the tenants of the partition.
+                customer_id = part.customer_id if broadcast and self._ordering == "customer" else ""
+                rest[queue] = OrderingKey(
+                    queue,
+                    key if customer_id else record.key,
+                    Part(part.event, customer_id, None, beside=refs),
+                )
+        return [*rest.values(), *beside]

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from hookseal.delivery.ordering.partition import PartitionStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 
-    from hookseal.delivery.limits.backoff_waits import EndpointRef
-    from hookseal.delivery.ordering.keys import Ordering
     from hookseal.delivery.ordering.offsets import OffsetTracker
     from hookseal.delivery.ordering.partition import PartitionContext
+    from hookseal.domain.endpoint import Ordering
     from hookseal.domain.event import Event
     from hookseal.domain.record import Record
 
@@ -36,6 +35,7 @@ _EXCESS_OVERHEAD_BYTES = 2048
 # record of another customer was read within the second time.
 _BEHIND_S = 5.0
 _NEIGHBOUR_S = 60.0
+_HOLDS_S = 60.0
 # Events are deferred in one write if more than this wait behind a deferred one.
 _LONG_QUEUE = 8
 _DEFERRED_AT_ONCE = 500
@@ -49,18 +49,18 @@ class Part(NamedTuple):
     """The deliveries of an event that wait in one queue.
 
     Attributes:
-        customer_id: Whose endpoints; empty = those of all tenants of a broadcast.
-        ordering: The mode that decides which queue.
+        customer_id: Whose endpoints; empty = the whole record.
         endpoint_ids: None = those that subscribe when the part starts; empty = the tenant was
             disabled when the event was read.
-        without: Endpoints of a broadcast that have parts of their own.
+        ordering: The mode of these endpoints; None = the operator's.
+        beside: Endpoints that have parts of their own.
     """
 
     event: Event
     customer_id: str
-    ordering: Ordering
     endpoint_ids: tuple[str, ...] | None = None
-    without: frozenset[EndpointRef] = frozenset()
+    ordering: Ordering | None = None
+    beside: frozenset[tuple[str, str]] = frozenset()
 
 
 class OrderingKey(NamedTuple):
@@ -87,11 +87,15 @@ class Pressure(Protocol):
     def cut_off(self, context: PartitionContext) -> None:
         """No memory is left for records that wait to be deferred."""
 
+    def held(self, customer: bytes, context: PartitionContext) -> None:
+        """A customer held the sequence of a partition for too long, while events waited."""
+
     def window_full(self, length: Callable[[str], int], context: PartitionContext) -> None:
         """The partition reached its limit; `length` counts the records of a customer."""
 
 
 if TYPE_CHECKING:
+    Queues = Mapping[Hashable, deque[tuple[Record, OrderingKey]]]
     Defer = Callable[[Sequence[tuple[Record, OrderingKey]], PartitionContext], Awaitable[int]]
 
 
@@ -102,10 +106,13 @@ class Limits:
     Attributes:
         events: Events in progress; 1 = the next record is submitted when the last one is done.
         waiting: Events behind the one in progress, per queue. Newer ones wait to be deferred.
+        hold_s: Seconds of a minute that one customer may hold the sequence while events wait; 0 =
+            no limit.
     """
 
     events: int
     waiting: int
+    hold_s: float = 0.0
 
 
 class PartitionScheduler:
@@ -121,7 +128,7 @@ class PartitionScheduler:
         *,
         tracker: OffsetTracker,
         work: Callable[[Record, PartitionContext, Part | None], Awaitable[None]],
-        ordering_keys: Callable[[Record, Container[Hashable]], Iterable[OrderingKey]],
+        ordering_keys: Callable[[Record, Queues], Iterable[OrderingKey]],
         limits: Limits,
         now: Callable[[], float],
         pressure: Pressure | None = None,
@@ -134,15 +141,16 @@ class PartitionScheduler:
             work: Called with the record, the context, and the part that is handled (None = all of
                 it). Returns once that part is done; raises `PartitionStoppedError` if the
                 partition stops first.
-            ordering_keys: Called with the record and the names of the queues in use. Returns the
-                keys of a record; none if there is nothing to do.
+            ordering_keys: Called with the record and the queues in use. Returns the keys of a
+                record, `IN_SEQUENCE` first; none if there is nothing to do.
             now: Seconds of any monotonic clock.
-            beside: The context of what is not in sequence; None = `context`.
             defer: Called with records of one queue. Defers as many as possible of the first ones,
                 and returns their number.
+            beside: The context of what runs beside the sequence, so that neither takes the permits
+                of the other; None = the same.
         """
         self.context = context
-        self.beside = context if beside is None else beside
+        self.beside = beside or context
         self.next_offset = tracker.low_watermark
         self._tracker = tracker
         self._work = work
@@ -162,6 +170,9 @@ class PartitionScheduler:
         self._excess: dict[int, int] = {}
         self._excess_bytes: Counter[bytes | None] = Counter()
         self._excess_total = 0
+        # Seconds of this minute in which the events of each customer held the sequence.
+        self._holds: dict[bytes, float] = {}
+        self._holds_until = 0.0
         self._last_key: bytes | None = None
         self._neighbour_at = -_NEIGHBOUR_S
         self._watch: asyncio.TimerHandle | None = None
@@ -171,7 +182,7 @@ class PartitionScheduler:
 
     @property
     def contexts(self) -> set[PartitionContext]:
-        """The contexts of its attempts."""
+        """The contexts of the running events."""
         return {self.context, self.beside}
 
     @property
@@ -208,13 +219,17 @@ class PartitionScheduler:
         if first.queue is not IN_SEQUENCE:
             await self._enqueue_all(record, ordering_keys)
             return
-        if len(ordering_keys) > 1:
-            await self._enqueue_all(record, ordering_keys, in_queues=ordering_keys[1:])
+        is_divided = len(ordering_keys) > 1
+        began = now
+        if is_divided:
+            await self._enqueue_all(record, ordering_keys)
+            began = self._now()
         await self._work(record, self.context, first.part)
-        if record.offset in self._left:
+        if is_divided:
             self._part_done(record)
         else:
             self._finish(record.offset)
+        self._count_hold(record, began)
 
     def stop(self) -> None:
         """Start no further event; running ones may end."""
@@ -234,22 +249,37 @@ class PartitionScheduler:
         for task in self._tasks:
             task.cancel()
 
-    async def _enqueue_all(
-        self,
-        record: Record,
-        ordering_keys: list[OrderingKey],
-        in_queues: list[OrderingKey] | None = None,
-    ) -> None:
-        in_queues = ordering_keys if in_queues is None else in_queues
-        while not self._has_room(record, in_queues):
+    async def _enqueue_all(self, record: Record, ordering_keys: list[OrderingKey]) -> None:
+        while not self._has_room(record, ordering_keys):
             self._changed.clear()
             with suppress(TimeoutError):
                 # Checked again without a change, too: a slow delivery causes none.
                 await asyncio.wait_for(self._changed.wait(), _LOOK_AGAIN_S)
             self._check()
         self._left[record.offset] = len(ordering_keys)
-        for ordering_key in in_queues:
-            self._enqueue(record, ordering_key)
+        for ordering_key in ordering_keys:
+            if ordering_key.queue is not IN_SEQUENCE:
+                self._enqueue(record, ordering_key)
+
+    def _count_hold(self, record: Record, began: float) -> None:
+        """Report a customer that held the sequence for too long while events waited.
+
+        Events wait if this one did: from its timestamp until it began. A timestamp far in the
+        future tells nothing.
+        """
+        ended = self._now()
+        if ended >= self._holds_until:
+            self._holds.clear()
+            self._holds_until = ended + _HOLDS_S
+        if record.key is None:
+            return
+        held = self._holds[record.key] = self._holds.get(record.key, 0.0) + ended - began
+        if held <= self._limits.hold_s or not self._limits.hold_s or self._pressure is None:
+            return
+        waited = began - record.timestamp_ms / 1000
+        if not -_HOLDS_S < waited < _BEHIND_S:
+            del self._holds[record.key]
+            self._pressure.held(record.key, self.context)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -267,7 +297,7 @@ class PartitionScheduler:
             in_window = len(self._left) - len(self._excess)
             if in_window >= self._limits.events or self._large_bytes > _LARGE_MAX_BYTES:
                 if self._pressure is not None:
-                    self._pressure.window_full(self._count_of, self.beside)
+                    self._pressure.window_full(self._count_of, self.context)
                 return False
             self._counts[key] += 1
             if (size := record.size) > _LARGE_BYTES:
@@ -277,7 +307,7 @@ class PartitionScheduler:
         excess = record.size + _EXCESS_OVERHEAD_BYTES
         if self._excess_total + excess > _EXCESS_MAX_BYTES:
             if self._pressure is not None:
-                self._pressure.cut_off(self.beside)
+                self._pressure.cut_off(self.context)
             return False
         self._excess[record.offset] = excess
         self._excess_bytes[key] += excess
@@ -298,7 +328,7 @@ class PartitionScheduler:
             record, ordering_key = queue[0]
             is_behind = self._is_behind(record)
             if is_behind or len(queue) > self._limits.waiting:
-                pressure.queue_full(ordering_key, self.beside, at_once=is_behind)
+                pressure.queue_full(ordering_key, self.context, at_once=is_behind)
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_LOOK_AGAIN_S, self._watch_excess, pressure)
 
@@ -330,7 +360,7 @@ class PartitionScheduler:
         task.add_done_callback(self._ended)
 
     async def _run(self, name: Hashable, queue: deque[tuple[Record, OrderingKey]]) -> None:
-        while queue and not self.beside.stopped:
+        while queue and not self.context.stopped:
             record, ordering_key = queue[0]
             try:
                 await self._work(record, self.beside, ordering_key.part)

@@ -412,6 +412,16 @@ class SuspensionManager:
         for endpoint_ref in blocking:
             self._relieve(endpoint_ref, context)
 
+    def held(self, customer: bytes, context: PartitionContext) -> None:
+        """Suspend the endpoints of a customer that holds its partition, if others are there."""
+        customer_id = customer.decode("utf-8", "replace")
+        if (tenant := self._tenants.get(customer_id)) is None:
+            return
+        going = [one for one in tenant.endpoints if one.enabled and one.ordering is None]
+        if going and self._tenants.is_shared(context.partition):
+            for endpoint in going:
+                self._relieve((customer_id, endpoint.id), context)
+
     def cut_off(self, context: PartitionContext) -> None:
         """Cancel the attempts to suspended endpoints: the events behind them are deferred then.
 
@@ -437,7 +447,9 @@ class SuspensionManager:
         if ordering_key.part is not None and ordering_key.part.endpoint_ids:
             return [(customer_id, one) for one in ordering_key.part.endpoint_ids]
         tenant = self._tenants.get(customer_id)
-        return [] if tenant is None else [(customer_id, one.id) for one in tenant.endpoints]
+        refs = [] if tenant is None else [(customer_id, one.id) for one in tenant.endpoints]
+        beside = () if ordering_key.part is None else ordering_key.part.beside
+        return [one for one in refs if one not in beside]
 
     def _is_slow(self, endpoint_ref: EndpointRef) -> bool:
         running = self._in_progress.get(endpoint_ref, {})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hookseal.config import Settings
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import Ordering
     from hookseal.local.store import Store
 
 LocalOrdering = Literal["customer", "endpoint", "key", "unordered", "sequential"]

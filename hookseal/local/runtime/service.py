@@ -193,6 +193,7 @@ class LocalService:
             admin_key=settings.admin_key.get_secret_value() or None,
             secrets=SigningSecrets(*settings.master_keys()),
             check_url=url_check(settings),
+            retry_max_s=settings.endpoint_retry_max_s,
             letters=letters,
             attempts=attempts,
             records=LocalLetterRecords(store, attempts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,36 @@ async def test_the_marker_of_a_transaction_holds_nothing(
     # The last offset is the marker's.
     assert await letters.end(PLACE) == 5
     assert await all_of(letters, ACME) == [0, 1, 2]
+
+
+@pytest.mark.apache
+async def test_an_open_transaction_holds_no_other_partition(
+    letters: KafkaDeferredEvents, settings: Settings
+) -> None:
+    beside = next(
+        customer
+        for customer in (f"c{number}" for number in range(20))
+        if partition_of(customer, PARTITIONS) == PLACE + 1
+    )
+    await suspended(settings, 3, customers=[ACME])
+    await suspended(settings, 3, customers=[beside])
+    producer = AIOKafkaProducer(
+        **settings.cluster.arguments(), transactional_id=f"{settings.topic_prefix}x"
+    )
+    await producer.start()
+    async with producer.transaction():
+        await producer.send_and_wait(settings.names.dead_letters, b"x", partition=PLACE)
+        await suspended(settings, 2, customers=[ACME])
+        held = asyncio.create_task(all_of(letters, ACME))
+        for _ in range(10):
+            page = await letters.read(PLACE + 1, 0, 3, lambda _: True)
+            assert (len(page.letters), page.next) == (3, 3)
+        is_held = not held.done()
+    await producer.stop()
+
+    assert is_held
+    # Each page ends before the transaction, and nothing is left out.
+    assert await held == [0, 1, 2, 0, 1]
 
 
 @pytest.mark.apache

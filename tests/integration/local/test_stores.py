@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hookseal.delivery.ports import Clock
+from hookseal.domain.dead_letter import DeadLetter, added_headers
 from hookseal.domain.record import Position
 from hookseal.errors import BrokerError, EventIdReusedError
+from hookseal.local.letters import LocalDeadLetters
 from hookseal.local.store import Write
+from tests.builders import a_record
+from tests.fakes import RecordingObserver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hookseal.local.store import Log
     from tests.integration.local.conftest import OpenStore
 
 HEADERS = (("a", b"\x00\xff"), ("a", b""), ("b", b"2"))
@@ -212,3 +220,29 @@ class TestTenants:
         assert await other.changes(2, wait_s=0.01) == (3, {"a": None}, False)
         assert await other.changes(3, wait_s=0.01) == (3, {}, False)
         assert (await other.changes(0, wait_s=0.01)).version == 3
+
+
+async def test_many_dead_letters_are_written_at_once(open_store: OpenStore) -> None:
+    store = await open_store()
+    observer = RecordingObserver()
+    appended: list[int] = []
+    append = store.append
+
+    async def counted(log: Log, writes: Sequence[Write], *, keep: int | None = None) -> None:
+        appended.append(len(writes))
+        await append(log, writes, keep=keep)
+
+    store.append = counted  # type: ignore[method-assign]
+    letters = [
+        DeadLetter(
+            a_record(partition=1), "endpoint_suspended", "", f"evt_{number}", 1.0, key=b"acme"
+        )
+        for number in range(500)
+    ]
+
+    await LocalDeadLetters(store, observer, Clock()).bury_all(letters)
+
+    found = await store.read("dead-letters", 1, 0, 1000)
+    assert [added_headers(one.headers)["event-id"] for one in found] == observer.buried_ids
+    assert observer.buried_ids == [letter.event_id for letter in letters]
+    assert appended == [500]

@@ -76,6 +76,7 @@ class Api:
             admin_key=ADMIN_KEY,
             secrets=self.secrets,
             check_url=partial(check_url, own_hosts=frozenset({OWN_HOST})),
+            retry_max_s=300.0,
             letters=self.letters,
             attempts=self.attempts,
             records=self.letters,

@@ -241,6 +241,30 @@ class TestBatch:
         assert "line 3, column 3" in (await response.json(content_type=None))["detail"]
 
 
+class TestOrderingKey:
+    @pytest.mark.parametrize("ordering_key", ["k", "x" * 256, "é" * 128])
+    async def test_reaches_the_worker(self, api: Api, ordering_key: str) -> None:
+        known(api)
+
+        await api.json("POST", PATH, [{**EVENT, "ordering_key": ordering_key}])
+
+        assert as_read(api.events.published[0]).ordering_key == ordering_key
+
+    @pytest.mark.parametrize("ordering_key", ["", "x" * 257, "é" * 129, 7, [], True])
+    async def test_that_is_invalid_is_refused(self, api: Api, ordering_key: object) -> None:
+        known(api)
+        event = {**EVENT, "ordering_key": ordering_key}
+
+        one = await refused(api, event)
+        many = await refused(api, [EVENT, event])
+        lines = await refused(
+            api, data=b"\n".join(map(orjson.dumps, (EVENT, event))), headers=LINES
+        )
+
+        assert one == (422, "ordering_key_invalid", "ordering_key")
+        assert many == lines == (422, "ordering_key_invalid", "events[1].ordering_key")
+
+
 class TestBadInputs:
     @pytest.mark.parametrize(
         ("text", "code", "field"),

@@ -162,21 +162,31 @@ class TestEndpoints:
         refused = await api.problem("PATCH", "/v1/tenants/acme/endpoints/ep_1", {}, key=key)
         assert refused == (422, "nothing_to_change")
 
-    async def test_relax_the_ordering_mode(self, api: Api) -> None:
+    async def test_have_an_ordering_mode_of_their_own_or_the_operators(self, api: Api) -> None:
+        key = api.tenant("acme", endpoints=())
+        body = {**ENDPOINT, "id": "ep_1", "ordering": "key"}
+        change = partial(api.json, "PATCH", "/v1/tenants/acme/endpoints/ep_1", key=key)
+
+        added = await api.json("POST", "/v1/tenants/acme/endpoints", body, key=key)
+        changed = await change({"ordering": "unordered"})
+        kept = await change({"description": "x"})
+        restored = await change({"ordering": None})
+
+        shown = [one["ordering"] for one in (added, changed, kept, restored)]
+        assert shown == ["key", "unordered", "unordered", None]
+
+    async def test_may_not_retry_for_longer_than_the_operator_allows(self, api: Api) -> None:
         key = api.tenant("acme")
-        one, more = "/v1/tenants/acme/endpoints/ep_1", {**ENDPOINT, "ordering": "key"}
+        body = {"retry_delays_s": [100, 100, 100.5]}
 
-        added = await api.json("POST", "/v1/tenants/acme/endpoints", more, key=key)
-        changed = await api.json("PATCH", one, {"ordering": "unordered"}, key=key)
-        kept = await api.json("PATCH", one, {"description": "Shop"}, key=key)
-        restored = await api.json("PATCH", one, {"ordering": None}, key=key)
+        response = await api.ask("PATCH", "/v1/tenants/acme/endpoints/ep_1", body, key=key)
+        problem = await response.json()
 
-        assert [shown["ordering"] for shown in (added, changed, kept, restored)] == [
-            "key",
-            "unordered",
-            "unordered",
-            None,
-        ]
+        assert (response.status, problem["code"]) == (422, "retry_delays_too_long")
+        assert problem["field"] == "retry_delays_s"
+        assert "300 s (HOOKSEAL_ENDPOINT_RETRY_MAX_S)" in problem["detail"]
+        body = {"retry_delays_s": [100, 100, 100]}
+        assert await api.json("PATCH", "/v1/tenants/acme/endpoints/ep_1", body, key=key)
 
     async def test_a_header_s_value_is_shown_to_whoever_may_set_it(self, api: Api) -> None:
         endpoint = an_endpoint(headers={"X-Token": "s3cret"})
@@ -399,10 +409,12 @@ class TestEndpoints:
             ({"event_types": ["a*"]}, "event_types_invalid"),
             ({"retry_delays_s": [-1]}, "retry_delays_invalid"),
             ({"retry_delays_s": [1] * 51}, "retry_delays_invalid"),
+            ({"retry_delays_s": [3600] * 50}, "retry_delays_too_long"),
+            ({"ordering": "customer"}, "field_invalid"),
+            ({"ordering": "partition"}, "field_invalid"),
             ({"description": "x" * 1001}, "field_invalid"),
             ({"url": 1}, "field_invalid"),
             ({"headers": {"X-A": 1}}, "field_invalid"),
-            ({"ordering": "customer"}, "field_invalid"),
             ({"colour": "red"}, "field_unknown"),
         ],
     )

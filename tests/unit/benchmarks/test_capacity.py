@@ -18,7 +18,7 @@ from hookseal.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookseal.delivery.ordering.keys import Ordering
+    from hookseal.domain.endpoint import Ordering
 
 PAGE = (Path(__file__).parents[3] / "docs" / "capacity.md").read_text()
 # A customer of the model has one endpoint: `endpoint` and `key` are like `customer`.

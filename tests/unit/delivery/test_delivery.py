@@ -300,6 +300,24 @@ class TestEachAttempt:
 
         assert (outcome.attempts, engine.clock.slept) == (2, [7])
 
+    async def test_cuts_a_stored_schedule_to_the_operator_s_limit(self) -> None:
+        engine = Engine(a_tenant("acme", an_endpoint(retry_delays_s=(100.0, 3600.0, 3600.0))))
+        engine.transport.script("ep_1", 500, 500, 500)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.attempts, engine.clock.slept) == (3, [100, 200])
+        assert outcome.code == "attempts_exhausted"
+
+    async def test_ends_a_schedule_of_the_endpoint_s_own_in_time(self) -> None:
+        # The receiver asks for a minute each time, so 50 waits would take 50 minutes.
+        engine = Engine(a_tenant("acme", an_endpoint(retry_delays_s=(1.0,) * 50)))
+        engine.transport.script("ep_1", *[Answer(503, "60")] * 51)
+
+        outcome = await deliver(engine)
+
+        assert (outcome.attempts, sum(engine.clock.slept)) == (6, 300)
+
     async def test_holds_no_plaintext(self) -> None:
         engine = Engine()
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hookseal.domain.event import BROADCAST_HEADER, REROUTED_HEADER
+from hookseal.domain.dead_letter import category_of
+from hookseal.domain.event import BROADCAST_HEADER, ORDERING_KEY_HEADER, REROUTED_HEADER
 from hookseal.domain.record import Record
 from tests.builders import a_record, a_tenant, an_endpoint
 from tests.engine import Engine
@@ -125,3 +128,22 @@ class TestBroadcast:
 
         (letter,) = engine.dead_letters.letters
         assert (letter.key, letter.endpoint_id) == (b"b", "ep_b")
+
+
+CLOUD_EVENT = ("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"s"), ("ce_type", b"a")
+
+
+@pytest.mark.parametrize("ordering_key", [b"", b"x" * 257])
+@pytest.mark.parametrize("headers", [(ORDERING_KEY_HEADER,), ("ce_partitionkey", *CLOUD_EVENT)])
+async def test_an_invalid_ordering_key_is_a_dead_letter_of_the_event(
+    ordering_key: bytes, headers: tuple[Any, ...]
+) -> None:
+    engine = Engine()
+    name, *others = headers
+
+    await engine.deliver(a_record(None, (name, ordering_key), *others), engine.context())
+
+    (letter,) = engine.dead_letters.letters
+    assert (letter.reason, category_of(letter.reason)) == ("ordering_key_invalid", "event")
+    assert (letter.endpoint_id, letter.attempts) == (None, 0)
+    assert engine.transport.requests == []

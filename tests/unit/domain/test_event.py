@@ -162,6 +162,12 @@ class TestRefusals:
             (b'{"type":"a","data":{},"timestamp":1700000000}', "timestamp_invalid"),
             (b'{"type":"a","data":{},"expires_at":"tomorrow"}', "expires_at_invalid"),
             (b'{"type":"a","data":{},"expires_at":1700000000}', "expires_at_invalid"),
+            (b'{"type":"a","data":{},"ordering_key":""}', "ordering_key_invalid"),
+            (b'{"type":"a","data":{},"ordering_key":7}', "ordering_key_invalid"),
+            (
+                b'{"type":"a","data":{},"ordering_key":"%b"}' % (b"x" * 257),
+                "ordering_key_invalid",
+            ),
         ],
     )
     def test_say_what_is_wrong_with_the_value(self, value: bytes, code: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,6 +247,102 @@ class TestDeadLetters:
         assert held
         assert not case.dead_letters.is_held
         assert case.observer.bury_failures[-1] == 0
+
+
+def many(count: int, value: bytes = b"{}") -> list[DeadLetter]:
+    """Return so many dead letters with ids of their own."""
+    return [replace(a_letter(value), event_id=f"evt_{number}") for number in range(count)]
+
+
+def ids(records: list[dict[str, Any]]) -> list[str]:
+    return [dict(added_headers(tuple(one["headers"])))["event-id"] for one in records]
+
+
+class TestManyDeadLetters:
+    async def test_are_written_in_their_order_in_few_batches(self) -> None:
+        case = Case()
+        letters = many(400, b"x" * 2000)
+
+        await case.dead_letters.bury_all(letters)
+
+        assert ids(case.kafka.written) == [letter.event_id for letter in letters]
+        assert case.observer.buried_ids == ids(case.kafka.written)
+        # 256 KiB hold some 110 of them.
+        assert len(case.kafka.batches) < 6
+
+    async def test_of_which_one_fits_into_no_batch_are_written_in_their_order(self) -> None:
+        case = Case()
+        letters = many(5)
+        letters[2] = replace(letters[2], record=a_record(b"x" * 300_000))
+
+        await case.dead_letters.bury_all(letters)
+
+        assert ids(case.kafka.written) == [letter.event_id for letter in letters]
+
+    @pytest.mark.parametrize("error", [NotLeaderForPartitionError(), TOO_LARGE])
+    async def test_that_a_broker_does_not_take_together_are_written_in_their_order(
+        self, error: Exception
+    ) -> None:
+        case = Case()
+        case.kafka.refusals.extend([error, None, error])
+        letters = many(4)
+
+        await case.dead_letters.bury_all(letters)
+
+        assert ids(case.kafka.written) == [letter.event_id for letter in letters]
+        # After a failed batch the next one has a new client.
+        assert case.kafka.stopped == case.kafka.started - 1 > 0
+        assert not case.dead_letters.is_held
+
+    async def test_with_a_name_that_is_no_utf_8_are_written_in_their_order(self) -> None:
+        case = Case()
+        letters = many(3)
+        odd = a_record(b"{}", ("\udcff", b"1"))
+        letters[1] = replace(letters[1], record=odd)
+
+        await case.dead_letters.bury_all(letters)
+
+        assert len(case.kafka.batches) == len(case.kafka.written) == 3
+        assert b"evt_1" in case.kafka.written[1]["value"]
+
+
+class TestPublishBatch:
+    async def test_tells_how_many_fitted(self) -> None:
+        case = Case()
+        records: Any = [(b"k", bytes(100_000), [("a", b"1")])] * 5
+
+        assert await case.producer.publish_batch("t", 0, records) == 2
+        assert await case.producer.publish_batch("t", 0, records[:1]) == 1
+        assert [len(batch) for batch in case.kafka.batches] == [2, 1]
+
+    async def test_has_one_that_is_too_large_for_others_beside_it(self) -> None:
+        case = Case()
+        records: Any = [(b"k", bytes(300_000), ()), (b"k", b"v", ())]
+
+        assert await case.producer.publish_batch("t", 0, records) == 1
+        assert [len(batch) for batch in case.kafka.batches] == [1]
+
+    async def test_writes_nothing_if_the_first_one_has_a_name_that_is_no_utf_8(self) -> None:
+        case = Case()
+
+        count = await case.producer.publish_batch("t", 0, [(b"k", b"v", (("\udcff", b"1"),))])
+
+        assert (count, case.kafka.batches) == (0, [])
+
+    @pytest.mark.parametrize(
+        ("answer", "raised"),
+        [(NotLeaderForPartitionError(), BrokerError), (TOO_LARGE, RecordRefusedError)],
+    )
+    async def test_raises_what_the_broker_answers(
+        self, answer: Exception, raised: type[Exception]
+    ) -> None:
+        case = Case()
+        case.kafka.refusals.append(answer)
+
+        with pytest.raises(raised):
+            await case.producer.publish_batch("t", 0, [(b"k", b"v", ())])
+
+        assert len(case.failures) == 1
 
 
 class TestRouter:

@@ -168,6 +168,17 @@ class TestFaustTenants:
             customer_id for customer_id in CUSTOMERS if partition_of(customer_id, 6) == 2
         }
 
+    async def test_knows_whether_a_partition_has_several_tenants(self, app: HooksealApp) -> None:
+        tenants = app.lifecycle.tenants
+        first, second = [one for one in CUSTOMERS if partition_of(one, 6) == 2][:2]
+        other = next(one for one in CUSTOMERS if partition_of(one, 6) != 2)
+        shared = [tenants.is_shared(2)]
+        for customer_id in (first, other, second):
+            tenants._table.data[customer_id.encode()] = document_of(a_tenant(customer_id))
+            shared.append(tenants.is_shared(2))
+
+        assert shared == [False, False, False, True]
+
     async def test_forgets_the_tenants_of_partitions_that_went(self, app: HooksealApp) -> None:
         tenants = filled(app)
 

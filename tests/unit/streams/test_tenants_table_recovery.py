@@ -236,12 +236,14 @@ class TestPartitions:
         held = an_endpoint(
             suspension=Suspension(since=1.0, why="behind", owner="a", letters_from=0)
         )
-        talks = an_endpoint(description='"suspension":')
+        talks = an_endpoint(description='"suspension":"ordering":')
+        relaxed = an_endpoint(ordering="key")
         codec = a_registry()
         documents = {
             b"c1": codec.document(a_tenant("c1")),
             b"c2": codec.document(a_tenant("c2", held)),
             b"c3": codec.document(a_tenant("c3", talks)),
+            b"c4": codec.document(a_tenant("c4", relaxed)),
         }
 
         recovery.apply(
@@ -249,8 +251,9 @@ class TestPartitions:
             [record(offset, *item) for offset, item in enumerate(documents.items())],
         )
 
-        found = app.lifecycle.tenants.suspended_of(0)
-        assert [tenant.customer_id for tenant in found] == ["c2"]
+        tenants = app.lifecycle.tenants
+        assert [one.customer_id for one in tenants.suspended_of(0)] == ["c2"]
+        assert [one.customer_id for one in tenants.relaxed_of(0)] == ["c2", "c4"]
 
 
 class TestKeepOnly:
