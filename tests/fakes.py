@@ -542,6 +542,13 @@ class FakeModel:
     def page(self, after: str | None, limit: int) -> list[Tenant]:
         return [self.held[key] for key in sorted(self.held) if after is None or key > after][:limit]
 
+    def stopped(self) -> list[Tenant]:
+        return [
+            tenant
+            for tenant in self.page(None, len(self.held))
+            if any(one.state in ("suspended", "paused") for one in tenant.endpoints)
+        ]
+
     async def settle(self, timeout_s: float) -> bool:
         self.settles += 1
         self.before_settling()

@@ -43,6 +43,10 @@ class TenantsModel(Readiness, Protocol):
         """Return up to `limit` tenants after a customer id, ordered by customer id."""
         ...
 
+    def stopped(self) -> Sequence[Tenant]:
+        """Return the tenants with a suspended or paused endpoint, ordered by customer id."""
+        ...
+
     async def settle(self, timeout_s: float) -> bool:
         """Wait until the model has everything written before the call; return False otherwise."""
         ...
@@ -128,7 +132,7 @@ class LetterPages(_Index, Protocol):
         ...
 
     async def stats(self, wanted: LetterFilter) -> Sequence[dict[str, Any]]:
-        """Return counts by customer, endpoint and reason, the largest first."""
+        """Return the 1,000 largest counts by customer, endpoint and reason, the largest first."""
         ...
 
     async def reasons(self, wanted: LetterFilter) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from hookseal.api.deliveries import customer_delivery_out
@@ -40,8 +39,9 @@ _INDEX_WITHIN_S = 2.0
 _HOUR_S = 3600
 # Of more endpoints, only the number is shown.
 _ENDPOINTS_MAX = 500
-_TENANTS_AT_A_TIME = 500
 _ATTEMPTS_MAX = 200
+# Of more groups, the smallest are not counted.
+_GROUPS_MAX = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class StatusOperations(Resource):
         if reason := self.changes.model.why_not_ready():
             problems.append(_problem(reason))
         else:
-            endpoints, count = await self._endpoints(deferred)
+            endpoints, count = self._endpoints(deferred)
         partitions = [
             await self._partition(one, progress, has_attempts=has_attempts)
             for one in progress.partitions
@@ -151,25 +151,18 @@ class StatusOperations(Resource):
         rows = await self.letters.stats(wanted)
         return {(row["customer_id"], row["endpoint_id"]): row["count"] for row in rows}
 
-    async def _endpoints(
+    def _endpoints(
         self, deferred: dict[tuple[str, str], int] | None
     ) -> tuple[list[StoppedEndpointOut], int]:
-        shown: list[StoppedEndpointOut] = []
-        count = 0
-        after = None
-        while tenants := self.changes.model.page(after, _TENANTS_AT_A_TIME):
-            after = tenants[-1].customer_id
-            stopped = [
-                _endpoint_out(tenant.customer_id, endpoint, deferred)
-                for tenant in tenants
-                for endpoint in tenant.endpoints
-                if endpoint.state in ("suspended", "paused")
-            ]
-            count += len(stopped)
-            shown += islice(stopped, _ENDPOINTS_MAX - len(shown))
-            # Yield to other requests.
-            await asyncio.sleep(0)
-        return shown, count
+        """Return the first suspended and paused endpoints, and the number of all."""
+        found = [
+            (tenant.customer_id, endpoint)
+            for tenant in self.changes.model.stopped()
+            for endpoint in tenant.endpoints
+            if endpoint.state in ("suspended", "paused")
+        ]
+        shown = [_endpoint_out(*one, deferred) for one in found[:_ENDPOINTS_MAX]]
+        return shown, len(found)
 
 
 async def partition_state(
@@ -206,6 +199,7 @@ def _endpoint_out(
     customer_id: str, endpoint: Endpoint, deferred: dict[tuple[str, str], int] | None
 ) -> StoppedEndpointOut:
     suspension, paused_at = endpoint.suspension, endpoint.paused_at
+    uncounted = 0 if len(deferred or ()) < _GROUPS_MAX else None
     since = paused_at
     if since is None:
         since = 0.0 if suspension is None else suspension.since
@@ -216,7 +210,7 @@ def _endpoint_out(
         state="paused" if is_paused else "suspended",
         because="paused" if paused_at is not None or suspension is None else suspension.why,
         since=rfc3339(since),
-        deferred=None if deferred is None else deferred.get((customer_id, endpoint.id), 0),
+        deferred=None if deferred is None else deferred.get((customer_id, endpoint.id), uncounted),
     )
 
 

@@ -88,7 +88,8 @@ class StoppedEndpointOut(Output, frozen=True):
         because: `exhausted` (too many deliveries in a row failed), `behind` (too many events were
             queued) or `paused`.
         since: RFC 3339.
-        deferred: Its events that wait on `dead-letters`; null if the list cannot be read.
+        deferred: Its events that wait on `dead-letters`; null if the list cannot be read, or
+            if more than 1,000 endpoints have more of them.
     """
 
     customer_id: str

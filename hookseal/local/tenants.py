@@ -121,6 +121,9 @@ class LocalTenants:
     def page(self, after: str | None, limit: int) -> Sequence[Tenant]:
         return self._index.page(after, limit)
 
+    def stopped(self) -> Sequence[Tenant]:
+        return self._index.stopped()
+
     def of_partition(self, partition: int) -> Sequence[Tenant]:
         count = self._store.partitions
         names = [name for name in self._index.sort() if partition_of(name, count) == partition]

@@ -44,6 +44,7 @@ class TenantIndex:
         self._read = read
         self._documents: dict[str, bytes] = {}
         self._holders: dict[str, str] = {}
+        self._stopped: set[str] = set()
         self._ordered: list[str] | None = None
 
     def __len__(self) -> int:
@@ -75,6 +76,10 @@ class TenantIndex:
         elif self._ordered is not None:
             insort(self._ordered, customer_id)
         self._documents[customer_id] = document
+        if any(one.state in ("suspended", "paused") for one in tenant.endpoints):
+            self._stopped.add(customer_id)
+        else:
+            self._stopped.discard(customer_id)
         self._claim(customer_id, (key.id for key in tenant.api_keys))
         return tenant
 
@@ -84,6 +89,7 @@ class TenantIndex:
         if before is None:
             return
         self._release(customer_id, before)
+        self._stopped.discard(customer_id)
         if self._ordered is not None:
             del self._ordered[bisect_left(self._ordered, customer_id)]
 
@@ -104,6 +110,10 @@ class TenantIndex:
             self._read(self._documents[customer_id])
             for customer_id in ordered[start : start + limit]
         ]
+
+    def stopped(self) -> list[Tenant]:
+        """Return the tenants with a suspended or paused endpoint, by id."""
+        return [self._read(self._documents[one]) for one in sorted(self._stopped)]
 
     def sort(self) -> list[str]:
         """Return the ordered customer ids; from the first call on, the order is maintained.

@@ -82,6 +82,10 @@ class TenantsModel(TenantChangelogConsumer):
         """Return up to `limit` tenants (None = all) behind a customer id, ordered by id."""
         return self.index.page(after, self.count if limit is None else limit)
 
+    def stopped(self) -> list[Tenant]:
+        """Return the tenants with a suspended or paused endpoint, by id."""
+        return self.index.stopped()
+
     @property
     def count(self) -> int:
         """Number of tenants."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hookseal.domain.tenant import ApiKey, encode
 from hookseal.errors import InvalidInputError
 from hookseal.tenants.index import TenantIndex
-from tests.builders import a_tenant
+from tests.builders import a_tenant, an_endpoint
 
 if TYPE_CHECKING:
     from hookseal.domain.tenant import Tenant
@@ -26,7 +26,8 @@ def _tenants(draw: st.DrawFn) -> Tenant:
     numbers = draw(st.lists(st.sampled_from(_KEY_NUMBERS), max_size=2, unique=True))
     # Ids are drawn at random in earnest, so that no two tenants have the same.
     keys = tuple(ApiKey(f"{customer_id}-{n}", "digest", 1, ("replay",)) for n in numbers)
-    return a_tenant(customer_id, revision=draw(st.integers(1, 9)), api_keys=keys)
+    endpoint = an_endpoint(paused_at=draw(st.none() | st.just(1.0)), enabled=draw(st.booleans()))
+    return a_tenant(customer_id, endpoint, revision=draw(st.integers(1, 9)), api_keys=keys)
 
 
 _writes = st.one_of(
@@ -60,6 +61,9 @@ def test_what_came_before_the_latest_documents_leaves_no_trace(
 
     assert index.page(None, 100) == rebuilt.page(None, 100)
     assert len(index) == len(rebuilt)
+    assert index.stopped() == [
+        tenant for tenant in index.page(None, 100) if tenant.endpoints[0].state == "paused"
+    ]
     for customer_id in _CUSTOMERS:
         assert index.get(customer_id) == rebuilt.get(customer_id)
         assert index.page(customer_id, 2) == rebuilt.page(customer_id, 2)

@@ -107,6 +107,22 @@ async def test_lists_endpoints_that_get_nothing_with_their_deferred_events(api: 
     ] == [("ep_1", "suspended", "exhausted", 2), ("ep_2", "paused", "paused", 0)]
 
 
+async def test_an_endpoint_that_is_not_among_the_counted_ones_has_no_count(api: Api) -> None:
+    api.progress.found = two_workers()
+    api.tenant("acme", endpoints=(an_endpoint("ep_x", paused_at=NOW),))
+    deferred = [
+        a_letter(number, reason="endpoint_suspended", endpoint_id=f"ep_{number}")
+        for number in range(1000)
+    ]
+
+    api.letters.held = deferred
+    (unknown,) = (await status(api))["endpoints"]
+    api.letters.held = deferred[1:]
+    (none,) = (await status(api))["endpoints"]
+
+    assert (unknown["deferred"], none["deferred"]) == (None, 0)
+
+
 async def test_counts_the_dead_letters_of_the_last_hour_without_deferred_events(
     api: Api,
 ) -> None:
