@@ -202,7 +202,7 @@ class Partition:
             return True
         if self.modes[endpoint] == self.modes[other] == {"partition"}:
             # Events of a suspended endpoint are deferred beside the sequence.
-            return not self.engine.observer.suspended_because.keys() & {endpoint, other}
+            return other not in self.engine.observer.suspended_because
         return endpoint[0] == other[0] and self.modes[endpoint] == self.modes[other] == {"customer"}
 
     async def relax(self, endpoint: str, own: EndpointOrdering | None) -> None:

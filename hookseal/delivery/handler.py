@@ -75,9 +75,7 @@ class EventHandler:
 
         Each endpoint that wants the event has a part, with its ordering mode. In the mode
         `customer` a tenant of a broadcast has one part if its endpoints have no modes of their own.
-        In the mode `partition` the parts of a broadcast are those of endpoints with one. There, a
-        suspended endpoint counts as one with the mode `endpoint`: its events are deferred in
-        batches, beside the sequence.
+        In the mode `partition` the parts of a broadcast are those of endpoints with one.
         """
         broadcast = is_broadcast(record)
         by_endpoint = ordering in ("endpoint", "key")
@@ -85,13 +83,14 @@ class EventHandler:
             if not broadcast and not by_endpoint and not self._is_relaxed(record.key, ordering):
                 return None
             event = parse_event(record, max_bytes=self._event_max_bytes)
-            tenants: Sequence[Tenant] = ()
             if broadcast and ordering == "partition":
-                tenants = self._relaxed_of(record.partition)
+                tenants: Sequence[Tenant] = self._relaxed_of(record.partition)
             elif broadcast:
                 tenants = self._tenants.of_partition(record.partition)
             elif self._ports.router.partition_of(event.customer_id) == record.partition:
                 tenants = list(filter(None, [self._tenants.get(event.customer_id)]))
+            else:
+                tenants = []
         except Exception:  # noqa: BLE001
             # Handled as a whole, the record is dead-lettered once, not once for each part.
             return None
@@ -107,13 +106,27 @@ class EventHandler:
         return parts
 
     def _parts_of(self, event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
-        own = {one.id: _own_mode(one, ordering) for one in tenant.endpoints}
         if ordering == "customer" and not self._is_relaxed(tenant.customer_id.encode(), ordering):
             return [Part(event, tenant.customer_id, None, ordering)]
+        own = {one.id: _own_ordering(one, ordering) for one in tenant.endpoints}
         return [
             Part(event, tenant.customer_id, (one,), looser(ordering, own.get(one)))
             for one in _endpoint_ids(event, tenant)
         ]
+
+    def _relaxed_of(self, partition: int) -> Sequence[Tenant]:
+        """Return at least the tenants of the partition for which `_is_relaxed` holds."""
+        names = [key.decode() for key in self._relaxed]
+        found = [
+            *self._tenants.relaxed_of(partition),
+            *self._tenants.suspended_of(partition),
+            *(
+                self._tenants.get(name)
+                for name in names
+                if self._ports.router.partition_of(name) == partition
+            ),
+        ]
+        return list({one.customer_id: one for one in found if one is not None}.values())
 
     def _is_relaxed(self, key: bytes | None, ordering: Ordering) -> bool:
         """Whether an endpoint of the tenant has, or had, an ordering mode of its own.
@@ -125,20 +138,10 @@ class EventHandler:
         tenant = self._tenants.get(key.decode())
         # A loop takes half the time of a generator, and each event asks.
         for endpoint in () if tenant is None else tenant.endpoints:
-            if _own_mode(endpoint, ordering) is not None:
+            if _own_ordering(endpoint, ordering) is not None:
                 self._relaxed.add(key)
                 return True
         return False
-
-    def _relaxed_of(self, partition: int) -> Sequence[Tenant]:
-        """Return the tenants with such endpoints, and those that had some."""
-        partition_of = self._ports.router.partition_of
-        found = {one.customer_id: one for one in self._tenants.relaxed_of(partition)}
-        for customer_id in map(bytes.decode, self._relaxed):
-            if customer_id not in found and partition_of(customer_id) == partition:
-                tenant = self._tenants.get(customer_id)
-                found |= {} if tenant is None else {customer_id: tenant}
-        return list(found.values())
 
     async def __call__(
         self, record: Record, context: PartitionContext, part: Part | None = None
@@ -402,8 +405,13 @@ def _endpoint_ids(event: Event, tenant: Tenant, beside: Beside = _NONE) -> list[
     return [one.id for one in tenant.endpoints if one.wants(event.type)]
 
 
-def _own_mode(endpoint: Endpoint, ordering: Ordering) -> EndpointOrdering | None:
-    if endpoint.ordering is None and ordering == "partition" and endpoint.suspension is not None:
+def _own_ordering(endpoint: Endpoint, operators: Ordering) -> EndpointOrdering | None:
+    """Return the mode of the endpoint's events; None = the operator's.
+
+    In the mode `partition`, events of a suspended endpoint are deferred beside the sequence, many
+    in one write.
+    """
+    if endpoint.suspension is not None and endpoint.ordering is None and operators == "partition":
         return "endpoint"
     return endpoint.ordering
 
