@@ -139,6 +139,9 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
         _check_headers(record)
     customer_id = "" if is_broadcast(record) else customer_id_of(record)
     value = record.value
+    if not value and _is_binary(record):
+        # An event without data has no value (CloudEvents, Kafka protocol binding, section 3.2).
+        value = b"null"
     if value is None:
         raise InvalidEventError("value_missing", "The record has no value; an event needs one.")
     is_sealed = last_header(record.headers, SEALED_HEADER) is not None
@@ -155,6 +158,17 @@ def parse_event(record: Record, *, max_bytes: int) -> Event:
         if last_header(record.headers, "ce_specversion") is not None:
             return _binary(record, value, customer_id, content_type)
     return _plain(record, value, customer_id)
+
+
+def _is_binary(record: Record) -> bool:
+    """Return whether the record is a CloudEvent in binary content mode."""
+    if last_header(record.headers, SEALED_HEADER) is not None:
+        return False
+    content_type = (last_header(record.headers, "content-type") or b"").decode("latin-1")
+    return (
+        not content_type.lower().startswith(_STRUCTURED)
+        and last_header(record.headers, "ce_specversion") is not None
+    )
 
 
 def _check_headers(record: Record) -> None:
@@ -433,7 +447,7 @@ def _check_json_type(content_type: object) -> None:
     if not isinstance(content_type, str):
         content_type = "not a string"
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+    if media_type and not media_type.endswith(("/json", "+json")):
         raise InvalidEventError(
             "data_not_json", "Send data as JSON; other content cannot be delivered.", field="data"
         )

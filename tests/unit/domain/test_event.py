@@ -86,6 +86,39 @@ class TestCloudEvents:
         assert (event.id, event.type, event.data) == ("42", "com.acme.paid", b"[1, 2,  3]")
         assert event.timestamp == "2026-11-24T10:00:00.5Z"
 
+    @pytest.mark.parametrize("value", [None, b""])
+    def test_binary_mode_without_a_value_has_the_data_null(self, value: bytes | None) -> None:
+        headers: Headers = (("ce_specversion", b"1.0"), ("ce_id", b"42"), ("ce_type", b"a"))
+
+        event = parse(Record("events", 3, 7, b"acme", value, headers))
+
+        assert (event.id, event.data) == ("42", b"null")
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            (),
+            (("content-type", b"application/cloudevents+json"), ("ce_specversion", b"1.0")),
+            (("hookseal-sealed", b"1"), ("ce_specversion", b"1.0"), ("ce_type", b"a")),
+        ],
+        ids=["plain", "structured", "encrypted at rest"],
+    )
+    def test_other_forms_need_a_value(self, headers: Headers) -> None:
+        assert code_of(Record("events", 3, 7, b"acme", None, headers)) == "value_missing"
+
+    @pytest.mark.parametrize(
+        "content_type", [b"text/json; charset=utf-8", b"Application/JSON", b"application/x+json"]
+    )
+    def test_json_is_known_by_the_subtype(self, content_type: bytes) -> None:
+        headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"42"),
+            ("ce_type", b"a"),
+            ("content-type", content_type),
+        )
+
+        assert parse(Record("events", 3, 7, b"acme", b"[1]", headers)).data == b"[1]"
+
     def test_structured_mode_takes_all_from_the_document(self) -> None:
         document = (
             b'{"specversion":"1.0","id":"42","type":"paid","source":"/o",'
