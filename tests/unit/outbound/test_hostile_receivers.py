@@ -109,7 +109,8 @@ class TestHostileReceivers:
                         await transport.post(a_request(receiver.url(), timeout_s=0.05))
                 await receiver.closed_by_sender.wait()
 
-        assert receiver.connections == 2
+        # One for each attempt. The receiver may count one late that timed out in connecting.
+        assert receiver.connections >= 2
 
     @pytest.mark.parametrize(
         "script",
