@@ -10,6 +10,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # Apache Kafka.
 HOOKSEAL_TEST_BROKER ?= $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo apache || echo embedded)
 test test-all bench: export HOOKSEAL_TEST_BROKER := $(HOOKSEAL_TEST_BROKER)
+# The tests start hundreds of processes. Without bytecode on disk each one compiles all modules.
+test test-all fast: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-all fast lint bench chaos sbom site ci lock clean
 
