@@ -6,36 +6,47 @@ Read once at the edge (`streams/app.py`, `cli/`), frozen, and passed inward as v
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 import ssl
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from hookseal import environment
 from hookseal.delivery.ordering import Limits
 from hookseal.delivery.suspension import SuspensionRules
 from hookseal.domain.backoff import Backoff
-from hookseal.domain.endpoint import RETRY_DELAY_MAX_S, Ordering
+from hookseal.domain.endpoint import Ordering
 from hookseal.errors import ConfigurationError
 from hookseal.kafka.cluster import Cluster
 from hookseal.kafka.topics import TopicNames
 from hookseal.outbound.client import with_client_certificate
 from hookseal.publishing.event_log import sealed
-from hookseal.seal.sign import MASTER_KEY_BYTES_MIN
 from hookseal.seal.vault import EventVault
+from hookseal.setting_types import (
+    PORT_MAX,
+    AdminKey,
+    Brokers,
+    Delays,
+    Host,
+    HostNames,
+    MasterKey,
+    MasterKeys,
+    Networks,
+    PemFile,
+    Peppers,
+    Ports,
+    Url,
+    decode_key,
+    decode_keys,
+    decode_peppers,
+)
 from hookseal.tenants.codec import TenantCodec
 
 if TYPE_CHECKING:
@@ -43,101 +54,7 @@ if TYPE_CHECKING:
 
     from hookseal.domain.new_event import NewEvent
 
-ADMIN_KEY_MIN = 8
 EVENT_BYTES_MAX = 262_144
-PORT_MAX = 65_535
-
-
-def _split(value: object) -> tuple[object, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, tuple | list):
-        return tuple(value)
-    raise ValueError("give a comma-separated list")
-
-
-def _hosts(value: object) -> tuple[str, ...]:
-    return tuple(str(part).lower().rstrip(".") for part in _split(value))
-
-
-def _port_ranges(value: object) -> tuple[object, ...]:
-    return tuple(_port_range(part) if isinstance(part, str) else part for part in _split(value))
-
-
-def _port_range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    try:
-        low, high = int(first), int(last or first)
-    except ValueError:
-        raise ValueError("give ports as `8080` or `9000-9100`") from None
-    if not 1 <= low <= high <= PORT_MAX:
-        raise ValueError(f"ports are from 1 to {PORT_MAX}, the lower one first")
-    return low, high
-
-
-def _readable(value: Path | None) -> Path | None:
-    if value is not None and not os.access(value, os.R_OK):
-        raise ValueError("the file does not exist or cannot be read")
-    return value
-
-
-def _is_long(value: SecretStr) -> SecretStr:
-    if 0 < len(value.get_secret_value()) < ADMIN_KEY_MIN:
-        raise ValueError(
-            f"has fewer than {ADMIN_KEY_MIN} characters and can be guessed; generate one with "
-            "`hookseal keys admin`"
-        )
-    return value
-
-
-def _decodes(decode: Callable[[SecretStr], object]) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        decode(value)
-        return value
-
-    return AfterValidator(check)
-
-
-def _decode_key(secret: SecretStr) -> bytes | None:
-    return _decode_secret(secret.get_secret_value()) if secret.get_secret_value() else None
-
-
-def _decode_list(secret: SecretStr) -> list[bytes]:
-    return [_decode_secret(str(key)) for key in _split(secret.get_secret_value())]
-
-
-def _decode_secret(secret: str) -> bytes:
-    text = secret.strip().replace("-", "+").replace("_", "/")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        raise ValueError("is not base64; generate one with `openssl rand -base64 32`") from None
-    if len(key) < MASTER_KEY_BYTES_MIN:
-        raise ValueError("has fewer than 32 bytes; generate one with `openssl rand -base64 32`")
-    return key
-
-
-def _decode_peppers(secret: SecretStr) -> dict[int, bytes]:
-    peppers: dict[int, bytes] = {}
-    for part in _split(secret.get_secret_value()):
-        version, colon, text = str(part).partition(":")
-        if not colon or not version.isascii() or not version.isdigit() or int(version) < 1:
-            raise ValueError("give each pepper as `1:<base64>`, with versions from 1")
-        if int(version) in peppers:
-            raise ValueError("give each version once")
-        peppers[int(version)] = _decode_secret(text)
-    return peppers
-
-
-PemFile = Annotated[Path | None, AfterValidator(_readable)]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
-Ports = Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(_port_ranges)]
-Delay = Annotated[float, Field(ge=0, le=RETRY_DELAY_MAX_S, allow_inf_nan=False)]
-Delays = Annotated[
-    tuple[Delay, ...] | None, NoDecode, BeforeValidator(lambda value: _split(value) or None)
-]
 
 
 class Settings(BaseSettings):
@@ -152,7 +69,7 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    kafka_bootstrap: str = Field(
+    kafka_bootstrap: Brokers = Field(
         "127.0.0.1:9092", pattern=r"^[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*$"
     )
     """Brokers of the first connection, `host:port,host:port`."""
@@ -197,7 +114,7 @@ class Settings(BaseSettings):
     """Events of one partition in memory. Later events stay on the broker."""
 
     # Redacted nowhere: a password in it belongs into the setting alone.
-    queue_url: str = Field(
+    queue_url: Url = Field(
         "memory://", pattern=r"^(memory://|(redis|rediss|unix)://\S+)$", repr=False
     )
     """Queue of `hookseal local`: `memory://`, or the URL of a Redis, `redis://host:6379/0`."""
@@ -209,17 +126,17 @@ class Settings(BaseSettings):
     """Where a worker keeps its part of the tenants table."""
     data_dir: Path = Path("hookseal-data")
     """Folder of the RocksDB files and of the indexes of dead letters."""
-    master_key: Annotated[SecretStr, _decodes(_decode_key)] = SecretStr("")
+    master_key: MasterKey = SecretStr("")
     """Base64 of at least 32 random bytes: `openssl rand -base64 32`. It derives signing secrets."""
-    master_key_previous: Annotated[SecretStr, _decodes(_decode_list)] = SecretStr("")
+    master_key_previous: MasterKeys = SecretStr("")
     """Other master keys that are valid during a rotation, comma-separated: the next one, then the
     previous one. They decrypt, verify and sign; only the master key encrypts."""
     unknown_tenant_wait_s: float = Field(10.0, ge=0, le=300)
     """Seconds for which an event of an unknown tenant waits for that tenant's commands."""
 
-    admin_key: Annotated[SecretStr, AfterValidator(_is_long)] = SecretStr("")
+    admin_key: AdminKey = SecretStr("")
     """The operator's key to the API, from `hookseal keys admin`. Unset: nobody has its rights."""
-    api_key_peppers: Annotated[SecretStr, _decodes(_decode_peppers)] = SecretStr("")
+    api_key_peppers: Peppers = SecretStr("")
     """Peppers of the API keys' digests, by version: `1:<base64 of 32 bytes>,2:…`. New keys use the
     highest version. Unset: derived from the master key."""
     api_max_staleness_s: float = Field(10.0, ge=2, le=300)
@@ -230,10 +147,10 @@ class Settings(BaseSettings):
     api_event_ids: int = Field(200_000, ge=1000, le=10_000_000)
     """Event ids of the last ten minutes that an API process reads at start and remembers to detect
     duplicates, about 400 bytes each."""
-    api_public_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
+    api_public_hosts: HostNames = ()
     """Host names of this API. Endpoints on them are refused: their deliveries would be a loop."""
     # With a name or a password in it, it would end in errors and logs.
-    api_url: str = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
+    api_url: Url = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
     """URL of the API for `hookseal tenants`, `publish` and `doctor`. Unset: they use Kafka."""
     api_key: SecretStr = SecretStr("")
     """API key of these commands. Unset: the admin key."""
@@ -327,36 +244,43 @@ class Settings(BaseSettings):
     """`uvloop` takes about 10 % less CPU. Without it (Windows), `asyncio` is used."""
     metrics_port: int | None = Field(None, ge=1, le=PORT_MAX)
     """Port of the worker's `/metrics`, `/healthz` and `/readyz`. Unset: off."""
-    otlp_endpoint: str = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
+    otlp_endpoint: Url = Field("", pattern=r"^(https?://[^\s@?#]+)?$")
     """Collector of traces, `http://collector:4318` (OTLP over HTTP). Unset: off. Set sampling and
     headers by OpenTelemetry's own `OTEL_*` variables."""
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Host = "127.0.0.1"
     """Address of the metrics port."""
 
     @model_validator(mode="after")
-    def _tls_files_fit(self) -> Self:
-        # Checked here: a failure at the first connection looks as if no broker answered.
-        if self.kafka_tls_key_file is not None and self.kafka_tls_cert_file is None:
-            raise _without_certificate("HOOKSEAL_KAFKA_TLS")
-        if self.cluster.has_tls:
-            try:
-                ssl.create_default_context(cafile=self.kafka_tls_ca_file)
-            except OSError:
-                raise ValueError("HOOKSEAL_KAFKA_TLS_CA_FILE holds no PEM certificates") from None
-            _check_loads(self.cluster.tls_context, "HOOKSEAL_KAFKA_TLS")
-        if self.egress_client_key_file is not None and self.egress_client_cert_file is None:
-            raise _without_certificate("HOOKSEAL_EGRESS_CLIENT")
-        _check_loads(self.egress_tls, "HOOKSEAL_EGRESS_CLIENT")
+    def _fit_together(self) -> Self:
+        checks = (self._check_kafka_tls, self._check_egress_tls, self._check_heartbeats)
+        if faults := [fault for check in checks if (fault := check())]:
+            raise ValueError(". ".join(faults))
         return self
 
-    @model_validator(mode="after")
-    def _heartbeats_fit_the_session(self) -> Self:
-        if self.heartbeat_interval_s * 2 > self.session_timeout_s:
-            raise ValueError(
-                "HOOKSEAL_HEARTBEAT_INTERVAL_S must be at most half of HOOKSEAL_SESSION_TIMEOUT_S: "
-                "otherwise one lost heartbeat costs the worker its partitions"
-            )
-        return self
+    def _check_kafka_tls(self) -> str:
+        # Checked here: a failure at the first connection looks as if no broker answered.
+        if self.kafka_tls_key_file is not None and self.kafka_tls_cert_file is None:
+            return _without_certificate("HOOKSEAL_KAFKA_TLS")
+        if not self.cluster.has_tls:
+            return ""
+        try:
+            ssl.create_default_context(cafile=self.kafka_tls_ca_file)
+        except OSError:
+            return "HOOKSEAL_KAFKA_TLS_CA_FILE holds no PEM certificates"
+        return _load_fault(self.cluster.tls_context, "HOOKSEAL_KAFKA_TLS")
+
+    def _check_egress_tls(self) -> str:
+        if self.egress_client_key_file is not None and self.egress_client_cert_file is None:
+            return _without_certificate("HOOKSEAL_EGRESS_CLIENT")
+        return _load_fault(self.egress_tls, "HOOKSEAL_EGRESS_CLIENT")
+
+    def _check_heartbeats(self) -> str:
+        if self.heartbeat_interval_s * 2 <= self.session_timeout_s:
+            return ""
+        return (
+            "HOOKSEAL_HEARTBEAT_INTERVAL_S must be at most half of HOOKSEAL_SESSION_TIMEOUT_S: "
+            "otherwise one lost heartbeat costs the worker its partitions"
+        )
 
     @property
     def cluster(self) -> Cluster:
@@ -436,7 +360,7 @@ class Settings(BaseSettings):
 
     def master_keys(self) -> list[bytes]:
         """Return the master key and the others that are valid; raises as `master_key_bytes`."""
-        current = _decode_key(self.master_key)
+        current = decode_key(self.master_key)
         if current is None:
             raise ConfigurationError(
                 "master_key_missing",
@@ -444,7 +368,7 @@ class Settings(BaseSettings):
                 "and keep it: every signing secret is derived from it.",
                 field="HOOKSEAL_MASTER_KEY",
             )
-        return [current, *_decode_list(self.master_key_previous)]
+        return [current, *decode_keys(self.master_key_previous)]
 
     def event_vault(self) -> EventVault:
         """Return the vault of event data at rest; raises as `master_key_bytes`."""
@@ -462,34 +386,24 @@ class Settings(BaseSettings):
 
     def peppers(self) -> dict[int, bytes]:
         """Return the peppers of the API keys, by version."""
-        return _decode_peppers(self.api_key_peppers)
+        return decode_peppers(self.api_key_peppers)
 
 
 def load() -> Settings:
-    """Read the settings from the environment, or raise ConfigurationError: `settings_invalid`."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{_environment_name(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise ConfigurationError("settings_invalid", faults) from None
+    """Read the settings from the environment, or raise as `environment.read`."""
+    return environment.read(Settings)
 
 
-def _environment_name(location: tuple[int | str, ...]) -> str:
-    return f"HOOKSEAL_{str(location[0]).upper()}" if location else "settings"
+def _without_certificate(prefix: str) -> str:
+    return f"{prefix}_KEY_FILE needs {prefix}_CERT_FILE, the certificate of the key"
 
 
-def _without_certificate(prefix: str) -> ValueError:
-    return ValueError(f"{prefix}_KEY_FILE needs {prefix}_CERT_FILE, the certificate of the key")
-
-
-def _check_loads(load_context: Callable[[], object], prefix: str) -> None:
+def _load_fault(load_context: Callable[[], object], prefix: str) -> str:
     try:
         load_context()
     except OSError:
-        raise ValueError(
+        return (
             f"{prefix}_CERT_FILE and {prefix}_KEY_FILE must hold a certificate and its unencrypted "
             "private key, in PEM"
-        ) from None
+        )
+    return ""

@@ -4,6 +4,7 @@ import sys
 
 from hookseal.config import load
 from hookseal.descriptors import raise_soft_limit
+from hookseal.environment import usable_folder
 from hookseal.errors import ConfigurationError
 from hookseal.runtime.process import set_switch_interval, tune_gc, use_event_loop
 from streams.topology import create_app
@@ -12,6 +13,7 @@ from streams.topology import create_app
 raise_soft_limit()
 try:
     settings = load()
+    usable_folder(settings.data_dir)
     use_event_loop(settings.event_loop)
     set_switch_interval()
     app = create_app(settings)

@@ -21,10 +21,12 @@ def api(*, host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
     from hookseal.config import load
     from hookseal.descriptors import raise_soft_limit
+    from hookseal.environment import usable_folder
     from hookseal.telemetry.logs import logging_config
 
     settings = load()
     settings.master_key_bytes()
+    usable_folder(settings.data_dir)
     raise_soft_limit()
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     ui.run(_serve(settings, host, port))

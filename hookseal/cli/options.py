@@ -39,14 +39,14 @@ def open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
         ) from None
 
 
-def create_folder(folder: Path, *, field: str, exist_ok: bool = False) -> None:
-    """Create a folder and its parents.
+def create_folder(folder: Path, *, field: str) -> None:
+    """Create a folder that does not exist yet, and its parents.
 
     Raises:
         ConfigurationError: `folder_not_made`, for this field.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=exist_ok)
+        folder.mkdir(parents=True)
     except OSError as error:
         raise ConfigurationError(
             "folder_not_made",

@@ -34,6 +34,7 @@ err = Console(stderr=True, highlight=False)
 
 _T = TypeVar("_T")
 _COLUMN_MIN = 12
+_SETTINGS_CODES = frozenset({"settings_invalid", "settings_unknown", "master_key_wrong"})
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -42,8 +43,12 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def exit_code_of(error: HooksealError) -> int:
-    """Return 2 for refused input or settings, 1 for a failure, 78 for a wrong master key."""
-    if error.code == "master_key_wrong":
+    """Return 2 for refused input, 78 for a wrong or missing setting, 1 for a failure."""
+    names_setting = (error.field or "").startswith("HOOKSEAL_")
+    # `admin_only`: the setting is right, but its key lacks the right to run this command.
+    if error.code in _SETTINGS_CODES or (
+        isinstance(error, ConfigurationError) and names_setting and error.code != "admin_only"
+    ):
         # As for workers: a service manager must not restart the process.
         return os.EX_CONFIG
     return 2 if isinstance(error, InvalidInputError | ConfigurationError | ConflictError) else 1

@@ -28,10 +28,12 @@ def worker(
     workers, stops them, and restarts those that end by themselves.
     """
     from hookseal.config import load
+    from hookseal.environment import usable_folder
 
     count = process_count(processes)
     settings = load()
     settings.master_key_bytes()
+    usable_folder(settings.data_dir)
     # The `faust` of this environment: another one would import another Faust.
     faust = Path(sys.executable).with_name("faust")
     if not faust.exists():
@@ -51,13 +53,10 @@ def _supervise(count: int, command: list[str], settings: "Settings") -> int:
     import asyncio
     import logging.config
 
-    from hookseal.cli.options import create_folder
     from hookseal.cli.supervisor import Supervisor
     from hookseal.telemetry.logs import logging_config
 
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    # Faust creates only the last level of each worker's folder.
-    create_folder(settings.data_dir, field="HOOKSEAL_DATA_DIR", exist_ok=True)
     return asyncio.run(Supervisor(command, environments(os.environ, settings, count)).run())
 
 

@@ -249,7 +249,7 @@ class TestRefusals:
             (("--spool", "x"), {"HOOKSEAL_MASTER_KEY": ""}, "master_key_missing"),
             (("--host", "192.0.2.1"), {}, "port_unavailable"),
             (("--queue", "redis://:CANARY@127.0.0.1:1/0"), {}, "redis_unreachable"),
-            (("--queue", "redis://:CANARY@h:port/0"), {}, "queue_invalid"),
+            (("--queue", "redis://:CANARY@h:port/0"), {}, "settings_invalid"),
         ],
     )
     async def test_what_cannot_be_is_refused_at_start(

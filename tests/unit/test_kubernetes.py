@@ -4,9 +4,9 @@ import re
 import shutil
 import subprocess
 from functools import cache
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kubernetes_validate
 import pytest
@@ -16,28 +16,46 @@ from hookseal.config import Settings
 from hookseal.domain.addresses import blocked_range
 from tests.compose import understood
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 PODS = ("StatefulSet", "Deployment", "Job")
 KINDS = {
     "ConfigMap", "Deployment", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget",
-    "ScaledObject", "Secret", "Service", "ServiceAccount", "StatefulSet",
+    "Secret", "Service", "ServiceAccount", "StatefulSet",
 }  # fmt: skip
 
 
 @cache
-def built() -> list[dict[str, Any]]:
-    """Return what `kubectl apply -k` would send, from the example overlay."""
+def rendered(folder: Path) -> list[dict[str, Any]]:
     program = shutil.which("kubectl")
     if program is None:
         pytest.skip("there is no kubectl")
     text = subprocess.run(
-        [program, "kustomize", str(FOLDER / "example")],
-        check=True,
-        capture_output=True,
-        timeout=60,
+        [program, "kustomize", str(folder)], check=True, capture_output=True, timeout=60
     ).stdout
     return list(yaml.safe_load_all(text))
+
+
+def built() -> list[dict[str, Any]]:
+    """Return what `kubectl apply -k` would send, from the example overlay."""
+    return rendered(FOLDER / "example")
+
+
+@pytest.fixture
+def with_component(tmp_path: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """Render the example overlay together with an optional component."""
+
+    def render(component: str) -> list[dict[str, Any]]:
+        copy = tmp_path / "kubernetes"
+        shutil.copytree(FOLDER, copy)
+        file = copy / "example" / "kustomization.yaml"
+        file.write_text(f"{file.read_text()}\ncomponents: [../components/{component}]\n")
+        return rendered(copy / "example")
+
+    return render
 
 
 def of_kind(*kinds: str) -> list[dict[str, Any]]:
@@ -59,11 +77,9 @@ def test_it_is_what_it_should_be() -> None:
 
 
 def test_every_object_fits_its_schema() -> None:
-    checked = [one for one in built() if one["kind"] != "ScaledObject"]
-
-    for one in checked:
+    for one in built():
         kubernetes_validate.validate(one, "1.32", strict=True)
-    assert len(checked) >= 12
+    assert len(built()) >= 12
 
 
 @pytest.mark.parametrize("kind", PODS)
@@ -134,7 +150,7 @@ def test_workers_keep_their_names_and_get_the_time_that_they_take_to_stop() -> N
 
     assert instance["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     grace_s = pod_of(worker)["terminationGracePeriodSeconds"]
-    assert grace_s > Settings.model_fields["shutdown_grace_s"].default
+    assert grace_s >= Settings.model_fields["shutdown_grace_s"].default + 5
 
 
 @pytest.mark.parametrize(("kind", "component"), [("StatefulSet", "worker"), ("Deployment", "api")])
@@ -177,12 +193,165 @@ def test_what_the_fence_leaves_out_is_what_workers_refuse() -> None:
         assert blocked_range(first) is not None, network
 
 
-def test_more_workers_than_partitions_are_never_asked_for() -> None:
-    (scaled,) = of_kind("ScaledObject")
+def test_keda_is_optional_and_owns_the_number_of_workers(
+    with_component: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    objects = with_component("keda")
+    (scaled,) = [one for one in objects if one["kind"] == "ScaledObject"]
+    (worker,) = [one for one in objects if one["kind"] == "StatefulSet"]
     partitions = int(of_kind("ConfigMap")[0]["data"]["HOOKSEAL_PARTITIONS"])
 
     assert scaled["spec"]["maxReplicaCount"] <= partitions
-    assert scaled["spec"]["scaleTargetRef"] == {"kind": "StatefulSet", "name": "hookseal-worker"}
+    assert scaled["spec"]["scaleTargetRef"] == {
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "hookseal-worker"
+    }  # fmt: skip
+    assert "replicas" not in worker["spec"]
+    assert named("StatefulSet", "worker")["spec"]["replicas"] == 3
+    # KEDA resolves the name in its own namespace.
+    brokers = scaled["spec"]["triggers"][0]["metadata"]["bootstrapServers"]
+    assert brokers.partition(":")[0].split(".")[1:3] == ["hookseal", "svc"]
+
+
+def test_monitors_are_optional_and_select_pods_and_services_with_that_port(
+    with_component: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    objects = with_component("prometheus-operator")
+    (pods,) = [one for one in objects if one["kind"] == "PodMonitor"]
+    (services,) = [one for one in objects if one["kind"] == "ServiceMonitor"]
+    template = named("StatefulSet", "worker")["spec"]["template"]
+
+    assert matches(pods["spec"]["selector"], template["metadata"]["labels"])
+    assert pods["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
+    chosen = [
+        one
+        for one in of_kind("Service")
+        if matches(services["spec"]["selector"], one["metadata"]["labels"])
+    ]
+    assert [one["metadata"]["name"] for one in chosen] == ["hookseal-api"]
+    assert services["spec"]["endpoints"][0]["port"] in {
+        port["name"] for port in chosen[0]["spec"]["ports"]
+    }
+
+
+@pytest.mark.parametrize("kind", PODS)
+def test_no_service_of_the_namespace_changes_a_setting(kind: str) -> None:
+    assert all(pod_of(one)["enableServiceLinks"] is False for one in of_kind(kind))
+
+
+class Peer(NamedTuple):
+    """The far end of a connection: a pod with labels in a namespace, or an address outside."""
+
+    labels: dict[str, str]
+    namespace: str = "hookseal"
+    address: str = ""
+
+
+WORKER, API, TOPICS = (
+    {"app.kubernetes.io/name": "hookseal", "app.kubernetes.io/component": name}
+    for name in ("worker", "api", "topics")
+)
+DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
+KAFKA = Peer({"app.kubernetes.io/name": "kafka"})
+COLLECTOR = Peer({"app.kubernetes.io/name": "opentelemetry-collector"}, "observability")
+PROMETHEUS = Peer({"app.kubernetes.io/name": "prometheus"}, "observability")
+INGRESS = Peer({"app.kubernetes.io/name": "ingress-nginx"}, "ingress")
+
+
+def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    assert set(selector) <= {"matchLabels"}, "this simulator knows only matchLabels"
+    return bool(selector.get("matchLabels", {}).items() <= labels.items())
+
+
+def is_peer(rule: dict[str, Any], peer: Peer) -> bool:
+    """Return whether a `to` or `from` entry of a policy in `hookseal` admits the peer."""
+    if "ipBlock" in rule:
+        if not peer.address:
+            # Network plugins match a pod by its labels, not by an address block.
+            return False
+        address = ip_address(peer.address)
+        return address in ip_network(rule["ipBlock"]["cidr"]) and not any(
+            address in ip_network(block) for block in rule["ipBlock"].get("except", ())
+        )
+    if peer.address:
+        return False
+    if "namespaceSelector" in rule:
+        names = {"kubernetes.io/metadata.name": peer.namespace}
+        in_namespace = matches(rule["namespaceSelector"], names)
+    else:
+        in_namespace = peer.namespace == "hookseal"
+    return in_namespace and matches(rule.get("podSelector", {}), peer.labels)
+
+
+def allowed(
+    pod: dict[str, str], direction: str, peer: Peer, port: int | str, protocol: str = "TCP"
+) -> bool:
+    """Evaluate all NetworkPolicies as an enforcing network plugin does."""
+    policies = [
+        one["spec"]
+        for one in of_kind("NetworkPolicy")
+        if matches(one["spec"]["podSelector"], pod)
+        and direction.capitalize() in one["spec"]["policyTypes"]
+    ]
+    side = {"egress": "to", "ingress": "from"}[direction]
+    return not policies or any(
+        (side not in rule or any(is_peer(entry, peer) for entry in rule[side]))
+        and any(
+            (one["port"], one.get("protocol", "TCP")) == (port, protocol)
+            for one in rule.get("ports", ())
+        )
+        for policy in policies
+        for rule in policy.get(direction, ())
+    )
+
+
+def outside(address: str) -> Peer:
+    return Peer({}, "", address)
+
+
+@pytest.mark.parametrize("pod", [WORKER, API, TOPICS], ids=["worker", "api", "topics"])
+def test_every_pod_reaches_dns_and_kafka(pod: dict[str, str]) -> None:
+    assert any(
+        pod.items() <= one["spec"]["template"]["metadata"]["labels"].items()
+        for one in of_kind(*PODS)
+    )
+    assert allowed(pod, "egress", DNS, 53, "UDP")
+    assert allowed(pod, "egress", DNS, 53, "TCP")
+    assert allowed(pod, "egress", KAFKA, 9092)
+    assert not allowed(pod, "egress", KAFKA, 22)
+    assert not allowed(pod, "egress", Peer({"k8s-app": "kube-dns"}, "other"), 53, "UDP")
+    assert not allowed(pod, "egress", Peer({"app": "database"}), 5432)
+
+
+def test_workers_and_api_reach_the_collector() -> None:
+    assert allowed(WORKER, "egress", COLLECTOR, 4318)
+    assert allowed(API, "egress", COLLECTOR, 4318)
+    assert not allowed(TOPICS, "egress", COLLECTOR, 4318)
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1"])
+def test_only_workers_reach_the_internet(address: str) -> None:
+    assert allowed(WORKER, "egress", outside(address), 443)
+    assert allowed(WORKER, "egress", outside(address), 8443)
+    assert not allowed(WORKER, "egress", outside(address), 80)
+    assert not allowed(API, "egress", outside(address), 443)
+    assert not allowed(TOPICS, "egress", outside(address), 443)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.1.2.3", "172.16.0.9", "192.168.1.1", "169.254.169.254", "100.64.0.1", "127.0.0.1",
+     "224.0.0.1", "fd00::1", "fe80::1", "::1"],
+)  # fmt: skip
+def test_workers_do_not_reach_private_addresses(address: str) -> None:
+    assert not allowed(WORKER, "egress", outside(address), 443)
+
+
+def test_metrics_are_for_prometheus_and_the_api_is_for_all() -> None:
+    assert allowed(WORKER, "ingress", PROMETHEUS, "metrics")
+    assert not allowed(WORKER, "ingress", INGRESS, "metrics")
+    assert allowed(API, "ingress", INGRESS, "http")
+    assert allowed(API, "ingress", PROMETHEUS, "http")
+    assert not allowed(TOPICS, "ingress", PROMETHEUS, "http")
 
 
 def test_no_secret_is_in_the_repository() -> None:

@@ -91,25 +91,50 @@ def test_a_broker_that_does_not_answer_is_one_line_and_exit_1(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_setting_that_is_refused_is_one_line_and_exit_2(run: Run) -> None:
+def test_a_setting_that_is_refused_is_one_line_and_exit_78(run: Run) -> None:
     result = run("topics", "check", HOOKSEAL_PARTITIONS="none")
 
-    assert result.exit_code == 2
+    assert result.exit_code == 78
     assert result.stderr.startswith("settings_invalid: HOOKSEAL_PARTITIONS: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_an_api_without_a_usable_data_folder_names_the_setting(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    result = run(
+        "api", "--port", "0", **NO_BROKER, HOOKSEAL_DATA_DIR=str(tmp_path / "file" / "data")
+    )
+
+    assert result.exit_code == 78
+    assert result.stderr.startswith("data_dir_unusable (HOOKSEAL_DATA_DIR): ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("topics", "check"), ("tenants", "list"), ("worker",), ("api",), ("local",)]
+)
+def test_every_command_refuses_a_setting_that_does_not_exist(
+    run: Run, command: tuple[str, ...]
+) -> None:
+    result = run(*command, **NO_BROKER, HOOKSEAL_RETRY_MAX_ATTEMTPS="7")
+
+    assert result.exit_code == 78
+    assert result.stderr.startswith("settings_unknown: HOOKSEAL_RETRY_MAX_ATTEMTPS: ")
+    assert "Did you mean HOOKSEAL_RETRY_MAX_ATTEMPTS?" in result.stderr
 
 
 def test_no_endpoint_is_added_without_the_key_that_its_secret_comes_from(run: Run) -> None:
     result = run(*ENDPOINT, HOOKSEAL_KAFKA_BOOTSTRAP="127.0.0.1:9")
 
-    assert result.exit_code == 2
+    assert result.exit_code == 78
     assert result.stderr.startswith("master_key_missing (HOOKSEAL_MASTER_KEY): ")
 
 
 def test_no_worker_is_started_without_a_master_key(run: Run) -> None:
     result = run("worker")
 
-    assert result.exit_code == 2
+    assert result.exit_code == 78
     assert result.stderr.startswith("master_key_missing")
 
 

@@ -465,13 +465,13 @@ class TestKeys:
     def test_without_one_it_is_said(self, run: Run, command: tuple[str, ...]) -> None:
         result = run(*command, HOOKSEAL_API_URL="http://127.0.0.1:9")
 
-        assert result.exit_code == 2
+        assert result.exit_code == 78
         assert result.stderr.startswith("api_key_missing (HOOKSEAL_API_KEY): ")
 
     def test_a_url_with_a_password_in_it_is_refused_unseen(self, run: Run) -> None:
         result = run("tenants", "list", HOOKSEAL_API_URL="https://me:canary@api.provider.com")
 
-        assert result.exit_code == 2
+        assert result.exit_code == 78
         assert result.stderr.startswith("settings_invalid: HOOKSEAL_API_URL: ")
         assert "canary" not in result.output
 

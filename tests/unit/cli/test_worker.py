@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookseal.cli.options import create_folder
 from hookseal.cli.worker import environments, process_count
 from hookseal.config import Settings
-from hookseal.errors import ConfigurationError, InvalidInputError
+from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Run
@@ -72,20 +71,31 @@ class TestEnvironments:
         assert set(own) <= known
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("where", ["file", "file/data", "/proc/nope"])
+def test_a_data_folder_that_cannot_be_used_is_named(
+    run: Run, tmp_path: Path, where: str, processes: str
+) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(ConfigurationError) as refusal:
-        create_folder(tmp_path / "file" / "data", field="HOOKSEAL_DATA_DIR")
+    result = run(
+        "worker",
+        "--processes",
+        processes,
+        HOOKSEAL_MASTER_KEY=MASTER_KEY,
+        HOOKSEAL_DATA_DIR=str(tmp_path / where),
+    )
 
-    assert (refusal.value.code, refusal.value.field) == ("folder_not_made", "HOOKSEAL_DATA_DIR")
+    assert result.exit_code == 78
+    assert result.stderr.startswith("data_dir_unusable (HOOKSEAL_DATA_DIR): ")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("processes", ["1", "2", "auto"])
 def test_no_process_is_started_without_a_master_key(run: Run, processes: str) -> None:
     result = run("worker", "--processes", processes)
 
-    assert result.exit_code == 2
+    assert result.exit_code == 78
     assert result.stderr.startswith("master_key_missing")
 
 
