@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from hookseal.domain.utc_time import format_utc_seconds
+from hookseal.telemetry.repeated_lines import RepeatedLines
 
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
@@ -81,8 +82,10 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"repeated": {"()": RepeatedLines}},
         "handlers": {
             "stderr": {
+                "filters": ["repeated"],
                 "class": "logging.StreamHandler",
                 "formatter": "structured",
                 "stream": "ext://sys.stderr",

@@ -108,8 +108,9 @@ class OffsetCommits(driver.Consumer):
         done = await self._commit(held)
         if done:
             self.app.tables.on_commit(held)
-        self._committed_offset.update(held)
-        self.app.monitor.on_tp_commit(held)
+            # Faust does this after a refused commit too, so an idle partition stays uncommitted.
+            self._committed_offset.update(held)
+            self.app.monitor.on_tp_commit(held)
         return done
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
 from hookseal.delivery.ordering import offset_metadata
@@ -101,6 +102,29 @@ class TestCommittable:
         consumer.mark_done_through(EVENTS, 5)
         consumer._committed_offset[EVENTS] = 6
 
+        assert consumer._filter_committable_offsets([EVENTS]) == {}
+
+    async def test_a_refused_commit_of_an_idle_partition_is_repeated(
+        self, consumer: OffsetTrackingConsumer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = iter([False, True])
+        sent: list[dict[TP, int]] = []
+
+        async def commit(_: Consumer, offsets: dict[TP, int]) -> bool:
+            sent.append(dict(offsets))
+            return next(answers)
+
+        async def flush() -> None:
+            """Nothing is pending."""
+
+        monkeypatch.setattr(driver.Consumer, "_commit", commit)
+        monkeypatch.setattr(consumer.app.producer, "flush", flush)
+        consumer.mark_done_through(EVENTS, 5)
+
+        assert not await consumer._commit_offsets(consumer._filter_committable_offsets([EVENTS]))
+        assert await consumer._commit_offsets(consumer._filter_committable_offsets([EVENTS]))
+
+        assert sent == [{EVENTS: 6}, {EVENTS: 6}]
         assert consumer._filter_committable_offsets([EVENTS]) == {}
 
     async def test_gaps_in_the_log_do_not_count_as_work(
