@@ -14,7 +14,7 @@ function removal(path, one, again) {
   const follows = one.state === "active"
     ? "It is the active key. Without it, this tenant's events are dead-lettered until you add a key. "
     : "Events in flight may still be encrypted to it. ";
-  return asking("Remove", `Remove the public key ${one.kid}?`, `${follows}You cannot undo this, but you can add the key again.`, async () => {
+  return asking("Remove", `Remove the public key ${one.kid}?`, `${follows}To undo it, add the key again.`, async () => {
     await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
     await again("Public key removed.");
   });
@@ -158,7 +158,7 @@ async function deliveries(customer, path) {
   ];
 }
 
-async function letters(path) {
+async function letters(customer, path) {
   const found = await ask("GET", `${path}/dead-letters?replayed=false&limit=${SHOWN}`);
   return [
     h("h2", {}, "Dead letters"),
@@ -168,7 +168,7 @@ async function letters(path) {
       found.items,
       (one) => [
         when(one.failed_at),
-        h("code", {}, one.event_id ?? ""),
+        one.event_id ? eventLink(customer, one.event_id) : "",
         h("div", {}, h("span", { class: "bad" }, one.reason ?? ""), h("div", { class: "dim" }, one.error ?? "")),
         one.category,
         String(one.attempts ?? ""),
@@ -243,10 +243,10 @@ export async function tenant(customer, again, live, isAdmin) {
   const path = tenantPath(customer);
   const found = await ask("GET", path);
   const attempts = h("section", { "aria-label": "Deliveries" }, await deliveries(customer, path));
-  const given = h("div", {}, await letters(path));
+  const given = h("div", {}, await letters(customer, path));
   const refresh = async () => {
     redraw(attempts, ...(await deliveries(customer, path)));
-    redraw(given, ...(await letters(path)));
+    redraw(given, ...(await letters(customer, path)));
   };
   live(refresh);
   const plan = h("div");
