@@ -44,6 +44,7 @@ EXTENDED = (
     "conformance/test_receivers.py",
     "e2e/test_alerts.py",
     "e2e/test_console.py",
+    "e2e/test_console_pages.py",
     "e2e/test_dashboard.py",
     "e2e/test_demo.py",
     "e2e/test_odd_records.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,16 @@ _DOCS_HEADERS = {
 
 
 def add_static_files(app: web.Application, document: Callable[[], Mapping[str, Any]]) -> None:
-    """Serve `/console`, `/docs` (Swagger UI), and the OpenAPI document at `/openapi.json`."""
+    """Serve `/console`, `/docs` (Swagger UI) and `/openapi.json`. `/` redirects to the console."""
+    app.router.add_get("/", _redirect_to_console, allow_head=False)
     _add_folder(app, "console_files", "/console", _CONSOLE_HEADERS)
     _add_folder(app, "swagger_ui", "/docs", _DOCS_HEADERS)
     _add(app, "/openapi.json", lambda: orjson.dumps(document()), "application/json", _DOCS_HEADERS)
+
+
+async def _redirect_to_console(_: web.Request) -> web.Response:
+    # Relative: the API may be served below a path of a proxy.
+    return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, "Location": "console"})
 
 
 def _add_folder(app: web.Application, name: str, root: str, headers: Mapping[str, str]) -> None:

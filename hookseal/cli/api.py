@@ -40,7 +40,7 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with serve_api(settings, host=host, port=port) as running:
-            ui.print_line(f"The API answers at {running.url} until Ctrl-C")
+            ui.print_addresses(running.url)
             stopped = asyncio.create_task(stop.wait())
             key_known = asyncio.create_task(running.model.key_known())
             await asyncio.wait((stopped, key_known), return_when=asyncio.FIRST_COMPLETED)

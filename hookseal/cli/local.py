@@ -47,6 +47,6 @@ def local(
         port=port,
         ordering=ordering,
         spool=spool,
-        on_ready=lambda url: ui.print_line(f"The API answers at {url} until Ctrl-C"),
+        on_ready=ui.print_addresses,
         note=lambda text: ui.err.print(text, style="dim"),
     )

@@ -66,6 +66,13 @@ def print_line(text: str | Text = "") -> None:
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
+def print_addresses(url: str) -> None:
+    """Print where a process serves the API, the console and the reference."""
+    print_line(f"The API answers at {url} until Ctrl-C")
+    print_line(f"Console: {url}/console")
+    print_line(f"API reference: {url}/docs")
+
+
 def json(data: Any) -> None:
     """Print data as JSON."""
     out.file.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")

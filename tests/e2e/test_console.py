@@ -212,7 +212,8 @@ async def test_what_is_shown_once_outlasts_the_page_drawn_anew(
         await page.get_by_label("URL").fill(acme.url)
         await page.get_by_role("button", name="Add the endpoint").click()
         await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
-        await page.get_by_role("button", name="Disable").click()
+        await page.get_by_role("button", name="Disable …").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Disable").click()
         await expect(page.get_by_role("status")).to_contain_text("Endpoint disabled.")
         await expect(page.locator("#signing-secret")).to_have_text(re.compile("^whsec_"))
 

@@ -1,7 +1,7 @@
 // Login, navigation and routing.
 
 import { ask, forget, keep, key, Refused } from "./client.js";
-import { field, form, h, leave, say } from "./dom.js";
+import { acting, field, form, h, leave, redraw, say } from "./dom.js";
 import { overview } from "./overview.js";
 import { event, tenant } from "./tenant.js";
 import { tenants } from "./tenants.js";
@@ -66,30 +66,55 @@ function navigation(page) {
   document.getElementById("leave").hidden = false;
 }
 
+// Returns the parts of the hash, decoded, or null if it is malformed.
+function partsOf(path) {
+  try {
+    return path.split("/").map(decodeURIComponent);
+  } catch {
+    return null;
+  }
+}
+
+const startPage = () => h("p", {}, h("a", { href: "#/" }, "Go to the first page"));
+const notFound = () => [h("h1", {}, "Page not found."), startPage()];
+
 function pageOf(parts, live) {
+  if (parts === null || parts.slice(1).includes("")) return notFound;
   const [kind, customer, more, id] = parts;
-  if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, again, live);
+  if (kind === "" && parts.length > 1) return notFound;
+  if (kind === "" && who.customer_id !== null) return () => tenant(who.customer_id, again, live, false);
   if (kind === "") {
     return async () => {
       live(async (isShown) => {
         const shown = await overview();
-        if (isShown()) main.replaceChildren(...shown);
+        if (isShown()) redraw(main, ...shown);
       });
       return overview();
     };
   }
   if (kind === "tenants" && customer === undefined) return () => tenants();
-  if (kind === "tenants" && more === "events") return () => event(customer, id);
-  if (kind === "tenants") return () => tenant(customer, again, live);
-  return async () => [h("h1", {}, "Page not found.")];
+  if (kind === "tenants" && parts.length === 2) return () => tenant(customer, again, live, who.customer_id === null);
+  if (kind === "tenants" && parts.length === 4 && more === "events") return () => event(customer, id);
+  return notFound;
 }
 
-// Returns false if a request was refused.
-async function show() {
+// Instead of a page that cannot be read: no data and no button of another page stays.
+function showFailure(error) {
+  const missing = error.status === 404;
+  redraw(
+    main,
+    h("h1", {}, missing ? "Not found." : "The page cannot be shown."),
+    h("p", {}, error.message),
+    missing ? startPage() : acting("Retry", () => show()),
+  );
+  document.title = `${main.querySelector("h1").textContent} · hookseal`;
+}
+
+// Returns false if a request was refused. With `keeps`, the page stays then, unless it is gone.
+async function show({ keeps = false } = {}) {
   const mine = ++turn;
   clearTimeout(timer);
   const path = location.hash.replace(/^#\/?/, "");
-  const parts = path.split("/").map(decodeURIComponent);
   const live = (refresh) => {
     const later = async () => {
       if (mine !== turn) return;
@@ -97,28 +122,36 @@ async function show() {
         // When the response arrives, another page may be shown.
         if (!document.hidden) await refresh(() => mine === turn);
       } catch (error) {
+        if (mine !== turn) return;
         showError(error);
+        if (error.status === 404) {
+          showFailure(error);
+          return;
+        }
       }
       if (mine === turn) timer = setTimeout(later, EVERY_MS);
     };
     timer = setTimeout(later, EVERY_MS);
   };
   navigation(path);
+  if (!keeps) main.replaceChildren(h("p", { class: "dim" }, "Loading …"));
   try {
-    const shown = await pageOf(parts, live)();
+    const shown = await pageOf(partsOf(path), live)();
     if (mine !== turn) return true;
-    main.replaceChildren(...shown.filter((one) => one !== null));
+    redraw(main, ...shown);
     document.title = `${main.querySelector("h1")?.textContent ?? ""} · hookseal`;
     return true;
   } catch (error) {
+    if (mine !== turn) return false;
     showError(error);
+    if (who && (!keeps || error.status === 404)) showFailure(error);
     return false;
   }
 }
 
 // Reports a change after the page shows it.
 async function again(text) {
-  if (await show()) say(text);
+  if (await show({ keeps: true })) say(text);
 }
 
 async function start() {
@@ -143,6 +176,11 @@ document.getElementById("leave").addEventListener("click", () => {
   clearTimeout(timer);
   say("");
   login();
+});
+// By script, because a link to #main would leave the page.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
 });
 addEventListener("hashchange", () => {
   leave();

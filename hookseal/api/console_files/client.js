@@ -16,6 +16,7 @@ export const key = () => sessionStorage.getItem(KEY);
 export const keep = (value) => sessionStorage.setItem(KEY, value);
 export const forget = () => sessionStorage.removeItem(KEY);
 
+// `body` is a value, or a JSON text: numbers beyond 2^53 keep their digits in a text.
 export async function ask(method, path, body) {
   const headers = { Authorization: `Bearer ${key()}` };
   if (method !== "GET") headers["Idempotency-Key"] = crypto.randomUUID();
@@ -25,7 +26,7 @@ export async function ask(method, path, body) {
     answer = await fetch(new URL(path.slice(1), ROOT), {
       method,
       headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
       cache: "no-store",
     });
   } catch {

@@ -1,37 +1,23 @@
 // One tenant: keys, endpoints, events, deliveries, dead letters.
 
 import { ask, everything, tenantPath } from "./client.js";
-import { field, form, h, once, say, table, when } from "./dom.js";
+import { acting, asking, eventLink, field, form, h, once, redraw, say, table, tenantLink, when } from "./dom.js";
+import { endpoints } from "./endpoints.js";
 
 const SHOWN = 50;
-
-const acting = (text, act, quiet) =>
-  h(
-    "button",
-    {
-      type: "button",
-      class: quiet ? "quiet" : null,
-      onclick: async (event) => {
-        event.target.disabled = true;
-        try {
-          await act();
-        } finally {
-          event.target.disabled = false;
-        }
-      },
-    },
-    text,
-  );
 
 function code(text) {
   return h("span", { class: text === "accepted" ? "good" : "bad" }, text);
 }
 
-function state(endpoint) {
-  const kinds = { active: "good", suspended: "wait", paused: "wait", disabled: "bad" };
-  const since = endpoint.suspended_since ? ` since ${when(endpoint.suspended_since)}` : "";
-  const why = endpoint.disabled_reason ? `, ${endpoint.disabled_reason}` : "";
-  return h("span", { class: kinds[endpoint.state] }, `${endpoint.state}${since}${why}`);
+function removal(path, one, again) {
+  const follows = one.state === "active"
+    ? "It is the active key. Without it, this tenant's events are dead-lettered until you add a key. "
+    : "Events in flight may still be encrypted to it. ";
+  return asking("Remove", `Remove the public key ${one.kid}?`, `${follows}To undo it, add the key again.`, async () => {
+    await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
+    await again("Public key removed.");
+  });
 }
 
 function keys(path, found, again) {
@@ -43,19 +29,13 @@ function keys(path, found, again) {
       table(
         "Events are encrypted to the active key",
         ["key id", "algorithm", "state", ""],
-        found.public_keys.map((one) => [
+        found.public_keys,
+        (one) => [
           h("code", {}, one.kid),
           one.alg,
           h("span", { class: one.state === "active" ? "good" : "dim" }, one.state),
-          acting(
-            "Remove",
-            async () => {
-              await ask("DELETE", `${path}/public-keys/${encodeURIComponent(one.kid)}`);
-              await again("Public key removed.");
-            },
-            true,
-          ),
-        ]),
+          removal(path, one, again),
+        ],
         "No public key. Events are dead-lettered until you add one.",
       ),
       h(
@@ -90,19 +70,21 @@ function apiKeys(path, found, again) {
     table(
       "At most two, so that you can rotate them",
       ["id", "scopes", "created", ""],
-      found.api_keys.map((one) => [
+      found.api_keys,
+      (one) => [
         h("code", {}, one.id),
         one.scopes.join(", "),
         when(one.created_at),
-        acting(
+        asking(
           "Revoke",
+          `Revoke the API key ${one.id}?`,
+          "Requests with this key fail at once. You cannot undo this.",
           async () => {
             await ask("DELETE", `${path}/api-keys/${encodeURIComponent(one.id)}`);
             await again("API key revoked.");
           },
-          true,
         ),
-      ]),
+      ],
       "No API key.",
     ),
     made,
@@ -116,76 +98,9 @@ function apiKeys(path, found, again) {
           made.replaceChildren(
             h("div", { class: "once" }, h("p", {}, "The new API key. It is shown only once:"), h("code", { id: "api-key" }, answer.api_key)),
           );
-          say("API key created.");
+          await again("API key created.");
         },
-        true,
-      ),
-    ),
-  );
-}
-
-function endpoints(path, found, again) {
-  const secret = once("signing-secret");
-  const change = (one, body, told) => async () => {
-    await ask("PATCH", `${path}/endpoints/${encodeURIComponent(one.id)}`, body);
-    await again(told);
-  };
-  const post = (one, verb, told) => async () => {
-    await ask("POST", `${path}/endpoints/${encodeURIComponent(one.id)}/${verb}`, {});
-    await again(told);
-  };
-  return h(
-    "section",
-    {},
-    h("h2", {}, "Endpoints"),
-    table(
-      "Events are delivered to these URLs",
-      ["URL", "event types", "state", ""],
-      found.endpoints.map((one) => [
-        h("div", {}, h("code", {}, one.url), h("div", { class: "dim code" }, one.id)),
-        one.event_types.join(", "),
-        state(one),
-        h(
-          "div",
-          { class: "row" },
-          acting("Send a test event", post(one, "test", "Test event published.")),
-          one.state === "suspended"
-            ? acting("Probe now", post(one, "resume", "The endpoint is probed now."), true)
-            : null,
-          one.state === "paused"
-            ? acting("Resume", post(one, "resume", "The endpoint is resumed."), true)
-            : acting("Pause", post(one, "pause", "The endpoint is paused."), true),
-          one.enabled
-            ? acting("Disable", change(one, { enabled: false }, "Endpoint disabled."), true)
-            : acting("Enable", change(one, { enabled: true }, "Endpoint enabled."), true),
-        ),
-      ]),
-      "No endpoint. No event is delivered until you add one.",
-    ),
-    secret,
-    h(
-      "details",
-      { open: found.endpoints.length === 0 },
-      h("summary", {}, "Add an endpoint"),
-      form(
-        "Add an endpoint",
-        h(
-          "div",
-          { class: "row" },
-          field("URL", h("input", { name: "url", type: "url", required: true, placeholder: "https://" })),
-          field("Event types", h("input", { name: "types", value: "*", required: true }), "order.paid, order.*, *"),
-        ),
-        "Add the endpoint",
-        async (asked) => {
-          const answer = await ask("POST", `${path}/endpoints`, {
-            url: asked.url.value,
-            event_types: asked.types.value.split(",").map((one) => one.trim()),
-          });
-          secret.replaceChildren(
-            h("div", { class: "once" }, h("p", {}, "The signing secret of the endpoint. It is shown only once:"), h("code", { id: "signing-secret" }, answer.signing_secret)),
-          );
-          await again("Endpoint added.");
-        },
+        "quiet",
       ),
     ),
   );
@@ -204,14 +119,19 @@ function publishing(customer) {
     ],
     "Publish",
     async (asked) => {
-      let data;
+      // Checked, but sent as typed: JSON.parse rounds numbers beyond 2^53.
+      const data = asked.data.value;
       try {
-        data = JSON.parse(asked.data.value);
+        JSON.parse(data);
       } catch {
         say("The data is not valid JSON. Correct it.", "bad");
         return;
       }
-      const answer = await ask("POST", "/v1/events", { customer_id: customer, type: asked.type.value, data });
+      const answer = await ask(
+        "POST",
+        "/v1/events",
+        `{"customer_id":${JSON.stringify(customer)},"type":${JSON.stringify(asked.type.value)},"data":${data}}`,
+      );
       say(`Published as ${answer.id}.`);
     },
   );
@@ -222,35 +142,37 @@ async function deliveries(customer, path) {
   return [
     h("h2", {}, "Deliveries"),
     table(
-      "Latest attempts, newest first",
+      `Latest attempts (at most ${SHOWN}), newest first`,
       ["time", "event id", "event type", "attempt", "result", "latency (s)"],
-      found.items.map((one) => [
+      found.items,
+      (one) => [
         when(one.at),
-        h("a", { href: `#/tenants/${encodeURIComponent(customer)}/events/${encodeURIComponent(one.event_id)}` }, one.event_id),
+        eventLink(customer, one.event_id),
         one.event_type,
         `${one.attempt} of ${one.attempt_max}`,
         code(one.code),
         one.duration_s.toFixed(3),
-      ]),
+      ],
       "No attempts yet.",
     ),
   ];
 }
 
-async function letters(path) {
+async function letters(customer, path) {
   const found = await ask("GET", `${path}/dead-letters?replayed=false&limit=${SHOWN}`);
   return [
     h("h2", {}, "Dead letters"),
     table(
-      "Failed deliveries that were not replayed, newest first",
+      `Failed deliveries that were not replayed (at most ${SHOWN}), newest first`,
       ["failed at", "event id", "reason", "category", "attempts"],
-      found.items.map((one) => [
+      found.items,
+      (one) => [
         when(one.failed_at),
-        h("code", {}, one.event_id ?? ""),
+        one.event_id ? eventLink(customer, one.event_id) : "",
         h("div", {}, h("span", { class: "bad" }, one.reason ?? ""), h("div", { class: "dim" }, one.error ?? "")),
         one.category,
         String(one.attempts ?? ""),
-      ]),
+      ],
       "No dead letters.",
     ),
   ];
@@ -261,7 +183,8 @@ function replaying(path, box, refresh) {
     const plan = await ask("POST", `${path}/dead-letters/replay`, { dry_run: true });
     const total = plan.replayed + plan.remaining;
     const stay = plan.not_replayable ? ` ${plan.not_replayable} are not valid events and cannot be replayed.` : "";
-    const words = [h("p", {}, `Dead letters to replay: ${total}.${stay}`)];
+    const follows = total ? " Each is published again to the endpoint that failed. An endpoint that has it already gets a duplicate." : "";
+    const words = [h("p", {}, `Dead letters to replay: ${total}.${stay}${follows}`)];
     if (total) {
       words.push(
         acting(`Replay ${total}`, async () => {
@@ -280,17 +203,50 @@ function replaying(path, box, refresh) {
     box.replaceChildren(h("div", { class: "once" }, words));
     box.querySelector("button")?.focus();
   };
-  return acting("Replay …", count, true);
+  return acting("Replay …", count, "quiet");
 }
 
-export async function tenant(customer, again, live) {
+function administration(customer, path, found, again) {
+  const enable = (enabled, told) => async () => {
+    await ask("PATCH", path, { enabled });
+    await again(told);
+  };
+  return h(
+    "section",
+    {},
+    h("h2", {}, "Tenant"),
+    h(
+      "div",
+      { class: "row" },
+      found.enabled
+        ? asking(
+          "Disable the tenant",
+          `Disable the tenant ${customer}?`,
+          "Its events become dead letters until you enable it. They are delivered only if you replay them.",
+          enable(false, "Tenant disabled."),
+        )
+        : acting("Enable the tenant", enable(true, "Tenant enabled."), "quiet"),
+      asking(
+        "Delete the tenant",
+        `Delete the tenant ${customer}?`,
+        `You cannot undo this. Its API keys, public keys (${found.public_keys.length}) and endpoints (${found.endpoints.length}) are deleted, and its undelivered events become dead letters.`,
+        async () => {
+          await ask("DELETE", path);
+          location.hash = "#/tenants";
+        },
+      ),
+    ),
+  );
+}
+
+export async function tenant(customer, again, live, isAdmin) {
   const path = tenantPath(customer);
   const found = await ask("GET", path);
   const attempts = h("section", { "aria-label": "Deliveries" }, await deliveries(customer, path));
-  const given = h("div", {}, await letters(path));
+  const given = h("div", {}, await letters(customer, path));
   const refresh = async () => {
-    attempts.replaceChildren(...(await deliveries(customer, path)));
-    given.replaceChildren(...(await letters(path)));
+    redraw(attempts, ...(await deliveries(customer, path)));
+    redraw(given, ...(await letters(customer, path)));
   };
   live(refresh);
   const plan = h("div");
@@ -303,6 +259,7 @@ export async function tenant(customer, again, live) {
     publishing(customer),
     attempts,
     h("section", { "aria-label": "Dead letters" }, given, h("div", { class: "row" }, replaying(path, plan, refresh)), plan),
+    isAdmin ? administration(customer, path, found, again) : null,
   ].flat();
 }
 
@@ -310,7 +267,7 @@ export async function event(customer, id) {
   const path = tenantPath(customer);
   const found = await everything(`${path}/deliveries?event_id=${encodeURIComponent(id)}`);
   return [
-    h("p", {}, h("a", { href: `#/tenants/${encodeURIComponent(customer)}` }, `← ${customer}`)),
+    h("p", {}, tenantLink(customer, "← ")),
     h("h1", {}, id),
     h(
       "section",
@@ -318,7 +275,8 @@ export async function event(customer, id) {
       table(
         "Attempts, newest first",
         ["time", "endpoint", "attempt", "result", "HTTP status", "latency (s)", "encrypted to key"],
-        found.map((one) => [
+        found,
+        (one) => [
           when(one.at),
           h("code", {}, one.endpoint_id),
           `${one.attempt} of ${one.attempt_max}`,
@@ -326,7 +284,7 @@ export async function event(customer, id) {
           String(one.status ?? ""),
           one.duration_s.toFixed(3),
           h("code", {}, one.kid),
-        ]),
+        ],
         "The delivery log has no attempt of this event.",
       ),
     ),

@@ -1,9 +1,9 @@
 // Lists tenants and creates one.
 
 import { ask, everything } from "./client.js";
-import { field, form, h, say, table } from "./dom.js";
+import { field, form, h, say, table, tenantLink } from "./dom.js";
 
-export async function tenants(go) {
+export async function tenants() {
   const found = await everything("/v1/tenants");
   const made = h("div");
   return [
@@ -12,13 +12,14 @@ export async function tenants(go) {
       "section",
       {},
       table(
-        `${found.length} tenants`,
+        `${found.length.toLocaleString()} tenants`,
         ["customer id", "name", "state"],
-        found.map((one) => [
-          h("a", { href: `#/tenants/${encodeURIComponent(one.customer_id)}` }, one.customer_id),
+        found,
+        (one) => [
+          tenantLink(one.customer_id),
           one.name,
           one.enabled ? h("span", { class: "good" }, "enabled") : h("span", { class: "bad" }, "disabled"),
-        ]),
+        ],
         "No tenants yet.",
       ),
     ),
