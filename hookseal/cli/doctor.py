@@ -40,7 +40,8 @@ class Check(NamedTuple):
 def doctor(*, as_json: AsJson = False) -> None:
     """Check settings, versions, broker, topics, clock and API; exit 1 if a check fails.
 
-    If HOOKSEAL_QUEUE_URL is set, check the queue instead of broker, topics and clock.
+    If HOOKSEAL_QUEUE_URL is set, check the queue instead of broker, topics and clock. If only
+    HOOKSEAL_API_URL is set, check the API alone.
     """
     from hookseal.config import load
 
@@ -51,10 +52,10 @@ def doctor(*, as_json: AsJson = False) -> None:
         found.append(Check("settings", "fail", error.message))
     else:
         found += _settings_checks(settings)
-        if "queue" in settings.model_fields_set:
+        if "queue_url" in settings.model_fields_set:
             with ui.working("Checking the queue"):
                 found.append(ui.run(_queue_check(settings)))
-        else:
+        elif not _only_api(settings):
             with ui.working("Checking the broker"):
                 found += ui.run(_cluster_checks(settings))
         if settings.api_url:
@@ -134,8 +135,17 @@ def _fault_of_agents() -> str:
     )
 
 
+def _only_api(settings: "Settings") -> bool:
+    """Whether these are the settings of a client of the API, which has no Kafka and no worker."""
+    return bool(settings.api_url) and not (
+        {"kafka_bootstrap", "queue_url", "master_key"} & settings.model_fields_set
+    )
+
+
 def _settings_checks(settings: "Settings") -> list[Check]:
-    is_local = "queue" in settings.model_fields_set
+    if _only_api(settings):
+        return [Check("settings", "ok", f"API at {settings.api_url}")]
+    is_local = "queue_url" in settings.model_fields_set
     where = "without Kafka" if is_local else f"brokers {settings.kafka_bootstrap}"
     fault = ""
     try:

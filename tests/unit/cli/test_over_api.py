@@ -491,6 +491,9 @@ def test_an_api_that_is_not_there_is_one_line_and_exit_1(
     assert result.stderr.count("\n") == 1
 
 
+NO_BROKER = {"HOOKSEAL_KAFKA_BOOTSTRAP": "127.0.0.1:9"}
+
+
 class TestDoctor:
     async def test_finds_the_api_and_whose_key_it_takes(self, shell: Shell) -> None:
         key = shell.api.tenant("acme")
@@ -525,6 +528,28 @@ class TestDoctor:
         assert found["api"][1].startswith("tenants_recovering: ")
         assert found["api key"][0] == "warn"
 
+    def test_asks_for_no_kafka_and_no_master_key_with_only_the_api_s_settings(
+        self, run: Run
+    ) -> None:
+        with a_closed_port() as port:
+            result = run(
+                "doctor",
+                "--json",
+                HOOKSEAL_API_URL=f"http://127.0.0.1:{port}",
+                HOOKSEAL_API_KEY="whk_any",
+            )
+        failed = [check["name"] for check in json.loads(result.stdout) if check["status"] == "fail"]
+
+        assert result.exit_code == 1
+        assert failed == ["api"]
+
+    def test_checks_the_queue_in_place_of_kafka_where_one_is_set(self, run: Run) -> None:
+        result = run("doctor", "--json", HOOKSEAL_QUEUE_URL="memory://")
+        names = {check["name"]: check["status"] for check in json.loads(result.stdout)}
+
+        assert names["queue"] == "ok"
+        assert "broker" not in names
+
     def test_looks_at_none_where_none_is_named(self, run: Run) -> None:
         found = json.loads(run("doctor", "--json", HOOKSEAL_KAFKA_BOOTSTRAP="127.0.0.1:9").stdout)
 
@@ -532,7 +557,7 @@ class TestDoctor:
 
     async def found(self, shell: Shell, **settings: str) -> dict[str, tuple[str, str]]:
         # There is no broker, which fails as well.
-        checks = await shell.json("doctor", code=1, **settings)
+        checks = await shell.json("doctor", code=1, **NO_BROKER, **settings)
         return {
             check["name"]: (check["status"], check["message"])
             for check in checks
