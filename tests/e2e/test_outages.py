@@ -17,7 +17,6 @@ from tests.e2e.test_suspension import (
     Outage,
     defer_events,
     endpoint,
-    ids,
     in_first_order,
     recovered,
     suspended,
