@@ -50,6 +50,7 @@ EXTENDED = (
     "e2e/test_odd_records.py",
     "e2e/test_odd_topics.py",
     "e2e/test_openapi.py",
+    "e2e/test_outages.py",
     "e2e/test_receivers.py",
     "e2e/test_rolling.py",
     "integration/broker/",

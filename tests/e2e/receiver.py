@@ -41,22 +41,30 @@ class Receiver:
     arrivals: list[Arrival] = field(default_factory=list)
     answer: Callable[[str, str], Awaitable[int]] | None = None
     host: str = "127.0.0.1"
+    port: int = 0
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
         self._secrets = SigningSecrets(MASTER_KEY)
 
     async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Listen, on the same port as before if it listened before."""
         app = web.Application()
         app.router.add_post("/{customer}/{endpoint}", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, 0)
-        await site.start()
+        await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Refuse connections, and close those that are open."""
         await self._runner.cleanup()
 
     def url(self, customer_id: str, endpoint_id: str = "ep_1", *, host: str = "127.0.0.1") -> str:
