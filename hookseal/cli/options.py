@@ -40,13 +40,13 @@ def open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 
 def create_folder(folder: Path, *, field: str, exist_ok: bool = False) -> None:
-    """Create a folder and its parents.
+    """Create a folder, for this user only, and its parents.
 
     Raises:
         ConfigurationError: `folder_not_made`, for this field.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=exist_ok)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)
     except OSError as error:
         raise ConfigurationError(
             "folder_not_made",
