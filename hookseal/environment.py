@@ -123,7 +123,7 @@ def example(settings: type[BaseSettings], name: str) -> str:
 def usable_folder(folder: Path) -> None:
     """Create the folder of HOOKSEAL_DATA_DIR, or raise ConfigurationError: `data_dir_unusable`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         reason = "" if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from hookseal.api.ports import wait_until_current
 from hookseal.api.problems import Problem, unknown_tenant
+from hookseal.domain.conflicts import conflict
 from hookseal.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from hookseal.delivery.ports import Clock
     from hookseal.domain.command import Command
     from hookseal.domain.endpoint import Endpoint
-    from hookseal.domain.tenant import Tenant
+    from hookseal.domain.tenant import ApiKey, Tenant
+    from hookseal.seal.api_keys import ApiKeys
 
 # draft-ietf-httpapi-idempotency-key-header: a quoted string; many clients omit the quotes.
 _IDEMPOTENCY_KEY = re.compile(
@@ -120,15 +122,37 @@ def etag_of(tenant: Tenant) -> dict[str, str]:
 
 
 def command_id(call: Call, customer_id: str) -> str:
-    """Return an id: the same for the same Idempotency-Key, and random without one."""
+    """Return an id: the same for the same principal and Idempotency-Key, and random without one.
+
+    Another key never gets the response of a request that it did not make.
+    """
     key = idempotency_key(call)
-    return f"cmd_{uuid4().hex}" if key is None else stable_id("idem", customer_id, key)
+    if key is None:
+        return f"cmd_{uuid4().hex}"
+    return stable_id("idem", call.principal.id, customer_id, key)
 
 
 def api_key_seed(call: Call, customer_id: str) -> tuple[str, str] | None:
-    """Return a seed for an API key that is the same for the same Idempotency-Key."""
+    """Return a seed for an API key: the same for the same principal and Idempotency-Key."""
     has_key = idempotency_key(call) is not None
     return (customer_id, command_id(call, customer_id)) if has_key else None
+
+
+def created_api_key(
+    api_keys: ApiKeys, after: Tenant, made: tuple[str, ApiKey], seed: tuple[str, str] | None
+) -> tuple[str, ApiKey]:
+    """Return the API key as the tenant has it: the first request of a repeated one stored it.
+
+    Raises ConflictError: `unknown_api_key`, if the key was revoked meanwhile.
+    """
+    _, new = made
+    stored = after.api_key(new.id)
+    if stored == new:
+        return made
+    shown = None if stored is None or seed is None else api_keys.again(stored, seed)
+    if stored is None or shown is None:
+        raise conflict("unknown_api_key")
+    return shown, stored
 
 
 def idempotency_key(call: Call) -> str | None:

@@ -56,7 +56,7 @@ class Connections:
     def __init__(
         self, name: str, limit: int, timeouts: dict[Wait, float], on_room: Callable[[], None]
     ) -> None:
-        self._name = name
+        self.name = name
         self._limit = limit
         self._timeouts = timeouts
         self._shortest_s = min(timeouts.values())
@@ -81,7 +81,7 @@ class Connections:
             if count := self._full.lines(now):
                 _log.warning(
                     "server.connection_limit_reached",
-                    server=self._name,
+                    server=self.name,
                     limit=self._limit,
                     times=count,
                 )
@@ -142,7 +142,7 @@ class Connections:
             connection.abort()
 
     def count_closed(self, reason: str) -> None:
-        metrics.CONNECTIONS_CLOSED.labels(self._name, reason).inc()
+        metrics.CONNECTIONS_CLOSED.labels(self.name, reason).inc()
 
     def _offer_room(self) -> None:
         if self._is_room_wanted:
@@ -256,6 +256,12 @@ class Connection(web.RequestHandler):
         ).response()
         response.force_close()
         return response
+
+    def log_exception(self, *_: Any, **fields: Any) -> None:
+        """Log the class of an error only: its text and its traceback can repeat the request."""
+        error = fields.get("exc_info")
+        name = type(error).__name__ if isinstance(error, BaseException) else "unknown"
+        _log.error("server.request_failed", server=self._all.name, error=name)
 
     @property
     def spared_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict
@@ -129,6 +130,8 @@ class EndpointOut(Output, frozen=True):
     """An endpoint.
 
     Attributes:
+        url: Without the scope `endpoints:write` only the origin is shown: path and query can hold
+            secrets.
         headers: Values are masked for keys without the scope `endpoints:write`.
         disabled_reason: `gone` (the receiver answered 410) or `asked`.
         state: Events of a `suspended` endpoint are deferred, and delivered in order after it
@@ -194,7 +197,7 @@ class Queued(Output, frozen=True):
 def endpoint_out(endpoint: Endpoint, principal: Principal) -> EndpointOut:
     """Return the endpoint as the principal may read it.
 
-    The values of custom headers can be secrets: to read them, a key needs the scope to set them.
+    Custom headers and URLs can hold secrets: to read them, a key needs the scope to set them.
     Without validation: the document of an earlier release may exceed the limits of this one.
     """
     may_read = principal.may("endpoints:write")
@@ -204,6 +207,7 @@ def endpoint_out(endpoint: Endpoint, principal: Principal) -> EndpointOut:
     if paused_at is not None:
         why = "paused"
     given: dict[str, Any] = {
+        "url": endpoint.url if may_read else _masked_url(endpoint.url),
         "headers": endpoint.headers if may_read else dict.fromkeys(endpoint.headers, _MASKED),
         "suspended_since": _rfc3339(since),
         "suspended_because": why,
@@ -213,6 +217,12 @@ def endpoint_out(endpoint: Endpoint, principal: Principal) -> EndpointOut:
     for name in EndpointOut.__struct_fields__:
         given.setdefault(name, getattr(endpoint, name, None))
     return EndpointOut(**given)
+
+
+def _masked_url(url: str) -> str:
+    """Return scheme, host and port only. A user name, path or query can be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{_MASKED}"
 
 
 def _rfc3339(moment: float | None) -> str | None:

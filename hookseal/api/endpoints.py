@@ -173,7 +173,7 @@ class EndpointOperations(Resource):
         event_id = (
             f"evt_test_{uuid4().hex}"
             if key is None
-            else stable_id("evt_test", call.customer_id, endpoint.id, key)
+            else stable_id("evt_test", call.principal.id, call.customer_id, endpoint.id, key)
         )
         await self.events.publish_once(endpoint_test(call.customer_id, endpoint.id, event_id))
         return Reply(schemas.Queued(id=event_id))

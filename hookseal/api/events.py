@@ -174,8 +174,8 @@ class EventOperations(Resource):
             spare_from: IdSource = "random" if key is None else "request"
             spare_id = f"evt_{token_hex(16)}"
             if key is not None:
-                # With the principal: two tenants may send the same Idempotency-Key.
-                spare_id = stable_id("evt", own or "", key, str(index))
+                # With the principal: two keys may send the same Idempotency-Key.
+                spare_id = stable_id("evt", own or "", call.principal.id, key, str(index))
             try:
                 drafts.append(reader.read(text, spare_id=spare_id, spare_from=spare_from))
             except InvalidEventError as error:

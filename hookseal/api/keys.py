@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import orjson
 from msgspec import UNSET, Meta, UnsetType
 
-from hookseal.api.commands import api_key_seed, etag_of
+from hookseal.api.commands import api_key_seed, created_api_key, etag_of
 from hookseal.api.operations import Operation, Reply, Resource
 from hookseal.api.problems import Problem
 from hookseal.api.schemas import Input, Output
@@ -100,10 +100,10 @@ class KeyOperations(Resource):
                 "has it.",
                 field=lacking[0],
             )
-        key, stored = self.api_keys.new(
-            scopes, now=self.changes.clock.now(), seed=api_key_seed(call, call.customer_id)
-        )
-        after = await self.changes.change(call, AddApiKey, api_key=stored)
+        seed = api_key_seed(call, call.customer_id)
+        made = self.api_keys.new(scopes, now=self.changes.clock.now(), seed=seed)
+        after = await self.changes.change(call, AddApiKey, api_key=made[1])
+        key, stored = created_api_key(self.api_keys, after, made, seed)
         return Reply(
             ApiKeyCreated(id=stored.id, api_key=key, scopes=list(stored.scopes)), etag_of(after)
         )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
-from hookseal.api.commands import api_key_seed, etag_of
+from hookseal.api.commands import api_key_seed, created_api_key, etag_of
 from hookseal.api.endpoint_schemas import EndpointOut, endpoint_out
 from hookseal.api.keys import PublicKeyOut, public_key_out
 from hookseal.api.operations import Access, Operation, Reply, Resource
@@ -110,12 +110,12 @@ class TenantOperations(Resource):
         """Create a tenant with its first API key, which is shown only once."""
         asked = call.input_as(TenantCreate)
         customer_id = check_customer_id(asked.customer_id)
-        key, stored = self.api_keys.new(
-            SCOPES, now=self.changes.clock.now(), seed=api_key_seed(call, customer_id)
-        )
+        seed = api_key_seed(call, customer_id)
+        made = self.api_keys.new(SCOPES, now=self.changes.clock.now(), seed=seed)
         after = await self.changes.change(
-            call, CreateTenant, customer_id=customer_id, name=asked.name, api_key=stored
+            call, CreateTenant, customer_id=customer_id, name=asked.name, api_key=made[1]
         )
+        key, _ = created_api_key(self.api_keys, after, made, seed)
         location = f"{call.request.rel_url.raw_path}/{quote(customer_id, safe='')}"
         return Reply(
             TenantCreated(customer_id=customer_id, api_key=key),

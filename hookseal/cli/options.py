@@ -40,13 +40,13 @@ def open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 
 def create_folder(folder: Path, *, field: str) -> None:
-    """Create a folder that does not exist yet, and its parents.
+    """Create a folder that does not exist yet, for this user only, and its parents.
 
     Raises:
         ConfigurationError: `folder_not_made`, for this field.
     """
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
     except OSError as error:
         raise ConfigurationError(
             "folder_not_made",

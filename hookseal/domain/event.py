@@ -312,15 +312,6 @@ def event_id_if_any(record: Record) -> str:
     return derived_id(record)
 
 
-def _is_binary(record: Record) -> bool:
-    """Return whether the event's attributes are headers, and its value is its data."""
-    if last_header(record.headers, SEALED_HEADER) is not None:
-        return False
-    content_type = last_header(record.headers, "content-type") or b""
-    is_structured = content_type.decode("latin-1").lower().startswith(_STRUCTURED)
-    return not is_structured and last_header(record.headers, "ce_specversion") is not None
-
-
 def _id_member(value: bytes | None) -> bytes | None:
     try:
         found = _id_decoder.decode(value or b"").id

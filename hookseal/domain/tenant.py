@@ -71,6 +71,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
         pepper: Version of the pepper.
         scopes: In the order of `SCOPES`.
         created_at: Unix seconds.
+        salt: Random part of a key that was created under an Idempotency-Key; empty for others.
     """
 
     id: str
@@ -78,6 +79,7 @@ class ApiKey(msgspec.Struct, frozen=True, omit_defaults=True):
     pepper: int
     scopes: tuple[str, ...]
     created_at: float = 0.0
+    salt: str = ""
 
 
 class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True):

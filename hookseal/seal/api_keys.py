@@ -32,13 +32,16 @@ _ID_CHARS = 12
 # 62^43 is a little more than 2^256.
 _SECRET_CHARS = 43
 _CHECKSUM_CHARS = 6
+# 62^22 is a little more than 2^128.
+_SALT_CHARS = 22
 _KEY = re.compile(
     rf"{TENANT_PREFIX}(?P<id>[0-9A-Za-z]{{{_ID_CHARS}}})_"
     rf"[0-9A-Za-z]{{{_SECRET_CHARS}}}(?P<checksum>[0-9A-Za-z]{{{_CHECKSUM_CHARS}}})",
     re.ASCII,
 )
 _PEPPER_PURPOSE = b"hookseal api key pepper 1"
-_KEY_PURPOSE = b"hookseal api key 1"
+_KEY_PURPOSE = b"hookseal api key 2"
+_ID_PURPOSE = b"hookseal api key id 2"
 _DIGEST_BYTES = 32
 
 
@@ -74,14 +77,14 @@ class ApiKeys:
     the first of `master_keys`; the others verify. Raises ConfigurationError: `pepper_short`.
     """
 
-    __slots__ = ("_derived", "_master_key", "_newest", "_peppers")
+    __slots__ = ("_derived", "_master_keys", "_newest", "_peppers")
 
     def __init__(self, peppers: Mapping[int, bytes], *, master_keys: Sequence[bytes]) -> None:
         if any(len(pepper) < PEPPER_BYTES_MIN for pepper in peppers.values()):
             raise ConfigurationError(
                 "pepper_short", f"A pepper must have at least {PEPPER_BYTES_MIN} random bytes."
             )
-        self._master_key = master_keys[0]
+        self._master_keys = tuple(master_keys)
         self._derived = [derived(key, _PEPPER_PURPOSE) for key in master_keys]
         self._peppers = dict(peppers)
         self._newest = max(self._peppers, default=0)
@@ -91,17 +94,27 @@ class ApiKeys:
     ) -> tuple[str, ApiKey]:
         """Generate a key: the secret text, to be shown once, and the digest to store.
 
-        A seed derives the same key each time from the master key, so that a retried request gets
-        the same response. `now` is in Unix seconds. Raises InvalidCommandError: `scopes_invalid`.
+        A seed gives the same key id each time. The secret depends on a random salt as well, which
+        is stored with the key: `again` shows the key of a retried request, and a revoked key never
+        returns. `now` is in Unix seconds. Raises InvalidCommandError: `scopes_invalid`.
         """
+        salt = ""
         if seed is None:
-            key_id, secret = _random(_ID_CHARS), _random(_SECRET_CHARS)
+            key = _text(_random(_ID_CHARS), _random(_SECRET_CHARS))
         else:
-            key_id, secret = self._seeded(seed)
-        text = f"{TENANT_PREFIX}{key_id}_{secret}"
-        key = text + _checksum(text)
+            salt = _random(_SALT_CHARS)
+            key = _seeded(self._master_keys[0], seed, salt)
         digest = base64url.encode(next(self._digests(key, self._newest))).decode()
-        return key, ApiKey(key_id, digest, self._newest, check_scopes(scopes), now)
+        key_id = key.removeprefix(TENANT_PREFIX)[:_ID_CHARS]
+        return key, ApiKey(key_id, digest, self._newest, check_scopes(scopes), now, salt)
+
+    def again(self, stored: ApiKey, seed: tuple[str, ...]) -> str | None:
+        """Return the secret text of a stored key that has this seed; None = it has another one."""
+        for master_key in self._master_keys:
+            key = _seeded(master_key, seed, stored.salt, key_id=stored.id)
+            if self.fits(ReadKey(stored.id, key), stored):
+                return key
+        return None
 
     def fits(self, key: ReadKey, stored: ApiKey | None) -> bool:
         """Return whether this is the stored key, in the same time for an unknown key."""
@@ -115,14 +128,6 @@ class ApiKeys:
         for pepper in self._derived if version == 0 else peppers:
             yield hmac.digest(pepper, key.encode(), "sha256")
 
-    def _seeded(self, seed: tuple[str, ...]) -> tuple[str, str]:
-        info = framed(_KEY_PURPOSE, *(text.encode() for text in seed))
-        octets = derived(self._master_key, info, length=_DIGEST_BYTES * 2)
-        number = int.from_bytes(octets)
-        key_id, number = _base62(number, _ID_CHARS)
-        secret, _ = _base62(number, _SECRET_CHARS)
-        return key_id, secret
-
 
 def same_secret(given: str, expected: str) -> bool:
     """Compare two secrets in constant time, whatever their lengths."""
@@ -130,6 +135,19 @@ def same_secret(given: str, expected: str) -> bool:
         sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, expected)
     )
     return hmac.compare_digest(one, other)
+
+
+def _seeded(master_key: bytes, seed: tuple[str, ...], salt: str, *, key_id: str = "") -> str:
+    parts = [text.encode() for text in seed]
+    named = int.from_bytes(derived(master_key, framed(_ID_PURPOSE, *parts), length=_DIGEST_BYTES))
+    info = framed(_KEY_PURPOSE, salt.encode(), *parts)
+    number = int.from_bytes(derived(master_key, info, length=_DIGEST_BYTES * 2))
+    return _text(key_id or _base62(named, _ID_CHARS)[0], _base62(number, _SECRET_CHARS)[0])
+
+
+def _text(key_id: str, secret: str) -> str:
+    text = f"{TENANT_PREFIX}{key_id}_{secret}"
+    return text + _checksum(text)
 
 
 def _random(characters: int) -> str:

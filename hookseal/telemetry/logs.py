@@ -56,7 +56,10 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             wrapper_class=structlog.stdlib.BoundLogger,
             cache_logger_on_first_use=True,
         )
-        renderers: list[Any] = [structlog.dev.ConsoleRenderer()]
+        renderers: list[Any] = [
+            # Without locals, which the renderer's default prints: they hold payloads and secrets.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         # Our own lines bypass the standard logger: there is one for each attempt.
         structlog.configure(

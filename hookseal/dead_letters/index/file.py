@@ -145,9 +145,12 @@ class IndexFile:
         """Create the file; replace it if it is damaged or of another version."""
 
         def create() -> None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._is_current():
                 self._delete()
+            # For this user only, whatever the umask. SQLite's other files get the same mode.
+            self._path.touch(0o600)
+            self._path.chmod(0o600)
             with self._transaction() as connection:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
 

@@ -10,6 +10,7 @@ import pytest
 
 from hookseal.domain.command import ResumeEndpoint
 from hookseal.domain.endpoint import Suspension
+from hookseal.domain.tenant import RECENT_COMMANDS
 from hookseal.seal.keys import MAX_BYTES, parse_public_key
 from tests.bad_inputs import headers, keys, urls
 from tests.builders import a_tenant, an_endpoint
@@ -503,3 +504,67 @@ class TestBodies:
     async def test_nothing_is_here(self, api: Api) -> None:
         assert await api.problem("GET", "/v2") == (404, "not_found")
         assert await api.problem("PUT", "/v1/tenants") == (405, "method_not_allowed")
+
+
+class TestPrincipals:
+    async def test_a_repeat_by_another_key_gets_nothing_of_the_first_request(
+        self, api: Api
+    ) -> None:
+        weak = api.tenant("acme", "keys:write")
+        headers = {"Idempotency-Key": "one"}
+        path = "/v1/tenants/acme/api-keys"
+        await api.json("POST", path, {}, headers=headers)
+
+        response = await api.ask("POST", path, {}, key=weak, headers=headers)
+
+        assert response.status == 409
+        assert "whk_live_" not in await response.text()
+
+    async def test_events_of_two_keys_with_one_idempotency_key_are_two(self, api: Api) -> None:
+        first, second = api.tenant("acme"), api.tenant("acme")
+        event = {"type": "order.paid", "data": 1}
+
+        ids = {
+            (
+                await api.json(
+                    "POST", "/v1/events", event, key=key, headers={"Idempotency-Key": "one"}
+                )
+            )["id"]
+            for key in (first, first, second)
+        }
+
+        assert len(ids) == 2
+
+    async def test_a_revoked_key_never_returns(self, api: Api) -> None:
+        api.tenant("acme")
+        headers = {"Idempotency-Key": "one"}
+        path = "/v1/tenants/acme/api-keys"
+        made = await api.json("POST", path, {}, headers=headers)
+        repeated = await api.json("POST", path, {}, headers=headers)
+        assert repeated == made
+        assert (await api.ask("DELETE", f"{path}/{made['id']}")).status == 204
+        refused = await api.problem("POST", path, {}, headers=headers)
+        assert refused == (404, "unknown_api_key")
+        for _ in range(RECENT_COMMANDS):
+            await api.json("PATCH", "/v1/tenants/acme", {"enabled": True})
+
+        again = await api.json("POST", path, {}, headers=headers)
+
+        assert again["api_key"] != made["api_key"]
+        refused = await api.problem("GET", "/v1/tenants/acme", key=made["api_key"])
+        assert refused == (401, "unauthorized")
+        assert (await api.ask("GET", "/v1/tenants/acme", key=again["api_key"])).status == 200
+
+    @pytest.mark.parametrize("path", ["", "/endpoints", "/endpoints/ep_1"])
+    async def test_urls_are_masked_without_the_scope_to_set_them(self, api: Api, path: str) -> None:
+        secret = "https://hooks.acme.com:8443/T0/secret?token=secret"
+        endpoint = an_endpoint(url=secret)
+        reader = api.tenant("acme", "events:write", endpoints=(endpoint,))
+        writer = api.tenant("acme", "endpoints:write")
+
+        masked = await api.ask("GET", f"/v1/tenants/acme{path}", key=reader)
+        whole = await api.ask("GET", f"/v1/tenants/acme{path}", key=writer)
+
+        assert '"https://hooks.acme.com:8443/***"' in await masked.text()
+        assert "secret?" not in await masked.text()
+        assert secret in await whole.text()

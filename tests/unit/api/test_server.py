@@ -257,6 +257,40 @@ class TestRequests:
         assert b"request_malformed" in received
         assert not caplog.records
 
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer canary\r\r\n\r\n",
+            b"GET /canary\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"canary / HTTP/9.9\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: can\x00ary canary\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\ncanary name: 1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"canary" * 3_000 + b"\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: canary\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n",
+            b"POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ncanary\r\n0\r\n\r\n",
+            b"GET /crash HTTP/1.1\r\nHost: a\r\nX: canary\r\n\r\n",
+        ],
+    )
+    async def test_the_log_and_the_answer_repeat_nothing_of_a_bad_request(
+        self, served: Served, caplog: pytest.LogCaptureFixture, sent: bytes
+    ) -> None:
+        async def read(request: web.Request) -> web.Response:
+            return web.Response(body=await request.read())
+
+        async def crash(request: web.Request) -> web.Response:
+            raise ValueError(request.headers["X"])
+
+        served.app.router.add_post("/read", read)
+        served.app.router.add_get("/crash", crash)
+        async with served.listening():
+            with caplog.at_level(logging.INFO):
+                received = await until_closed(await served.connect(sent))
+
+        assert received
+        assert b"canary" not in received
+        assert "canary" not in caplog.text
+
 
 class TestConnectionLimit:
     def test_is_half_of_the_descriptors(self) -> None:

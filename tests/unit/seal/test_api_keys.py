@@ -32,14 +32,35 @@ class TestNew:
 
         assert len(made) == 100
 
-    def test_is_the_same_for_the_same_seed_alone(self) -> None:
-        same = [keys().new(SCOPES, now=0.0, seed=("acme", "ab"))[0] for _ in range(2)]
+    def test_has_the_same_id_for_the_same_seed_alone(self) -> None:
+        same = [keys().new(SCOPES, now=0.0, seed=("acme", "ab"))[1].id for _ in range(2)]
         others = [
-            keys().new(SCOPES, now=0.0, seed=seed)[0] for seed in (("acme", "b"), ("acmea", "b"))
+            keys().new(SCOPES, now=0.0, seed=seed)[1].id for seed in (("acme", "b"), ("acmea", "b"))
         ]
 
         assert same[0] == same[1]
         assert len({*same, *others}) == 3
+
+    def test_never_makes_a_key_of_a_seed_again(self) -> None:
+        revoked, _ = keys().new(SCOPES, now=0.0, seed=("acme", "ab"))
+        _, stored = keys().new(SCOPES, now=0.0, seed=("acme", "ab"))
+
+        read = read_key(revoked)
+
+        assert read is not None
+        assert not keys().fits(read, stored)
+
+    def test_shows_a_stored_key_again_for_its_seed_alone(self) -> None:
+        text, stored = keys().new(SCOPES, now=0.0, seed=("acme", "ab"))
+
+        assert keys().again(stored, ("acme", "ab")) == text
+        assert keys().again(stored, ("acme", "b")) is None
+
+    def test_shows_a_stored_key_again_under_the_previous_master_key(self) -> None:
+        old, new = b"o" * 32, b"n" * 32
+        text, stored = ApiKeys({}, master_keys=[old]).new(SCOPES, now=0.0, seed=("acme",))
+
+        assert ApiKeys({}, master_keys=[new, old]).again(stored, ("acme",)) == text
 
     def test_the_stored_part_holds_nothing_of_the_secret(self) -> None:
         text, stored = keys().new(SCOPES, now=0.0)

@@ -90,3 +90,27 @@ def test_what_is_less_severe_is_left_out(said: dict[str, dict[str, Any]]) -> Non
 def test_a_crash_shows_where_it_happened(said: dict[str, dict[str, Any]]) -> None:
     assert "ZeroDivisionError" in said["delivery.internal_error"]["exception"]
     assert "exc_info" not in said["delivery.internal_error"]
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_crash_shows_no_locals_in_any_format(log_format: str) -> None:
+    program = f"""
+import logging, logging.config, structlog
+from hookseal.telemetry.logs import logger, logging_config
+logging.config.dictConfig(logging_config("INFO", {log_format!r}))
+def crash():
+    payload = "".join(["can", "ary"])
+    raise ValueError
+for log in (structlog.stdlib.get_logger("hookseal.worker"), logger("hookseal.api"),
+            logging.getLogger("faust"), logging.getLogger("asyncio")):
+    try:
+        crash()
+    except ValueError:
+        log.exception("crashed")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert run.stderr.count("ValueError") >= 4
+    assert "canary" not in run.stderr
