@@ -273,6 +273,7 @@ async def test_the_first_page_says_that_no_worker_runs(
         await expect(partitions.get_by_role("link", name=f"{customer}-0")).to_be_visible()
         await expect(page.get_by_text("so no attempt is made")).to_be_visible()
 
-        await page.get_by_role("link", name=customer, exact=True).click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text(customer)
+        await expect(partitions.get_by_role("link", name=customer, exact=True)).to_have_attribute(
+            "href", f"#/tenants/{customer}"
+        )
         assert watched.complaints == []
