@@ -456,7 +456,7 @@ class TestPublish:
         sealing = Deployment({**keyless.env, "HOOKSEAL_SEAL_AT_REST": "true"})
 
         keyless.run("publish", *where)
-        refused = sealing.run("publish", *where, code=2)
+        refused = sealing.run("publish", *where, code=78)
 
         assert len(events(settings, 1)) == 1
         assert refused.stderr.startswith("master_key_missing")
