@@ -31,8 +31,9 @@ _EXCESS_MAX_BYTES = 64 * 1024 * 1024
 _EXCESS_EACH_MAX_BYTES = 16 * 1024 * 1024
 # The task, the queue and the objects of one such record.
 _EXCESS_OVERHEAD_BYTES = 2048
-# A customer is behind if its event waits this long, its records are most of the excess, and a
-# record of another customer was read within the second time.
+# A customer is behind if its event waits this long, and its queue is full, its records are most of
+# the excess, and a record of another customer was read within the second time; or if it exceeds
+# its bytes.
 _BEHIND_S = 5.0
 _NEIGHBOUR_S = 60.0
 _HOLDS_S = 60.0
@@ -209,8 +210,9 @@ class PartitionScheduler:
             return
         self._since[record.offset] = now = self._now()
         if record.key != self._last_key:
+            if self._last_key is not None:
+                self._neighbour_at = now
             self._last_key = record.key
-            self._neighbour_at = now
         ordering_keys = list(self._ordering_keys(record, self._queues))
         if not ordering_keys:
             self._finish(record.offset)
@@ -326,22 +328,20 @@ class PartitionScheduler:
             return
         for queue in self._queues.values():
             record, ordering_key = queue[0]
-            is_behind = self._is_behind(record)
-            if is_behind or len(queue) > self._limits.waiting:
+            is_full = len(queue) > self._limits.waiting
+            is_behind = self._is_behind(record, is_full=is_full)
+            if is_full or is_behind:
                 pressure.queue_full(ordering_key, self.context, at_once=is_behind)
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_LOOK_AGAIN_S, self._watch_excess, pressure)
 
-    def _is_behind(self, first: Record) -> bool:
-        excess = self._excess_bytes[first.key]
+    def _is_behind(self, first: Record, *, is_full: bool) -> bool:
+        excess, now = self._excess_bytes[first.key], self._now()
+        is_late = now - self._since[first.offset] >= _BEHIND_S
         if excess > _EXCESS_EACH_MAX_BYTES:
-            return True
-        now = self._now()
-        return (
-            2 * excess > self._excess_total
-            and now - self._since[first.offset] >= _BEHIND_S
-            and now - self._neighbour_at < _NEIGHBOUR_S
-        )
+            return is_late or self._excess_total > _EXCESS_MAX_BYTES // 2
+        has_neighbour = now - self._neighbour_at < _NEIGHBOUR_S
+        return is_full and is_late and has_neighbour and 2 * excess > self._excess_total
 
     def _length(self, ordering_key: OrderingKey) -> int:
         return len(self._queues.get(ordering_key.queue, ()))

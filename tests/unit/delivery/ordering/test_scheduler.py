@@ -433,6 +433,8 @@ class TestFloodOfOneKey:
         for _ in range(100):
             partition.publish("b")
         await steps()
+        partition.engine.clock.time += 5
+        await steps()
         partition.answer_all()
         await steps(300)
 
@@ -459,6 +461,21 @@ class TestFloodOfOneKey:
         assert partition.engine.observer.suspended_because == {"b1": "behind"}
         await partition.finish()
 
+    async def test_is_worked_off_without_a_neighbour_however_long_it_takes(
+        self, ordering: Ordering
+    ) -> None:
+        partition = Partition(ordering, suspend_after=2)
+        for _ in range(20):
+            partition.publish("b")
+        for _ in range(20):
+            await steps()
+            partition.engine.clock.time += 1.5
+            await steps()
+            partition.answer_all()
+        await partition.finish()
+
+        assert partition.engine.observer.suspended_because == {}
+
     async def test_cuts_the_attempt_off_when_memory_ends(
         self, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -474,6 +491,24 @@ class TestFloodOfOneKey:
         assert ("c1", 100) in partition.attempted
         assert {letter.event_id for letter in partition.engine.dead_letters.letters} >= {"evt_0"}
         await partition.finish()
+
+
+class TestFloodOfManyKeys:
+    @pytest.mark.parametrize("ordering", ["key", "unordered"])
+    async def test_is_worked_off_beside_a_neighbour(
+        self, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scheduler, "_LOOK_AGAIN_S", 0)
+        partition = Partition(ordering, suspend_after=2)
+        for number in range(20):
+            partition.publish("b", f"key-{number}")
+        partition.publish("c")
+        await steps()
+        partition.engine.clock.time += 50
+        await steps()
+        await partition.finish()
+
+        assert partition.engine.observer.suspended_because == {}
 
 
 class TestWindow:
