@@ -108,9 +108,12 @@ class EventHandler:
     def _parts_of(self, event: Event, tenant: Tenant, ordering: Ordering) -> list[Part]:
         if ordering == "customer" and not self._is_relaxed(tenant.customer_id.encode(), ordering):
             return [Part(event, tenant.customer_id, None, ordering)]
-        own = {one.id: _own_ordering(one, ordering) for one in tenant.endpoints}
+        customer_id = tenant.customer_id
+        modes = {one.id: looser(ordering, _own_ordering(one, ordering)) for one in tenant.endpoints}
+        # Those, too, that do not subscribe to this event.
+        relaxed = frozenset((customer_id, one) for one, mode in modes.items() if mode != ordering)
         return [
-            Part(event, tenant.customer_id, (one,), looser(ordering, own.get(one)))
+            Part(event, customer_id, (one,), modes.get(one, ordering), beside=relaxed)
             for one in _endpoint_ids(event, tenant)
         ]
 

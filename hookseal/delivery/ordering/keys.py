@@ -83,7 +83,7 @@ class OrderingKeyFinder:
         mode before. Their order counts until that queue is empty.
         """
         customer = part.customer_id.encode()
-        if not part.endpoint_ids or self._waits_whole(customer, queued):
+        if not part.endpoint_ids or self._waits_in_common(part, part.endpoint_ids[0], queued):
             return self._common_queue(customer)
         own = (customer, part.endpoint_ids)
         if part.ordering == "unordered":
@@ -96,6 +96,19 @@ class OrderingKeyFinder:
         if part.ordering == "key":
             return keyed
         return own if part.ordering == "endpoint" else self._common_queue(customer)
+
+    def _waits_in_common(self, part: Part, endpoint_id: str, queued: Queues) -> bool:
+        """Whether earlier events for the endpoint wait in the common queue.
+
+        In the mode `customer` they were read before the endpoint got a mode of its own. The last
+        one in the queue tells: while there was one for the endpoint, the later ones joined it.
+        """
+        customer = part.customer_id.encode()
+        if self._waits_whole(customer, queued):
+            return True
+        queue = queued.get(customer) if self._ordering == "customer" else None
+        last = None if queue is None else queue[-1][1].part
+        return last is not None and (part.customer_id, endpoint_id) not in last.beside
 
     def _common_queue(self, customer: bytes) -> Hashable:
         """Return the name of the queue for what does not wait for one endpoint only."""
@@ -115,12 +128,11 @@ class OrderingKeyFinder:
             for queue, part in queues
             if queue != self._common_queue(part.customer_id.encode())
         ]
-        refs = frozenset(
-            (part.customer_id, endpoint_id)
-            for _, _, part in beside
-            if part is not None
-            for endpoint_id in part.endpoint_ids or ()
-        )
+        refs = {ref for _, part in queues for ref in part.beside}
+        for queue, part in queues:
+            in_common = queue == self._common_queue(part.customer_id.encode())
+            own = {(part.customer_id, endpoint_id) for endpoint_id in part.endpoint_ids or ()}
+            refs = refs - own if in_common else refs | own
         broadcast = is_broadcast(record)
         rest: dict[Hashable, OrderingKey] = {}
         for queue, part in queues:
@@ -131,6 +143,6 @@ class OrderingKeyFinder:
                 rest[queue] = OrderingKey(
                     queue,
                     key if customer_id else record.key,
-                    Part(part.event, customer_id, None, beside=refs),
+                    Part(part.event, customer_id, None, beside=frozenset(refs)),
                 )
         return [*rest.values(), *beside]

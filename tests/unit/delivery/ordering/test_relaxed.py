@@ -209,6 +209,35 @@ class TestChangeOfMode:
         await partition.finish()
         assert attempts_at(partition, "b1") == [0, 1]
 
+    async def test_from_the_operators_beside_an_endpoint_with_a_mode_of_its_own(self) -> None:
+        partition = Partition("customer", relaxed={"a2": "endpoint"})
+        partition.publish("a")
+        await steps()
+        partition.answer_all(500)
+        await steps()
+        await partition.relax("a1", "endpoint")
+        partition.publish("a")
+        await steps()
+
+        assert attempts_at(partition, "a1") == [0]
+        await partition.finish()
+        assert attempts_at(partition, "a1") == [0, 0, 1]
+
+    async def test_of_an_endpoint_that_does_not_subscribe_to_what_waits(self) -> None:
+        partition = Partition("customer", relaxed={"a2": "endpoint"})
+        tenants = partition.engine.tenants
+        first, second = tenants.held["a"].endpoints
+        other = replace(second, event_types=("other",))
+        tenants.held["a"] = replace(tenants.held["a"], endpoints=(first, other))
+        partition.publish("a")
+        await steps()
+        tenants.held["a"] = replace(tenants.held["a"], endpoints=(first, second))
+        partition.publish("a")
+        await steps()
+
+        # The event that waits is not for the relaxed endpoint, which therefore does not wait.
+        assert partition.attempted == [("a1", 0), ("a2", 1)]
+
     async def test_from_the_operators(self) -> None:
         partition = Partition("customer")
         partition.publish("b")
